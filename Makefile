@@ -1,0 +1,86 @@
+# Needs git, make, Python 3.11 or 3.12 and Java 17 or newer; everything else it fetches.
+
+FITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
+PYTHON ?= $(or $(shell for p in python3 python3.11 python3.12; do $$p $(FITS) && echo $$p && break; done),python3)
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
+COMMA := ,
+FAILED = { echo "error: $(1)" >&2; exit 1; }
+PYTEST_ARGS ?=
+DEMO_ARGS ?=
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup preflight jars archive test lint format lock demo clean distclean
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .venv/bin/aimaas, and the jars; quick when they are there
+
+test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+demo: setup ## the whole path, from devices to predictions (DEMO_ARGS="--fleet mill")
+	$(BIN)/aimaas demo $(DEMO_ARGS)
+
+lint: $(VENV)/.project ## style, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.project ## write all files in the one style
+	$(BIN)/ruff check --fix --exit-zero --quiet .
+	$(BIN)/ruff format .
+
+lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+	$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.lock
+	$(LOCK) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
+
+# the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
+$(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaas/state.py
+	@echo "compiling the feature kernel"
+	@$(BIN)/python -m aimaas.precompile
+	@touch $@
+
+clean: ## stop the local stack and delete all it wrote, and the caches
+	@if [ -x $(BIN)/aimaas ] && [ -d var ]; then $(BIN)/aimaas down; fi
+	rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and delete the environment and the jars too
+	rm -rf $(VENV) jars
+
+preflight:
+	@$(PYTHON) $(FITS) || $(call FAILED,$(PYTHON) is not Python 3.11 or 3.12: install one$(COMMA) or name it: make setup PYTHON=…)
+	@$(PYTHON) -m local.preflight
+
+jars: $(VENV)/.packages
+	@$(BIN)/python -m local.jars
+
+# Spark starts in two thirds of the processor time with its classes archived
+archive: jars $(VENV)/.project
+	@$(BIN)/python -m local.spark_archive
+
+$(VENV)/.bootstrap: requirements/bootstrap.lock | preflight
+	@echo "making the environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || $(call FAILED,$(PYTHON) could not make $(VENV))
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $< \
+		|| $(call FAILED,the first package could not be fetched: is there a network?)
+	@touch $@
+
+# bytecode is written now: dozens of short Python processes (Airflow's tasks) start twice as fast with it
+$(VENV)/.packages: requirements/dev.lock | $(VENV)/.bootstrap
+	@echo "fetching the Python packages (a minute or two)"
+	@$(UV) pip sync --quiet --python $(BIN)/python --require-hashes --compile-bytecode $< \
+		|| $(call FAILED,the packages could not be fetched: no network or a full disk (see the lines above))
+	@touch $@
+
+$(VENV)/.project: pyproject.toml $(VENV)/.packages
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
+		|| $(call FAILED,the project itself could not be installed (see the lines above))
+	@touch $@

@@ -1,0 +1,321 @@
+"""Admission: one judge for the stream and the lake.
+
+Two steps, both on batches. `Judge.decode` looks at each record by itself and turns the good ones into arrays. `Judge.order`
+looks at them in the order of their partition, against the state of their devices. The scorer and Spark both call these two, so
+they never disagree. Time is broker time: a replay judges alike.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import IntEnum
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from aimaas.events import event_type
+from aimaas.expression import evaluate
+from aimaas.fleet import FleetSpec
+from aimaas.state import HISTORY, DeviceState
+
+
+class Reason(IntEnum):
+    """Why a record is refused; ADMITTED where it is not. The lower-case name is what dead letters and quarantine say."""
+
+    ADMITTED = 0
+    OVERSIZED = 1
+    UNPARSABLE = 2
+    WRONG_FLEET = 3
+    SCHEMA = 4
+    MISSING_READING = 5
+    NOT_FINITE = 6
+    OUT_OF_RANGE = 7
+    KEY_MISMATCH = 8
+    SKEW = 9
+    DUPLICATE = 10
+    CONFLICT = 11
+    LATE = 12
+
+    @property
+    def label(self) -> str:
+        """The reason as records say it."""
+        return self.name.lower()
+
+
+Reasons = npt.NDArray[np.int8]
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EXACT_US = 2**51  # year 2041: a float of seconds gives the right microsecond up to here
+_LATEST_MS = 253_402_300_799_999  # year 9999; broker times outside are clipped, so that no arithmetic overflows
+
+
+@dataclass
+class Batch:
+    """n records of one topic, decoded and judged.
+
+    `reason` (n,) holds a Reason for every record, `detail` a sentence for each refused one by its place. The arrays of values
+    hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
+    since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
+    """
+
+    reason: Reasons
+    detail: dict[int, str]
+    at: npt.NDArray[np.int64]
+    events: list[Any]
+    device_ids: list[str]
+    run: npt.NDArray[np.int64]
+    order: npt.NDArray[np.int64]
+    ts_us: npt.NDArray[np.int64]
+    values: npt.NDArray[np.float64]
+    reset: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
+    slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @property
+    def admitted(self) -> npt.NDArray[np.int64]:
+        """Indices into the rows (not the records) that are admitted."""
+        return np.flatnonzero(self.reason[self.at] == Reason.ADMITTED)
+
+
+class Judge:
+    """Admission for one fleet. Holds no state of devices, so one judge serves any number of partitions."""
+
+    def __init__(self, fleet: FleetSpec) -> None:
+        self.fleet = fleet
+        nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
+        self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, nullable))
+        self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order))
+        self._pack = struct.Struct(f"={len(fleet.readings)}d").pack
+        self._low = np.array([r.range[0] for r in fleet.reading_specs])
+        self._high = np.array([r.range[1] for r in fleet.reading_specs])
+        self._nullable = np.array([r.nullable for r in fleet.reading_specs])
+
+    def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:
+        """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. Never raises for what is in a record."""
+        reason = np.zeros(len(values), np.int8)
+        detail: dict[int, str] = {}
+        events, at = self._parse(values, reason, detail)
+        batch = self._columns(reason, detail, events, at)
+        self._judge_values(batch)
+        self._judge_names(batch, keys)
+        return batch
+
+    def _parse(
+        self, values: Sequence[bytes | None], reason: Reasons, detail: dict[int, str]
+    ) -> tuple[list[Any], list[int]]:
+        decode, limit = self._strict.decode, self.fleet.limits.record_bytes
+        events, at = [], []
+        for i, value in enumerate(values):
+            try:
+                if value is None or len(value) > limit:
+                    raise ValueError
+                events.append(decode(value))
+                at.append(i)
+            except (ValueError, RecursionError):  # msgspec's errors are ValueErrors
+                found = self._parse_slowly(value)
+                if isinstance(found, tuple):
+                    reason[i], detail[i] = found
+                else:
+                    events.append(found)
+                    at.append(i)
+        return events, at
+
+    def _parse_slowly(self, value: bytes | None) -> Any:
+        """The event where it only has nulls, else (reason, sentence)."""
+        try:
+            if value is None or len(value) > self.fleet.limits.record_bytes:
+                raise ValueError
+            return self._lenient.decode(value)
+        except (ValueError, RecursionError) as e:
+            return self._why(value, e)
+
+    def _why(self, value: bytes | None, error: Exception) -> tuple[Reason, str]:
+        """Reason and sentence for a record that cannot be decoded."""
+        if value is None:
+            return Reason.UNPARSABLE, "the record has no value"
+        if len(value) > self.fleet.limits.record_bytes:
+            return Reason.OVERSIZED, f"{len(value)} bytes; allowed are {self.fleet.limits.record_bytes}"
+        try:
+            found = json.loads(value)  # also reads NaN and Infinity, which a sensor's software may write
+        except (ValueError, RecursionError):
+            return Reason.UNPARSABLE, f"no JSON: {error}"
+        if not isinstance(found, dict):
+            return Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object"
+        return self._what_is_wrong(found) or (Reason.SCHEMA, str(error))
+
+    def _what_is_wrong(self, found: dict[str, Any]) -> tuple[Reason, str] | None:
+        """The first fault of a parsed record that has a reason of its own."""
+        fleet, readings, names = found.get("fleet"), found.get("readings"), self.fleet.readings
+        if isinstance(fleet, str) and fleet != self.fleet.fleet:
+            return Reason.WRONG_FLEET, f"fleet {fleet[:80]!r}, expected {self.fleet.fleet!r}"
+        if not isinstance(readings, dict):
+            return None
+        missing = [name for name in names if name not in readings]
+        if missing:
+            return Reason.MISSING_READING, f"without {', '.join(missing)}"
+        wild = [n for n in names if isinstance(readings[n], float) and not np.isfinite(readings[n])]
+        return (Reason.NOT_FINITE, f"{wild[0]} is {readings[wild[0]]}") if wild else None
+
+    def _columns(self, reason: Reasons, detail: dict[int, str], events: list[Any], at: list[int]) -> Batch:
+        ts_us = _microseconds([e.ts for e in events])
+        values = self._values([e.readings for e in events])
+        seq = np.array([e.seq for e in events], np.int64)
+        return Batch(
+            reason,
+            detail,
+            np.array(at, np.int64),
+            events,
+            [e.device_id for e in events],
+            np.array([e.run for e in events], np.int64),
+            seq if self.fleet.order == "seq" else ts_us,
+            ts_us,
+            values,
+        )
+
+    def _values(self, readings: list[Any]) -> npt.NDArray[np.float64]:
+        """Readings as a matrix (m, R), NaN for null, -0.0 as 0.0: both zeros are the same content."""
+        rows = [msgspec.structs.astuple(r) for r in readings]
+        try:
+            packed = b"".join([self._pack(*row) for row in rows])
+            values = np.frombuffer(packed, np.float64)
+        except struct.error:  # a null
+            values = np.array(rows, np.float64)
+        return values.reshape(len(rows), len(self.fleet.readings)) + 0.0
+
+    def _judge_values(self, batch: Batch) -> None:
+        values, names = batch.values, self.fleet.readings
+        null = np.isnan(values)
+        with np.errstate(invalid="ignore"):
+            outside = (values < self._low) | (values > self._high)
+        missing = null & ~self._nullable
+        for row in np.flatnonzero((missing | outside).any(axis=1)):
+            if missing[row].any():
+                which = names[int(np.argmax(missing[row]))]
+                _refuse(batch, row, Reason.MISSING_READING, f"{which} is null, which the fleet file does not allow")
+            else:
+                c = int(np.argmax(outside[row]))
+                found = f"{names[c]} is {values[row, c]:g}; allowed are {self._low[c]:g} to {self._high[c]:g}"
+                _refuse(batch, row, Reason.OUT_OF_RANGE, found)
+        for name, program in zip(self.fleet.derived, self.fleet.programs, strict=True):
+            # as the kernel does it: float64 arithmetic on float32 readings, a float32 result
+            with np.errstate(over="ignore"):
+                derived = evaluate(program, values.astype(np.float32).astype(np.float64)).astype(np.float32)
+            for row in np.flatnonzero(~np.isfinite(derived) & ~null.any(axis=1)):
+                _refuse(batch, row, Reason.NOT_FINITE, f"derived channel {name} is {derived[row]}")
+
+    def _judge_names(self, batch: Batch, keys: Sequence[bytes | None]) -> None:
+        at = batch.at.tolist()
+        ours = {e.fleet for e in batch.events} <= {self.fleet.fleet}
+        if ours and [keys[i] for i in at] == [d.encode() for d in batch.device_ids]:
+            return
+        for row, (event, i) in enumerate(zip(batch.events, at, strict=True)):
+            if event.fleet != self.fleet.fleet:
+                batch.reason[i] = Reason.ADMITTED  # before any other reason: its readings are not ours to judge
+                _refuse(batch, row, Reason.WRONG_FLEET, f"fleet {event.fleet[:80]!r}, expected {self.fleet.fleet!r}")
+            elif keys[i] != event.device_id.encode():
+                shown = repr((keys[i] or b"")[:80]) if keys[i] is not None else "none"
+                _refuse(
+                    batch, row, Reason.KEY_MISMATCH, f"key {shown}, expected device_id {event.device_id!r} in UTF-8"
+                )
+
+    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState) -> None:
+        """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
+
+        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late), `reset` and `slots`.
+        A device silent for longer than the fleet file allows begins anew. The caller advances the kernel with the admitted rows.
+        """
+        broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
+        skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
+        for row in np.flatnonzero(skewed):
+            _refuse(
+                batch, row, Reason.SKEW, f"its time is more than {self.fleet.limits.skew_s:g} s ahead of the broker's"
+            )
+        rows = batch.admitted  # each of these belongs to a known device or makes it known
+        batch.reset = np.zeros(len(batch.at), np.bool_)
+        batch.slots = np.full(len(batch.at), -1, np.int64)
+        batch.slots[rows] = state.slots([batch.device_ids[r] for r in rows])
+        verdicts = np.zeros(len(batch.at), np.int8)
+        newest = np.zeros((len(batch.at), 2), np.int64)
+        _judge_order(
+            rows, batch.slots, batch.run, batch.order, _digests(batch.values, batch.ts_us),
+            broker_ms, int(self.fleet.limits.silence_s * 1e3),
+            state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
+            verdicts, batch.reset, newest,
+        )  # fmt: skip
+        for row in np.flatnonzero(verdicts):
+            reason = Reason(verdicts[row])
+            _refuse(batch, row, reason, self._order_detail(reason, batch, int(row), newest[row].tolist()))
+
+    def _order_detail(self, reason: Reason, batch: Batch, row: int, newest: list[int]) -> str:
+        what = f"run {batch.run[row]}, {self.fleet.order} {batch.order[row]}"
+        match reason:
+            case Reason.DUPLICATE:
+                return f"{what} came before with the same content"
+            case Reason.CONFLICT:
+                return f"{what} came before with other content"
+            case _:
+                return f"{what} is older than the device's newest: run {newest[0]}, {newest[1]}"
+
+
+def _refuse(batch: Batch, row: int | np.integer[Any], reason: Reason, detail: str) -> None:
+    """Refuse a decoded row, unless another reason came first."""
+    i = int(batch.at[row])
+    if batch.reason[i] == Reason.ADMITTED:
+        batch.reason[i], batch.detail[i] = reason, detail
+
+
+def _microseconds(times: list[datetime]) -> npt.NDArray[np.int64]:
+    """Microseconds since 1970 of aware times, exact."""
+    exact = np.rint(np.array([t.timestamp() for t in times], np.float64) * 1e6).astype(np.int64)
+    for row in np.flatnonzero(np.abs(exact) >= _EXACT_US):
+        exact[row] = (times[row] - _EPOCH) // timedelta(microseconds=1)
+    return exact
+
+
+_compiled = njit(cache=True, nogil=True)
+
+
+@_compiled
+def _digests(values, ts_us):  # type: ignore[no-untyped-def]
+    """64-bit FNV-1a over the bits of each row's time and readings: equal content gives equal digests."""
+    out = np.empty(values.shape[0], np.uint64)
+    bits = values.view(np.uint64)
+    for i in range(values.shape[0]):
+        h = np.uint64(14695981039346656037)
+        h = (h ^ np.uint64(ts_us[i])) * np.uint64(1099511628211)
+        for r in range(values.shape[1]):
+            h = (h ^ bits[i, r]) * np.uint64(1099511628211)
+            h ^= h >> np.uint64(29)
+        out[i] = h
+    return out
+
+
+@_compiled
+def _judge_order(  # type: ignore[no-untyped-def]
+    rows, slots, runs, orders, digests, broker_ms, silence_ms,
+    count, held, run, newest, seen_ms, keys, kept_digests, admitted, verdicts, reset, newest_then,
+):  # fmt: skip
+    """Walk the rows in order: newer than the device's newest or not; see `Judge.order`."""
+    for r in rows:
+        slot = slots[r]
+        if seen_ms[slot] > 0 and broker_ms[r] - seen_ms[slot] > silence_ms:
+            admitted[slot] = 0
+        fresh = admitted[slot] == 0
+        if not fresh and (runs[r] < run[slot] or (runs[r] == run[slot] and orders[r] <= newest[slot])):
+            verdicts[r] = 12
+            newest_then[r, 0], newest_then[r, 1] = run[slot], newest[slot]
+            for h in range(min(admitted[slot], HISTORY)):
+                if keys[slot, h, 0] == runs[r] and keys[slot, h, 1] == orders[r]:
+                    verdicts[r] = 10 if kept_digests[slot, h] == digests[r] else 11
+            continue
+        reset[r] = fresh or runs[r] != run[slot]
+        at = admitted[slot] % HISTORY
+        keys[slot, at, 0], keys[slot, at, 1], kept_digests[slot, at] = runs[r], orders[r], digests[r]
+        run[slot], newest[slot], seen_ms[slot] = runs[r], orders[r], broker_ms[r]
+        admitted[slot] += 1

@@ -1,0 +1,55 @@
+"""The model artefact: one ONNX file that holds graph, plan, fit and provenance.
+
+Input `features` (n, F) float32, output `prediction` (n, 1) float32. The metadata travels inside the file, under the key `aimaas`,
+so that one SHA-256 covers everything that a prediction depends on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from aimaas.fit import Fit
+from aimaas.plan import FeaturePlan
+
+METADATA_KEY = "aimaas"
+INPUT, OUTPUT = "features", "prediction"
+FILE_NAME = "model.onnx"
+
+
+class ModelMetadata(msgspec.Struct, frozen=True):
+    """What a model needs to be served, and where it comes from.
+
+    `target_range` is the (lowest, highest) value the target can take; `training_set` and `digest` name the frozen rows it learned
+    from; `metrics` are those of the report.
+    """
+
+    fleet: str
+    fleet_version: int
+    task: str
+    unit: str
+    candidate: str
+    plan: FeaturePlan
+    fit: Fit
+    target_range: tuple[float, float]
+    training_set: str
+    digest: str
+    seed: int
+    code_version: str
+    metrics: dict[str, float]
+
+
+def encode_metadata(metadata: ModelMetadata) -> str:
+    """The value that goes into the ONNX file's metadata."""
+    return msgspec.json.encode(metadata).decode()
+
+
+def decode_metadata(text: str) -> ModelMetadata:
+    """Read it back. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(text, type=ModelMetadata)
+
+
+def sha256(content: bytes) -> str:
+    """Hex digest of an artefact's bytes."""
+    return hashlib.sha256(content).hexdigest()

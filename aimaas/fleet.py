@@ -1,0 +1,297 @@
+"""The fleet file: all that one device type needs, in one YAML file.
+
+`load_fleet` reads and checks it; every mistake is one line: file, key, what was found, what is allowed. Everything else (event
+schema, expectations, feature plan, ONNX input, topic names) is derived from the `FleetSpec` it returns.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from aimaas.errors import FleetFileError
+from aimaas.expression import ExpressionError, Program, compile_expression
+from aimaas.mistakes import mistake_lines
+
+NAME = r"^[a-z][a-z0-9_]{0,39}$"
+Name = Annotated[str, Field(pattern=NAME)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # far within float32, so that no reading overflows in the kernel
+Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
+
+
+class Reading(_Part):
+    """One number of an event: a sensor or an operating setting."""
+
+    name: str = Field(min_length=1, description="what a person calls it")
+    unit: str = Field(description="unit of the values, `1` where there is none")
+    range: tuple[Physical, Physical] = Field(description="physically possible values, both ends included")
+    nullable: bool = Field(default=False, description="whether a record may say null")
+    fill: Literal["previous"] | Physical | None = Field(
+        default=None, description="how a null is filled: the device's previous value (else mid-range), or a number"
+    )
+    command: tuple[float, float] | None = Field(
+        default=None, description="settings only: bounds within which a command may change it"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Reading:
+        low, high = self.range
+        if not low < high:
+            raise ValueError(f"range {list(self.range)} must rise")
+        if self.nullable and self.fill is None:
+            raise ValueError("a nullable reading needs fill: previous, or a number")
+        if self.command and not low <= self.command[0] < self.command[1] <= high:
+            raise ValueError(f"command {list(self.command)} must rise and lie within range {list(self.range)}")
+        return self
+
+    @property
+    def fill_value(self) -> float:
+        """What replaces a null where there is no previous value."""
+        return self.fill if isinstance(self.fill, float) else (self.range[0] + self.range[1]) / 2
+
+
+class Features(_Part):
+    """What the kernel computes of a device's last readings."""
+
+    windows: tuple[Annotated[int, Field(ge=2, le=512)], ...] = Field(
+        default=(), description="rows of the rolling means; the largest also gives deviation and slope"
+    )
+    first: int = Field(default=0, ge=0, le=64, description="distance from the mean of the run's first rows; 0 for none")
+    regimes: int = Field(default=1, ge=1, le=32, description="at most so many operating regimes are told apart")
+
+    @model_validator(mode="after")
+    def _rising(self) -> Features:
+        if list(self.windows) != sorted(set(self.windows)):
+            raise ValueError(f"windows {list(self.windows)} must rise")
+        if self.first and not self.windows:
+            raise ValueError("first needs windows")
+        return self
+
+
+class RemainingUsefulLife(_Part):
+    """Regression: how long a device still runs, capped."""
+
+    kind: Literal["remaining_useful_life"] = Field(description="the task")
+    unit: str = Field(
+        description="what one step of the order is: cycles, or with order: ts seconds, minutes, hours, days"
+    )
+    cap: float = Field(gt=0, description="longer lives count as this, in `unit`")
+
+
+class FailureWithin(_Part):
+    """Classification: the probability of a failure within the horizon."""
+
+    kind: Literal["failure_within"] = Field(description="the task")
+    unit: str = Field(description="what one step of the order is, as for remaining useful life")
+    horizon: float = Field(ge=0, description="in `unit`; the event itself counts")
+
+
+class Minimum(_Part):
+    """Below these, training is refused."""
+
+    devices: int = Field(default=10, ge=2, description="devices with labelled rows")
+    rows: int = Field(default=200, ge=10, description="labelled rows")
+    failures: int = Field(default=5, ge=1, description="runs that ended in a failure")
+
+
+class Training(_Part):
+    """Candidate models and how they are compared. A candidate's mapping goes to its builder in models/candidates.py."""
+
+    candidates: dict[Name, dict[str, Any]] = Field(min_length=1, description="name and options of each")
+    folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
+    seed: int = Field(default=7, description="of every random choice in training")
+    minimum: Minimum = Minimum()
+
+
+class Gates(_Part):
+    """What a challenger must pass before it serves."""
+
+    improvement: Share = Field(default=0.0, description="share by which its error must be below the champion's")
+    parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
+
+
+class Limits(_Part):
+    """Bounds that admission, state and the stream keep."""
+
+    record_bytes: int = Field(default=65_536, ge=256, le=1_000_000, description="largest record, in bytes")
+    skew_s: float = Field(default=300, ge=0, le=1e9, description="an event's time may be so far ahead of broker time")
+    lateness_s: float = Field(
+        default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
+    )
+    silence_s: float = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
+    devices: int = Field(default=1_000_000, ge=1, description="devices a scorer keeps state of")
+
+
+class Quality(_Part):
+    """Shares above which the gates stop a run."""
+
+    refused_share: Share = Field(default=0.1, description="of the records, not admitted")
+    null_share: Share = Field(default=0.2, description="of a nullable reading, null")
+
+
+class Split(_Part):
+    """Shares of the devices; a permanent hash of the device id decides."""
+
+    train: Share = Field(default=0.7, description="the model learns from these")
+    validation: Share = Field(default=0.15, description="candidates are picked on these")
+    calibration: Share = Field(default=0.0, description="kept for intervals")
+    test: Share = Field(default=0.15, description="reported on, never learned from")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Split:
+        total = self.train + self.validation + self.calibration + self.test
+        if abs(total - 1) > 1e-9:
+            raise ValueError(f"the shares add up to {total:g}, not 1")
+        return self
+
+
+class Schedule(_Part):
+    """When the DAGs run."""
+
+    ingest: str = Field(default="*/15 * * * *", description="cron expression")
+    train: str = Field(default="0 3 * * *", description="cron expression")
+    train_after_outcomes: int = Field(default=20, ge=1, description="a run trains when so many new outcomes are in")
+
+    @field_validator("ingest", "train")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        if len(value.split()) != 5:
+            raise ValueError(f"{value!r} is no cron expression of five fields")
+        return value
+
+
+class Topics(_Part):
+    """Kafka settings of this fleet's topics; a name overrides `iot.<fleet>.<topic>`."""
+
+    partitions: int = Field(default=4, ge=1, le=1_000, description="fixed once the topics are there")
+    replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
+    retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
+    names: dict[Literal["events", "outcomes", "predictions", "alerts", "commands", "models", "state"], Topic] = Field(
+        default={}, description="`events: plant.engines` and so on, for topics that exist under another name"
+    )
+
+
+class FleetSpec(_Part):
+    """One fleet file, checked."""
+
+    fleet: Name = Field(description="the file's own name without `.yaml`")
+    version: int = Field(ge=1, description="raise it with each change of meaning")
+    description: str = Field(default="", description="for people")
+    order: Literal["seq", "ts"] = Field(default="seq", description="what orders the events of a run")
+    settings: dict[Name, Reading] = Field(
+        default={}, description="how the device is run: set by people or a controller"
+    )
+    sensors: dict[Name, Reading] = Field(min_length=1, description="what the device measures")
+    derived: dict[Name, str] = Field(
+        default={}, description="channels by arithmetic over readings: names, numbers, + - * / and parentheses"
+    )
+    features: Features = Features()
+    task: Annotated[RemainingUsefulLife | FailureWithin, Field(discriminator="kind", description="what is predicted")]
+    training: Training
+    gates: Gates = Gates()
+    limits: Limits = Limits()
+    quality: Quality = Quality()
+    split: Split = Split()
+    schedule: Schedule = Schedule()
+    topics: Topics = Topics()
+    rules: list[dict[str, Any]] = Field(
+        default=[], max_length=0, description="reserved: predictions into alerts and commands"
+    )
+
+    @model_validator(mode="after")
+    def _consistent(self) -> FleetSpec:
+        names = [*self.settings, *self.sensors, *self.derived]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"{', '.join(twice)}: named twice among settings, sensors and derived")
+        commanded = [n for n, r in self.sensors.items() if r.command]
+        if commanded:
+            raise ValueError(f"sensors.{commanded[0]}.command: only a setting can be commanded")
+        if self.features.regimes > 1 and not self.settings:
+            raise ValueError("features.regimes: more than one regime needs settings")
+        if self.order == "ts" and self.task.unit not in SECONDS_PER_UNIT:
+            raise ValueError(f"task.unit: {self.task.unit!r} with order: ts; allowed: {', '.join(SECONDS_PER_UNIT)}")
+        for name, text in self.derived.items():
+            try:
+                compile_expression(text, self.readings)
+            except ExpressionError as e:
+                raise ValueError(f"derived.{name}: {e}") from None
+        return self
+
+    @property
+    def readings(self) -> tuple[str, ...]:
+        """Keys of an event's `readings`, in the order of every matrix: settings, then sensors."""
+        return (*self.settings, *self.sensors)
+
+    @property
+    def reading_specs(self) -> tuple[Reading, ...]:
+        """The readings' declarations, in the order of `readings`."""
+        return (*self.settings.values(), *self.sensors.values())
+
+    @property
+    def programs(self) -> tuple[Program, ...]:
+        """Compiled derived channels, over `readings`."""
+        return tuple(compile_expression(text, self.readings) for text in self.derived.values())
+
+    @property
+    def order_units_per_step(self) -> float:
+        """How many steps of the stored order make one `task.unit`: 1 for a counter, microseconds for `ts`."""
+        return 1.0 if self.order == "seq" else SECONDS_PER_UNIT[self.task.unit] * 1e6
+
+
+SECONDS_PER_UNIT = {"seconds": 1.0, "minutes": 60.0, "hours": 3_600.0, "days": 86_400.0}
+
+
+def load_fleet(path: Path) -> FleetSpec:
+    """Read one fleet file. Raises FleetFileError with one line for each mistake."""
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as e:
+        raise FleetFileError(
+            [f"{path}: cannot be read ({e.strerror if isinstance(e, OSError) else 'not UTF-8'})"]
+        ) from None
+    except yaml.YAMLError as e:
+        where = getattr(e, "problem_mark", None)
+        line = f"line {where.line + 1}: " if where else ""
+        raise FleetFileError([f"{path}: {line}no valid YAML ({getattr(e, 'problem', None) or e})"]) from None
+    if not isinstance(found, dict):
+        raise FleetFileError(
+            [f"{path}: holds {type(found).__name__}, allowed is a mapping with fleet, sensors, task, …"]
+        )
+    try:
+        return FleetSpec.model_validate(found)
+    except ValidationError as e:
+        raise FleetFileError(mistake_lines(path, e.errors())) from None
+
+
+def load_fleets(folder: Path) -> dict[str, FleetSpec]:
+    """Read every `*.yaml` of a folder, by fleet name. Raises FleetFileError, also where two files name one fleet."""
+    fleets: dict[str, FleetSpec] = {}
+    for path in sorted(folder.glob("*.yaml")):
+        spec = load_fleet(path)
+        if spec.fleet in fleets:
+            raise FleetFileError(
+                [f"{path}: fleet: found {spec.fleet!r}, which another file of {folder} declares already"]
+            )
+        fleets[spec.fleet] = spec
+    return fleets
+
+
+def find_fleet(folder: Path, name: str) -> FleetSpec:
+    """The fleet called `name`, from `<folder>/<name>.yaml`. Raises FleetFileError with the names there are."""
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise FleetFileError([f"{path}: no such fleet file; fleets here: {known} (AIMAAS_FLEETS names the folder)"])
+    spec = load_fleet(path)
+    if spec.fleet != name:
+        raise FleetFileError([f"{path}: fleet: found {spec.fleet!r}, allowed {name!r}, the file's own name"])
+    return spec

@@ -1,0 +1,306 @@
+"""Kafka clients made from the settings, and the few things that several stages do with topics.
+
+Whatever `AIMAAS_KAFKA_…` names (brokers, SASL, TLS, tuning) reaches every client. Keyed records are partitioned by
+`murmur2_random`, so that producers in any language put a device into the same partition. What goes wrong becomes a `KafkaError`
+of one line.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+
+from aimaas.errors import KafkaError
+from aimaas.settings import Settings
+from aimaas.topics import TopicSpec
+
+Isolation = Literal["read_committed", "read_uncommitted"]
+Offsets = dict[int, int]  # partition -> offset
+
+ANSWER_LIMIT_S = 15.0  # for one request to the cluster
+READ_LIMIT_S = 120.0  # without any progress
+_POLL_S = 0.05
+_UNREACHABLE = {
+    ClientError._TRANSPORT,
+    ClientError._ALL_BROKERS_DOWN,
+    ClientError._TIMED_OUT,
+    ClientError._TIMED_OUT_QUEUE,
+    ClientError._RESOLVE,
+    ClientError._MSG_TIMED_OUT,
+}
+_MOVING = {ClientError.NOT_LEADER_FOR_PARTITION, ClientError.LEADER_NOT_AVAILABLE}
+
+_log = logging.getLogger("kafka")
+_log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record as it stands in a topic. `timestamp_ms` is since 1970, by the topic's clock (the broker's for events)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: Mapping[str, bytes]
+
+
+def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
+    """librdkafka settings of a producer: idempotent, acknowledged by all replicas, lz4. `extra` has `_` for `.` and wins."""
+    return {
+        "enable.idempotence": True,
+        "acks": "all",
+        "compression.type": "lz4",
+        "linger.ms": 5,
+        "partitioner": "murmur2_random",
+        **_common(settings),
+        **_dotted(extra),
+    }
+
+
+def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, Any]:
+    """librdkafka settings of a consumer that commits by itself nothing and reads what is committed, from the beginning."""
+    return {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "auto.offset.reset": "earliest",
+        "isolation.level": "read_committed",
+        "partition.assignment.strategy": "cooperative-sticky",
+        **_common(settings),
+        **_dotted(extra),
+    }
+
+
+def admin(settings: Settings) -> AdminClient:
+    """A client for topics and offsets. Keep it in a variable while its futures are awaited, or they fail."""
+    return AdminClient(_common(settings))
+
+
+def _common(settings: Settings) -> dict[str, Any]:
+    """What all clients share; the client's own log goes to Python's logger `kafka`."""
+    return {"logger": _log, "log.connection.close": False, **settings.kafka}
+
+
+def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("_", "."): value for name, value in extra.items()}
+
+
+@contextmanager
+def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
+    """Turn what confluent-kafka raises into a KafkaError that says what was being done, where, and what to do."""
+    try:
+        yield
+    except KafkaException as e:
+        raise _explained(settings, doing, e.args[0]) from None
+
+
+def _explained(settings: Settings, doing: str, error: Any) -> KafkaError:
+    where = settings.bootstrap_servers
+    if error.code() in _UNREACHABLE:
+        return KafkaError(
+            f"{doing}: no broker answers at {where}; start one with `aimaas up`, or set AIMAAS_KAFKA_BOOTSTRAP_SERVERS"
+        )
+    if error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+        return KafkaError(f"{doing}: no such topic at {where}; `aimaas up` creates the topics of all fleets")
+    return KafkaError(f"{doing}: the broker at {where} says: {error.str()}")
+
+
+def check_broker(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> int:
+    """Number of brokers of the cluster. Raises KafkaError where none answers within `timeout_s`."""
+    client = admin(settings)
+    with kafka_errors(settings, "connect to Kafka"):
+        return len(client.list_topics(timeout=timeout_s).brokers)
+
+
+def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
+    """Create the topics that are missing and return their names; ready to use when this returns.
+
+    Topics that exist are left as they are. Raises KafkaError with a line for each of them whose partitions or settings differ.
+    """
+    client = admin(settings)
+    with kafka_errors(settings, "create topics"):
+        known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
+        new = [spec for spec in specs if spec.name not in known]
+        wrong = _differences(client, known, [spec for spec in specs if spec.name in known])
+        if wrong:
+            raise KafkaError("\n".join(wrong))
+        wanted = [NewTopic(s.name, s.partitions, s.replication, config=dict(s.config)) for s in new]
+        _finish(client.create_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}, "TOPIC_ALREADY_EXISTS")
+        _await(lambda: _all_led(client, new), f"create topics at {settings.bootstrap_servers}")
+    return [spec.name for spec in new]
+
+
+def _all_led(client: Any, specs: Sequence[TopicSpec]) -> bool:
+    topics = client.list_topics(timeout=ANSWER_LIMIT_S).topics
+    return all(
+        s.name in topics
+        and len(topics[s.name].partitions) >= s.partitions
+        and all(p.leader >= 0 for p in topics[s.name].partitions.values())
+        for s in specs
+    )
+
+
+def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]) -> list[str]:
+    """One line for each way in which an existing topic is not as declared."""
+    if not specs:
+        return []
+    resources = {s.name: ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs}
+    answers = client.describe_configs(list(resources.values()), request_timeout=ANSWER_LIMIT_S)
+    found = {resource.name: future.result(ANSWER_LIMIT_S) for resource, future in answers.items()}
+    lines = []
+    for spec in specs:
+        partitions = len(known[spec.name].partitions)
+        if partitions != spec.partitions:
+            lines.append(
+                f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
+                "topics.partitions to what is there, or delete the topic (partitions of a keyed topic do not grow)"
+            )
+        for name, value in spec.config.items():
+            entry = found[spec.name].get(name)
+            if entry is not None and entry.value != value:
+                lines.append(
+                    f"topic {spec.name} has {name}={entry.value}, declared is {value}: change it with "
+                    f"`kafka-configs --alter --topic {spec.name} --add-config {name}={value}`, or correct the fleet file"
+                )
+    return lines
+
+
+def delete_topics(settings: Settings, names: Iterable[str]) -> None:
+    """Delete topics with all that is in them; those that do not exist are passed over."""
+    client, wanted = admin(settings), list(names)
+    with kafka_errors(settings, "delete topics"):
+        _finish(client.delete_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}, "UNKNOWN_TOPIC_OR_PART")
+        _await(
+            lambda: not set(wanted) & set(client.list_topics(timeout=ANSWER_LIMIT_S).topics),
+            f"delete topics at {settings.bootstrap_servers}",
+        )
+
+
+def _finish(futures: Mapping[str, Any], harmless: str) -> None:
+    """Wait for all; an error named `harmless` says that the work was done before."""
+    for future in futures.values():
+        try:
+            future.result(ANSWER_LIMIT_S)
+        except KafkaException as e:
+            if e.args[0].name() != harmless:
+                raise
+
+
+def _await(condition: Any, doing: str) -> None:
+    limit = time.monotonic() + ANSWER_LIMIT_S
+    while not condition():
+        if time.monotonic() > limit:
+            raise KafkaError(f"{doing}: not done within {ANSWER_LIMIT_S:g} s; look into the broker's log")
+        time.sleep(_POLL_S)
+
+
+def end_offsets(settings: Settings, topic: str, isolation: Isolation = "read_committed") -> Offsets:
+    """Offset after the last record of each partition: of the last stable one, or with `read_uncommitted` of all."""
+    client = admin(settings)
+    with kafka_errors(settings, f"read the end of {topic}"):
+        return _list_offsets(client, topic, OffsetSpec.latest(), isolation)
+
+
+def begin_offsets(settings: Settings, topic: str) -> Offsets:
+    """Offset of the oldest record that each partition still has."""
+    client = admin(settings)
+    with kafka_errors(settings, f"read the beginning of {topic}"):
+        return _list_offsets(client, topic, OffsetSpec.earliest(), "read_uncommitted")
+
+
+def _list_offsets(client: Any, topic: str, which: Any, isolation: Isolation) -> Offsets:
+    found = client.list_topics(topic, timeout=ANSWER_LIMIT_S).topics[topic]
+    if found.error is not None:
+        raise KafkaException(found.error)
+    asked = {TopicPartition(topic, p): which for p in sorted(found.partitions)}
+    limit = time.monotonic() + ANSWER_LIMIT_S
+    while True:
+        futures = client.list_offsets(
+            asked, isolation_level=IsolationLevel[isolation.upper()], request_timeout=ANSWER_LIMIT_S
+        )
+        try:
+            return {tp.partition: future.result(ANSWER_LIMIT_S).offset for tp, future in futures.items()}
+        except KafkaException as e:  # a new topic, or a broker that has just come back
+            if e.args[0].code() not in _MOVING or time.monotonic() > limit:
+                raise
+        time.sleep(_POLL_S)
+
+
+def read_all(settings: Settings, topic: str, isolation: Isolation = "read_committed") -> list[Record]:
+    """All records that the topic holds now, by partition and offset. Fits in memory or this is the wrong function."""
+    return read_between(
+        settings, topic, begin_offsets(settings, topic), end_offsets(settings, topic, isolation), isolation
+    )
+
+
+def read_between(
+    settings: Settings, topic: str, begin: Offsets, end: Offsets, isolation: Isolation = "read_committed"
+) -> list[Record]:
+    """Records from `begin` on and before `end`, by partition and offset; a partition that `begin` lacks starts at 0.
+
+    Transaction markers and aborted records take offsets but are not delivered: a partition is done when the consumer stands
+    at `end`, which the client says by an end-of-partition event, however many records that made. Raises KafkaError after 120 s
+    without progress.
+    """
+    pending = {p: e for p, e in end.items() if e > begin.get(p, 0)}
+    starts = [TopicPartition(topic, p, begin.get(p, 0)) for p in pending]
+    records: list[Record] = []
+    with kafka_errors(settings, f"read {topic}"):
+        consumer = Consumer(
+            consumer_config(
+                settings,
+                "aimaas-reader",
+                isolation_level=isolation,
+                enable_partition_eof=True,
+                fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
+            )
+        )
+        try:
+            consumer.assign(starts)
+            limit = time.monotonic() + READ_LIMIT_S
+            while pending:
+                messages = consumer.consume(10_000, timeout=_POLL_S)
+                limit = time.monotonic() + READ_LIMIT_S if messages else limit
+                if time.monotonic() > limit:
+                    raise KafkaError(f"read {topic}: nothing came for {READ_LIMIT_S:g} s; look into the broker's log")
+                _take(messages, pending, end, records)
+        finally:
+            consumer.close()
+    return sorted(records, key=lambda r: (r.partition, r.offset))
+
+
+def _take(messages: Sequence[Any], pending: Offsets, end: Offsets, records: list[Record]) -> None:
+    """Add delivered messages to `records`, and take finished partitions out of `pending`."""
+    for message in messages:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if error is None and offset < end[partition]:
+            records.append(record_of(message))
+        elif error is not None and error.code() != ClientError._PARTITION_EOF:
+            if error.fatal() or (not error.retriable() and error.code() not in _UNREACHABLE):
+                raise KafkaException(error)
+            continue
+        if offset + (error is None) >= end[partition]:
+            pending.pop(partition, None)
+
+
+def record_of(message: Any) -> Record:
+    """A delivered message as a plain value."""
+    return Record(
+        message.topic(), message.partition(), message.offset(), message.timestamp()[1],
+        message.key(), message.value(), headers_of(message),
+    )  # fmt: skip
+
+
+def headers_of(message: Any) -> dict[str, bytes]:
+    """Headers of a message; of a name that comes twice the last one, without a value as empty bytes."""
+    return {name: value or b"" for name, value in message.headers() or ()}

@@ -1,0 +1,167 @@
+"""The lake: Delta tables at `<lake>/<fleet>/<table>`, and readers of them that need no JVM.
+
+Spark writes; the command line, training and the gates read here. `bronze`, `silver`, `quarantine` and `outcomes` are partitioned by
+Kafka topic and partition, so that the newest offset a table holds stands in its file statistics.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from aimaas.errors import LakeError
+from aimaas.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.dataset as ds
+    from deltalake import DeltaTable
+
+Table = Literal["bronze", "outcomes", "silver", "quarantine", "gold", "admission_state"]
+Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
+
+_MADE_BY: dict[str, str] = {
+    "bronze": "the land job",
+    "outcomes": "the admit job",
+    "silver": "the admit job",
+    "quarantine": "the admit job",
+    "admission_state": "the admit job",
+    "gold": "the gold job",
+}
+
+
+def table_path(settings: Settings, fleet: str, table: Table) -> str:
+    """Path or URI of a fleet's table, as Spark takes it."""
+    return f"{settings.lake.rstrip('/')}/{fleet}/{table}"
+
+
+def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
+    """Version of the table's newest commit; None where there is no table yet."""
+    found = _find(settings, fleet, table)
+    return None if found is None else int(found.version())
+
+
+def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None = None) -> list[str]:
+    """What the commits after version `since` were noted with (Delta's user metadata), newest first; all where it is None."""
+    found = _find(settings, fleet, table)
+    commits = 0 if found is None else found.version() - (-1 if since is None else since)
+    if found is None or commits == 0:
+        return []
+    return [note for commit in found.history(commits) if (note := commit.get("userMetadata")) is not None]
+
+
+def read_table(
+    settings: Settings,
+    fleet: str,
+    table: Table,
+    columns: Sequence[str] | None = None,
+    filter: Any = None,
+    version: int | None = None,
+) -> pa.Table:
+    """Rows of a table, in no order. `filter` is a `pyarrow.dataset` expression.
+
+    Raises LakeError where the table, the version or a column is missing.
+    """
+    found = _open(settings, fleet, table, version)
+    known = [field.name for field in found.schema().fields]
+    missing = [name for name in columns or () if name not in known]
+    if missing:
+        raise LakeError(f"{table_path(settings, fleet, table)}: no column {missing[0]!r}; it has {', '.join(known)}")
+    return arrow_dataset(found).to_table(columns=None if columns is None else list(columns), filter=filter)
+
+
+def arrow_dataset(found: DeltaTable) -> ds.Dataset:
+    """The files of a table as a dataset.
+
+    Arrow opens local files itself: through delta-rs its threads would call Python, which now and then aborts the process at its end
+    (delta-rs issue 2184).
+    """
+    from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
+
+    place = found.table_uri.removeprefix("file://")
+    local = SubTreeFileSystem(place, LocalFileSystem()) if place.startswith("/") else None
+    return found.to_pyarrow_dataset(filesystem=local)
+
+
+def row_count(settings: Settings, fleet: str, table: Table) -> int:
+    """Rows of the table, 0 where there is none yet; read from the log, not from the rows."""
+    found = _find(settings, fleet, table)
+    return 0 if found is None else sum(_actions(found)["num_records"].to_pylist())
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a table of Kafka records holds, at one version (None: there is no table yet).
+
+    `number` is that of a job's newest transaction (0: none), `offsets` are those after the newest of each topic and partition,
+    `note` is what the newest commit was noted with.
+    """
+
+    version: int | None = None
+    number: int = 0
+    offsets: Offsets = field(default_factory=dict)
+    note: str | None = None
+
+
+def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
+    """Look at one version of the table, in the name of the job `app_id`.
+
+    Offsets are read from the statistics of the files, each of which holds one Kafka partition, so they stay right after OPTIMIZE.
+    """
+    found = _find(settings, fleet, table)
+    if found is None:
+        return Held()
+    number = found.transaction_version(app_id) or 0
+    return Held(int(found.version()), number, _next_offsets(found), found.history(1)[0].get("userMetadata"))
+
+
+def _next_offsets(found: DeltaTable) -> Offsets:
+    actions, offsets = _actions(found).to_pydict(), Offsets()
+    columns = (
+        actions[name] for name in ("partition.topic", "partition.partition", "max.offset", "num_records", "path")
+    )
+    for topic, partition, newest, rows, path in zip(*columns, strict=True):
+        if newest is None and rows:
+            raise LakeError(
+                f"{found.table_uri}: file {path} has no statistics of its offsets; write it again by a writer that keeps them"
+            )
+        if rows:
+            offsets[topic, partition] = max(newest + 1, offsets.get((topic, partition), 0))
+    return offsets
+
+
+def _actions(found: DeltaTable) -> pa.Table:
+    """One row per data file: path, partition values, row count and statistics."""
+    import pyarrow as pa
+
+    return pa.table(found.get_add_actions(flatten=True))
+
+
+def _find(settings: Settings, fleet: str, table: Table) -> DeltaTable | None:
+    from deltalake import DeltaTable
+
+    uri = _uri(settings, fleet, table)
+    return _open(settings, fleet, table) if DeltaTable.is_deltatable(uri) else None
+
+
+def _open(settings: Settings, fleet: str, table: Table, version: int | None = None) -> DeltaTable:
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError, TableNotFoundError
+
+    uri = _uri(settings, fleet, table)
+    try:
+        return DeltaTable(uri, version=version)
+    except TableNotFoundError:
+        at = f" at version {version}" if version is not None else ""
+        raise LakeError(
+            f"{uri}: no such table{at}; {_MADE_BY[table]} makes it (`aimaas status` shows what ran)"
+        ) from None
+    except DeltaError as e:
+        at = f" at version {version}" if version is not None else ""
+        raise LakeError(f"{uri}: cannot be read{at}: {str(e).splitlines()[0]}") from None
+
+
+def _uri(settings: Settings, fleet: str, table: Table) -> str:
+    """The table's place as delta-rs takes it, which says s3 where Hadoop says s3a."""
+    return table_path(settings, fleet, table).replace("s3a://", "s3://", 1)

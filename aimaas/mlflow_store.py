@@ -1,0 +1,83 @@
+"""MLflow as the registry uses it: a client, a lock that MLflow itself does not have, and a run for every training."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from aimaas.artefact import FILE_NAME
+from aimaas.errors import RegistryError
+from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
+from aimaas.training_report import FILE_NAME as REPORT_NAME
+from aimaas.training_report import TrainReport
+
+_LOCK_LIMIT_S = 60.0
+
+
+def log_run(
+    client: Any, settings: Settings, fleet: FleetSpec, trained: Path, report: TrainReport, tags: dict[str, str]
+) -> Any:
+    """Write a run with the training's parameters, metrics (errors by fold under `fold_…`) and files; the finished run."""
+    from mlflow.entities import Metric, Param
+
+    experiment = client.get_experiment_by_name(fleet.fleet)
+    place = f"{settings.mlflow_artifacts.rstrip('/')}/{fleet.fleet}"
+    id_ = experiment.experiment_id if experiment else client.create_experiment(fleet.fleet, place)
+    run = client.create_run(id_, run_name=f"{report.chosen}-{report.sha256[:8]}", tags=tags)
+    stamp = run.info.start_time
+    metrics = [Metric(name, value, stamp, 0) for name, value in report.metrics.items()]
+    for c in report.candidates:
+        metrics.append(Metric(f"validation_{report.error}.{c.name}", c.validation, stamp, 0))
+        metrics += [Metric(f"fold_{report.error}.{c.name}", e, stamp, i) for i, e in enumerate(c.folds, 1)]
+    params = [Param(f"candidates.{k}", str(v)) for k, v in fleet.training.candidates.items()]
+    params += [
+        Param(f"{split}.{k}", str(getattr(c, k))) for split, c in report.splits.items() for k in c.__struct_fields__
+    ]
+    params += [
+        Param("seed", str(report.seed)),
+        Param("folds", str(fleet.training.folds)),
+        Param("chosen", report.chosen),
+    ]
+    client.log_batch(run.info.run_id, metrics, params)
+    for name in (FILE_NAME, REPORT_NAME):
+        client.log_artifact(run.info.run_id, str(trained / name))
+    client.set_terminated(run.info.run_id)
+    return run
+
+
+@contextmanager
+def client(settings: Settings) -> Iterator[Any]:
+    """MLflow's client on the settings' store; what it raises becomes RegistryError."""
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = settings.mlflow_tracking_uri
+    try:
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except (MlflowException, OSError) as e:
+        reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
+        raise RegistryError(f"the registry at {uri} answers: {reason}; look at AIMAAS_MLFLOW_TRACKING_URI") from None
+
+
+@contextmanager
+def locked(settings: Settings, what: str) -> Iterator[None]:
+    """Keep the other processes of this home out. Raises RegistryError after a minute."""
+    from filelock import FileLock, Timeout
+
+    path = settings.home / "locks" / f"registry-{what}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(path, timeout=_LOCK_LIMIT_S):
+            yield
+    except Timeout:
+        raise RegistryError(f"{path}: held by another process for {_LOCK_LIMIT_S:g} s; is one hanging?") from None

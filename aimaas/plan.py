@@ -1,0 +1,85 @@
+"""The feature plan: what the kernel computes, as plain data with a hash.
+
+A plan is derived from the fleet file and travels with every model trained on it. A scorer serves a model from its own plan, so
+that a rollback or a shadow needs nothing but the raw readings that the device state holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import msgspec
+
+from aimaas.expression import Program
+from aimaas.fleet import FleetSpec
+
+
+class FeaturePlan(msgspec.Struct, frozen=True):
+    """What is computed of a device's raw readings (R of them), in which order.
+
+    The first `settings` readings are operating settings, the others sensors; channels (C) are the sensors, then the derived ones.
+    """
+
+    readings: tuple[str, ...]
+    fill_values: tuple[float, ...]
+    fill_previous: tuple[bool, ...]
+    settings: int
+    derived: tuple[str, ...]
+    programs: tuple[Program, ...]
+    windows: tuple[int, ...]
+    first: int
+    max_regimes: int
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Names of the C channels: sensors, then derived."""
+        return (*self.readings[self.settings :], *self.derived)
+
+    @property
+    def window(self) -> int:
+        """Rows of history that the plan looks at, the newest included."""
+        return max(self.windows, default=1)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the F features, in the kernel's order: block by block, within a block by channel."""
+        blocks = [f"mean_{w}" for w in self.windows]
+        if self.windows:
+            blocks += [f"deviation_{self.window}", f"slope_{self.window}"]
+            blocks += [f"from_first_{self.first}"] if self.first else []
+        names = [f"{channel}.{block}" for block in blocks or ["now"] for channel in self.channels]
+        return (*names, *self.readings[: self.settings], *(["age"] if self.windows else []))
+
+    @property
+    def hash(self) -> str:
+        """16 hex digits that change when anything in the plan does."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
+
+    def needs(self, readings: Sequence[str], window: int, first: int) -> str | None:
+        """Why device state of these `readings`, `window` and `first` rows cannot give this plan; None where it can."""
+        if tuple(readings) != self.readings:
+            return f"the plan reads {', '.join(self.readings)}; the fleet declares {', '.join(readings)}"
+        if self.window > window or self.first > first:
+            return f"the plan looks at {self.window} rows and the first {self.first}; state holds {window} and {first}"
+        return None
+
+
+def plan_of(fleet: FleetSpec) -> FeaturePlan:
+    """The feature plan that a fleet file asks for."""
+    return FeaturePlan(
+        readings=fleet.readings,
+        fill_values=tuple(r.fill_value for r in fleet.reading_specs),
+        fill_previous=tuple(r.fill == "previous" for r in fleet.reading_specs),
+        settings=len(fleet.settings),
+        derived=tuple(fleet.derived),
+        programs=fleet.programs,
+        windows=fleet.features.windows,
+        first=fleet.features.first,
+        max_regimes=fleet.features.regimes,
+    )
+
+
+def plan_from_json(text: bytes | str) -> FeaturePlan:
+    """Read a plan back. Raises msgspec.ValidationError."""
+    return msgspec.json.decode(text, type=FeaturePlan)

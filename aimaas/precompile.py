@@ -1,0 +1,46 @@
+"""Compile the kernel and the judge once (`python -m aimaas.precompile`): numba keeps the result on disk for every later process.
+
+Without it the first process of a fresh machine pays some ten seconds, and Spark's first workers pay them side by side.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aimaas.admission import Judge
+from aimaas.events import encode_event
+from aimaas.features import kernel_of
+from aimaas.fit import find_regimes, finish, moments
+from aimaas.fleet import FleetSpec
+from aimaas.plan import plan_of
+from aimaas.state import DeviceState
+
+_FLEET = {
+    "fleet": "precompile",
+    "version": 1,
+    "settings": {"a": {"name": "a", "unit": "1", "range": [0, 10]}},
+    "sensors": {"b": {"name": "b", "unit": "1", "range": [0, 10]}},
+    "derived": {"c": "a + b"},
+    "features": {"windows": [2, 4], "first": 2, "regimes": 2},
+    "task": {"kind": "remaining_useful_life", "unit": "cycles", "cap": 10},
+    "training": {"candidates": {"ridge": {}}},
+}
+
+
+def main() -> None:
+    """Judge one event and compute its features, which compiles all that is compiled; the types are those of any fleet."""
+    from datetime import UTC, datetime
+
+    fleet = FleetSpec.model_validate(_FLEET)
+    plan, rows = plan_of(fleet), np.array([[1.0, 2.0], [3.0, 4.0]])
+    regimes = find_regimes(plan, rows, 0)
+    fit = finish(regimes, [moments(plan, regimes, np.zeros(2), rows)])
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    state, judge = DeviceState.of(fleet), Judge(fleet)
+    batch = judge.decode([b"d"], [encode_event("precompile", "d", 0, 1, at, {"a": 1.0, "b": 2.0})])
+    judge.order(batch, np.array([int(at.timestamp() * 1e3)], np.int64), state)
+    kernel_of(plan, fit).advance(state, batch.slots, batch.values.astype(np.float32), batch.reset)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""The model registry: MLflow, with the fleet as model name and the alias `champion` as the truth about what serves.
+
+Beside the alias the registered model carries a tag with the champion's sequence, which rises whenever the alias comes to mean
+another version, also when a person moves it in MLflow's pages: whoever looks next brings the tag in line (`settle`). Changes
+and looks of one home take a lock, so that compare-and-set holds; MLflow itself has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from aimaas.artefact import FILE_NAME, sha256
+from aimaas.errors import RegistryError
+from aimaas.fleet import FleetSpec
+from aimaas.mlflow_store import client as client_of
+from aimaas.mlflow_store import locked, log_run
+from aimaas.settings import Settings
+from aimaas.training_report import TrainReport, read_report
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+_TAG = "aimaas.champion"
+_KEPT = 50  # former champions remembered for rollbacks
+
+
+class Champion(msgspec.Struct, frozen=True):
+    """What the alias means: `sequence` only rises; `before` are former champions, the newest last."""
+
+    version: str
+    sequence: int
+    at: datetime
+    before: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    """One registered version, as a table shows it."""
+
+    version: str
+    aliases: tuple[str, ...]
+    candidate: str
+    metric: str
+    registered_at: str
+    training_set: str
+
+
+def prepare_registry(settings: Settings) -> None:
+    """Make the database of a local registry, which takes seconds the first time. Raises RegistryError."""
+    with locked(settings, "database"), client_of(settings) as client:
+        client.search_registered_models(max_results=1)
+
+
+def register(settings: Settings, fleet: FleetSpec, trained: Path) -> str:
+    """Put a finished training (`model.onnx`, `report.json`) into the registry and return its version.
+
+    The same bytes are registered once. Raises RegistryError where the folder is torn.
+    """
+    report = read_report(trained)
+    _check_trained(fleet, trained, report)
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        for known in _versions(client, fleet.fleet):
+            if known.tags.get("sha256") == report.sha256:
+                return str(known.version)
+        tags = _tags(report)
+        run = log_run(client, settings, fleet, trained, report, tags)
+        _make_model(client, fleet.fleet, fleet.description)
+        made = client.create_model_version(
+            fleet.fleet, f"{run.info.artifact_uri}/{FILE_NAME}", run.info.run_id, tags=tags
+        )
+        return str(made.version)
+
+
+def list_models(settings: Settings, fleet: FleetSpec) -> list[ModelRow]:
+    """All versions of the fleet's model, newest first; none before the first training."""
+    with client_of(settings) as client:
+        aliases = _aliases(client, fleet.fleet)
+        return [_row(v, aliases) for v in _versions(client, fleet.fleet)]
+
+
+def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, Any]:
+    """Everything about a version, as plain data: aliases, tags, metrics, parameters and where the artefact is."""
+    with client_of(settings) as client:
+        found = _version(client, fleet.fleet, version)
+        run = client.get_run(found.run_id).data
+        return {
+            "fleet": fleet.fleet,
+            "version": str(found.version),
+            "aliases": [a for a, v in _aliases(client, fleet.fleet).items() if v == str(found.version)],
+            "registered_at": _time(found.creation_timestamp),
+            "uri": found.source,
+            **found.tags,
+            "metrics": dict(sorted(run.metrics.items())),
+            "params": dict(sorted(run.params.items())),
+            "run_id": found.run_id,
+        }
+
+
+def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
+    """The ONNX file of a version. Raises RegistryError where it is gone or not the registered bytes."""
+    with client_of(settings) as client:
+        found = _version(client, fleet.fleet, version)
+        content = Path(client.download_artifacts(found.run_id, FILE_NAME)).read_bytes()
+    if sha256(content) != found.tags["sha256"]:
+        raise RegistryError(f"model {fleet.fleet} version {version}: {found.source} is not the file that was registered; "
+                            "promote another version")  # fmt: skip
+    return content
+
+
+def settle(settings: Settings, fleet: FleetSpec, above: int = 0, now: datetime | None = None) -> Champion | None:
+    """Read the champion, with a new sequence where the alias was moved or its sequence is not higher than `above`.
+
+    None where there is no champion.
+    """
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        return _settle(client, fleet.fleet, above, now or datetime.now(UTC))
+
+
+def set_champion(
+    settings: Settings,
+    fleet: FleetSpec,
+    version: str,
+    expected: Champion | None = None,
+    compare: bool = False,
+    now: datetime | None = None,
+) -> Champion:
+    """Make a version the champion; with `compare` only if the champion is still `expected`, else RegistryError."""
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        _version(client, fleet.fleet, version)
+        found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
+        if compare and found != expected:
+            raise RegistryError(
+                f"the champion of {fleet.fleet} was changed to version {found.version if found else 'none'} meanwhile: "
+                "compare again"
+            )
+        return _move(client, fleet.fleet, version, now)
+
+
+def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) -> str:
+    """Make the champion before the present one serve again; its version. Raises RegistryError where there is none."""
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
+        if found is None or not found.before:
+            raise RegistryError(
+                f"{fleet.fleet} has no former champion to go back to: `aimaas models list {fleet.fleet}`"
+            )
+        *older, version = found.before
+        _version(client, fleet.fleet, version)
+        client.set_registered_model_alias(fleet.fleet, CHAMPION, version)
+        _write(client, fleet.fleet, Champion(version, found.sequence + 1, now or datetime.now(UTC), tuple(older)))
+        return version
+
+
+def set_challenger(settings: Settings, fleet: FleetSpec, version: str | None) -> None:
+    """Say which version challenges the champion; None for no one."""
+    with client_of(settings) as client:
+        if version is not None:
+            client.set_registered_model_alias(fleet.fleet, CHALLENGER, version)
+        elif CHALLENGER in _aliases(client, fleet.fleet):
+            client.delete_registered_model_alias(fleet.fleet, CHALLENGER)
+
+
+def _move(client: Any, fleet: str, version: str, now: datetime | None) -> Champion:
+    """Alias first: whoever finds it moved but the tag old brings the tag in line."""
+    client.set_registered_model_alias(fleet, CHAMPION, version)
+    settled = _settle(client, fleet, 0, now or datetime.now(UTC))
+    assert settled is not None  # noqa: S101 - the alias was just set
+    return settled
+
+
+def _settle(client: Any, fleet: str, above: int, now: datetime) -> Champion | None:
+    version, tag = _aliases(client, fleet).get(CHAMPION), _read(client, fleet)
+    if version is None:
+        return None
+    settled = settled_champion(version, tag, above, now)
+    if settled != tag:
+        _write(client, fleet, settled)
+    return settled
+
+
+def settled_champion(version: str, known: Champion | None, above: int, now: datetime) -> Champion:
+    """What the tag must say when the alias means `version` and the tag says `known`."""
+    if known is None:
+        return Champion(version, above + 1, now)
+    if known.version == version:
+        risen = Champion(version, above + 1, now, known.before)
+        return known if known.sequence > above else risen
+    before = (*known.before, known.version)[-_KEPT:]
+    return Champion(version, max(known.sequence, above) + 1, now, before)
+
+
+def _read(client: Any, fleet: str) -> Champion | None:
+    found = client.search_registered_models(f"name='{fleet}'")  # none before the first registration
+    text = found[0].tags.get(_TAG) if found else None
+    return None if text is None else msgspec.json.decode(text, type=Champion)
+
+
+def _write(client: Any, fleet: str, champion: Champion) -> None:
+    client.set_registered_model_tag(fleet, _TAG, msgspec.json.encode(champion).decode())
+
+
+def _make_model(client: Any, fleet: str, description: str) -> None:
+    if not client.search_registered_models(f"name='{fleet}'"):
+        client.create_registered_model(fleet, description=description)
+
+
+def _aliases(client: Any, fleet: str) -> dict[str, str]:
+    """Alias -> version; {} for a model that does not exist yet."""
+    found = client.search_registered_models(f"name='{fleet}'")
+    return {alias: str(version) for alias, version in found[0].aliases.items()} if found else {}
+
+
+def _versions(client: Any, fleet: str) -> list[Any]:
+    found: Sequence[Any] = client.search_model_versions(f"name='{fleet}'", max_results=10_000)
+    return sorted(found, key=lambda v: int(v.version), reverse=True)
+
+
+def _version(client: Any, fleet: str, version: str) -> Any:
+    versions = {str(v.version): v for v in _versions(client, fleet)}
+    if version not in versions:
+        known = ", ".join(versions) or "none"
+        raise RegistryError(f"model {fleet} has no version {version!r}; versions: {known}")
+    return versions[version]
+
+
+def _row(found: Any, aliases: dict[str, str]) -> ModelRow:
+    version, tags = str(found.version), found.tags
+    metric = f"{tags.get('error', '?')} {float(tags.get('error_on_test', 'nan')):.4g}"
+    mine = tuple(a for a, v in aliases.items() if v == version)
+    candidate, place = tags.get("candidate", "?"), tags.get("training_set", "?")
+    return ModelRow(version, mine, candidate, metric, _time(found.creation_timestamp), place)
+
+
+def _time(milliseconds: int) -> str:
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _check_trained(fleet: FleetSpec, trained: Path, report: TrainReport) -> None:
+    path = trained / FILE_NAME
+    if not path.is_file() or sha256(path.read_bytes()) != report.sha256:
+        raise RegistryError(f"{path}: missing, or not the file that the report names; run the fleet's training again")
+    if report.fleet != fleet.fleet:
+        raise RegistryError(f"{trained}: a training of fleet {report.fleet!r}, not {fleet.fleet!r}")
+
+
+def _tags(report: TrainReport) -> dict[str, str]:
+    """Where a version comes from: enough to build it again."""
+    tags = {
+        "candidate": report.chosen, "sha256": report.sha256, "plan": report.plan, "fit": report.fit,
+        "training_set": report.training_set, "digest": report.digest, "gold_version": report.gold_version,
+        "code_version": report.code_version, "seed": report.seed, "fleet_version": report.fleet_version,
+        "error": report.error, "error_on_test": report.metrics[report.error],
+    }  # fmt: skip
+    return {key: str(value) for key, value in tags.items()}

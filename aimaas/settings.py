@@ -1,0 +1,91 @@
+"""The one reader of the environment.
+
+A value is looked up in the environment first, then in `<home>/stack.env` (which the local stack writes, so that every
+command finds the stack that is running), then in the defaults below.
+
+| variable | meaning | default |
+|---|---|---|
+| AIMAAS_HOME | folder for everything that runs | `var` |
+| AIMAAS_FLEETS | folder of fleet files | `fleets` |
+| AIMAAS_JARS | folder of the jars that `make setup` fetches | `jars` |
+| AIMAAS_LAKE | root of the Delta tables, a path or a URI that Spark can write | `<home>/lake` |
+| AIMAAS_MLFLOW_TRACKING_URI | MLflow's tracking and registry store | SQLite below `<home>/mlflow` |
+| AIMAAS_MLFLOW_ARTIFACTS | where new MLflow experiments keep artefacts | `<home>/mlflow/artifacts` |
+| AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
+| AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
+| AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
+| AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aimaas.errors import SettingsError
+
+_KAFKA = "AIMAAS_KAFKA_"
+STACK_FILE = "stack.env"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a process may know of its surroundings; made once at the edge and handed on."""
+
+    home: Path
+    fleets: Path
+    jars: Path
+    lake: str
+    mlflow_tracking_uri: str
+    mlflow_artifacts: str
+    data_docs: Path
+    spark_master: str
+    kafka: Mapping[str, str]
+    log_format: str
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port[,host:port]` of the Kafka cluster."""
+        return self.kafka["bootstrap.servers"]
+
+
+def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from `environ` (default: the process environment) and the running local stack."""
+    given = dict(os.environ if environ is None else environ)
+    home = Path(given.get("AIMAAS_HOME", "var")).absolute()
+    values = {**_stack_values(home), **given}
+    log_format = values.get("AIMAAS_LOG_FORMAT", "console")
+    if log_format not in ("console", "json"):
+        raise SettingsError(f"AIMAAS_LOG_FORMAT is {log_format!r}: use 'console' or 'json'")
+    return Settings(
+        home=home,
+        fleets=Path(values.get("AIMAAS_FLEETS", "fleets")).absolute(),
+        jars=Path(values.get("AIMAAS_JARS", "jars")).absolute(),
+        lake=values.get("AIMAAS_LAKE", str(home / "lake")),
+        mlflow_tracking_uri=values.get("AIMAAS_MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"),
+        mlflow_artifacts=values.get("AIMAAS_MLFLOW_ARTIFACTS", str(home / "mlflow" / "artifacts")),
+        data_docs=Path(values.get("AIMAAS_DATA_DOCS", str(home / "data_docs"))),
+        spark_master=values.get("AIMAAS_SPARK_MASTER", "local[2]"),
+        kafka=_kafka_values(values),
+        log_format=log_format,
+    )
+
+
+def _kafka_values(values: Mapping[str, str]) -> dict[str, str]:
+    named = {k[len(_KAFKA) :].lower().replace("_", "."): v for k, v in values.items() if k.startswith(_KAFKA)}
+    return {"bootstrap.servers": "localhost:9092", **named}
+
+
+def _stack_values(home: Path) -> dict[str, str]:
+    """The variables that the running local stack wrote; none where no stack runs."""
+    path = home / STACK_FILE
+    if not path.is_file():
+        return {}
+    return dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+
+
+def started_by_spark_submit() -> bool:
+    """Whether spark-submit runs this program: it then has a JVM with the properties that were submitted."""
+    return "PYSPARK_GATEWAY_PORT" in os.environ

@@ -1,0 +1,183 @@
+"""Device state: the last raw readings of every device, in flat arrays.
+
+Raw readings only, never normalised or aggregated values, so that any model version is served at once from it. A slot holds
+
+- `ring` (W rows × R, float32): the last rows, newest at `(count - 1) % W`; `held` says how many are there,
+- `first` (K rows × R, float32): the first rows of the run; `started` says how many are there,
+- `count`: rows in the run; `run`, `newest`: the device's newest order key; `seen_ms`: broker time of its newest row (0: empty),
+- `regimes`, `first_regimes`: the rows' regimes, noted by the kernel with the token `noted_by`; never packed, since
+  a kernel with another fit notes them anew,
+- `admitted`: rows ever admitted; the order keys and content digests of the last H of them, by which
+  duplicates are told from conflicts and late events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.errors import StateError
+from aimaas.fleet import FleetSpec
+
+HISTORY = 8  # order keys kept per device
+LAYOUT = 1
+_HEAD = struct.Struct(
+    "<HHHH8sqqqqq"
+)  # layout, rows, first rows, R, digest of readings, count, run, newest, seen_ms, admitted
+_START_SLOTS = 256
+
+
+class DeviceState:
+    """State of the devices of one partition (or one Spark task). Not thread-safe."""
+
+    def __init__(self, readings: Sequence[str], window: int, first: int) -> None:
+        self.readings, self.window, self.first_rows = tuple(readings), window, first
+        self.digest = hashlib.sha256("\0".join(readings).encode()).digest()[:8]
+        self._slots: dict[str, int] = {}
+        self._free: list[int] = []
+        self._allocate(_START_SLOTS)
+
+    @classmethod
+    def of(cls, fleet: FleetSpec) -> DeviceState:
+        """Empty state with the fleet's maxima of W and K."""
+        return cls(fleet.readings, max(fleet.features.windows, default=1), fleet.features.first)
+
+    def _allocate(self, slots: int) -> None:
+        r = len(self.readings)
+        self.ring = np.zeros((slots, self.window, r), np.float32)
+        self.first = np.zeros((slots, self.first_rows, r), np.float32)
+        self.count = np.zeros(slots, np.int64)
+        self.held = np.zeros(slots, np.int64)
+        self.started = np.zeros(slots, np.int64)
+        self.regimes = np.zeros((slots, self.window), np.int8)
+        self.first_regimes = np.zeros((slots, self.first_rows), np.int8)
+        self.noted_by = np.zeros(slots, np.int64)
+        self.run = np.zeros(slots, np.int64)
+        self.newest = np.zeros(slots, np.int64)
+        self.seen_ms = np.zeros(slots, np.int64)
+        self.keys = np.zeros((slots, HISTORY, 2), np.int64)
+        self.digests = np.zeros((slots, HISTORY), np.uint64)
+        self.admitted = np.zeros(slots, np.int64)
+
+    _ARRAYS = (
+        "ring",
+        "first",
+        "count",
+        "held",
+        "started",
+        "regimes",
+        "first_regimes",
+        "noted_by",
+        "run",
+        "newest",
+        "seen_ms",
+        "keys",
+        "digests",
+        "admitted",
+    )
+
+    def __len__(self) -> int:
+        return len(self._slots)
+
+    def __contains__(self, device_id: str) -> bool:
+        return device_id in self._slots
+
+    @property
+    def devices(self) -> Iterator[tuple[str, int]]:
+        """Device ids with their slots."""
+        return iter(self._slots.items())
+
+    @property
+    def bytes_per_device(self) -> int:
+        """Bytes of one slot over all arrays."""
+        return sum(a.nbytes // len(a) for a in (getattr(self, name) for name in self._ARRAYS))
+
+    def slots(self, device_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        """Slot of each device, shape (n,); a device not seen before gets an empty one."""
+        get = self._slots.get
+        found = [get(d, -1) for d in device_ids]
+        if -1 in found:
+            found = [self._slot(d) for d in device_ids]
+        return np.array(found, np.int64)
+
+    def _slot(self, device_id: str) -> int:
+        slot = self._slots.get(device_id)
+        if slot is None:
+            if self._free:
+                slot = self._free.pop()
+            else:
+                slot = len(self._slots)
+                if slot == len(self.count):
+                    self._grow()
+            self._slots[device_id] = slot
+        return slot
+
+    def _grow(self) -> None:
+        for name in self._ARRAYS:
+            old = getattr(self, name)
+            new = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
+            new[: len(old)] = old
+            setattr(self, name, new)
+
+    def forget(self, device_id: str) -> None:
+        """Free the device's slot; its next event finds it new."""
+        slot = self._slots.pop(device_id)
+        for name in self._ARRAYS:
+            getattr(self, name)[slot] = 0
+        self._free.append(slot)
+
+    def pack(self, slot: int) -> bytes:
+        """The slot as bytes, rows in order of time; `unpack` reads it into state of any window."""
+        count, rows, first = int(self.count[slot]), int(self.held[slot]), int(self.started[slot])
+        admitted = int(self.admitted[slot])
+        head = _HEAD.pack(
+            LAYOUT, rows, first, len(self.readings), self.digest,
+            count, self.run[slot], self.newest[slot], self.seen_ms[slot], admitted,
+        )  # fmt: skip
+        order = [(count - rows + i) % self.window for i in range(rows)]
+        return b"".join(
+            (
+                head,
+                self.ring[slot, order].tobytes(),
+                self.first[slot, :first].tobytes(),
+                self.keys[slot, :].tobytes(),
+                self.digests[slot].tobytes(),
+            )
+        )
+
+    def unpack(self, device_id: str, packed: bytes) -> None:
+        """Put a device's packed state back. Raises StateError where layout or readings differ."""
+        layout, rows, first, r, digest, count, run, newest, seen_ms, admitted = self._head(device_id, packed)
+        if layout != LAYOUT or digest != self.digest:
+            raise StateError(
+                f"state of device {device_id!r} has layout {layout} and {r} readings, this scorer layout {LAYOUT} and "
+                f"{len(self.readings)}: start it with the fleet file it was written with, or empty the state topic"
+            )
+        sizes = [rows * r * 4, first * r * 4, HISTORY * 16, HISTORY * 8]
+        ends = np.cumsum([_HEAD.size, *sizes])
+        if len(packed) != ends[-1]:
+            raise StateError(f"state of device {device_id!r} is torn: {len(packed)} bytes instead of {ends[-1]}")
+        parts = [packed[a:b] for a, b in pairwise(ends)]
+        slot = self._slot(device_id)
+        kept = min(rows, self.window)
+        ring = np.frombuffer(parts[0], np.float32).reshape(rows, r)[rows - kept :]
+        self.ring[slot, [(count - kept + i) % self.window for i in range(kept)]] = ring
+        kept_first = min(first, self.first_rows)
+        self.first[slot, :kept_first] = np.frombuffer(parts[1], np.float32).reshape(first, r)[:kept_first]
+        self.keys[slot] = np.frombuffer(parts[2], np.int64).reshape(HISTORY, 2)
+        self.digests[slot] = np.frombuffer(parts[3], np.uint64)
+        self.count[slot], self.held[slot], self.started[slot], self.admitted[slot] = count, kept, kept_first, admitted
+        self.run[slot], self.newest[slot], self.seen_ms[slot] = run, newest, seen_ms
+        self.noted_by[slot] = 0
+
+    @staticmethod
+    def _head(device_id: str, packed: bytes) -> tuple[int, int, int, int, bytes, int, int, int, int, int]:
+        if len(packed) < _HEAD.size:
+            raise StateError(f"state of device {device_id!r} is torn: {len(packed)} bytes; empty the state topic")
+        layout, rows, first, r, digest, count, run, newest, seen_ms, admitted = _HEAD.unpack(packed[: _HEAD.size])
+        return layout, rows, first, r, digest, count, run, newest, seen_ms, admitted

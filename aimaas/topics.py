@@ -1,0 +1,78 @@
+"""Names and settings of a fleet's Kafka topics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aimaas.fleet import FleetSpec
+
+_DAY_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class TopicNames:
+    """The topics of one fleet."""
+
+    events: str
+    outcomes: str
+    predictions: str
+    alerts: str
+    commands: str
+    models: str
+    state: str
+
+    @property
+    def dead_letters(self) -> str:
+        """Where the scorer puts what it does not admit."""
+        return f"{self.events}.dlq"
+
+    @property
+    def outcome_dead_letters(self) -> str:
+        """Where outcomes that cannot be read go."""
+        return f"{self.outcomes}.dlq"
+
+
+@dataclass(frozen=True)
+class TopicSpec:
+    """One topic as it is to be created."""
+
+    name: str
+    partitions: int
+    replication: int
+    config: Mapping[str, str]
+
+
+def topic_names(fleet: FleetSpec) -> TopicNames:
+    """Names of the fleet's topics: `iot.<fleet>.<topic>` unless the fleet file overrides one."""
+    kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state")
+    given: Mapping[str, str] = {str(k): v for k, v in fleet.topics.names.items()}
+    return TopicNames(**{kind: given.get(kind, f"iot.{fleet.fleet}.{kind}") for kind in kinds})
+
+
+def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
+    """All topics of the fleet with their settings.
+
+    Events carry the broker's time (LogAppendTime): skew and eviction are judged by it, so a replay judges alike. A dead
+    letter holds the value and some headers, so its topic takes records a little larger than the events topic does.
+    """
+    names, t = topic_names(fleet), fleet.topics
+    largest = max(1_048_576, 2 * fleet.limits.record_bytes)
+    kept = {"retention.ms": str(int(t.retention_days * _DAY_MS)), "cleanup.policy": "delete"}
+    stamped = {**kept, "message.timestamp.type": "LogAppendTime"}
+    compacted = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
+
+    def spec(name: str, config: Mapping[str, str], partitions: int = t.partitions) -> TopicSpec:
+        return TopicSpec(name, partitions, t.replication, config)
+
+    return [
+        spec(names.events, {**stamped, "max.message.bytes": str(largest)}),
+        spec(names.outcomes, {**stamped, "retention.ms": "-1"}),
+        spec(names.predictions, kept),
+        spec(names.alerts, kept),
+        spec(names.commands, kept),
+        spec(names.models, compacted, 1),
+        spec(names.state, compacted),
+        spec(names.dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
+        spec(names.outcome_dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
+    ]

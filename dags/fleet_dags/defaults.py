@@ -1,0 +1,40 @@
+"""What all DAGs of all fleets have in common."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
+
+_FINAL = [f"aimaas.errors.{name}" for name in ("GateFailedError", "TrainingRefusedError", "FleetFileError")]
+
+_DESCRIPTIONS = {
+    "ingest": "Kafka to silver: land, admit, check",
+    "prepare": "silver to gold: order, label, split, check; whenever silver has a new version",
+    "train": "gold to a serving model; by schedule, or when enough new outcomes came with gold",
+}
+
+TASK_DEFAULTS: dict[str, Any] = {
+    "owner": "aimaas",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=10),
+    "retry_exponential_backoff": 3.0,
+    "max_retry_delay": timedelta(minutes=10),
+    "execution_timeout": timedelta(hours=2),
+    # the same data fails the same gate again
+    "retry_policy": ExceptionRetryPolicy(rules=[RetryRule(exception=_FINAL, action=RetryAction.FAIL)]),
+}
+
+
+def dag_arguments(fleet: str, stage: str, doc: str | None) -> dict[str, Any]:
+    """Return the arguments of `@dag` for one stage of one fleet."""
+    return {
+        "dag_id": f"{fleet}_{stage}",
+        "description": _DESCRIPTIONS[stage],
+        "doc_md": doc,
+        "catchup": False,
+        "max_active_runs": 1,
+        "tags": [fleet, stage],
+        "default_args": TASK_DEFAULTS,
+    }

@@ -1,0 +1,32 @@
+"""Is a training due? A pure decision, and the count it needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aimaas.fleet import FleetSpec
+    from aimaas.settings import Settings
+
+
+def why_not_due(run_type: str, outcomes: int, outcomes_before: int, needed: int) -> str | None:
+    """Return why this run should not train; None when it should.
+
+    `outcomes` are known now, `outcomes_before` were known at the last training. A run that new gold started
+    (`run_type` asset_triggered) trains when at least `needed` came since; one by schedule or hand needs just one outcome
+    at all, because `training.minimum` of the fleet file is judged by training itself.
+    """
+    if outcomes == 0:
+        return "no outcome of any device is known yet"
+    new = outcomes - outcomes_before
+    if run_type == "asset_triggered" and new < needed:
+        return f"{new} new outcomes since the last training, {needed} are needed (schedule.train_after_outcomes)"
+    return None
+
+
+def known_outcomes(settings: Settings, fleet: FleetSpec) -> int:
+    """Return how many runs of devices have an outcome in the lake."""
+    from aimaas.lake import read_table
+
+    found = read_table(settings, fleet.fleet, "outcomes", columns=["device_id", "run"])
+    return int(found.group_by(["device_id", "run"]).aggregate([]).num_rows)

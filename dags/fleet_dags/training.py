@@ -1,0 +1,108 @@
+"""The Python tasks of `<fleet>_train`. Heavy libraries are imported when a task runs, never when the DAG is read."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import task
+
+from fleet_dags.assets import fleet_asset
+
+
+def training_set_folder(fleet: str, run_id: str) -> str:
+    """Return where the training set of a run is frozen. A macro of the DAG."""
+    return str(_run_folder(fleet, run_id) / "training_set")
+
+
+def enough_outcomes(fleet: str) -> Any:
+    """Return the task that skips the run when too few outcomes came since the last training."""
+    model = fleet_asset(fleet, "model")
+
+    @task(inlets=[model])
+    def enough_outcomes(*, dag_run: Any = None, inlet_events: Any = None) -> int:
+        """Go on when a training is due; returns the number of outcomes known now."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from fleet_dags.due import known_outcomes, why_not_due
+
+        settings, spec = _surroundings(fleet)
+        events = inlet_events[model]
+        before = int(events[-1].extra.get("outcomes", 0)) if len(events) else 0
+        known = known_outcomes(settings, spec)
+        if reason := why_not_due(str(dag_run.run_type), known, before, spec.schedule.train_after_outcomes):
+            raise AirflowSkipException(f"no training of {fleet}: {reason}")
+        return known
+
+    return enough_outcomes()
+
+
+def train_candidates(fleet: str) -> Any:
+    """Return the task that trains, picks, exports and checks the export."""
+
+    @task(execution_timeout=timedelta(hours=12))
+    def train_candidates(*, run_id: str | None = None) -> dict[str, Any]:
+        """Train the fleet file's candidates, pick on validation devices, report on test devices, export to ONNX."""
+        from models.train import train
+
+        settings, spec = _surroundings(fleet)
+        folder = _run_folder(fleet, str(run_id))
+        report = train(settings, spec, folder / "training_set", folder / "trained")
+        return {"candidate": report.chosen, **report.metrics}
+
+    return train_candidates()
+
+
+def register_and_promote(fleet: str, outcomes: Any) -> Any:
+    """Return the task that registers the trained model and makes it champion when it beats the present one."""
+    model = fleet_asset(fleet, "model")
+
+    @task(outlets=[model])
+    def register_and_promote(known: int, *, run_id: str | None = None, outlet_events: Any = None) -> dict[str, Any]:
+        """Register the model with its digests and metrics; promote it when it beats the champion on the same devices."""
+        from aimaas.registry import register
+        from models.promote import promote
+
+        settings, spec = _surroundings(fleet)
+        version = register(settings, spec, _run_folder(fleet, str(run_id)) / "trained")
+        promotion = promote(settings, spec, version)
+        seen = {"version": version, "promoted": promotion.promoted, "reason": promotion.reason, "outcomes": known}
+        outlet_events[model].extra.update(seen)
+        return seen
+
+    return register_and_promote(outcomes)
+
+
+def announce(fleet: str, registered: Any) -> Any:
+    """Return the task that brings the models topic in line with the registry."""
+
+    @task
+    def announce(seen: dict[str, Any]) -> dict[str, Any]:
+        """Tell the scorers which model is champion. Skipped, once they know, where this run's model was not promoted."""
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from models.announce import announce
+
+        settings, spec = _surroundings(fleet)
+        said = announce(settings, spec)
+        if said is None or not seen["promoted"]:
+            raise AirflowSkipException(f"version {seen['version']} does not serve: {seen['reason']}")
+        return {"version": said.version, "sequence": said.sequence}
+
+    return announce(registered)
+
+
+def _surroundings(fleet: str) -> tuple[Any, Any]:
+    from aimaas.fleet import find_fleet
+    from aimaas.settings import read_settings
+
+    settings = read_settings()
+    return settings, find_fleet(settings.fleets, fleet)
+
+
+def _run_folder(fleet: str, run_id: str) -> Path:
+    from aimaas.settings import read_settings
+
+    return read_settings().home / "training" / fleet / re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id)

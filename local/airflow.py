@@ -1,0 +1,231 @@
+"""Airflow's real scheduler, API server, DAG processor and triggerer on one machine, without containers.
+
+Each is Airflow's own program in a session of its own, as in a deployment; `airflow standalone` starts them too, but
+nobody then ends what a kill leaves behind. All lives in one folder: the SQLite database, `passwords.json`, task logs
+below `logs/`, one log for each program. Started again on it, Airflow goes on with the same runs, login and port.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from aimaas.errors import StackError
+from aimaas.settings import Settings
+from local.airflow_client import AirflowClient
+from local.airflow_environment import ADMIN, PASSWORDS_FILE, SPARK_FOLDER, STACK_MARK, process_environment
+from local.airflow_spark import write_spark_submit
+from local.ports import HOST, free_port, is_free
+from local.processes import ManagedProcess, find_process, start_process
+
+READY_LIMIT_S = 180.0
+PROJECT_DAGS = Path(__file__).resolve().parents[1] / "dags"
+_PORT_FILE = "port"
+_PROGRAMS = {
+    "api-server": ("api-server",),
+    # the API server reads task logs from the same disk: no log server is needed
+    "scheduler": ("scheduler", "--skip-serve-logs"),
+    "dag-processor": ("dag-processor",),
+}
+_TRIGGERER = {"triggerer": ("triggerer", "--skip-serve-logs")}
+
+
+@dataclass
+class Airflow:
+    """A running Airflow. `client` talks to it; `url`, `user` and `password` open its pages in a browser."""
+
+    folder: Path
+    port: int
+    client: AirflowClient
+    processes: tuple[ManagedProcess, ...]
+
+    @property
+    def url(self) -> str:
+        """Address of the user interface."""
+        return f"http://localhost:{self.port}"
+
+    @property
+    def user(self) -> str:
+        """Name to log in with."""
+        return self.client.user
+
+    @property
+    def password(self) -> str:
+        """Password to log in with, made when the folder was first used."""
+        return self.client.password
+
+    def is_healthy(self) -> bool:
+        """Say whether all programs run and report that they do their work."""
+        if not all(p.is_alive() for p in self.processes):
+            return False
+        try:
+            found = self.client.health()
+        except StackError:
+            return False
+        return all(found.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
+
+    def stop(self, timeout_s: float = 15.0) -> None:
+        """End all programs and their tasks: first asked to, after `timeout_s` made to. Tasks that ran are run again."""
+        with ThreadPoolExecutor(len(self.processes) or 1) as pool:
+            list(pool.map(lambda p: p.stop(timeout_s), self.processes))
+        end_leftovers(self.folder)
+
+    def kill(self) -> None:
+        """End all with SIGKILL, as a crash would."""
+        for process in self.processes:
+            process.kill()
+        end_leftovers(self.folder)
+
+
+def start_airflow(  # what differs between a stack, a test and a demo
+    settings: Settings,
+    folder: Path | None = None,
+    port: int | None = None,
+    *,
+    dags: Path = PROJECT_DAGS,
+    environ: Mapping[str, str] | None = None,
+    triggerer: bool = False,
+) -> Airflow:
+    """Start Airflow on `folder` (default `<home>/airflow`) and wait until it is healthy and has read the DAGs (180 s).
+
+    A folder used before keeps its port; a new one takes `port`, or any free one. What an earlier start left running
+    there is ended first. `environ` is added to what the tasks see. Raises StackError with the log to read.
+    """
+    folder = (folder or settings.home / "airflow").absolute()
+    end_leftovers(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    port = _ensure_port(folder, port)
+    password = _ensure_password(folder)
+    environment = process_environment(settings, folder, dags, port, {**os.environ, **(environ or {})})
+    write_spark_submit(folder / SPARK_FOLDER, settings)
+    _migrate(folder, environment)
+    programs = {**_PROGRAMS, **(_TRIGGERER if triggerer else {})}
+    processes = tuple(
+        start_process(_command(*arguments), name=name, folder=folder, environ=environment, working_directory=folder)
+        for name, arguments in programs.items()
+    )
+    airflow = Airflow(folder, port, _client(folder, port, password), processes)
+    _wait_until_ready(airflow, has_dags=any(dags.glob("*.py")))
+    return airflow
+
+
+def find_airflow(folder: Path) -> Airflow | None:
+    """Find the Airflow that runs on `folder`, whoever started it; None when none of its programs runs."""
+    folder = folder.absolute()
+    processes = _running(folder)
+    if not processes or not (folder / _PORT_FILE).is_file():
+        return None
+    port = int((folder / _PORT_FILE).read_text())
+    return Airflow(folder, port, _client(folder, port, _ensure_password(folder)), processes)
+
+
+def end_leftovers(folder: Path) -> None:
+    """End every process that was started for `folder`, tasks whose scheduler was killed included."""
+    found = [p for p in psutil.process_iter() if _started_for(p) == str(folder)]
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=10)
+
+
+def _started_for(process: psutil.Process) -> str | None:
+    """Return the stack folder in the environment a process was started with; None where there is none to see."""
+    try:
+        return str(process.environ().get(STACK_MARK, "")) or None
+    except (psutil.Error, OSError):
+        return None
+
+
+def _running(folder: Path) -> tuple[ManagedProcess, ...]:
+    found = (find_process(name, folder) for name in (*_PROGRAMS, *_TRIGGERER))
+    return tuple(p for p in found if p is not None)
+
+
+def _client(folder: Path, port: int, password: str) -> AirflowClient:
+    return AirflowClient(f"http://{HOST}:{port}", ADMIN, password, folder / "logs")
+
+
+def _command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "airflow", *arguments]
+
+
+def _ensure_port(folder: Path, wanted: int | None) -> int:
+    path = folder / _PORT_FILE
+    port = wanted or (int(path.read_text()) if path.is_file() else free_port())
+    if not is_free(port):
+        raise StackError(f"port {port} is taken: end the process that listens there, or give Airflow another port")
+    path.write_text(str(port))
+    return port
+
+
+def _ensure_password(folder: Path) -> str:
+    """Return the admin's password; made here, so that Airflow has no need to print one into a log."""
+    path = folder / PASSWORDS_FILE
+    if not path.is_file():
+        path.touch(mode=0o600)
+        path.write_text(json.dumps({ADMIN: secrets.token_urlsafe(12)}))
+    return str(json.loads(path.read_text())[ADMIN])
+
+
+def _migrate(folder: Path, environment: Mapping[str, str]) -> None:
+    """Create or migrate the database, once for each version of Airflow."""
+    from importlib.metadata import version
+
+    done = folder / "migrated"
+    if done.is_file() and done.read_text() == version("apache-airflow"):
+        return
+    log = folder / "migrate.log"
+    with log.open("wb") as output:
+        code = subprocess.run(
+            _command("db", "migrate"),
+            env=dict(environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            check=False,
+        ).returncode
+    if code != 0:
+        raise StackError(f"Airflow's database could not be made (exit code {code}): see {log}")
+    done.write_text(version("apache-airflow"))
+
+
+def _wait_until_ready(airflow: Airflow, has_dags: bool) -> None:
+    deadline = time.monotonic() + READY_LIMIT_S
+    warm = False
+    while not (warm and airflow.is_healthy() and (not has_dags or _has_read_dags(airflow))):
+        for process in airflow.processes:
+            if not process.is_alive():
+                airflow.kill()
+                raise StackError(f"Airflow's {process.name} ended while starting: see {process.log}\n{process.tail()}")
+        if time.monotonic() > deadline:
+            airflow.kill()
+            raise StackError(f"Airflow was not ready after {READY_LIMIT_S:.0f} s: see the logs in {airflow.folder}")
+        warm = warm or _warm_up(airflow)
+        time.sleep(0.2)
+
+
+def _has_read_dags(airflow: Airflow) -> bool:
+    try:
+        return bool(airflow.client.dag_ids() or airflow.client.import_errors())
+    except StackError:
+        return False
+
+
+def _warm_up(airflow: Airflow) -> bool:
+    """Ask the API that tasks report to for its health: its first answer takes 6 s, or else the first task waits."""
+    try:
+        airflow.client.execution_health()
+    except StackError:
+        return False
+    return True

@@ -1,0 +1,182 @@
+"""What the command line asks of Airflow, over its REST API (v2): trigger, unpause, states of runs and tasks."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from aimaas.errors import StackError
+
+ENDED = ("success", "failed")
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy would not find this machine
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """One task of one run; times are None until it began or ended. `state` is Airflow's own word."""
+
+    task_id: str
+    state: str | None
+    try_number: int
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class RunState:
+    """One run of a DAG; `state` is queued, running, success or failed."""
+
+    dag_id: str
+    run_id: str
+    state: str
+    run_type: str
+    started_at: datetime | None
+    ended_at: datetime | None
+
+
+@dataclass
+class AirflowClient:
+    """A client of one Airflow API server, logged in when first needed. Every call raises StackError on refusal."""
+
+    url: str
+    user: str
+    password: str = field(repr=False)
+    logs: Path
+    timeout_s: float = 30.0
+    _token: str = field(default="", repr=False)
+
+    def health(self) -> dict[str, str | None]:
+        """Return component -> status (`healthy`, `unhealthy`, None where it never ran)."""
+        return {name: part.get("status") for name, part in self._call("GET", "/api/v2/monitor/health").items()}
+
+    def execution_health(self) -> None:
+        """Ask the API that running tasks report to whether it answers."""
+        self._call("GET", "/execution/health")
+
+    def dag_ids(self) -> list[str]:
+        """Return the ids of all DAGs that the DAG processor has read."""
+        return sorted(d["dag_id"] for d in self._get("/dags?limit=100")["dags"])
+
+    def import_errors(self) -> dict[str, str]:
+        """Return DAG file -> what went wrong when it was read."""
+        found = self._get("/importErrors?limit=100")["import_errors"]
+        return {e["filename"]: e["stack_trace"] for e in found}
+
+    def unpause(self, dag_id: str) -> None:
+        """Let the DAG be scheduled."""
+        self._send("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
+
+    def pause(self, dag_id: str) -> None:
+        """Keep the DAG from being scheduled; runs that began go on."""
+        self._send("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": True})
+
+    def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
+        """Start a run now and return its run id."""
+        body = {"logical_date": None, "conf": dict(conf or {})}
+        return str(self._send("POST", f"/dags/{dag_id}/dagRuns", body)["dag_run_id"])
+
+    def dag_runs(self, dag_id: str) -> list[RunState]:
+        """Return the DAG's runs, newest first (at most 100)."""
+        found = self._get(f"/dags/{dag_id}/dagRuns?limit=100&order_by=-run_after")["dag_runs"]
+        return [_run(r) for r in found]
+
+    def dag_run(self, dag_id: str, run_id: str) -> RunState:
+        """Return one run."""
+        return _run(self._get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
+
+    def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
+        """Return the tasks of a run, in the order in which they began (those that did not last)."""
+        path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
+        tasks = [_task(t) for t in self._get(path)["task_instances"]]
+        return sorted(tasks, key=lambda t: (t.started_at is None, t.started_at and t.started_at.timestamp()))
+
+    def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
+        """Return what a task returned (its XCom `return_value`)."""
+        run = quote(run_id, safe="")
+        path = f"/dags/{dag_id}/dagRuns/{run}/taskInstances/{task_id}/xcomEntries/return_value?stringify=false"
+        return self._get(path)["value"]
+
+    def log_path(self, dag_id: str, run_id: str, task: TaskState) -> Path:
+        """Return the file that holds the log of a task's last attempt."""
+        parts = (f"dag_id={dag_id}", f"run_id={run_id}", f"task_id={task.task_id}", f"attempt={task.try_number}.log")
+        return self.logs.joinpath(*parts)
+
+    def _get(self, path: str) -> dict[str, Any]:
+        return self._authorized("GET", path, None)
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._authorized(method, path, body)
+
+    def _authorized(self, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any]:
+        if not self._token:
+            self._log_in()
+        try:
+            return self._call(method, f"/api/v2{path}", body)
+        except _UnauthorizedError:
+            self._log_in()  # the token's day is over, or the server has another secret since
+            return self._call(method, f"/api/v2{path}", body)
+
+    def _log_in(self) -> None:
+        answer = self._call("POST", "/auth/token", {"username": self.user, "password": self.password})
+        self._token = str(answer["access_token"])
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"content-type": "application/json"} | (
+            {"authorization": f"Bearer {self._token}"} if self._token else {}
+        )
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data=data, headers=headers, method=method)  # noqa: S310
+        try:
+            with _OPENER.open(request, timeout=self.timeout_s) as answer:
+                found: dict[str, Any] = json.load(answer)
+                return found
+        except urllib.error.HTTPError as problem:
+            error = _UnauthorizedError if problem.code == 401 else StackError
+            raise error(f"Airflow at {self.url} refused {method} {path}: {problem.code} {_detail(problem)}") from None
+        except (OSError, ValueError) as problem:
+            where = f"Airflow at {self.url} does not answer {method} {path}"
+            raise StackError(f"{where}: {problem}; see the logs in {self.logs.parent}") from None
+
+
+class _UnauthorizedError(StackError):
+    """The token is not, or no longer, accepted."""
+
+
+def _detail(problem: urllib.error.HTTPError) -> str:
+    text = problem.read().decode(errors="replace")
+    try:
+        return str(json.loads(text)["detail"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200] or str(problem.reason)
+
+
+def _time(value: str | None) -> datetime | None:
+    return datetime.fromisoformat(value) if value else None
+
+
+def _run(found: Mapping[str, Any]) -> RunState:
+    return RunState(
+        dag_id=found["dag_id"],
+        run_id=found["dag_run_id"],
+        state=found["state"],
+        run_type=found["run_type"],
+        started_at=_time(found["start_date"]),
+        ended_at=_time(found["end_date"]),
+    )
+
+
+def _task(found: Mapping[str, Any]) -> TaskState:
+    return TaskState(
+        task_id=found["task_id"],
+        state=found["state"],
+        try_number=found["try_number"],
+        started_at=_time(found["start_date"]),
+        ended_at=_time(found["end_date"]),
+    )

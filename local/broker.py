@@ -1,0 +1,210 @@
+"""A real single-node Kafka (KRaft: broker and controller in one process) for one machine, without containers.
+
+All it has lives in one folder: `server.properties`, `data/`, `kafka.log`. Started again on the same folder, after a
+clean stop or a SIGKILL, it comes back on the same ports with the same data.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from aimaas.errors import StackError
+from local.jars import kafka_jars
+from local.java import require_java
+from local.ports import HOST, answers, free_port, is_free
+from local.processes import ManagedProcess, find_process, start_process
+
+READY_LIMIT_S = 180.0  # 5 s on an idle machine, 35 with six times the work it has cores for
+_NAME = "kafka"
+_CLUSTER_ID = "YWltYWFzLWxvY2FsLTAwMQ"
+_LOGGING = (
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=info",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX",
+    # the start prints each of some 300 settings at info
+    "-Dorg.slf4j.simpleLogger.log.org.apache.kafka.common.config=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaConfig=warn",
+)
+
+_PROPERTIES = """\
+# written by local/broker.py when the folder was first used
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@{host}:{controller_port}
+controller.listener.names=CONTROLLER
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
+advertised.listeners=PLAINTEXT://{host}:{port}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+inter.broker.listener.name=PLAINTEXT
+log.dirs={data}
+# a topic that nobody declared is a mistake to be seen, not a topic with wrong settings
+auto.create.topics.enable=false
+# one node: every replica is the only one, and few partitions start quickly
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=8
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=8
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+group.initial.rebalance.delay.ms=0
+# after a crash the controller waits this long for the broker that was, before it lets the new one register
+broker.session.timeout.ms=4000
+broker.heartbeat.interval.ms=500
+# what a killed producer left open is rolled back soon after its own time-out, so that readers go on
+transaction.abort.timed.out.transaction.cleanup.interval.ms=2000
+num.network.threads=2
+num.io.threads=4
+num.recovery.threads.per.data.dir=2
+log.cleaner.dedupe.buffer.size=33554432
+"""
+
+
+@dataclass
+class Broker:
+    """A running broker; `bootstrap_servers` is what clients are given."""
+
+    folder: Path
+    jars: Path
+    port: int
+    process: ManagedProcess
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of the broker."""
+        return f"{HOST}:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the JVM."""
+        return self.process.pid
+
+    @property
+    def log(self) -> Path:
+        """File that takes the broker's output."""
+        return self.process.log
+
+    def is_alive(self) -> bool:
+        """Say whether the JVM runs."""
+        return self.process.is_alive()
+
+    def stop(self, timeout_s: float = 20.0) -> None:
+        """Shut down cleanly; kill after `timeout_s`."""
+        self.process.stop(timeout_s)
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a crash would."""
+        self.process.kill()
+
+    def restart(self) -> None:
+        """Start again after `stop` or `kill`: same ports, same data. Raises StackError as `start_broker` does."""
+        self.process = start_broker(self.folder, self.jars).process
+
+
+def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
+    """Start a broker on `folder` and wait until it serves (at most 180 s).
+
+    A folder used before keeps its port; a new one takes `port`, or any free one. Raises StackError when the broker
+    already runs, a port is taken, Java or the jars are missing, or it does not come up.
+    """
+    folder = folder.absolute()
+    java, classpath = require_java(), kafka_jars(jars)
+    if find_broker(folder, jars) is not None:
+        raise StackError(f"a broker already runs on {folder}: stop it first")
+    folder.mkdir(parents=True, exist_ok=True)
+    properties = _ensure_properties(folder, port)
+    port = _ensure_ports_free(properties, port)
+    base = [java, "-cp", os.pathsep.join(map(str, classpath)), *_LOGGING]
+    _format(base, properties)
+    heap = ["-Xms256m", "-Xmx768m", "-XX:MaxDirectMemorySize=256m"]
+    command = [*base[:1], *heap, *base[1:], "kafka.Kafka", str(properties)]
+    process = start_process(command, name=_NAME, folder=folder)
+    broker = Broker(folder, jars, port, process)
+    _wait_until_ready(broker)
+    return broker
+
+
+def find_broker(folder: Path, jars: Path) -> Broker | None:
+    """Find the broker that runs on `folder`, whoever started it; None when there is none."""
+    folder = folder.absolute()
+    process = find_process(_NAME, folder)
+    properties = folder / "server.properties"
+    if process is None or not properties.is_file():
+        return None
+    return Broker(folder, jars, _ports(properties)[0], process)
+
+
+def _ensure_properties(folder: Path, port: int | None) -> Path:
+    path = folder / "server.properties"
+    if not path.is_file():
+        path.write_text(
+            _PROPERTIES.format(host=HOST, port=port or free_port(), controller_port=free_port(), data=folder / "data")
+        )
+    return path
+
+
+def _ensure_ports_free(properties: Path, wanted: int | None) -> int:
+    port, controller_port = _ports(properties)
+    if wanted not in (None, port):
+        raise StackError(f"{properties} is for port {port}, not {wanted}: use another folder or leave the port out")
+    for taken in (p for p in (port, controller_port) if not is_free(p)):
+        raise StackError(f"port {taken} is taken: end the process that listens there, or start on another folder")
+    return port
+
+
+def _ports(properties: Path) -> tuple[int, int]:
+    """Return the ports of clients and of the controller as the file has them."""
+    for line in properties.read_text().splitlines():
+        if line.startswith("listeners="):
+            first, second = line.split(",")
+            return int(first.rsplit(":", 1)[1]), int(second.rsplit(":", 1)[1])
+    raise StackError(f"{properties} has no listeners: delete the folder to start anew")
+
+
+def _format(base: list[str], properties: Path) -> None:
+    """Prepare the data folder; does nothing the second time."""
+    if (properties.parent / "data" / "meta.properties").is_file():
+        return
+    log = properties.parent / "format.log"
+    quick = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"]
+    tool = ["kafka.tools.StorageTool", "format", "-t", _CLUSTER_ID, "-c", str(properties), "--ignore-formatted"]
+    with log.open("w") as output:
+        code = subprocess.run(
+            [*base[:1], *quick, *base[1:], *tool], stdout=output, stderr=subprocess.STDOUT, timeout=120, check=False
+        ).returncode
+    if code != 0:
+        raise StackError(f"the broker's folder {properties.parent} could not be prepared; the reason is in {log}")
+
+
+def _wait_until_ready(broker: Broker) -> None:
+    deadline = time.monotonic() + READY_LIMIT_S
+    while time.monotonic() < deadline:
+        if not broker.is_alive():
+            raise StackError(f"the broker ended while it started; the reason is at the end of {broker.log}")
+        if answers(HOST, broker.port) and serves({"bootstrap.servers": broker.bootstrap_servers}):
+            return
+        time.sleep(0.1)
+    broker.kill()
+    raise StackError(f"the broker was not ready after {READY_LIMIT_S:.0f} s; see {broker.log}")
+
+
+def serves(kafka: Mapping[str, str], timeout_s: float = 3.0) -> bool:
+    """Say whether the cluster that these librdkafka settings name answers within `timeout_s`."""
+    quiet = logging.getLogger("aimaas.broker.probe")
+    quiet.setLevel(logging.CRITICAL)
+    admin = AdminClient({**kafka, "socket.timeout.ms": int(timeout_s * 1000)}, logger=quiet)
+    try:
+        return len(admin.list_topics(timeout=timeout_s).brokers) > 0
+    except KafkaException:
+        return False

@@ -1,0 +1,114 @@
+"""Waiting for the DAGs: which task runs, which failed, and when a new champion is announced."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from aimaas.errors import StackError
+from aimaas.events import Announcement
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import read_all
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from local.airflow import Airflow
+from local.airflow_client import RunState
+
+STAGES = ("ingest", "prepare", "train")
+_POLL_S = 1.0  # two cores: each look costs the API server a tenth of a second
+
+
+def champion(settings: Settings, fleet: FleetSpec) -> Announcement | None:
+    """The champion as the models topic announces it; None where there is none yet."""
+    found = None
+    for record in read_all(settings, topic_names(fleet).models):
+        if record.key == b"champion" and record.value:
+            found = msgspec.json.decode(record.value, type=Announcement)
+    return found
+
+
+@dataclass
+class Chain:
+    """The fleet's DAGs from a given moment on: runs that began before are not looked at."""
+
+    airflow: Airflow
+    fleet: FleetSpec
+    ignored: frozenset[tuple[str, str]]
+
+    @classmethod
+    def begin(cls, airflow: Airflow, fleet: FleetSpec) -> Chain:
+        """Unpause the fleet's DAGs and start an ingest run; what follows is up to the scheduler."""
+        dags = [f"{fleet.fleet}_{stage}" for stage in STAGES]
+        ignored = frozenset((dag, r.run_id) for dag in dags for r in airflow.client.dag_runs(dag))
+        for dag in dags:
+            airflow.client.unpause(dag)
+        airflow.client.trigger(dags[0])
+        return cls(airflow, fleet, ignored)
+
+    def await_champion(
+        self, settings: Settings, after: int, limit_s: float, say: Callable[[str], None]
+    ) -> Announcement:
+        """Wait until a training has announced a champion with a sequence above `after`.
+
+        Raises StackError naming the log to read when a task fails, the new model does not win, or time runs out.
+        """
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline:
+            say(self.look())
+            run = self._trained_run()
+            if run is not None:
+                found = champion(settings, self.fleet)
+                if found and found.sequence > after:
+                    return found
+                verdict = self.airflow.client.return_value(run.dag_id, run.run_id, "register_and_promote")
+                raise StackError(f"the new model does not serve: {verdict['reason']}; see {self.airflow.url}")
+            time.sleep(_POLL_S)
+        raise StackError(
+            f"no new champion within {limit_s:.0f} s; see the runs at {self.airflow.url} "
+            f"or the task logs in {self.airflow.client.logs}"
+        )
+
+    def _trained_run(self) -> RunState | None:
+        """A training run that has ended well and trained; its announcement is skipped when its model did not win."""
+        for run in self._runs(f"{self.fleet.fleet}_train"):
+            if run.state == "success" and any(
+                t.task_id == "register_and_promote" and t.state == "success"
+                for t in self.airflow.client.task_states(run.dag_id, run.run_id)
+            ):
+                return run
+        return None
+
+    def look(self) -> str:
+        """What runs now, in a few words. Raises StackError when a task failed for good."""
+        now = "waiting for the scheduler"
+        for stage in STAGES:
+            dag = f"{self.fleet.fleet}_{stage}"
+            for run in self._runs(dag):
+                if run.state == "success":
+                    continue
+                tasks = self.airflow.client.task_states(dag, run.run_id)
+                failed = [t for t in tasks if t.state == "failed"]
+                if failed:
+                    log = self.airflow.client.log_path(dag, run.run_id, failed[0])
+                    raise StackError(f"task {failed[0].task_id} of {dag} failed; read {log}")
+                running = [t.task_id for t in tasks if t.state == "running"]
+                now = f"{dag}: {', '.join(running)}" if running else now
+        return now
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of each task that ran, by `dag.task`; a task that ran twice counts twice."""
+        took: dict[str, float] = {}
+        for stage in STAGES:
+            dag = f"{self.fleet.fleet}_{stage}"
+            for run in self._runs(dag):
+                for task in self.airflow.client.task_states(dag, run.run_id):
+                    if task.started_at and task.ended_at:
+                        name = f"{stage}.{task.task_id}"
+                        took[name] = round(took.get(name, 0) + (task.ended_at - task.started_at).total_seconds(), 1)
+        return took
+
+    def _runs(self, dag: str) -> list[RunState]:
+        return [r for r in self.airflow.client.dag_runs(dag) if (dag, r.run_id) not in self.ignored]

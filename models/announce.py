@@ -1,0 +1,100 @@
+"""The announcer: brings the models topic in line with the registry's alias, however often it is asked."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from urllib.parse import unquote, urlparse
+
+import msgspec
+
+from aimaas.errors import AimaasError, KafkaError
+from aimaas.events import Announcement
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import ANSWER_LIMIT_S, kafka_errors, producer_config, read_all
+from aimaas.logs import logger
+from aimaas.registry import CHAMPION, Champion, settle, show_model
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+
+WATCH_S = 5.0
+
+log = logger("announcer")
+
+
+def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
+    """Announce the champion unless the topic's newest announcement says the same; None where there is no champion.
+
+    Raises RegistryError or KafkaError.
+    """
+    champion = settle(settings, fleet)
+    if champion is None:
+        return None
+    said = announced(settings, fleet)
+    wanted = _announcement(settings, fleet, champion)
+    if said is not None and said.sequence >= wanted.sequence and said != wanted:
+        # the topic outlived another registry: scorers follow rising sequences only
+        risen = settle(settings, fleet, above=said.sequence)
+        assert risen is not None  # noqa: S101 - the alias is there
+        wanted = _announcement(settings, fleet, risen)
+    if said != wanted:
+        _produce(settings, topic_names(fleet).models, wanted)
+    return wanted
+
+
+def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
+    """The newest announcement of the champion on the topic; None where there is none."""
+    topic = topic_names(fleet).models
+    values = [r.value for r in read_all(settings, topic) if r.key == CHAMPION.encode() and r.value is not None]
+    try:
+        return msgspec.json.decode(values[-1], type=Announcement) if values else None
+    except msgspec.MsgspecError as e:
+        log.error("announcement cannot be read, it is written anew", topic=topic, error=str(e))
+        return None
+
+
+def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event | None = None) -> None:
+    """Announce every few seconds until `stop` is set or the process is interrupted; what goes wrong is logged and tried again."""
+    stop, last = stop or threading.Event(), None
+    while True:
+        try:
+            found = announce(settings, fleet)
+            if found != last and found is not None:
+                log.info("champion announced", fleet=fleet.fleet, version=found.version, sequence=found.sequence)
+            last = found
+        except AimaasError as e:
+            log.error("not announced", fleet=fleet.fleet, error=str(e))
+        try:
+            if stop.wait(WATCH_S):
+                return
+        except KeyboardInterrupt:
+            return
+
+
+def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> Announcement:
+    shown = show_model(settings, fleet, champion.version)
+    return Announcement(
+        alias=CHAMPION, version=champion.version, sequence=champion.sequence, uri=_plain(str(shown["uri"])),
+        sha256=shown["sha256"], plan=shown["plan"], fit=shown["fit"], at=champion.at,
+    )  # fmt: skip
+
+
+def _plain(uri: str) -> str:
+    """A local file as an absolute path, anything else as it is."""
+    parts = urlparse(uri)
+    return str(Path(unquote(parts.path)).absolute()) if parts.scheme in ("", "file") else uri
+
+
+def _produce(settings: Settings, topic: str, announcement: Announcement) -> None:
+    from confluent_kafka import Producer
+
+    failed: list[str] = []
+    with kafka_errors(settings, f"announce the champion on {topic}"):
+        producer = Producer(producer_config(settings, message_timeout_ms=int(ANSWER_LIMIT_S * 1_000)))
+        producer.produce(
+            topic, msgspec.json.encode(announcement), announcement.alias.encode(),
+            on_delivery=lambda error, message: failed.append(error.str()) if error else None,
+        )  # fmt: skip
+        left = producer.flush(ANSWER_LIMIT_S + 5)
+    if failed or left:
+        raise KafkaError(f"the announcement did not reach {topic}: {failed[0] if failed else 'no answer in time'}")

@@ -1,0 +1,62 @@
+"""When there is not enough, or not the right, data to train: each refusal says what is missing and how much."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aimaas.errors import TrainingRefusedError
+from aimaas.fleet import FleetSpec
+from aimaas.training_set import Rows, TrainingSet
+
+
+def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
+    """Raise TrainingRefusedError with a line for each thing that is missing."""
+    problems = [
+        *_below_minimum(fleet, training_set),
+        *_empty_splits(fleet, training_set.rows),
+        *_unusable_values(training_set),
+    ]
+    if problems:
+        where = f"training of {fleet.fleet} refused"
+        raise TrainingRefusedError("\n".join(f"{where}: {problem}" for problem in problems))
+
+
+def _below_minimum(fleet: FleetSpec, training_set: TrainingSet) -> list[str]:
+    minimum, counts = fleet.training.minimum, training_set.info.splits.values()
+    found = {
+        "devices": (sum(c.devices for c in counts), minimum.devices),
+        "rows": (sum(c.rows for c in counts), minimum.rows),
+        "failures": (sum(c.failures for c in counts), minimum.failures),
+    }
+    return [
+        f"{have} labelled {what}, at least {need} needed (training.minimum.{what}); wait for more data"
+        for what, (have, need) in found.items()
+        if have < need
+    ]
+
+
+def _empty_splits(fleet: FleetSpec, rows: Rows) -> list[str]:
+    needed = {"train": 2 * fleet.training.folds, "validation": 1, "test": 1}
+    devices = {name: len(set(rows.of(name).device_id)) for name in needed}
+    return [
+        f"{devices[name]} {name} devices with labels, at least {least} needed"
+        f"{' for training.folds' if name == 'train' else ''}; wait for more devices, or change the shares of split"
+        for name, least in needed.items()
+        if devices[name] < least
+    ]
+
+
+def _unusable_values(training_set: TrainingSet) -> list[str]:
+    rows, problems = training_set.rows, []
+    names = training_set.info.plan.feature_names
+    for i in np.flatnonzero(~np.isfinite(rows.features).all(axis=0))[:3]:
+        bad = int((~np.isfinite(rows.features[:, i])).sum())
+        problems.append(
+            f"feature {names[i]} is not finite in {bad} of {len(rows)} rows; check the range of its readings"
+        )
+    learned = rows.of("train").label
+    if not np.isfinite(rows.label).all():
+        problems.append(f"{int((~np.isfinite(rows.label)).sum())} labels are not finite; run the gold step again")
+    elif len(learned) and (learned == learned[0]).all():
+        problems.append(f"all {len(learned)} labels of the training devices are {learned[0]:g}; wait for more outcomes")
+    return problems

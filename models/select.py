@@ -1,0 +1,135 @@
+"""Grouped cross-validation of all candidates, and the choice among them.
+
+The models of the folds never saw the validation devices, so the mean of their predictions there says, at no further training, what
+a candidate is worth on new devices; by it the candidate is chosen. Every fit runs on one thread and fits run beside each other,
+so the same seed gives the same bits on any number of cores.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.errors import TrainingRefusedError
+from aimaas.training_report import CandidateReport
+from models.candidates import Candidate, Estimator, mean_of, predict
+from models.evaluate import error_of
+from models.samples import Samples
+
+Progress = Callable[[str, int, int], None]  # what was done, steps done, steps in all
+Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One fitted model of one fold, its predictions for the fold's held-out rows and for the validation rows, both clipped."""
+
+    candidate: str
+    fold: int
+    held_out: npt.NDArray[np.float64]
+    validation: npt.NDArray[np.float64]
+    seconds: float
+
+
+def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Folds:
+    """Positions of fitted and held-out rows of each fold; a device is in one of the two."""
+    from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
+
+    kind = StratifiedGroupKFold if classify else GroupKFold
+    cut: Iterator[Any] = kind(folds, shuffle=True, random_state=seed).split(
+        samples.features, samples.targets, samples.devices
+    )
+    found = list(cut)
+    for i, (fitted, _) in enumerate(found):
+        if len(np.unique(samples.targets[fitted])) < 2:
+            raise TrainingRefusedError(
+                f"the training devices of fold {i + 1} of {folds} have one label only: failures are on too few devices; "
+                "wait for more, or lower training.folds"
+            )
+    return found
+
+
+def cross_validate(
+    candidates: Sequence[Candidate],
+    training: Samples,
+    validation: Samples,
+    folds: Folds,
+    target_range: tuple[float, float],
+    seed: int,
+    classify: bool,
+    progress: Progress,
+) -> list[CandidateReport]:
+    """Fit every candidate on every fold and report their errors, in the order of the candidates."""
+
+    def trial(candidate: Candidate, fold: int) -> Trial:
+        started = time.perf_counter()
+        fitted, held_out = folds[fold]
+        estimator = fit_alone(candidate, training.at(fitted), seed)
+        answers = [
+            np.clip(predict(estimator, x), *target_range) for x in (training.features[held_out], validation.features)
+        ]
+        return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started)
+
+    jobs = [(c, i) for c in reversed(candidates) if c.fit is not None for i in range(len(folds))]
+    trials: dict[str, list[Trial]] = {}
+    for done, found in enumerate(run_beside_each_other([partial(trial, c, i) for c, i in jobs]), 1):
+        trials.setdefault(found.candidate, []).append(found)
+        progress(f"{found.candidate}, fold {found.fold + 1}", done, len(jobs))
+    return [_report(c, trials, training, validation, folds, classify) for c in candidates]
+
+
+def _report(
+    candidate: Candidate,
+    trials: Mapping[str, list[Trial]],
+    training: Samples,
+    validation: Samples,
+    folds: Folds,
+    classify: bool,
+) -> CandidateReport:
+    """Errors of one candidate; a blend's predictions are the mean of its members'."""
+    members = [trials[name] for name in candidate.members or (candidate.name,)]
+    by_fold = [[m[i] for m in members] for i in range(len(folds))]
+    errors = [
+        error_of(training.targets[folds[i][1]], np.mean([t.held_out for t in of], axis=0), classify)
+        for i, of in enumerate(by_fold)
+    ]
+    mean = np.mean([t.validation for of in by_fold for t in of], axis=0)
+    seconds = sum(t.seconds for of in by_fold for t in of) if candidate.fit else 0.0
+    return CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds)
+
+
+def fit_chosen(candidates: Sequence[Candidate], name: str, samples: Samples, seed: int) -> Estimator:
+    """Fit the candidate called `name`, or the members of a blend beside each other."""
+    by_name = {c.name: c for c in candidates}
+    chosen = by_name[name]
+    if chosen.fit is not None:
+        return next(iter(run_beside_each_other([partial(fit_alone, chosen, samples, seed)])))
+    members = [by_name[m] for m in chosen.members]
+    fitted = run_beside_each_other([partial(fit_alone, m, samples, seed) for m in members])
+    return mean_of(list(zip(chosen.members, fitted, strict=True)))
+
+
+def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:
+    """Fit on one thread: sums over several threads are not the same bits everywhere."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    assert candidate.fit is not None  # noqa: S101 - a blend has members to fit instead
+    with threadpool_limits(1, user_api="openmp"):  # this thread's own limit
+        return candidate.fit(samples, seed)
+
+
+def run_beside_each_other(jobs: Sequence[Callable[[], Any]]) -> Iterator[Any]:
+    """Results of the jobs in their order, run on as many threads as there are cores; numpy and scikit-learn release the GIL."""
+    from threadpoolctl import threadpool_limits
+
+    cores = len(os.sched_getaffinity(0))
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(cores, "fit") as pool:
+        yield from pool.map(lambda job: job(), jobs)

@@ -1,0 +1,150 @@
+"""Training: a frozen training set in, a checked ONNX file and its report out.
+
+Candidates are cross-validated by device on the training devices, the best on the validation devices is chosen, and is fitted
+again on training and validation devices together: with few devices each one counts, and the test devices, which nothing has seen,
+say what came of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+
+from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
+from aimaas.errors import TrainingRefusedError
+from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.plan import plan_of
+from aimaas.settings import Settings
+from aimaas.training_report import CandidateReport, TrainReport, write_report
+from aimaas.training_set import TrainingSet, read_training_set
+from models.candidates import Estimator, candidates_of
+from models.evaluate import error_name, metrics_of, rmse
+from models.export import Parity, check_parity, export, parity, run_onnx, stamp
+from models.refusals import check_training_set
+from models.samples import Samples
+from models.select import Progress, cross_validate, fit_chosen, grouped_folds
+
+
+def train(
+    settings: Settings,
+    fleet: FleetSpec,
+    training_set: Path,
+    out: Path,
+    progress: Progress = lambda what, done, steps: None,
+) -> TrainReport:
+    """Train the fleet's candidates on the folder `training_set`; write `model.onnx` and `report.json` to the folder `out`.
+
+    `progress` is called with what was done, the steps done and the steps in all. Raises TrainingRefusedError where the data is not
+    enough, GateFailedError where the export is not equal to the model, LakeError where the training set is torn.
+    """
+    started = time.perf_counter()
+    frozen = read_training_set(training_set)
+    _check_same_plan(fleet, frozen)
+    check_training_set(fleet, frozen)
+    candidates, classify = candidates_of(fleet), _classify(fleet)
+    training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
+    seed = fleet.training.seed
+    folds = grouped_folds(training, fleet.training.folds, seed, classify)
+    reports = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
+    chosen = min(reports, key=lambda r: r.validation)
+    estimator = fit_chosen(candidates, chosen.name, Samples.of(frozen.rows.of("train", "validation")), seed)
+    return _ship(settings, fleet, frozen, estimator, reports, chosen, out, started)
+
+
+def target_range(fleet: FleetSpec) -> tuple[float, float]:
+    """Lowest and highest value that the fleet's target can take."""
+    return (0.0, 1.0) if isinstance(fleet.task, FailureWithin) else (0.0, fleet.task.cap)
+
+
+def _classify(fleet: FleetSpec) -> bool:
+    return isinstance(fleet.task, FailureWithin)
+
+
+def _check_same_plan(fleet: FleetSpec, frozen: TrainingSet) -> None:
+    found, wanted = frozen.info.plan.hash, plan_of(fleet).hash
+    if frozen.info.fleet != fleet.fleet or found != wanted:
+        raise TrainingRefusedError(
+            f"{frozen.folder}: made for fleet {frozen.info.fleet!r} with plan {found}, the fleet file of {fleet.fleet!r} "
+            f"gives plan {wanted}; run the fleet's prepare step again"
+        )
+
+
+def _ship(
+    settings: Settings,
+    fleet: FleetSpec,
+    frozen: TrainingSet,
+    estimator: Estimator,
+    reports: list[CandidateReport],
+    chosen: CandidateReport,
+    out: Path,
+    started: float,
+) -> TrainReport:
+    """Export, check, stamp and write."""
+    info, test, code = frozen.info, frozen.rows.of("test"), code_version()
+    plain = export(estimator, len(info.plan.feature_names), target_range(fleet))
+    equal = parity(plain, estimator, test.features, target_range(fleet))
+    check_parity(equal, fleet.gates.parity, test)
+    metrics = _metrics(fleet, frozen, plain, equal, chosen)
+    where = _place(settings, frozen.folder)
+    metadata = ModelMetadata(
+        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.name,
+        plan=info.plan, fit=info.fit, target_range=target_range(fleet), training_set=where, digest=info.digest,
+        seed=fleet.training.seed, code_version=code, metrics=metrics,
+    )  # fmt: skip
+    content = stamp(plain, metadata)
+    report = TrainReport(
+        fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.name, error=error_name(_classify(fleet)),
+        candidates=reports, metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
+        seed=fleet.training.seed, training_set=where, digest=info.digest, gold_version=info.gold_version,
+        plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
+        seconds=time.perf_counter() - started,
+    )  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    (out / FILE_NAME).write_bytes(content)
+    write_report(out, report)
+    return report
+
+
+def _metrics(
+    fleet: FleetSpec, frozen: TrainingSet, content: bytes, equal: Parity, chosen: CandidateReport
+) -> dict[str, float]:
+    """The exported file's metrics on the test devices, beside those of a model that always says the mean."""
+    test, classify = frozen.rows.of("test"), _classify(fleet)
+    mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
+    baseline = np.full(len(test), mean)
+    found = metrics_of(test.label, run_onnx(content, test.features), classify)
+    name = error_name(classify)
+    return {
+        **found,
+        "baseline_rmse": rmse(test.label, baseline),
+        f"baseline_{name}": metrics_of(test.label, baseline, classify)[name],
+        f"validation_{name}": chosen.validation,
+        f"cv_{name}": chosen.cross_validated,
+        "parity_max_rel": equal.max_rel,
+    }
+
+
+def _place(settings: Settings, folder: Path) -> str:
+    """The folder below the home where it lies there, so that a home can be moved and two homes give the same bytes."""
+    folder = folder.absolute()
+    return str(folder.relative_to(settings.home)) if folder.is_relative_to(settings.home) else str(folder)
+
+
+def code_version() -> str:
+    """Version of the package, and the git commit where the code is a checkout (`+dirty` where it was changed)."""
+    try:
+        package = version("aimaas")
+    except PackageNotFoundError:
+        package = "0"
+    try:
+        found = subprocess.run(
+            ["git", "describe", "--always", "--dirty=+dirty", "--exclude=*"], cwd=Path(__file__).parent,
+            capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return package
+    return f"{package} ({found.stdout.strip()})"

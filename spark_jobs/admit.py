@@ -1,0 +1,134 @@
+"""Admit: judges what is new in bronze and parts it into silver, outcomes and quarantine, each record in exactly one of them.
+
+The verdicts are the scorer's: same judge, same order, the state of the devices per Kafka partition. That state is written last and
+says how far admission came. A run that was killed before is done again from the same state, which gives the same verdicts; each
+table then takes the rows above the newest offset it holds, so nothing is lost or doubled, also where bronze has grown since.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
+
+from aimaas.fleet import FleetSpec
+from aimaas.lake import Held, Offsets, Table, held, table_version
+from aimaas.settings import Settings
+from spark_jobs.commits import commit
+from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
+from spark_jobs.session import read_version
+from spark_jobs.verdicts import judge_partitions
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame, SparkSession
+
+APP_ID = "admit"
+TAKING: tuple[Table, ...] = ("silver", "outcomes", "quarantine")
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What is to be judged: rows of bronze at `version` from `start` on. `state` is the admission state it goes on from."""
+
+    version: int
+    start: Offsets
+    state: Held
+
+
+def find_portion(settings: Settings, fleet: FleetSpec) -> Portion | None:
+    """What bronze holds beyond the last admission; None where that is nothing."""
+    bronze = held(settings, fleet.fleet, "bronze", "land")
+    state = held(settings, fleet.fleet, "admission_state", APP_ID)  # its rows have the offset that admission came to
+    start = {at: state.offsets.get(at, 0) for at, end in bronze.offsets.items() if state.offsets.get(at, 0) < end}
+    return Portion(bronze.version, start, state) if start and bronze.version is not None else None
+
+
+def beyond(offsets: Offsets) -> Column:
+    """Condition: the row's offset is at or above the one given for its topic and partition."""
+    from pyspark.sql import functions as f
+
+    return reduce(
+        or_,
+        (
+            (f.col("topic") == topic) & (f.col("partition") == partition) & (f.col("offset") >= offset)
+            for (topic, partition), offset in sorted(offsets.items())
+        ),
+    )
+
+
+def judge(fleet: FleetSpec, records: DataFrame, state: DataFrame | None, tasks: int) -> DataFrame:
+    """Rows of bronze and of the last state, judged: rows of `wide_columns`."""
+    from pyspark.sql import functions as f
+
+    columns = ["topic", "partition", "offset", "broker_ts", "key", "value"]
+    rows = records.select(*columns).withColumn("is_record", f.lit(True))
+    if state is not None:
+        kept = state.select("topic", "partition", "offset", "device_id", "state").withColumn("is_record", f.lit(False))
+        rows = rows.unionByName(kept, allowMissingColumns=True)
+    else:
+        rows = rows.selectExpr("*", "CAST(NULL AS string) AS device_id", "CAST(NULL AS binary) AS state")
+    return (
+        rows.repartition(tasks, "topic", "partition")
+        .sortWithinPartitions("topic", "partition", "is_record", "offset")
+        .mapInArrow(judge_partitions(fleet), ddl(wide_columns(fleet)))
+    )
+
+
+def judge_portion(spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion) -> DataFrame:
+    """The portion's verdicts and the state after it."""
+    records = read_version(spark, settings, fleet, "bronze", portion.version).where(beyond(portion.start))
+    known = portion.state.version
+    state = None if known is None else read_version(spark, settings, fleet, "admission_state", known)
+    return judge(fleet, records, state, min(len(portion.start), spark.sparkContext.defaultParallelism))
+
+
+def rows_of(judged: DataFrame, kind: str, fleet: FleetSpec) -> DataFrame:
+    """The rows of one table out of the judge's pass."""
+    from pyspark.sql import functions as f
+
+    mine = judged.where(f.col("verdict") == kind)
+    if kind == STATE:
+        return mine.select("topic", "partition", "offset", *columns_of(kind, fleet))
+    readings = [f.col(f"`{READING}{name}`").alias(name) for name in fleet.readings] if kind == SILVER else []
+    others = [name for name in columns_of(kind, fleet) if kind != SILVER or name not in fleet.readings]
+    return mine.select(*SOURCE, *others, *readings, f.to_date("broker_ts").alias("day"))
+
+
+def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame, portion: Portion) -> None:
+    """Append the rows that the table does not hold yet."""
+    seen, rows = held(settings, fleet.fleet, table, APP_ID), rows_of(judged, table, fleet)
+    ahead = {at: offset for at, offset in seen.offsets.items() if offset > portion.start.get(at, offset)}
+    if ahead:  # an earlier run was killed after it wrote here
+        rows = rows.where(beyond(portion.start | ahead))
+    commit(settings, fleet, table, APP_ID, rows, seen)
+
+
+def admit(job: Job) -> Report:
+    """Judge what is new; rows by table."""
+    settings, fleet = job.settings, job.fleet
+    portion = find_portion(settings, fleet)
+    if portion is None:
+        return dict.fromkeys(TAKING, 0)
+    judged = judge_portion(job.spark, settings, fleet, portion).persist()
+    counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
+    wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
+    with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works
+        list(pool.map(lambda table: append(settings, fleet, table, judged, portion), wanted))
+    state = rows_of(judged, STATE, fleet)
+    commit(settings, fleet, "admission_state", APP_ID, state, portion.state, mode="overwrite")
+    judged.unpersist()
+    return {table: counts.get(table, 0) for table in TAKING}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code."""
+    return run("admit", parser("admit", __doc__).parse_args(argv), admit)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""What all jobs share at their edge: arguments, settings, the session, one line of report, errors as one line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from aimaas.errors import AimaasError
+from aimaas.fleet import FleetSpec, find_fleet
+from aimaas.settings import Settings, read_settings
+from spark_jobs.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+Report = dict[str, Any]
+
+
+@dataclass
+class Job:
+    """A job on one fleet; its Spark session starts when it is first used."""
+
+    name: str
+    settings: Settings
+    fleet: FleetSpec
+    arguments: argparse.Namespace
+    start: Callable[[Settings, str], SparkSession] = spark_session
+
+    @cached_property
+    def spark(self) -> SparkSession:
+        """The session: a job that finds nothing to do never starts one."""
+        return self.start(self.settings, f"aimaas {self.name} {self.fleet.fleet}")
+
+
+def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
+    """Arguments that every job takes; `doc` is its module's docstring."""
+    arguments = argparse.ArgumentParser(prog=f"spark_jobs.{name}", description=(doc or "").partition("\n")[0])
+    arguments.add_argument("--fleet", required=True, help="name of the fleet file")
+    return arguments
+
+
+def run(name: str, arguments: argparse.Namespace, work: Callable[[Job], Report]) -> int:
+    """Do the work and write its report to stdout as one line of JSON; the exit code. A known error is one line on stderr."""
+    began = time.monotonic()
+    try:
+        settings = read_settings()
+        job = Job(name, settings, find_fleet(settings.fleets, arguments.fleet), arguments)
+        report = {"job": name, "fleet": arguments.fleet, **work(job), "seconds": round(time.monotonic() - began, 1)}
+    except AimaasError as e:
+        sys.stderr.write(f"{name}: {e}\n")
+        return e.exit_code
+    sys.stdout.write(json.dumps(report) + "\n")
+    return 0

@@ -1,0 +1,111 @@
+"""Land: copies what came to the events and outcomes topics into bronze, as it came, exactly once.
+
+The job starts from the offsets that bronze itself holds, so there is no checkpoint to lose. A landing is one Delta commit, numbered
+after the one before: a killed landing has written nothing, and of two at once one fails.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import begin_offsets, end_offsets
+from aimaas.lake import Offsets, held
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from spark_jobs.commits import commit, note_of
+from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+APP_ID = "land"
+
+
+@dataclass(frozen=True)
+class Landing:
+    """What is to be read: from `start` on and before `end`, of the partitions with anything new."""
+
+    start: Offsets
+    end: Offsets
+
+
+def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: bool = False) -> Landing:
+    """Decide what to read, given the offset after the newest in bronze and where the topics begin and end.
+
+    A partition that bronze has nothing of is read from its beginning. Raises LakeError where records that bronze lacks are gone
+    (with `accept_loss` they are passed over), and where a topic ends before what bronze holds of it.
+    """
+    start: Offsets = {}
+    for at, stop in end.items():
+        start[at] = landed.get(at, begin[at])
+        where = f"topic {at[0]}, partition {at[1]}"
+        if start[at] > stop:
+            raise LakeError(
+                f"{where}: bronze holds records up to offset {start[at] - 1}, the topic ends at {stop}: it was deleted and made "
+                "anew; move the fleet's lake away, or give the topic another name in the fleet file"
+            )
+        if start[at] < begin[at]:
+            if not accept_loss:
+                raise LakeError(
+                    f"{where}: offsets {start[at]} to {begin[at] - 1} were deleted by retention before they were landed; "
+                    "run the land job with --accept-loss to go on without them, and raise topics.retention_days"
+                )
+            start[at] = begin[at]
+    new = {at for at, stop in end.items() if stop > start[at]}
+    return Landing({at: start[at] for at in new}, {at: end[at] for at in new})
+
+
+def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
+    """Where the partitions of both topics begin, and where they end for readers of committed records. Raises KafkaError."""
+    names = topic_names(fleet)
+    topics = (names.events, names.outcomes)
+    begin = {(t, p): offset for t in topics for p, offset in begin_offsets(settings, t).items()}
+    end = {(t, p): offset for t in topics for p, offset in end_offsets(settings, t).items()}
+    return begin, end
+
+
+def read_topics(spark: SparkSession, settings: Settings, landing: Landing) -> DataFrame:
+    """The records of a landing as rows of bronze."""
+    records = (
+        spark.read.format("kafka")
+        .options(**connection_options(settings))
+        .option("assign", partitions_json(landing.end))
+        .option("startingOffsets", offsets_json(landing.start))
+        .option("endingOffsets", offsets_json(landing.end))
+        .option("includeHeaders", True)
+        .load()
+    )
+    return records.selectExpr(
+        "topic", "partition", "offset", "timestamp AS broker_ts", "key", "value", "headers",
+        "CAST(timestamp AS DATE) AS day",
+    )  # fmt: skip
+
+
+def land(job: Job) -> Report:
+    """Bring bronze up to the topics' ends; offsets read by topic (transaction markers take offsets too)."""
+    settings, fleet = job.settings, job.fleet
+    begin, end = ask_topics(settings, fleet)
+    seen = held(settings, fleet.fleet, "bronze", APP_ID)
+    landing = plan_landing(seen.offsets, begin, end, getattr(job.arguments, "accept_loss", False))
+    # offsets without records, such as transaction markers, lie past what bronze holds: the note says that they were read
+    if not landing.end or note_of(seen) == offsets_json(end):
+        return {"offsets": 0}
+    commit(settings, fleet, "bronze", APP_ID, read_topics(job.spark, settings, landing), seen, offsets_json(end))
+    return {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code."""
+    arguments = parser("land", __doc__)
+    arguments.add_argument("--accept-loss", action="store_true", help="go on where retention deleted unread records")
+    return run("land", arguments.parse_args(argv), land)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Dead letters: what a record that is not admitted becomes, so that nothing is dropped in silence.
+
+The record keeps key, value and headers and gets Kafka Connect's error headers: where it was read, the reason (as
+`exception.class.name`) and a sentence. What does not fit beside them is cut, with its size and digest in further headers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, NamedTuple
+
+from aimaas.admission import Reason
+from aimaas.fleet import FleetSpec
+
+PREFIX = "__connect.errors."
+TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of what was there before the cut
+_KEY_BYTES = 1_024  # a device id has at most 128 characters
+_HEADER_BYTES = 16_384
+_DETAIL_CHARACTERS = 1_000
+
+Header = tuple[str, bytes | None]
+
+
+class DeadLetter(NamedTuple):
+    """A record for the dead-letter topic, in the partition that its source had."""
+
+    key: bytes | None
+    value: bytes | None
+    partition: int
+    headers: list[Header]
+
+
+def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec) -> DeadLetter:
+    """The dead letter of a consumed message (of confluent-kafka) that was refused with `reason`."""
+    key, key_cut = _cut(message.key(), _KEY_BYTES, "key")
+    value, value_cut = _cut(message.value(), fleet.limits.record_bytes, "value")
+    headers, headers_cut = _kept_headers(message)
+    return DeadLetter(
+        key,
+        value,
+        message.partition(),
+        [*headers, *key_cut, *value_cut, *headers_cut, *_errors(message, reason, detail)],
+    )
+
+
+def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:
+    """The record's own headers, or where they are too large or no text none of them and a note."""
+    try:
+        found: list[Header] = [h for h in message.headers() or () if not h[0].startswith((PREFIX, TRUNCATED))]
+    except UnicodeDecodeError:
+        return [], [(f"{TRUNCATED}headers", b"names are not UTF-8")]
+    size = sum(len(name) + len(content or b"") for name, content in found)
+    if size > _HEADER_BYTES:
+        return [], [(f"{TRUNCATED}headers", b"%d bytes" % size)]
+    return found, []
+
+
+def _errors(message: Any, reason: Reason, detail: str) -> list[Header]:
+    return [
+        (f"{PREFIX}topic", message.topic().encode()),
+        (f"{PREFIX}partition", b"%d" % message.partition()),
+        (f"{PREFIX}offset", b"%d" % message.offset()),
+        (f"{PREFIX}exception.class.name", reason.label.encode()),
+        (f"{PREFIX}exception.message", detail[:_DETAIL_CHARACTERS].encode("utf-8", "backslashreplace")),
+    ]
+
+
+def _cut(content: bytes | None, limit: int, name: str) -> tuple[bytes | None, list[Header]]:
+    """The first `limit` bytes, with a header that tells size and digest of the whole where something was cut."""
+    if content is None or len(content) <= limit:
+        return content, []
+    note = f"{len(content)} bytes sha256:{hashlib.sha256(content).hexdigest()}"
+    return content[:limit], [(f"{TRUNCATED}{name}", note.encode())]

@@ -1,0 +1,90 @@
+"""Reading ranges of partitions outside any consumer group, for restoring state."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as ClientError
+
+from aimaas.errors import KafkaError
+from aimaas.kafka import READ_LIMIT_S, consumer_config
+from aimaas.settings import Settings
+
+_BATCH = 5_000
+_POLL_S = 0.1
+_ANSWER_S = 30.0
+
+
+class Span(NamedTuple):
+    """Offsets from `begin` on and before `end`."""
+
+    begin: int
+    end: int
+
+
+class LogReader:
+    """One consumer that reads what is committed, partition by partition; use it in a `with` statement."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._consumer = Consumer(
+            consumer_config(
+                settings,
+                "aimaas-restore",
+                enable_partition_eof=True,
+                fetch_queue_backoff_ms=20,
+                fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
+            )
+        )
+
+    def __enter__(self) -> LogReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._consumer.close()
+
+    def span(self, topic: str, partition: int) -> Span:
+        """Oldest offset that is there, and the end of what is committed (an open transaction ends it)."""
+        begin, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _ANSWER_S)
+        return Span(begin, end)
+
+    def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[tuple[int, list[Any]]]:
+        """Yield (partition, messages) until every partition stands at its end; messages come in the order of offsets.
+
+        Markers and aborted records take offsets but are not delivered, so the end is known by the client's end-of-partition
+        event or by a record at or past it, never by a count. Raises KafkaError after 120 s without progress.
+        """
+        pending = {p: span.end for p, span in spans.items() if span.end > span.begin}
+        self._consumer.assign([TopicPartition(topic, p, spans[p].begin) for p in pending])
+        limit = time.monotonic() + READ_LIMIT_S
+        while pending:
+            messages = self._consumer.consume(_BATCH, _POLL_S)
+            if messages:
+                limit = time.monotonic() + READ_LIMIT_S
+            elif time.monotonic() > limit:
+                raise KafkaError(f"read {topic}: nothing came for {READ_LIMIT_S:g} s; look into the broker's log")
+            yield from _within(messages, pending).items()
+        self._consumer.unassign()
+
+
+def _within(messages: list[Any], pending: dict[int, int]) -> dict[int, list[Any]]:
+    """Messages before their partition's end, by partition; a partition that stands at its end leaves `pending`."""
+    found: dict[int, list[Any]] = defaultdict(list)
+    for message in messages:
+        error, partition, offset = message.error(), message.partition(), message.offset()
+        if partition not in pending:
+            continue
+        if error is None:
+            if offset < pending[partition]:
+                found[partition].append(message)
+            if offset + 1 >= pending[partition]:
+                del pending[partition]
+        elif error.code() == ClientError._PARTITION_EOF:
+            if offset >= pending[partition]:
+                del pending[partition]
+        elif error.fatal() or not error.retriable():
+            raise KafkaException(error)
+    return found

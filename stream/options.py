@@ -1,0 +1,18 @@
+"""How a scorer works: the sizes and times that a person may turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ScorerOptions:
+    """How a scorer works. `state_share`: bytes of snapshots for each byte of input."""
+
+    batch: int = 2_000
+    commit_interval_ms: int = 100
+    transaction_events: int = 20_000
+    transaction_timeout_ms: int = 10_000
+    session_timeout_ms: int = 10_000
+    state_share: float = 0.5
+    settle_s: float = 30.0  # a device silent for so long gets its snapshot when the stream is quiet

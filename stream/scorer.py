@@ -1,0 +1,69 @@
+"""The stream scorer as a process: wait for a champion, score until asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import kafka_errors
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from stream.loop import Scorer
+from stream.model_watch import ModelWatcher
+from stream.models import Model
+from stream.options import ScorerOptions
+from stream.rates import Tally
+
+log = logger("scorer")
+
+_LOOK_S = 0.1  # so often it is seen whether a champion has come
+
+
+def score(
+    settings: Settings,
+    fleet: FleetSpec,
+    instance: str = "0",
+    options: ScorerOptions | None = None,
+    stop: threading.Event | None = None,
+) -> Tally:
+    """Score events until `stop` is set (default: until SIGTERM or SIGINT); what was done.
+
+    `instance` names this scorer among those of the fleet: started again under its name it takes over at once from a
+    killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
+    """
+    ending = stop if stop is not None else stop_on_signals()
+    watcher = ModelWatcher(settings, fleet)
+    watcher.start()
+    try:
+        model = _first_model(watcher, fleet, ending)
+        if model is None:
+            return Tally()
+        with kafka_errors(settings, f"score fleet {fleet.fleet}"):
+            return Scorer(settings, fleet, instance, options or ScorerOptions(), watcher, model).run(ending)
+    finally:
+        watcher.stop()
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event) -> Model | None:
+    """Wait until a champion can serve; None when asked to stop before."""
+    said = False
+    while not stop.is_set():
+        at_end = watcher.wait_for_end(_LOOK_S)
+        model = watcher.newest()
+        if model is not None and at_end:
+            return model
+        if at_end and not said:
+            log.info("waiting for a champion; events stay in the topic until there is one", fleet=fleet.fleet)
+            said = True
+        if at_end:
+            stop.wait(_LOOK_S)
+    return None

@@ -1,0 +1,33 @@
+from pathlib import Path
+
+import pytest
+
+from aimaas.errors import SettingsError
+from aimaas.settings import STACK_FILE, read_settings
+
+
+def test_everything_lies_below_home_by_default(tmp_path: Path) -> None:
+    found = read_settings({"AIMAAS_HOME": str(tmp_path)})
+    assert found.home == tmp_path
+    assert found.lake == str(tmp_path / "lake")
+    assert found.mlflow_tracking_uri == f"sqlite:///{tmp_path}/mlflow/mlflow.db"
+    assert found.data_docs == tmp_path / "data_docs"
+
+
+def test_kafka_settings_pass_through(tmp_path: Path) -> None:
+    given = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL"}
+    assert dict(read_settings(given).kafka) == {"bootstrap.servers": "localhost:9092", "security.protocol": "SASL_SSL"}
+
+
+def test_the_running_stack_is_found_and_the_environment_wins(tmp_path: Path) -> None:
+    (tmp_path / STACK_FILE).write_text(
+        "AIMAAS_KAFKA_BOOTSTRAP_SERVERS=localhost:19092\nAIMAAS_SPARK_MASTER=spark://a:7077\n"
+    )
+    found = read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_SPARK_MASTER": "local[1]"})
+    assert found.bootstrap_servers == "localhost:19092"
+    assert found.spark_master == "local[1]"
+
+
+def test_a_value_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="AIMAAS_LOG_FORMAT is 'xml': use 'console' or 'json'"):
+        read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_LOG_FORMAT": "xml"})

@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from aimaas.fleet import FleetSpec, find_fleet
+from aimaas.topics import topic_names, topic_specs
+
+FLEET = find_fleet(Path(__file__).parents[2] / "fleets", "turbofan")
+
+
+def test_topics_are_named_after_the_fleet_unless_it_overrides_one() -> None:
+    names = topic_names(FLEET)
+    assert (names.events, names.state, names.dead_letters) == (
+        "iot.turbofan.events", "iot.turbofan.state", "iot.turbofan.events.dlq",
+    )  # fmt: skip
+    given = FleetSpec.model_validate({**FLEET.model_dump(), "topics": {"names": {"events": "plant.engines"}}})
+    assert topic_names(given).events == "plant.engines"
+    assert topic_names(given).dead_letters == "plant.engines.dlq"
+
+
+def test_each_kind_of_topic_has_its_settings() -> None:
+    specs = {s.name.removeprefix("iot.turbofan."): s for s in topic_specs(FLEET)}
+    assert specs["events"].config["message.timestamp.type"] == "LogAppendTime"
+    assert specs["models"].partitions == 1
+    assert {n for n, s in specs.items() if s.config["cleanup.policy"] == "compact"} == {"models", "state"}
+    assert specs["outcomes"].config["retention.ms"] == "-1"
+    assert int(specs["events.dlq"].config["max.message.bytes"]) > int(specs["events"].config["max.message.bytes"])
+    assert {s.partitions for n, s in specs.items() if n != "models"} == {FLEET.topics.partitions}

@@ -1,0 +1,78 @@
+"""Fixtures that all tests share: the real engines, each started at most once per test process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from aimaas.settings import Settings, read_settings
+from local import ports
+from local.broker import Broker, start_broker
+from local.jars import fetch_jars
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+FLEETS = Path(__file__).resolve().parents[1] / "fleets"
+
+
+@pytest.fixture(scope="session")
+def jars() -> Path:
+    """The folder of the jars, fetched when they are not there yet."""
+    return fetch_jars(read_settings().jars)
+
+
+@pytest.fixture(scope="session")
+def broker(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A real Kafka; tests that kill it start one of their own."""
+    running = start_broker(tmp_path_factory.mktemp("kafka"), jars)
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def offline_settings(tmp_path: Path) -> Settings:
+    """Settings of an empty home, with no broker behind them."""
+    return _settings(tmp_path / "home", "127.0.0.1:1")
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker: Broker, jars: Path) -> Settings:
+    """Settings of an empty home that point at the real broker."""
+    return _settings(tmp_path / "home", broker.bootstrap_servers)
+
+
+@pytest.fixture(scope="module")
+def module_settings(tmp_path_factory: pytest.TempPathFactory, broker: Broker, jars: Path) -> Settings:
+    """Like `settings`, one home for all tests of a module."""
+    return _settings(tmp_path_factory.mktemp("home"), broker.bootstrap_servers)
+
+
+@pytest.fixture(scope="session")
+def spark(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+    """A real Spark that reads Kafka and writes Delta."""
+    from spark_jobs.session import spark_session
+
+    session = spark_session(_settings(tmp_path_factory.mktemp("spark"), "127.0.0.1:1"), "tests")
+    yield session
+    session.stop()
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A TCP port that nobody listens on."""
+    return ports.free_port()
+
+
+def _settings(home: Path, bootstrap_servers: str) -> Settings:
+    return read_settings(
+        {
+            "AIMAAS_HOME": str(home),
+            "AIMAAS_FLEETS": str(FLEETS),
+            "AIMAAS_JARS": str(read_settings().jars),
+            "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+        }
+    )

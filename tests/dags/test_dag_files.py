@@ -1,0 +1,67 @@
+"""What the DAG processor sees in dags/."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aimaas.settings import Settings
+
+HEAVY = ("pyspark", "sklearn", "onnx", "onnxruntime", "great_expectations", "mlflow", "numba", "pandas", "deltalake")
+pytestmark = pytest.mark.airflow
+
+
+@pytest.fixture
+def found(parsed: Callable[[Settings], Any], offline_settings: Settings) -> Any:
+    return parsed(offline_settings)
+
+
+def test_each_fleet_file_gives_three_dags_in_order_and_reading_them_is_light(found: Any) -> None:
+    assert found["errors"] == {}
+    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in ("ingest", "prepare", "train")]
+    assert [m for m in HEAVY if m in found["modules"]] == []
+    assert found["dags"]["turbofan_ingest"]["tasks"] == {
+        "land": ["admit"],
+        "admit": ["check_silver"],
+        "check_silver": [],
+    }
+    assert found["dags"]["turbofan_prepare"]["tasks"] == {"build_gold": ["check_gold"], "check_gold": []}
+    assert found["dags"]["turbofan_train"]["tasks"] == {
+        "enough_outcomes": ["build_features", "register_and_promote"],
+        "build_features": ["train_candidates"],
+        "train_candidates": ["register_and_promote"],
+        "register_and_promote": ["announce"],
+        "announce": [],
+    }
+    for name, dag in found["dags"].items():
+        _check_habits(name, dag)
+
+
+def _check_habits(name: str, dag: dict[str, Any]) -> None:
+    fleet, stage = name.rsplit("_", 1)
+    assert (dag["max_active_runs"], dag["catchup"], dag["documented"]) == (1, False, True), name
+    assert dag["same_twice"], f"{name} gives a new DAG version each time it is read"
+    assert dag["retries"] == [2]
+    assert dag["connections"] == ["spark_default"]
+    asset = {"ingest": "silver", "prepare": "gold", "train": "model"}[stage]
+    assert dag["outlets"] == [f"aimaas://{fleet}/{asset}"]
+
+
+def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_others(
+    parsed: Callable[[Settings], Any], offline_settings: Settings, tmp_path: Path
+) -> None:
+    folder = tmp_path / "fleets"
+    shutil.copytree(offline_settings.fleets, folder)
+    (folder / "pump.yaml").write_text("fleet: pump\nversion: 1\n")
+
+    found = parsed(replace(offline_settings, fleets=folder))
+
+    assert sorted({name.rsplit("_", 1)[0] for name in found["dags"]}) == ["mill", "turbofan"]
+    ((file, error),) = found["errors"].items()
+    assert file.endswith("fleet_file_errors.py")
+    assert f"{folder / 'pump.yaml'}: sensors:" in error

@@ -1,0 +1,30 @@
+"""When a training is due."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+
+import pytest
+
+DUE = Path(__file__).resolve().parents[2] / "dags" / "fleet_dags" / "due.py"
+why_not_due = runpy.run_path(str(DUE))["why_not_due"]
+
+
+@pytest.mark.parametrize(
+    ("run_type", "outcomes", "before", "reason"),
+    [
+        ("asset_triggered", 20, 0, None),
+        ("asset_triggered", 119, 100, "19 new outcomes since the last training, 20 are needed"),
+        ("asset_triggered", 120, 100, None),
+        ("scheduled", 101, 100, None),
+        ("manual", 100, 100, None),
+        ("manual", 0, 0, "no outcome of any device is known yet"),
+    ],
+)
+def test_a_training_is_due_by_schedule_by_hand_or_when_enough_outcomes_came(
+    run_type: str, outcomes: int, before: int, reason: str | None
+) -> None:
+    found = why_not_due(run_type, outcomes, before, needed=20)
+
+    assert found is None if reason is None else reason in str(found)

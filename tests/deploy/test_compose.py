@@ -1,0 +1,164 @@
+"""docker-compose.yml as a real Compose parser understands it, against what the project has."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from aimaas.settings import read_settings
+
+PROJECT = Path(__file__).resolve().parents[2]
+COMPOSE_FILE = (PROJECT / "docker-compose.yml").read_text()
+EXAMPLE = dict(
+    line.split("=", 1) for line in (PROJECT / ".env.example").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
+)
+THIRD_PARTY = ("AIRFLOW", "KAFKA_", "POSTGRES_", "CLUSTER_ID", "GX_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
+
+
+def words(command: str | list[str]) -> list[str]:
+    return command.split() if isinstance(command, str) else list(command)
+
+
+def texts(service: dict[str, Any]) -> list[str]:
+    """Every value of a service that may name a host and a port."""
+    health = service.get("healthcheck", {}).get("test", [])
+    return [*service.get("environment", {}).values(), *words(service.get("command", [])), *health]
+
+
+# what each service listens on inside its container
+LISTENS = {
+    "kafka": {9092, 9093, 9094},
+    "postgres": {5432},
+    "mlflow": {5000},
+    "airflow-api-server": {8080},
+    "spark-master": {7077, 8080},
+    "spark-worker": {8081},
+}
+
+
+def test_every_port_that_is_named_is_one_its_service_listens_on(compose: dict[str, Any]) -> None:
+    services = compose["services"]
+    address = re.compile(rf"\b({'|'.join(services)}|localhost):(\d+)")
+    for name, service in services.items():
+        for host, port in (hit for text in texts(service) for hit in address.findall(text)):
+            assert int(port) in LISTENS[name if host == "localhost" else host], f"{name}: {host}:{port}"
+        for published in service.get("ports", []):
+            inside = published["target"] if isinstance(published, dict) else re.split(r"[:/]", published)[2]
+            assert int(inside) in LISTENS[name], f"{name}: {published}"
+
+
+def test_services_listen_where_their_commands_say(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        command = words(service.get("command", []))
+        said = {int(command[i + 1]) for i, word in enumerate(command) if word in ("--port", "--webui-port")}
+        assert said <= LISTENS.get(name, set()), name
+
+
+def test_the_example_and_the_file_name_the_same_variables() -> None:
+    assert set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE)) == set(EXAMPLE)
+
+
+def test_no_secret_has_a_default(parse_compose: Callable[[dict[str, str]], subprocess.CompletedProcess[str]]) -> None:
+    secrets = [name for name, value in EXAMPLE.items() if not value]
+    assert {"POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_FERNET_KEY"} <= set(secrets)
+    for name in secrets:
+        done = parse_compose({k: v or "given" for k, v in EXAMPLE.items() if k != name})
+        assert done.returncode != 0, f"{name} is not asked for"
+        assert ".env.example" in done.stderr
+
+
+def test_every_variable_of_ours_changes_the_settings(compose: dict[str, Any]) -> None:
+    plain = read_settings({"AIMAAS_HOME": "/nowhere"})
+    for name, service in compose["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            if variable.startswith("AIMAAS_"):
+                given = read_settings({"AIMAAS_HOME": "/nowhere", variable: value})
+                assert given != plain, f"{name}: {variable} is read by nobody"
+            else:
+                assert variable.startswith(THIRD_PARTY), f"{name}: {variable}"
+
+
+def test_every_airflow_setting_is_one_that_airflow_knows(compose: dict[str, Any]) -> None:
+    airflow = find_spec("airflow")
+    assert airflow and airflow.origin
+    known = yaml.safe_load((Path(airflow.origin).parent / "config_templates" / "config.yml").read_text())
+    for service in compose["services"].values():
+        for variable in service.get("environment", {}):
+            if variable.startswith("AIRFLOW__"):
+                _, section, key = variable.lower().split("__")
+                assert key in known[section]["options"], variable
+
+
+def test_airflow_programs_take_their_arguments(compose: dict[str, Any], tmp_path: Path) -> None:
+    commands = [
+        command[1:]
+        for service in compose["services"].values()
+        for command in (words(service.get("command", [])), service.get("healthcheck", {}).get("test", [""])[1:])
+        if command and command[0] == "airflow"
+    ]
+    # in a process of its own: reading Airflow's commands sets up Airflow
+    program = "import json, sys; from airflow.cli.cli_parser import get_parser as p; " + (
+        "[p().parse_args(c) for c in json.loads(sys.argv[1])]"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(commands)],
+        env={"PATH": "/usr/bin:/bin", "AIRFLOW_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(commands) == 7
+
+
+def test_every_file_that_is_named_is_in_the_project(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        for source in bound_folders(service):
+            assert source.exists(), f"{name}: {source}"
+        for inside in re.findall(r"(?:/opt/aimaas/|\b(?=deploy/))([\w./-]+)", json.dumps(service)):
+            assert (PROJECT / inside).exists(), f"{name}: {inside}"
+
+
+def bound_folders(service: dict[str, Any]) -> list[Path]:
+    found = []
+    for volume in service.get("volumes", []):
+        source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
+        if "/" in source:
+            found.append(Path(source))
+    return found
+
+
+def test_the_image_copies_only_what_the_project_has_and_docker_may_see() -> None:
+    visible = {line[1:] for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text()
+    sources = [s for line in re.findall(r"^COPY (.+)$", dockerfile, re.M) for s in line.split()[:-1]]
+    assert sources
+    for source in sources:
+        assert (PROJECT / source).exists(), source
+        assert source.split("/")[0] in visible, source
+
+
+def test_every_package_of_the_project_is_in_the_image() -> None:
+    import tomllib
+
+    packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text()
+    for package in packages:
+        top = package.split(".")[0]
+        assert f"COPY {top} {top}\n" in dockerfile, package
+
+
+def test_every_service_that_stays_has_a_health_check_and_comes_back(compose: dict[str, Any]) -> None:
+    for name, service in compose["services"].items():
+        if service.get("restart") == "no":
+            continue
+        assert service["restart"] == "unless-stopped", name
+        assert service.get("healthcheck"), name

@@ -1,0 +1,90 @@
+"""The broker is the real one: these tests start, stop and kill it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from aimaas.errors import StackError
+from local.broker import Broker, find_broker, start_broker
+from local.jars import fetch_jars
+
+pytestmark = pytest.mark.broker
+
+
+@pytest.fixture
+def own_broker(tmp_path: Path, jars: Path) -> Iterator[Broker]:
+    running = start_broker(tmp_path / "kafka", jars)
+    yield running
+    running.kill()
+
+
+def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result(30)
+    producer = Producer({"bootstrap.servers": broker.bootstrap_servers, "acks": "all"})
+    for value in values:
+        producer.produce(topic, value)
+    assert producer.flush(30) == 0
+
+
+def consume(broker: Broker, topic: str, count: int) -> list[bytes | None]:
+    consumer = Consumer(
+        {"bootstrap.servers": broker.bootstrap_servers, "group.id": "reader", "auto.offset.reset": "earliest"}
+    )
+    consumer.subscribe([topic])
+    try:
+        return [message.value() for message in consumer.consume(count, timeout=30)]
+    finally:
+        consumer.close()
+
+
+def test_a_killed_broker_comes_back_on_the_same_port_with_its_data(own_broker: Broker) -> None:
+    port = own_broker.port
+    produce(own_broker, "kept", [b"1", b"2"])
+    own_broker.kill()
+    assert not own_broker.is_alive()
+
+    own_broker.restart()
+
+    assert own_broker.port == port
+    assert consume(own_broker, "kept", 2) == [b"1", b"2"]
+
+
+def test_a_running_broker_is_found_again_by_its_folder_and_stops_cleanly(own_broker: Broker, jars: Path) -> None:
+    found = find_broker(own_broker.folder, jars)
+
+    assert found is not None
+    assert (found.pid, found.bootstrap_servers) == (own_broker.pid, own_broker.bootstrap_servers)
+    found.stop(timeout_s=30)
+    assert not own_broker.is_alive()
+    assert find_broker(own_broker.folder, jars) is None
+
+
+def test_a_second_broker_on_the_same_folder_is_refused(own_broker: Broker, jars: Path) -> None:
+    with pytest.raises(StackError, match="already runs"):
+        start_broker(own_broker.folder, jars)
+
+
+def test_a_taken_port_is_named(broker: Broker, tmp_path: Path, jars: Path) -> None:
+    with pytest.raises(StackError, match=f"port {broker.port} is taken"):
+        start_broker(tmp_path, jars, port=broker.port)
+
+
+def test_a_broker_that_cannot_start_says_which_log_to_read(tmp_path: Path, jars: Path) -> None:
+    start_broker(tmp_path, jars).kill()
+    properties = tmp_path / "server.properties"
+    properties.write_text(properties.read_text().replace("num.io.threads=4", "num.io.threads=none"))
+
+    with pytest.raises(StackError, match=r"kafka\.log"):
+        start_broker(tmp_path, jars)
+
+
+def test_fetching_jars_that_are_there_does_nothing(jars: Path) -> None:
+    before = (jars / "fetched").stat().st_mtime_ns
+    assert fetch_jars(jars) == jars
+    assert (jars / "fetched").stat().st_mtime_ns == before

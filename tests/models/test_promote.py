@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimaas.errors import RegistryError
+from aimaas.fleet import FleetSpec
+from aimaas.registry import list_models, register, set_champion, settle
+from aimaas.settings import Settings
+from aimaas.training_set import read_training_set
+from models import promote as promotion
+from models.export import run_onnx
+from models.promote import champion_features, metadata_of, promote, recomputed
+from models.train import train
+from tests.models.conftest import pump_fleet
+
+MakeSet = Callable[..., Path]
+BAD = {"ridge": {"l2": 1e7}}
+GOOD = {"boosting": {"trees": 60, "min_rows": 20}}
+
+
+def registered(settings: Settings, fleet: FleetSpec, folder: Path, name: str) -> str:
+    train(settings, fleet, folder, settings.home / name)
+    return register(settings, fleet, settings.home / name)
+
+
+def test_a_better_challenger_replaces_the_champion_and_a_worse_one_does_not(
+    registry: Settings, training_set: MakeSet
+) -> None:
+    folder = training_set(pump_fleet())
+    weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
+    first = promote(registry, pump_fleet(), weak)
+    assert (first.promoted, first.champion_error, first.sequence) == (True, None, 1)
+    second = promote(registry, pump_fleet(), strong)
+    assert second.promoted and second.sequence == 2
+    assert second.champion_error == pytest.approx(first.challenger_error, rel=1e-6)
+    back = promote(registry, pump_fleet(), weak)
+    assert not back.promoted
+    assert "is not below" in back.reason and "champion version 2" in back.reason
+    assert [(r.version, r.aliases) for r in list_models(registry, pump_fleet())] == [
+        ("2", ("champion",)),
+        ("1", ("challenger",)),
+    ]
+
+
+def test_the_gate_asks_for_an_improvement(registry: Settings, training_set: MakeSet) -> None:
+    strict = pump_fleet(gates={"improvement": 0.99})
+    folder = training_set(strict)
+    weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
+    assert promote(registry, strict, weak).promoted
+    found = promote(registry, strict, strong)
+    assert not found.promoted and "an improvement of 99.0% included" in found.reason
+
+
+def test_promoting_the_champion_again_changes_nothing(registry: Settings, training_set: MakeSet) -> None:
+    fleet = pump_fleet(GOOD)
+    version = registered(registry, fleet, training_set(fleet), "a")
+    first = promote(registry, fleet, version)
+    again = promote(registry, fleet, version)
+    assert not again.promoted and again.reason == "version 1 is the champion already"
+    assert again.sequence == first.sequence
+
+
+def test_the_champion_is_asked_with_features_of_its_own_fit(registry: Settings, training_set: MakeSet) -> None:
+    fleet = pump_fleet(GOOD)
+    old = training_set(fleet, devices=30, seed=1)
+    registered(registry, fleet, old, "old")
+    new = read_training_set(training_set(fleet, devices=60, seed=2, gold=True))
+    content = (registry.home / "old" / "model.onnx").read_bytes()
+    own = champion_features(registry, fleet, content, new)
+    test = new.rows.of("test")
+    assert own.shape == test.features.shape and not np.array_equal(own, test.features)
+    metadata = metadata_of(content)
+    assert metadata.fit.id == read_training_set(old).info.fit.id != new.info.fit.id
+    wrong = run_onnx(content, test.features)
+    right = run_onnx(content, own)
+    assert np.sqrt(np.mean((right - test.label) ** 2)) < 12
+    assert not np.array_equal(right, wrong)
+
+
+def test_recomputed_features_are_those_of_the_training_set_bit_for_bit(
+    registry: Settings, training_set: MakeSet
+) -> None:
+    fleet = pump_fleet(GOOD)
+    frozen = read_training_set(training_set(fleet, gold=True))
+    registered(registry, fleet, frozen.folder, "a")
+    metadata = metadata_of((registry.home / "a" / "model.onnx").read_bytes())
+    test = frozen.rows.of("test")
+    found = recomputed(registry, fleet, metadata, frozen.info.gold_version, test)
+    assert np.array_equal(found, test.features)
+
+
+def test_a_promotion_in_between_is_not_overwritten(
+    registry: Settings, training_set: MakeSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = training_set(pump_fleet())
+    weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
+    third = registered(registry, pump_fleet({"ridge": {}}), folder, "third")
+    promote(registry, pump_fleet(), weak)
+    compare = promotion.champion_features
+
+    def slow(*args: Any) -> Any:
+        set_champion(registry, pump_fleet(), third)  # someone else, while we compare
+        return compare(*args)
+
+    monkeypatch.setattr(promotion, "champion_features", slow)
+    with pytest.raises(RegistryError, match=f"changed to version {third} meanwhile"):
+        promote(registry, pump_fleet(), strong)
+    champion = settle(registry, pump_fleet())
+    assert champion is not None and champion.version == third

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from aimaas.admission import Judge, Reason
+from aimaas.errors import LakeError
+from aimaas.kafka import read_all
+from aimaas.lake import read_table, table_version
+from aimaas.state import DeviceState
+from aimaas.topics import topic_names
+from spark_jobs.admit import admit, append, find_portion, judge_portion
+from spark_jobs.land import land
+
+if TYPE_CHECKING:
+    from tests.spark_jobs.conftest import Plant
+
+pytestmark = [pytest.mark.broker, pytest.mark.spark]
+Place = tuple[str, int, int]
+
+
+def mixed(plant: Plant, devices: range, seqs: range) -> list[tuple[Any, bytes | None]]:
+    """Good events of some devices with every kind of bad one among them."""
+    records: list[tuple[Any, bytes | None]] = []
+    for seq in seqs:
+        for device in (f"d{i}" for i in devices):
+            records.append((device, plant.event(device, seq)))
+    name, good = records[-1]
+    bad = [
+        (name, b"{"), (name, None), (name, b"[]"), (name, b"x" * 500), (name, good), ("d-other", good), (None, good),
+        (name, plant.event(name, seqs[-1], readings={"heat": 7})),
+        (name, plant.event(name, seqs[-1] + 1, readings={"heat": 1e9})),
+        (name, plant.event(name, seqs[-1] + 1, without="heat")),
+        (name, plant.event(name, seqs[-1] + 1, readings={"heat": float("nan")})),
+        (name, plant.event(name, seqs[-1] + 1, fleet="another")),
+        (name, plant.event(name, seqs[-1] + 1, ts="2999-01-01T00:00:00Z")),
+        (name, plant.event(name, seqs[-1] + 1, readings={"load": None})),
+    ]  # fmt: skip
+    late = [(name, plant.event(name, seqs[0] - 50))] if seqs[0] >= 50 else []
+    return records[:5] + bad[:4] + records[5:] + bad[4:] + late
+
+
+def verdicts_of_the_stream(plant: Plant) -> dict[Place, str]:
+    """What the scorer's judge says of every event on the topic, partition by partition."""
+    judge, found = Judge(plant.fleet), {}
+    records = read_all(plant.settings, topic_names(plant.fleet).events)
+    for partition in {r.partition for r in records}:
+        mine, state = [r for r in records if r.partition == partition], DeviceState.of(plant.fleet)
+        for part in np.array_split(np.arange(len(mine)), 7):
+            chosen = [mine[i] for i in part]
+            batch = judge.decode([r.key for r in chosen], [r.value for r in chosen])
+            judge.order(batch, np.array([r.timestamp_ms for r in chosen], np.int64), state)
+            for record, reason in zip(chosen, batch.reason, strict=True):
+                found[record.topic, record.partition, record.offset] = Reason(reason).label
+    return found
+
+
+def verdicts_of_the_lake(plant: Plant) -> dict[Place, str]:
+    found: dict[Place, str] = {}
+    for table, topic in (("silver", "events"), ("quarantine", "events")):
+        columns = ["topic", "partition", "offset", *(["reason"] if table == "quarantine" else [])]
+        rows = read_table(plant.settings, plant.fleet.fleet, table, columns).to_pylist()  # type: ignore[arg-type]
+        for row in rows:
+            place = (row["topic"], row["partition"], row["offset"])
+            if place[0] == getattr(topic_names(plant.fleet), topic):
+                assert place not in found
+                found[place] = row.get("reason", "admitted")
+    return found
+
+
+def test_the_lake_says_of_every_event_what_the_stream_says_over_several_runs(plant: Plant) -> None:
+    for seqs in (range(10), range(60, 70)):
+        plant.send(*mixed(plant, range(8), seqs))
+        land(plant.job("land"))
+        admit(plant.job("admit"))
+        assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
+    reasons = set(verdicts_of_the_stream(plant).values())
+    assert reasons == {Reason(r).label for r in Reason}
+    assert admit(plant.job("admit")) == {"silver": 0, "outcomes": 0, "quarantine": 0}
+
+
+def test_silver_has_the_readings_as_sent_and_quarantine_what_was_refused(plant: Plant) -> None:
+    plant.send(("d1", plant.event("d1", 4, readings={"load": None})), ("d1", b"y" * 600))
+    plant.send(("d1", plant.outcome("d1", 9)), ("d1", b"{nope"), ("d2", plant.outcome("d1", 9)), topic="outcomes")
+    land(plant.job("land"))
+    assert admit(plant.job("admit")) == {"silver": 1, "outcomes": 1, "quarantine": 3}
+    fleet = plant.fleet.fleet
+    (silver,) = read_table(plant.settings, fleet, "silver").to_pylist()
+    assert {k: silver[k] for k in ("device_id", "run", "seq", "order", "begins", "mode", "heat", "load")} == {
+        "device_id": "d1", "run": 0, "seq": 4, "order": 4, "begins": True, "mode": 1.0, "heat": 304.0, "load": None,
+    }  # fmt: skip
+    assert silver["ts"].isoformat() == "2026-01-01T00:00:04+00:00"
+    (failed,) = read_table(plant.settings, fleet, "outcomes").to_pylist()
+    assert (failed["device_id"], failed["order"], failed["kind"], failed["mode"]) == ("d1", 9, "failed", None)
+    refused = read_table(plant.settings, fleet, "quarantine").to_pylist()
+    assert sorted(r["reason"] for r in refused) == ["key_mismatch", "oversized", "unparsable"]
+    (large,) = [r for r in refused if r["reason"] == "oversized"]
+    assert (large["key"], large["value"], large["value_bytes"]) == (b"d1", b"y" * 400, 600)
+    assert large["value_sha256"] == hashlib.sha256(b"y" * 600).hexdigest()
+
+
+def test_a_run_killed_between_its_writes_is_finished_by_the_next_though_bronze_has_grown(
+    plant: Plant, spark: Any
+) -> None:
+    plant.send(*mixed(plant, range(4), range(10)))
+    land(plant.job("land"))
+    portion = find_portion(plant.settings, plant.fleet)
+    assert portion is not None
+    append(plant.settings, plant.fleet, "silver", judge_portion(spark, plant.settings, plant.fleet, portion), portion)
+
+    plant.send(*mixed(plant, range(4), range(70, 80)))
+    land(plant.job("land"))
+    admit(plant.job("admit"))
+    assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
+
+
+def test_a_second_run_at_the_same_time_fails_instead_of_doubling(plant: Plant, spark: Any) -> None:
+    from aimaas.lake import held
+    from spark_jobs.admit import rows_of
+    from spark_jobs.commits import commit
+
+    plant.send(*mixed(plant, range(4), range(10)))
+    land(plant.job("land"))
+    portion, seen = (
+        find_portion(plant.settings, plant.fleet),
+        held(plant.settings, plant.fleet.fleet, "silver", "admit"),
+    )
+    assert portion is not None
+    slow = rows_of(judge_portion(spark, plant.settings, plant.fleet, portion), "silver", plant.fleet)
+    admit(plant.job("admit"))
+    with pytest.raises(LakeError, match="another admit job"):
+        commit(plant.settings, plant.fleet, "silver", "admit", slow, seen)
+    assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
+
+
+def test_before_anything_landed_there_is_nothing_to_do(plant: Plant) -> None:
+    assert admit(plant.job("admit")) == {"silver": 0, "outcomes": 0, "quarantine": 0}
+    assert table_version(plant.settings, plant.fleet.fleet, "silver") is None

@@ -1,0 +1,158 @@
+"""The training set: the same bits as the stream's features, frozen for good."""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimaas.errors import LakeError, TrainingRefusedError
+from aimaas.features import kernel_of
+from aimaas.fit import find_regimes, finish, moments
+from aimaas.fleet import FleetSpec
+from aimaas.lake import table_path
+from aimaas.plan import plan_of
+from aimaas.settings import Settings
+from aimaas.split import split_of
+from aimaas.state import DeviceState
+from aimaas.training_set import DESCRIPTION, read_training_set
+from spark_jobs.features import feature_rows, features
+from spark_jobs.fitting import fit_of
+from spark_jobs.job import Job
+
+pytestmark = pytest.mark.spark
+ROWS = 40
+
+
+def raw_rows(fleet: FleetSpec, devices: int, seed: int = 3) -> list[dict[str, Any]]:
+    """Rows of gold: two runs a device, nulls, a silence that begins anew, rows without label."""
+    rng, rows = np.random.default_rng(seed), []
+    for device in (f"d{i}" for i in range(devices)):
+        for run in (0, 1):
+            for order in range(int(rng.integers(3, ROWS))):
+                mode = float(rng.integers(0, 3))
+                rows.append(
+                    {
+                        "device_id": device, "run": run, "order": order, "begins": order in (0, 17),
+                        "split": split_of(device, fleet.split), "label": None if order % 5 == 3 else float(ROWS - order),
+                        "failure_order": ROWS if run == 0 else None,
+                        "mode": mode, "heat": float(300 + 40 * mode + rng.normal()),
+                        "load": None if rng.random() < 0.2 else float(rng.normal()),
+                    }
+                )  # fmt: skip
+    return rows
+
+
+SCHEMA = (
+    "device_id string, run bigint, `order` bigint, begins boolean, split string, label double, failure_order bigint, "
+    "mode double, heat double, `load` double"
+)
+
+
+def stream_features(fleet: FleetSpec, fit: Any, rows: list[dict[str, Any]], seed: int) -> dict[tuple[Any, ...], bytes]:
+    """The kernel fed as the scorer feeds it: devices interleaved, batches of any size, one state."""
+    rng, plan = np.random.default_rng(seed), plan_of(fleet)
+    queues: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        queues.setdefault(row["device_id"], []).append(row)
+    names = [row["device_id"] for row in rows]
+    rng.shuffle(names)
+    arrived = [queues[name].pop(0) for name in names]
+    kernel, state, found, at = kernel_of(plan, fit), DeviceState.of(fleet), {}, 0
+    while at < len(arrived):
+        batch = arrived[at : at + int(rng.integers(1, 120))]
+        at += len(batch)
+        values = np.array([[np.nan if r[c] is None else r[c] for c in fleet.readings] for r in batch], np.float32)
+        resets = np.array([r["begins"] for r in batch])
+        out = kernel.advance(state, state.slots([r["device_id"] for r in batch]), values, resets)
+        found |= {(r["device_id"], r["run"], r["order"]): out[i].tobytes() for i, r in enumerate(batch)}
+    return found
+
+
+@pytest.fixture
+def small_batches(spark: Any) -> Any:
+    name = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(name)
+    spark.conf.set(name, 37)
+    yield
+    spark.conf.set(name, before)
+
+
+def test_spark_and_stream_give_the_same_bits_however_events_are_cut(
+    spark: Any, make_fleet: Any, small_batches: None
+) -> None:
+    fleet = make_fleet()
+    rows = raw_rows(fleet, 14)
+    gold = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
+    fit = fit_of(fleet, plan_of(fleet), gold.where("split = 'train'"))
+    assert len(fit.centres) == 3
+    table = feature_rows(plan_of(fleet), fit, gold).collect()
+    by_spark = {(r["device_id"], r["run"], r["order"]): np.array(r["features"], np.float32).tobytes() for r in table}
+    assert set(by_spark) == {(r["device_id"], r["run"], r["order"]) for r in rows if r["label"] is not None}
+    for seed in range(5):
+        by_stream = stream_features(fleet, fit, rows, seed)
+        assert by_spark == {place: by_stream[place] for place in by_spark}
+
+
+def test_the_fit_learns_from_training_devices_alone_and_has_the_same_bits_however_spark_cuts(
+    spark: Any, make_fleet: Any
+) -> None:
+    fleet = make_fleet()
+    plan, rows = plan_of(fleet), raw_rows(fleet, 14)
+    gold = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
+    train = gold.where("split = 'train'")
+    fits = {fit_of(fleet, plan, train.repartition(n)).id for n in (1, 3)}
+    assert len(fits) == 1
+    matrix = np.array(
+        [[np.nan if r[c] is None else r[c] for c in fleet.readings] for r in rows if r["split"] == "train"], np.float64
+    )
+    regimes = find_regimes(plan, matrix, fleet.training.seed)
+    direct = finish(regimes, [moments(plan, regimes, np.zeros(len(plan.channels)), matrix)])
+    assert np.allclose(fit_of(fleet, plan, train).means, direct.means, rtol=1e-6)
+    with pytest.raises(TrainingRefusedError, match="no row of a training device"):
+        fit_of(fleet, plan, gold.where("false"))
+
+
+def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
+    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+) -> None:
+    fleet = make_fleet()
+
+    def freeze(folder: str) -> dict[str, Any]:
+        arguments = argparse.Namespace(out=str(tmp_path / folder))
+        return features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
+
+    def write_gold(rows: list[dict[str, Any]]) -> None:
+        frame = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
+        frame.write.format("delta").mode("overwrite").save(table_path(offline_settings, fleet.fleet, "gold"))
+
+    with pytest.raises(LakeError, match="run the gold job first"):
+        freeze("a")
+    rows = raw_rows(fleet, 14)
+    write_gold(rows)
+    first = freeze("a")
+    found = read_training_set(tmp_path / "a")
+    labelled = [r for r in rows if r["label"] is not None]
+    assert len(found.rows) == len(labelled)
+    assert {name: c.rows for name, c in found.info.splits.items() if c.rows} == {
+        s: sum(r["split"] == s for r in labelled) for s in {r["split"] for r in labelled}
+    }
+    assert sum(c.failures for c in found.info.splits.values()) == 14
+    assert (found.info.plan, found.info.gold_version) == (plan_of(fleet), 0)
+
+    written = (tmp_path / "a" / DESCRIPTION).stat().st_mtime_ns
+    assert freeze("a") == first
+    assert (tmp_path / "a" / DESCRIPTION).stat().st_mtime_ns == written
+
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+    (tmp_path / "b" / DESCRIPTION).unlink()  # as a killed run leaves it
+    assert freeze("b")["digest"] == first["digest"]
+
+    write_gold(list(reversed(rows)))
+    assert freeze("c")["digest"] == first["digest"]
+    with pytest.raises(LakeError, match="never overwritten"):
+        freeze("a")

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from aimaas.errors import LakeError
+from aimaas.kafka import end_offsets, read_all
+from aimaas.lake import Held, held, read_table, table_version
+from aimaas.topics import topic_names
+from spark_jobs.commits import commit
+from spark_jobs.land import Landing, ask_topics, land, plan_landing, read_topics
+
+if TYPE_CHECKING:
+    from tests.spark_jobs.conftest import Plant
+
+A, B = ("events", 0), ("events", 1)
+
+
+def bronze(plant: Plant) -> list[tuple[Any, ...]]:
+    columns = ["topic", "partition", "offset", "key", "value"]
+    found = read_table(plant.settings, plant.fleet.fleet, "bronze", columns).to_pydict()
+    return sorted(zip(*(found[name] for name in columns), strict=True))
+
+
+def sent(plant: Plant) -> list[tuple[Any, ...]]:
+    names = topic_names(plant.fleet)
+    records = [r for topic in (names.events, names.outcomes) for r in read_all(plant.settings, topic)]
+    return sorted((r.topic, r.partition, r.offset, r.key, r.value) for r in records)
+
+
+@pytest.mark.parametrize(
+    ("landed", "begin", "end", "expected"),
+    [
+        ({}, {A: 0}, {A: 5}, Landing({A: 0}, {A: 5})),
+        ({A: 3}, {A: 0}, {A: 5}, Landing({A: 3}, {A: 5})),
+        ({A: 5}, {A: 0}, {A: 5}, Landing({}, {})),
+        ({A: 5}, {A: 0, B: 0}, {A: 5, B: 2}, Landing({B: 0}, {B: 2})),
+        ({}, {A: 7}, {A: 9}, Landing({A: 7}, {A: 9})),
+        ({A: 5}, {A: 5}, {A: 6}, Landing({A: 5}, {A: 6})),
+    ],
+    ids=[
+        "new topic",
+        "goes on",
+        "nothing new",
+        "new partition",
+        "first landing after retention",
+        "retention up to here",
+    ],
+)
+def test_a_landing_starts_where_bronze_ends(landed: Any, begin: Any, end: Any, expected: Landing) -> None:
+    assert plan_landing(landed, begin, end) == expected
+
+
+def test_records_that_retention_deleted_unread_are_named() -> None:
+    with pytest.raises(LakeError, match="topic events, partition 0: offsets 3 to 6 were deleted"):
+        plan_landing({A: 3}, {A: 7}, {A: 9})
+    assert plan_landing({A: 3}, {A: 7}, {A: 9}, accept_loss=True) == Landing({A: 7}, {A: 9})
+
+
+def test_a_topic_made_anew_is_not_mistaken_for_the_old_one() -> None:
+    with pytest.raises(LakeError, match="holds records up to offset 8, the topic ends at 2"):
+        plan_landing({A: 9}, {A: 0}, {A: 2})
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_every_record_lands_once_as_it_came(plant: Plant) -> None:
+    plant.send(*[(f"d{i}", plant.event(f"d{i}", i)) for i in range(20)], (None, None), (b"\xff", b"{"))
+    plant.send(("d1", plant.outcome("d1", 9)), topic="outcomes")
+    assert land(plant.job("land"))["offsets"] == 23
+    assert bronze(plant) == sent(plant)
+    headers = read_table(plant.settings, plant.fleet.fleet, "bronze", ["headers"])["headers"].to_pylist()
+    assert headers == [[{"key": "ce_id", "value": b"1"}]] * 23
+
+    version = table_version(plant.settings, plant.fleet.fleet, "bronze")
+    assert land(plant.job("land")) == {"offsets": 0}
+    assert table_version(plant.settings, plant.fleet.fleet, "bronze") == version
+
+    plant.send(("d1", plant.event("d1", 30)))
+    assert land(plant.job("land"))["offsets"] == 1
+    assert bronze(plant) == sent(plant)
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_of_two_landings_from_one_start_only_one_is_written(plant: Plant, spark: Any) -> None:
+    plant.send(*[("d1", plant.event("d1", i)) for i in range(5)])
+    begin, end = ask_topics(plant.settings, plant.fleet)
+    plant.send(*[("d1", plant.event("d1", i)) for i in range(5, 9)])
+    assert land(plant.job("land"))["offsets"] == 9
+    slow = read_topics(spark, plant.settings, plan_landing({}, begin, end))
+    with pytest.raises(LakeError, match="another land job wrote to it meanwhile"):
+        commit(plant.settings, plant.fleet, "bronze", "land", slow, Held())
+    assert bronze(plant) == sent(plant)
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_landing_goes_on_rightly_after_the_files_were_compacted(plant: Plant, spark: Any) -> None:
+    from aimaas.lake import table_path
+
+    for first in (0, 5):
+        plant.send(*[(f"d{i % 3}", plant.event(f"d{i % 3}", i)) for i in range(first, first + 5)])
+        land(plant.job("land"))
+    spark.sql(f"OPTIMIZE delta.`{table_path(plant.settings, plant.fleet.fleet, 'bronze')}`").collect()
+    plant.send(("d1", plant.event("d1", 30)))
+    assert land(plant.job("land"))["offsets"] == 1
+    assert bronze(plant) == sent(plant)
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_what_a_transaction_left_behind_its_records_is_read_once(plant: Plant) -> None:
+    plant.send(("d1", plant.event("d1", 0)), transactional_id=f"{plant.fleet.fleet}-t")
+    land(plant.job("land"))
+    plant.send(("d1", plant.event("d1", 1)), transactional_id=f"{plant.fleet.fleet}-t")
+    land(plant.job("land"))
+    assert bronze(plant) == sent(plant)
+    events = topic_names(plant.fleet).events
+    found = held(plant.settings, plant.fleet.fleet, "bronze", "land")
+    markers = sum(end_offsets(plant.settings, events).values()) - sum(found.offsets.values())
+    assert (markers, land(plant.job("land"))) == (1, {"offsets": 0})

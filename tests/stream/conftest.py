@@ -1,0 +1,284 @@
+"""A fleet of its own for each test that scores: topics on the real broker, tiny models, events, and a scorer to start."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+import yaml
+from confluent_kafka import Consumer, Producer, TopicPartition
+from onnx import TensorProto, helper, numpy_helper
+
+from aimaas.admission import Judge, Reason
+from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
+from aimaas.events import Announcement
+from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.kafka import Record, consumer_config, create_topics, delete_topics, producer_config, read_all
+from aimaas.plan import FeaturePlan, plan_of
+from aimaas.settings import Settings
+from aimaas.topics import topic_names, topic_specs
+from stream.models import load_model
+from stream.options import ScorerOptions
+from stream.partition_state import PartitionState, Records
+from stream.predictions import prediction_records
+from stream.producer import Encoder
+from stream.rates import Tally
+from stream.scorer import score
+from stream.simulator import simulate
+
+FLEETS = Path(__file__).resolve().parents[2] / "fleets"
+LIMIT_S = 60.0
+PARTITIONS = 2
+
+
+def fit_for(plan: FeaturePlan) -> Fit:
+    """One regime with plausible means and scales."""
+    channels = len(plan.channels)
+    means = tuple(float(x) for x in np.linspace(1, 600, channels))
+    return Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, (means,), ((0.01,) * channels,))
+
+
+def tiny_model(fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None) -> bytes:
+    """A weighted sum of the features, as an artefact: `factor` tells one version from another."""
+    plan = plan_of(fleet)
+    fit, width = fit_for(plan), len(plan.feature_names)
+    weights = np.linspace(0.1, 1, width, dtype=np.float32)[:, None] * np.float32(factor)
+    graph = helper.make_graph(
+        [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])],
+        "tiny",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width])],
+        [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    metadata = ModelMetadata(
+        metadata_fleet or fleet.fleet, fleet.version, fleet.task.kind, fleet.task.unit, "tiny", plan, fit,
+        (0.0, 1e9), "none", "none", 7, "test", {},
+    )  # fmt: skip
+    helper.set_model_props(model, {METADATA_KEY: encode_metadata(metadata)})
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def without_time(prediction: bytes) -> dict[str, Any]:
+    """A prediction without the time at which it was made."""
+    return {k: v for k, v in msgspec.json.decode(prediction).items() if k != "scored_at"}
+
+
+@dataclass
+class Line:
+    """One fleet between its topics."""
+
+    settings: Settings
+    fleet: FleetSpec
+    folder: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.names = topic_names(self.fleet)
+        self.producer = Producer(producer_config(self.settings, message_max_bytes=2_000_000))
+
+    def announcement(self, version: str, sequence: int, content: bytes) -> Announcement:
+        path = self.folder / f"model-{version}.onnx"
+        path.write_bytes(content)
+        plan = plan_of(self.fleet)
+        return Announcement(
+            "champion", version, sequence, str(path), sha256(content), plan.hash, fit_for(plan).id, datetime.now(UTC)
+        )
+
+    def announce(self, announcement: Announcement) -> None:
+        self.send([(b"champion", msgspec.json.encode(announcement))], self.names.models)
+
+    def champion(self, version: str = "1", sequence: int = 1, factor: float = 1.0) -> Announcement:
+        """Publish a tiny model as the champion."""
+        made = self.announcement(version, sequence, tiny_model(self.fleet, factor))
+        self.announce(made)
+        return made
+
+    def events(self, devices: int = 5, seed: int = 1, first_device: int = 0) -> list[tuple[bytes, bytes]]:
+        """Events of simulated devices in the order of time, ending now."""
+        histories = simulate(self.fleet, devices, seed, first_device)
+        order = histories.in_time()
+        now_us = int(time.time() * 1e6)
+        return Encoder(self.fleet, histories).events(order, histories.times_us(now_us)[order])
+
+    def send(self, records: Any, topic: str | None = None) -> list[tuple[int, int]]:
+        """Produce (key, value) records; their partitions and offsets, in the same order."""
+        places: list[tuple[int, int]] = [(-1, -1)] * len(records)
+
+        def place(i: int) -> Callable[[Any, Any], None]:
+            def delivered(error: Any, message: Any) -> None:
+                assert error is None, error
+                places[i] = (message.partition(), message.offset())
+
+            return delivered
+
+        for i, (key, value, *headers) in enumerate(records):
+            self.producer.produce(
+                topic or self.names.events, value, key, on_delivery=place(i), headers=headers[0] if headers else None
+            )
+        assert self.producer.flush(LIMIT_S) == 0
+        return places
+
+    def predictions(self) -> list[Record]:
+        return read_all(self.settings, self.names.predictions)
+
+    def dead_letters(self) -> list[Record]:
+        return read_all(self.settings, self.names.dead_letters)
+
+    def scored(self) -> dict[str, dict[str, Any]]:
+        """Predictions by `ce_id`, without `scored_at`; fails when an event has two."""
+        found: dict[str, dict[str, Any]] = {}
+        for record in self.predictions():
+            source = record.headers["ce_id"].decode()
+            assert source not in found, f"two predictions of {source}"
+            found[source] = without_time(record.value or b"")
+        return found
+
+    def letters(self) -> dict[str, str]:
+        """Reasons of dead letters by their source; fails when a record has two."""
+        found: dict[str, str] = {}
+        for record in self.dead_letters():
+            errors = {k.removeprefix("__connect.errors."): v.decode() for k, v in record.headers.items() if k[0] == "_"}
+            source = f"{errors['topic']}/{errors['partition']}/{errors['offset']}"
+            assert source not in found, f"two dead letters of {source}"
+            found[source] = errors["exception.class.name"]
+        return found
+
+    def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
+        model = load_model(announced, self.fleet, "")
+        scored: dict[str, dict[str, Any]] = {}
+        letters: dict[str, str] = {}
+        records = read_all(self.settings, self.names.events)
+        for p in range(PARTITIONS):
+            mine = [r for r in records if r.partition == p]
+            columns = Records(
+                [r.key for r in mine], [r.value for r in mine],
+                np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
+            )  # fmt: skip
+            batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
+            made = prediction_records(
+                self.names.events, p, columns, batch, batch.admitted, model.predict(features), model, datetime.now(UTC)
+            )
+            for m in made:
+                scored[dict(m.headers)["ce_id"]] = without_time(m.value)
+            for i in np.flatnonzero(batch.reason).tolist():
+                letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
+        return scored, letters
+
+    def wait_for(self, predictions: int, dead_letters: int = 0, limit_s: float = LIMIT_S) -> None:
+        """Return when so many predictions and dead letters can be read, at the latest."""
+        wanted = {self.names.predictions: predictions, self.names.dead_letters: dead_letters}
+        consumer = Consumer(consumer_config(self.settings, "waiting"))
+        consumer.assign([TopicPartition(topic, p, 0) for topic in wanted for p in range(PARTITIONS)])
+        limit = time.monotonic() + limit_s
+        try:
+            while any(left > 0 for left in wanted.values()):
+                assert time.monotonic() < limit, f"still missing after {limit_s} s: {wanted}"
+                for message in consumer.consume(1_000, 0.05):
+                    wanted[message.topic()] -= message.error() is None
+        finally:
+            consumer.close()
+
+    @contextmanager
+    def scorer(self, instance: str = "0", **options: Any) -> Iterator[Tally]:
+        """A scorer in a thread; what it raised is raised at the end, else it has committed and left the group."""
+        stop, result, failure = threading.Event(), Tally(), []
+
+        def run() -> None:
+            try:
+                done = score(self.settings, self.fleet, instance, ScorerOptions(**options), stop)
+                result.__dict__.update(done.__dict__)
+            except Exception as e:  # noqa: BLE001 - handed to the test below
+                failure.append(e)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        try:
+            yield result
+        finally:
+            stop.set()
+            thread.join(LIMIT_S)
+        assert not thread.is_alive()
+        if failure:
+            raise failure[0]
+
+    def score_all(self, predictions: int, dead_letters: int = 0, **options: Any) -> Tally:
+        """Run a scorer until so many predictions and dead letters are there, then stop it; what it did."""
+        with self.scorer(**options) as tally:
+            self.wait_for(predictions, dead_letters)
+        return tally
+
+    def start_process(self, instance: str = "0", state_share: float | None = None) -> subprocess.Popen[bytes]:
+        """`aimaas score` as a process of its own; with `state_share` the same with this option."""
+        environment = {
+            "AIMAAS_HOME": str(self.settings.home),
+            "AIMAAS_FLEETS": str(self.folder),
+            "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "PATH": "/usr/bin:/bin",
+        }
+        program = "from aimaas.cli import main; main()"
+        if state_share is not None:
+            options = f"s.ScorerOptions(state_share={state_share})"
+            program = f"import stream.scorer as s; s.score.__defaults__ = ('0', {options}, None); {program}"
+        command = [sys.executable, "-c", program]
+        log = (self.folder / f"scorer-{instance}.log").open("ab")
+        process = subprocess.Popen(
+            [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance],
+            env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
+        )  # fmt: skip
+        log.close()
+        self.processes.append(process)
+        return process
+
+    def log_of(self, instance: str = "0") -> str:
+        return (self.folder / f"scorer-{instance}.log").read_text()
+
+
+@contextmanager
+def open_line(settings: Settings, folder: Path, of: str) -> Iterator[Line]:
+    """A turbofan fleet under a name made from `of`, with empty topics, deleted at the end.
+
+    The same test has the same name in each run, so its devices fall into the same partitions.
+    """
+    plain = load_fleet(FLEETS / "turbofan.yaml").model_dump(mode="json", exclude_none=True)
+    plain |= {"fleet": f"t{hashlib.sha256(of.encode()).hexdigest()[:8]}", "topics": {"partitions": PARTITIONS}}
+    fleet = FleetSpec.model_validate(plain)
+    (folder / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
+    create_topics(settings, topic_specs(fleet))
+    made = Line(settings, fleet, folder)
+    yield made
+    for process in made.processes:
+        process.kill()
+        process.wait(10)
+    delete_topics(settings, [spec.name for spec in topic_specs(fleet)])
+
+
+@pytest.fixture
+def line(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
+    """A fleet of its own for one test."""
+    with open_line(settings, tmp_path, request.node.nodeid) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_line(
+    module_settings: Settings, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Line]:
+    """A fleet that the tests of one module share."""
+    with open_line(module_settings, tmp_path_factory.mktemp("line"), request.node.nodeid) as made:
+        yield made

@@ -1,0 +1,150 @@
+"""An announced artefact is served only if it is whole, ours, and answers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
+from aimaas.errors import ModelRefusedError
+from aimaas.events import Announcement
+from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.plan import FeaturePlan, plan_of
+from stream.model_watch import newer_first
+from stream.models import ArtefactUnreachableError, load_model
+
+FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
+PLAN = plan_of(FLEET)
+WIDTH = len(PLAN.feature_names)
+
+
+def fit_of(plan: FeaturePlan) -> Fit:
+    c = len(plan.channels)
+    return Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, ((0.0,) * c,), ((1.0,) * c,))
+
+
+def metadata(fleet: str = FLEET.fleet, plan: FeaturePlan = PLAN) -> str:
+    return encode_metadata(
+        ModelMetadata(fleet, 1, "failure_within", "operations", "t", plan, fit_of(plan), (0, 1), "", "", 7, "", {})
+    )
+
+
+def artefact(op: str = "MatMul", about: str | None = None, width: int = WIDTH, answer: str = OUTPUT) -> bytes:
+    """An ONNX file: features times ones, or what `op` makes of their sum."""
+    nodes = [helper.make_node("MatMul", [INPUT, "w"], [answer if op == "MatMul" else "sum"])]
+    nodes += [] if op == "MatMul" else [helper.make_node(op, ["sum"], [answer])]
+    graph = helper.make_graph(
+        nodes, "t",
+        [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width])],
+        [helper.make_tensor_value_info(answer, TensorProto.FLOAT, ["n", 1])],
+        [numpy_helper.from_array(np.ones((width, 1), np.float32), "w")],
+    )  # fmt: skip
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    helper.set_model_props(model, {METADATA_KEY: metadata() if about is None else about})
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def announced(folder: Path, content: bytes, plan: FeaturePlan = PLAN) -> Announcement:
+    path = folder / "model.onnx"
+    path.write_bytes(content)
+    return Announcement(
+        "champion", "3", 5, str(path), sha256(content), plan.hash, fit_of(plan).id, datetime(2026, 11, 23, tzinfo=UTC)
+    )
+
+
+def refusal(announcement: Announcement, fleet: FleetSpec = FLEET) -> str:
+    with pytest.raises(ModelRefusedError) as caught:
+        load_model(announcement, fleet, "")
+    return str(caught.value)
+
+
+def test_a_whole_artefact_answers_one_row_with_the_bits_that_it_has_among_many(tmp_path: Path) -> None:
+    model = load_model(announced(tmp_path, artefact()), FLEET, "")
+    rows = np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32)
+
+    together = model.predict(rows)
+
+    assert (model.version, model.sequence, together.shape) == ("3", 5, (50,))
+    assert [float(model.predict(rows[i : i + 1])[0]) for i in range(50)] == together.tolist()
+
+
+def test_a_file_uri_is_read_like_a_path(tmp_path: Path) -> None:
+    found = announced(tmp_path, artefact())
+
+    assert load_model(msgspec.structs.replace(found, uri=Path(found.uri).as_uri()), FLEET, "").version == "3"
+
+
+def other_plan() -> FeaturePlan:
+    return msgspec.structs.replace(PLAN, windows=(5,))
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: b"no onnx at all", "no valid ONNX"),
+        (lambda: artefact()[:-40], "no valid ONNX|no usable metadata"),
+        (lambda: artefact(about="{}"), "no usable metadata"),
+        (lambda: artefact(about=metadata(fleet="turbofan")), "made for fleet 'turbofan', not 'mill'"),
+        (lambda: artefact(about=metadata(plan=other_plan())), "holds plan .* announced were"),
+        (lambda: artefact(width=WIDTH + 1), "inputs .* expected"),
+        (lambda: artefact(answer="y"), "inputs .* outputs .*'y'.* expected"),
+        (lambda: artefact(op="Log"), "NaN or infinity"),
+        (lambda: artefact(op="NoSuchOperator"), "no valid ONNX|cannot run it"),
+    ],
+)
+def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
+    make: Callable[[], bytes], says: str, tmp_path: Path
+) -> None:
+    message = refusal(announced(tmp_path, make()))
+
+    assert message.startswith("model mill version 3 at ")
+    assert len(message.splitlines()) == 1
+    assert re.search(says, message), message
+
+
+def test_a_file_that_differs_from_what_was_announced_is_refused(tmp_path: Path) -> None:
+    found = announced(tmp_path, artefact())
+    Path(found.uri).write_bytes(artefact(about=metadata()) + b"\0")
+
+    assert "SHA-256" in refusal(found)
+
+
+def test_a_model_that_looks_further_back_than_the_state_is_refused(tmp_path: Path) -> None:
+    plan = other_plan()
+    found = announced(tmp_path, artefact(about=metadata(plan=plan)), plan)
+
+    assert "the plan looks at 5 rows" in refusal(found)
+
+
+def test_a_model_that_answers_by_the_company_of_a_row_is_refused(tmp_path: Path) -> None:
+    model = onnx.load_model_from_string(artefact())
+    model.graph.node[0].output[0] = "sum"
+    model.graph.node.append(helper.make_node("ReduceMax", ["sum"], ["most"], axes=[0], keepdims=1))
+    model.graph.node.append(helper.make_node("Add", ["sum", "most"], [OUTPUT]))
+
+    assert "depend on how many rows" in refusal(announced(tmp_path, model.SerializeToString()))
+
+
+def test_a_file_that_is_not_there_may_come_yet(tmp_path: Path) -> None:
+    found = msgspec.structs.replace(announced(tmp_path, artefact()), uri=str(tmp_path / "gone.onnx"))
+
+    with pytest.raises(ArtefactUnreachableError, match="cannot be read"):
+        load_model(found, FLEET, "")
+
+
+def test_only_champions_of_a_higher_sequence_are_candidates_the_highest_first(tmp_path: Path) -> None:
+    one = announced(tmp_path, artefact())
+    found = [msgspec.structs.replace(one, sequence=s) for s in (4, 6, 9, 6)]
+    found.append(msgspec.structs.replace(one, alias="challenger", sequence=12))
+
+    assert [a.sequence for a in newer_first(found, served=5)] == [9, 6]

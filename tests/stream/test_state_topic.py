@@ -1,0 +1,192 @@
+"""State comes back from snapshots and the input since, the same to the bit."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from confluent_kafka import Producer
+
+from aimaas.admission import Judge
+from aimaas.errors import StateError
+from aimaas.events import encode_event
+from aimaas.features import kernel_of
+from aimaas.fit import Fit
+from aimaas.fleet import load_fleet
+from aimaas.kafka import end_offsets, producer_config, read_all
+from aimaas.plan import plan_of
+from aimaas.state import DeviceState
+from stream.log_reader import Span
+from stream.partition_state import PartitionState, Records
+from stream.state_topic import (
+    REPLAY_FROM,
+    Saved,
+    StateRecord,
+    replay_record,
+    replay_span,
+    restore,
+    snapshot_record,
+)
+
+
+class Message:
+    """A record of the state topic."""
+
+    def __init__(self, record: StateRecord) -> None:
+        self._record = record
+
+    def key(self) -> bytes:
+        return self._record.key
+
+    def value(self) -> bytes:
+        return self._record.value
+
+
+def saved(replay_from: int | None, newest_snapshot: int | None = None) -> Saved:
+    found = Saved()
+    if replay_from is not None:
+        found.take(Message(replay_record(replay_from)))
+    if newest_snapshot is not None:
+        found.snapshots[b"d"] = replay_record(newest_snapshot).value
+    return found
+
+
+@pytest.mark.parametrize(
+    ("committed", "log_span", "state", "expected"),
+    [
+        (0, Span(0, 10), saved(None), Span(0, 0)),  # never scored
+        (10, Span(0, 12), saved(4, 9), Span(4, 10)),  # snapshots, then the input since
+        (10, Span(10, 12), saved(10, 10), Span(10, 10)),  # all is in snapshots: the log may be gone
+        (10, Span(6, 12), saved(6, 9), Span(6, 10)),  # the log has just what is needed
+        (10, Span(3, 12), saved(None), Span(3, 10)),  # emptied by a person: what the log has is what can be known
+        (5, Span(8, 12), saved(None), Span(5, 5)),
+    ],
+)
+def test_the_input_is_read_again_from_where_snapshots_end(
+    committed: int, log_span: Span, state: Saved, expected: Span
+) -> None:
+    assert replay_span("t", 0, committed, log_span, state) == expected
+
+
+@pytest.mark.parametrize(
+    ("committed", "log_span", "state", "says"),
+    [
+        (10, Span(7, 12), saved(4), "needs the events from offset 4 on, but retention has deleted those before 7"),
+        (10, Span(0, 20), saved(4, 15), "the state is of offset 15, the group's offset is 10"),
+        (10, Span(0, 3), saved(4), "the topic ends at 3, so it was made anew"),
+    ],
+)
+def test_state_that_cannot_be_had_back_is_an_error_that_says_what_to_do(
+    committed: int, log_span: Span, state: Saved, says: str
+) -> None:
+    with pytest.raises(StateError, match=says) as caught:
+        replay_span("t", 0, committed, log_span, state)
+    assert "empty the state topic" in str(caught.value)
+
+
+def as_records(messages: list[Any]) -> Records:
+    return Records(
+        [m.key for m in messages], [m.value for m in messages],
+        np.array([m.offset for m in messages], np.int64), np.array([m.timestamp_ms for m in messages], np.int64),
+    )  # fmt: skip
+
+
+def packed(state: DeviceState) -> dict[str, bytes]:
+    return {device: state.pack(slot) for device, slot in state.devices}
+
+
+def make_kernel(line: Any) -> Any:
+    plan = plan_of(line.fleet)
+    c = len(plan.channels)
+    return kernel_of(plan, Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, ((0.0,) * c,), ((1.0,) * c,)))
+
+
+@pytest.mark.broker
+def test_restored_state_equals_the_state_that_was_lost_however_much_was_in_snapshots(line: Any) -> None:
+    line.send(line.events(devices=6)[:600])
+    every = read_all(line.settings, line.names.events)
+    p = Counter(r.partition for r in every).most_common(1)[0][0]
+    records = [r for r in every if r.partition == p]
+    judge, kernel = Judge(line.fleet), make_kernel(line)
+    lost, written = PartitionState.empty(line.fleet, p, 0), []
+    for begin in range(0, len(records), 37):
+        lost.advance(judge, kernel, as_records(records[begin : begin + 37]))
+        lost.credit_bytes += 5_000 if begin + 37 < len(records) else 0  # about two devices; none at the end
+        written += [snapshot_record(s) for s in lost.take_snapshots()] + [replay_record(lost.replay_from)]
+    assert lost.dirty > 0  # or there is nothing to read again
+    write_in_partition(line, written, p)
+
+    found = restore(line.settings, line.fleet, judge, kernel, {p: lost.position})[p]
+
+    assert packed(found.devices) == packed(lost.devices)
+    assert (found.position, found.replay_from) == (lost.position, lost.replay_from)
+
+
+@pytest.mark.broker
+def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: Any) -> None:
+    line.send(line.events(devices=2)[:20])
+    open_one = Producer(
+        producer_config(line.settings, transactional_id=line.fleet.fleet, transaction_timeout_ms=60_000)
+    )
+    open_one.init_transactions(30)
+    open_one.begin_transaction()
+    open_one.produce(line.names.state, b"\0" * 8, REPLAY_FROM, 0)
+    open_one.flush(30)
+    ends = end_offsets(line.settings, line.names.events)
+
+    found = restore(line.settings, line.fleet, Judge(line.fleet), make_kernel(line), ends)
+
+    open_one.abort_transaction(30)
+    assert sum(len(state.devices) for state in found.values()) == 2
+
+
+def test_snapshots_are_taken_of_those_that_wait_longest_and_cost_no_more_than_the_credit(mill_state: Any) -> None:
+    state, advance = mill_state
+    advance(["a", "b", "c", "a"])
+    state.credit_bytes = 1.0
+
+    first = state.take_snapshots()
+
+    assert [(s.device_id, s.upto) for s in first] == [("a", 4)]
+    assert (state.dirty, state.replay_from) == (2, 1)
+    assert state.credit_bytes < 0
+    advance(["a"])
+    state.credit_bytes = 1e6
+    assert [(s.device_id, s.upto) for s in state.take_snapshots()] == [("b", 5), ("c", 5), ("a", 5)]
+    assert (state.dirty, state.replay_from, state.credit_bytes) == (0, 5, 0.0)
+
+
+@pytest.fixture
+def mill_state() -> Any:
+    """A partition's state, and a function that puts one event each of the named devices into it."""
+    fleet = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
+    plan, judge = plan_of(fleet), Judge(fleet)
+    c = len(plan.channels)
+    kernel = kernel_of(plan, Fit(((0.0,),), (0.0,), ((0.0,) * c,), ((1.0,) * c,)))
+    state = PartitionState.empty(fleet, 0, 0)
+    at = datetime(2026, 11, 23, tzinfo=UTC)
+    readings: dict[str, float | None] = {
+        n: r.fill_value for n, r in zip(fleet.readings, fleet.reading_specs, strict=True)
+    }
+
+    def advance(devices: list[str]) -> None:
+        begin = state.position
+        values = [encode_event("mill", d, 0, begin + i, at, readings) for i, d in enumerate(devices)]
+        keys: list[bytes | None] = [d.encode() for d in devices]
+        offsets = np.arange(begin, begin + len(devices))
+        ms = np.full(len(devices), int(at.timestamp() * 1e3), np.int64)
+        batch, _ = state.advance(judge, kernel, Records(keys, values, offsets, ms))
+        assert not batch.reason.any()
+
+    return state, advance
+
+
+def write_in_partition(line: Any, records: list[StateRecord], partition: int) -> None:
+    producer = Producer(producer_config(line.settings))
+    for record in records:
+        producer.produce(line.names.state, record.value, record.key, partition)
+    assert producer.flush(30) == 0
