@@ -31,7 +31,7 @@ app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 120)  # in a log: wide enough for every table
 
 Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file, without .yaml")]
 
@@ -149,14 +149,29 @@ def replay(
 def score(
     fleet: Fleet,
     instance: Annotated[str, typer.Option(help="stable name of this scorer; two at once need two names")] = "0",
+    commit_interval_ms: Annotated[
+        int, typer.Option(min=1, max=5_000, help="a prediction is visible after at most about so long")
+    ] = 100,
+    at_least_once: Annotated[
+        bool, typer.Option("--at-least-once", help="no transactions: a crash may send predictions twice, never none")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="serve /metrics, /healthz, /readyz here; 0 takes a free port")
+    ] = None,
 ) -> None:
     """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
     from aimaas.logs import set_up_logs
+    from stream.options import ScorerOptions
     from stream.scorer import score as run
 
     settings = read_settings()
     set_up_logs(settings)
-    run(settings, _fleet(settings, fleet), instance)
+    options = ScorerOptions(
+        delivery="at-least-once" if at_least_once else "exactly-once",
+        commit_interval_ms=commit_interval_ms,
+        metrics_port=metrics_port,
+    )
+    run(settings, _fleet(settings, fleet), instance, options)
 
 
 @models_app.command("list")
@@ -178,6 +193,19 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="versi
 
     settings = read_settings()
     out.print_json(json.dumps(show_model(settings, _fleet(settings, fleet), version)))
+
+
+@models_app.command("refused")
+def models_refused(fleet: Fleet) -> None:
+    """List the versions that scorers refused to serve, with their reasons, oldest first."""
+    from aimaas.model_topic import refusals
+
+    settings = read_settings()
+    found = refusals(settings, _fleet(settings, fleet))
+    table = Table("version", "sequence", "scorer", "at", "reason", box=None)
+    for r in found:
+        table.add_row(r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), r.reason)
+    out.print(table if found else "no scorer refused a version", highlight=False)
 
 
 @models_app.command("promote")

@@ -13,6 +13,7 @@ import msgspec
 
 from aimaas.fleet import FleetSpec
 
+CHAMPION = "champion"  # the alias of the model that serves
 MAX_RUN = 2**31 - 1
 MAX_SEQ = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
@@ -62,6 +63,16 @@ class Announcement(msgspec.Struct, frozen=True):
     sha256: str
     plan: str
     fit: str
+    at: datetime
+
+
+class ModelRefusal(msgspec.Struct, frozen=True):
+    """Scorer `instance` would not serve what was announced as `sequence`, and `reason` says why; what it had serves on."""
+
+    version: str
+    sequence: int
+    instance: str
+    reason: str
     at: datetime
 
 

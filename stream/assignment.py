@@ -19,9 +19,9 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.models import Model
+from stream.outbox import TransactionAbortedError
 from stream.partition_state import PartitionState
 from stream.state_topic import restore
-from stream.transaction import TransactionAbortedError
 
 log = logger("scorer.assignment")
 

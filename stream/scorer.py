@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from stream.garbage import collected_between_batches
 from stream.loop import Scorer
 from stream.model_watch import ModelWatcher
 from stream.models import Model
@@ -33,13 +35,14 @@ def score(
     killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
-    watcher = ModelWatcher(settings, fleet)
+    watcher = ModelWatcher(settings, fleet, instance)
     watcher.start()
     try:
         model = _first_model(watcher, fleet, ending)
         if model is None:
             return Tally()
-        with kafka_errors(settings, f"score fleet {fleet.fleet}"):
+        garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
+        with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
             return Scorer(settings, fleet, instance, options or ScorerOptions(), watcher, model).run(ending)
     finally:
         watcher.stop()

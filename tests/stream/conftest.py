@@ -33,7 +33,7 @@ from aimaas.topics import topic_names, topic_specs
 from stream.models import load_model
 from stream.options import ScorerOptions
 from stream.partition_state import PartitionState, Records
-from stream.predictions import prediction_records
+from stream.predictions import Part, write_predictions
 from stream.producer import Encoder
 from stream.rates import Tally
 from stream.scorer import score
@@ -160,7 +160,7 @@ class Line:
 
     def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
-        model = load_model(announced, self.fleet, "")
+        model = load_model(announced, self.fleet, self.settings)
         scored: dict[str, dict[str, Any]] = {}
         letters: dict[str, str] = {}
         records = read_all(self.settings, self.names.events)
@@ -171,11 +171,13 @@ class Line:
                 np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
             )  # fmt: skip
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
-            made = prediction_records(
-                self.names.events, p, columns, batch, batch.admitted, model.predict(features), model, datetime.now(UTC)
-            )
-            for m in made:
-                scored[dict(m.headers)["ce_id"]] = without_time(m.value)
+
+            def take(_: str, __: Any, value: Any, headers: Any, ___: int) -> None:
+                scored[dict(headers)["ce_id"]] = without_time(value)
+
+            sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
+            part = Part(p, mine, columns, batch, model.predict(features))
+            write_predictions(take, self.names.predictions, sources, part, model, datetime.now(UTC))
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters
