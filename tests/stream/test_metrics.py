@@ -163,11 +163,12 @@ def test_state_restore_and_lag_are_told_as_they_are_now(metrics: ScorerMetrics, 
 
 
 def test_health_is_asked_for_at_every_scrape(metrics: ScorerMetrics, registry: CollectorRegistry) -> None:
-    health = Health()
-    metrics.health_from(lambda: health)
+    health = [Health(), Health(waiting=("no model",)), Health(stalled=("loop",))]
+    metrics.health_from(lambda: health[0])
     told = []
-    for health in (Health(), Health(waiting=("no model",)), Health(stalled=("loop",))):
+    while health:
         told.append((value(registry, "aimaas_live"), value(registry, "aimaas_ready")))
+        health.pop(0)
 
     assert told == [(1, 1), (1, 0), (0, 0)]
 
