@@ -27,6 +27,10 @@ class StackError(AimaasError):
     """A part of the local stack could not be started, reached or stopped."""
 
 
+class EndpointError(AimaasError):
+    """A server cannot listen at the address it was given."""
+
+
 class KafkaError(AimaasError):
     """A broker, topic or partition is not what was expected."""
 

@@ -8,6 +8,7 @@ noise, which also warms the session before it takes traffic.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -37,6 +38,7 @@ class Model:
 
     version: str
     sequence: int
+    promoted_at: datetime
     metadata: ModelMetadata
     kernel: Kernel
     session: Any
@@ -68,9 +70,8 @@ def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings)
     _check_metadata(metadata, announcement, fleet, where)
     session = _session(content, announcement.sha256, settings.home / "models", where)
     _check_shapes(session, len(metadata.plan.feature_names), where)
-    model = Model(
-        announcement.version, announcement.sequence, metadata, kernel_of(metadata.plan, metadata.fit), session
-    )
+    kernel = kernel_of(metadata.plan, metadata.fit)
+    model = Model(announcement.version, announcement.sequence, announcement.at, metadata, kernel, session)
     _smoke_run(model, where)
     return model
 
