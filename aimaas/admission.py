@@ -8,11 +8,9 @@ they never disagree. Time is broker time: a replay judges alike.
 from __future__ import annotations
 
 import json
-import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from typing import Any
 
 import msgspec
@@ -21,33 +19,12 @@ import numpy.typing as npt
 from numba import njit
 
 from aimaas.events import event_type
-from aimaas.expression import evaluate
 from aimaas.fleet import FleetSpec
+from aimaas.readings import ReadingRules
+from aimaas.reasons import Reason
 from aimaas.state import HISTORY, DeviceState
 
-
-class Reason(IntEnum):
-    """Why a record is refused; ADMITTED where it is not. The lower-case name is what dead letters and quarantine say."""
-
-    ADMITTED = 0
-    OVERSIZED = 1
-    UNPARSABLE = 2
-    WRONG_FLEET = 3
-    SCHEMA = 4
-    MISSING_READING = 5
-    NOT_FINITE = 6
-    OUT_OF_RANGE = 7
-    KEY_MISMATCH = 8
-    SKEW = 9
-    DUPLICATE = 10
-    CONFLICT = 11
-    LATE = 12
-
-    @property
-    def label(self) -> str:
-        """The reason as records say it."""
-        return self.name.lower()
-
+__all__ = ["Batch", "Judge", "Reason", "Reasons"]
 
 Reasons = npt.NDArray[np.int8]
 
@@ -91,10 +68,7 @@ class Judge:
         nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
         self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, nullable))
         self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order))
-        self._pack = struct.Struct(f"={len(fleet.readings)}d").pack
-        self._low = np.array([r.range[0] for r in fleet.reading_specs])
-        self._high = np.array([r.range[1] for r in fleet.reading_specs])
-        self._nullable = np.array([r.nullable for r in fleet.reading_specs])
+        self._rules = ReadingRules(fleet)
 
     def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:
         """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. Never raises for what is in a record."""
@@ -151,20 +125,15 @@ class Judge:
 
     def _what_is_wrong(self, found: dict[str, Any]) -> tuple[Reason, str] | None:
         """The first fault of a parsed record that has a reason of its own."""
-        fleet, readings, names = found.get("fleet"), found.get("readings"), self.fleet.readings
+        fleet, readings = found.get("fleet"), found.get("readings")
         if isinstance(fleet, str) and fleet != self.fleet.fleet:
             return Reason.WRONG_FLEET, f"fleet {fleet[:80]!r}, expected {self.fleet.fleet!r}"
-        if not isinstance(readings, dict):
-            return None
-        missing = [name for name in names if name not in readings]
-        if missing:
-            return Reason.MISSING_READING, f"without {', '.join(missing)}"
-        wild = [n for n in names if isinstance(readings[n], float) and not np.isfinite(readings[n])]
-        return (Reason.NOT_FINITE, f"{wild[0]} is {readings[wild[0]]}") if wild else None
+        fault = self._rules.fault_of(readings) if isinstance(readings, dict) else None
+        return (fault.reason, fault.detail) if fault else None
 
     def _columns(self, reason: Reasons, detail: dict[int, str], events: list[Any], at: list[int]) -> Batch:
         ts_us = _microseconds([e.ts for e in events])
-        values = self._values([e.readings for e in events])
+        values = self._rules.matrix([e.readings for e in events])
         seq = np.array([e.seq for e in events], np.int64)
         return Batch(
             reason,
@@ -178,36 +147,9 @@ class Judge:
             values,
         )
 
-    def _values(self, readings: list[Any]) -> npt.NDArray[np.float64]:
-        """Readings as a matrix (m, R), NaN for null, -0.0 as 0.0: both zeros are the same content."""
-        rows = [msgspec.structs.astuple(r) for r in readings]
-        try:
-            packed = b"".join([self._pack(*row) for row in rows])
-            values = np.frombuffer(packed, np.float64)
-        except struct.error:  # a null
-            values = np.array(rows, np.float64)
-        return values.reshape(len(rows), len(self.fleet.readings)) + 0.0
-
     def _judge_values(self, batch: Batch) -> None:
-        values, names = batch.values, self.fleet.readings
-        null = np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            outside = (values < self._low) | (values > self._high)
-        missing = null & ~self._nullable
-        for row in np.flatnonzero((missing | outside).any(axis=1)):
-            if missing[row].any():
-                which = names[int(np.argmax(missing[row]))]
-                _refuse(batch, row, Reason.MISSING_READING, f"{which} is null, which the fleet file does not allow")
-            else:
-                c = int(np.argmax(outside[row]))
-                found = f"{names[c]} is {values[row, c]:g}; allowed are {self._low[c]:g} to {self._high[c]:g}"
-                _refuse(batch, row, Reason.OUT_OF_RANGE, found)
-        for name, program in zip(self.fleet.derived, self.fleet.programs, strict=True):
-            # as the kernel does it: float64 arithmetic on float32 readings, a float32 result
-            with np.errstate(over="ignore"):
-                derived = evaluate(program, values.astype(np.float32).astype(np.float64)).astype(np.float32)
-            for row in np.flatnonzero(~np.isfinite(derived) & ~null.any(axis=1)):
-                _refuse(batch, row, Reason.NOT_FINITE, f"derived channel {name} is {derived[row]}")
+        for fault in self._rules.faults(batch.values):
+            _refuse(batch, fault.row, fault.reason, fault.detail)
 
     def _judge_names(self, batch: Batch, keys: Sequence[bytes | None]) -> None:
         at = batch.at.tolist()

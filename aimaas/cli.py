@@ -174,6 +174,26 @@ def score(
     run(settings, _fleet(settings, fleet), instance, options)
 
 
+@app.command()
+def serve(
+    fleet: Fleet,
+    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = 8000,
+    body_kib: Annotated[int, typer.Option(min=1, help="largest body of a request, in KiB")] = 1_024,
+    instances: Annotated[int, typer.Option(min=1, help="most instances in one request")] = 1_000,
+    cache: Annotated[int, typer.Option(min=0, help="predictions that are remembered; 0 for none")] = 10_000,
+) -> None:
+    """Answer over HTTP with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    from aimaas.logs import set_up_logs
+    from stream.service.options import ServiceOptions
+    from stream.service.server import serve as run
+
+    settings = read_settings()
+    set_up_logs(settings)
+    options = ServiceOptions(body_bytes=body_kib * 1_024, instances=instances, cache=cache)
+    run(settings, _fleet(settings, fleet), host, port, options)
+
+
 @models_app.command("list")
 def models_list(fleet: Fleet) -> None:
     """List the registered versions of a fleet's model, newest first."""

@@ -71,3 +71,7 @@ class DeadLetterLimitError(AimaasError):
     """Too large a share of the events is refused: the scorer stops instead of draining the topic."""
 
     exit_code = 7
+
+
+class ServiceError(AimaasError):
+    """The HTTP service cannot listen where it was asked to."""

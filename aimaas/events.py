@@ -84,11 +84,16 @@ def event_type(readings: tuple[str, ...], order: str, nullable: frozenset[str] |
     passed over, so that a device may send more than the fleet file asks for. Where `nullable` is given, only
     those readings may be null, which decodes a third faster.
     """
-    kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
-    values = msgspec.defstruct("Readings", kinds, gc=False, frozen=True)
+    values = readings_type(readings, nullable)
     fields: list[Any] = [("fleet", str), ("device_id", DeviceId), ("ts", Time), ("readings", values)]
     fields += [("seq", Seq)] if order == "seq" else [("seq", Seq, 0)]
     return msgspec.defstruct("Event", [*fields, ("run", Run, 0)], gc=False, frozen=True)
+
+
+def readings_type(readings: tuple[str, ...], nullable: frozenset[str] | None) -> type[msgspec.Struct]:
+    """The struct of an event's readings; only `nullable` ones may be null, or all where that is None."""
+    kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
+    return msgspec.defstruct("Readings", kinds, gc=False, frozen=True)
 
 
 def encode_event(
