@@ -259,7 +259,11 @@ def open_line(settings: Settings, folder: Path, of: str, **changes: Any) -> Iter
     The same test has the same name in each run, so its devices fall into the same partitions.
     """
     plain = load_fleet(FLEETS / "turbofan.yaml").model_dump(mode="json", exclude_none=True)
-    plain |= {"fleet": f"t{hashlib.sha256(of.encode()).hexdigest()[:8]}", "topics": {"partitions": PARTITIONS}, **changes}
+    plain |= {
+        "fleet": f"t{hashlib.sha256(of.encode()).hexdigest()[:8]}",
+        "topics": {"partitions": PARTITIONS},
+        **changes,
+    }
     fleet = FleetSpec.model_validate(plain)
     (folder / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     create_topics(settings, topic_specs(fleet))
