@@ -20,6 +20,7 @@ from numba import njit
 
 from aimaas.events import event_type
 from aimaas.fleet import FleetSpec
+from aimaas.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
 from aimaas.readings import ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import HISTORY, DeviceState
@@ -83,11 +84,11 @@ class Judge:
     def _parse(
         self, values: Sequence[bytes | None], reason: Reasons, detail: dict[int, str]
     ) -> tuple[list[Any], list[int]]:
-        decode, limit = self._strict.decode, self.fleet.limits.record_bytes
+        decode, short = self._strict.decode, min(self.fleet.limits.record_bytes, SHALLOW_BYTES)
         events, at = [], []
         for i, value in enumerate(values):
             try:
-                if value is None or len(value) > limit:
+                if value is None or (len(value) > short and self._is_too_much(value)):
                     raise ValueError
                 events.append(decode(value))
                 at.append(i)
@@ -103,11 +104,14 @@ class Judge:
     def _parse_slowly(self, value: bytes | None) -> Any:
         """The event where it only has nulls, else (reason, sentence)."""
         try:
-            if value is None or len(value) > self.fleet.limits.record_bytes:
+            if value is None or self._is_too_much(value):
                 raise ValueError
             return self._lenient.decode(value)
         except (ValueError, RecursionError) as e:
             return self._why(value, e)
+
+    def _is_too_much(self, value: bytes) -> bool:
+        return len(value) > self.fleet.limits.record_bytes or is_too_deep(value)
 
     def _why(self, value: bytes | None, error: Exception) -> tuple[Reason, str]:
         """Reason and sentence for a record that cannot be decoded."""
@@ -115,9 +119,11 @@ class Judge:
             return Reason.UNPARSABLE, "the record has no value"
         if len(value) > self.fleet.limits.record_bytes:
             return Reason.OVERSIZED, f"{len(value)} bytes; allowed are {self.fleet.limits.record_bytes}"
+        if is_too_deep(value):
+            return Reason.UNPARSABLE, f"nested deeper than {DEEPEST}"
         try:
-            found = json.loads(value)  # also reads NaN and Infinity, which a sensor's software may write
-        except (ValueError, RecursionError):
+            found = json.loads(value.decode())  # also reads NaN and Infinity, which a sensor's software may write
+        except ValueError:
             return Reason.UNPARSABLE, f"no JSON: {error}"
         if not isinstance(found, dict):
             return Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object"
