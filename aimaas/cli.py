@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from aimaas.cli_dlq import dlq_app
+from aimaas.cli_options import Fleet, out
+from aimaas.cli_options import fleet_of as _fleet
 from aimaas.errors import AimaasError
-from aimaas.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from aimaas.fleet import FleetSpec
+from aimaas.settings import read_settings
 
 app = typer.Typer(
     name="aimaas",
@@ -30,10 +29,7 @@ models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, pr
 app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
-
-out = Console()
-
-Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file, without .yaml")]
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:
@@ -46,12 +42,6 @@ def main() -> None:
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _fleet(settings: Settings, name: str) -> FleetSpec:
-    from aimaas.fleet import find_fleet
-
-    return find_fleet(settings.fleets, name)
 
 
 @fleets_app.command("validate")
