@@ -13,6 +13,7 @@ from rich.table import Table
 from aimaas.cli_dlq import dlq_app
 from aimaas.cli_options import Fleet, out
 from aimaas.cli_options import fleet_of as _fleet
+from aimaas.cli_topics import topics_app
 from aimaas.errors import AimaasError
 from aimaas.settings import read_settings
 
@@ -24,7 +25,6 @@ app = typer.Typer(
     help="AI model as a service for fleets of devices: Kafka in, predictions out, Airflow and Spark in between.",
 )
 fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, derive.")
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")
 models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, announce.")
 app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
@@ -80,20 +80,6 @@ def fleets_schema(fleet: Fleet) -> None:
     from aimaas.events import event_schema
 
     out.print_json(json.dumps(event_schema(_fleet(read_settings(), fleet))))
-
-
-@topics_app.command("create")
-def topics_create(fleet: Fleet) -> None:
-    """Create the fleet's topics with their settings; those that exist are compared with the fleet file."""
-    from aimaas.kafka import create_topics
-    from aimaas.topics import topic_specs
-
-    settings = read_settings()
-    specs = topic_specs(_fleet(settings, fleet))
-    new = set(create_topics(settings, specs))
-    for spec in specs:
-        state = "created" if spec.name in new else "present"
-        out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
 
 
 @app.command()

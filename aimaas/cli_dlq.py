@@ -85,12 +85,14 @@ def dlq_replay(
 
     Run it again whenever you like: an event never gets a second prediction.
     """
+    from aimaas.logs import set_up_logs
     from stream.letter_replay import replay_letters
     from stream.letters import find_letters, read_letters, with_reason
 
     if sum((bool(coordinates), reason is not None, everything)) != 1:
         raise typer.BadParameter("say which letters: coordinates, --reason, or --all")
     settings = read_settings()
+    set_up_logs(settings)
     spec = fleet_of(settings, fleet)
     letters = read_letters(settings, spec)
     wanted = letters if everything else find_letters(letters, spec, coordinates or ())

@@ -187,5 +187,5 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
         if found[topic] != wanted:
             raise KafkaError(
                 f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
-                "both must have the same number; partitions of a keyed topic do not grow under a running scorer"
+                "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
             )
