@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
+from aimaas.cli_dlq import dlq_app
+from aimaas.cli_options import Fleet, fleet_of, out
+from aimaas.cli_topics import topics_app
 from aimaas.errors import AimaasError
-from aimaas.settings import Settings, read_settings
-
-if TYPE_CHECKING:
-    from aimaas.fleet import FleetSpec
+from aimaas.settings import read_settings
 
 app = typer.Typer(
     name="aimaas",
@@ -25,15 +24,11 @@ app = typer.Typer(
     help="AI model as a service for fleets of devices: Kafka in, predictions out, Airflow and Spark in between.",
 )
 fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, derive.")
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")
 models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, announce.")
 app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
-
-out = Console(width=None if sys.stdout.isatty() else 120)  # in a log: wide enough for every table
-
-Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file, without .yaml")]
+app.add_typer(dlq_app, name="dlq")
 
 
 def main() -> None:
@@ -46,12 +41,6 @@ def main() -> None:
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-
-
-def _fleet(settings: Settings, name: str) -> FleetSpec:
-    from aimaas.fleet import find_fleet
-
-    return find_fleet(settings.fleets, name)
 
 
 @fleets_app.command("validate")
@@ -89,21 +78,7 @@ def fleets_schema(fleet: Fleet) -> None:
     """Print the JSON Schema of the fleet's events, for those who write producers."""
     from aimaas.events import event_schema
 
-    out.print_json(json.dumps(event_schema(_fleet(read_settings(), fleet))))
-
-
-@topics_app.command("create")
-def topics_create(fleet: Fleet) -> None:
-    """Create the fleet's topics with their settings; those that exist are compared with the fleet file."""
-    from aimaas.kafka import create_topics
-    from aimaas.topics import topic_specs
-
-    settings = read_settings()
-    specs = topic_specs(_fleet(settings, fleet))
-    new = set(create_topics(settings, specs))
-    for spec in specs:
-        state = "created" if spec.name in new else "present"
-        out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
+    out.print_json(json.dumps(event_schema(fleet_of(read_settings(), fleet))))
 
 
 @app.command()
@@ -120,7 +95,7 @@ def devices(
     from stream.devices import run_devices
 
     settings = read_settings()
-    sent = run_devices(settings, _fleet(settings, fleet), devices, seed, rate, first)
+    sent = run_devices(settings, fleet_of(settings, fleet), devices, seed, rate, first)
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes of {devices} devices", highlight=False)
 
 
@@ -137,7 +112,7 @@ def replay(
     from stream.replay import replay_cmapss, replay_file
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     if mapping is None:
         sent = replay_cmapss(settings, spec, source, subset, part, rate=rate)
     else:
@@ -171,7 +146,7 @@ def score(
         commit_interval_ms=commit_interval_ms,
         metrics_port=metrics_port,
     )
-    run(settings, _fleet(settings, fleet), instance, options)
+    run(settings, fleet_of(settings, fleet), instance, options)
 
 
 @app.command()
@@ -191,7 +166,7 @@ def serve(
     settings = read_settings()
     set_up_logs(settings)
     options = ServiceOptions(body_bytes=body_kib * 1_024, instances=instances, cache=cache)
-    run(settings, _fleet(settings, fleet), host, port, options)
+    run(settings, fleet_of(settings, fleet), host, port, options)
 
 
 @models_app.command("list")
@@ -201,7 +176,7 @@ def models_list(fleet: Fleet) -> None:
 
     settings = read_settings()
     table = Table("version", "alias", "candidate", "metric", "registered", "training set", box=None)
-    for m in list_models(settings, _fleet(settings, fleet)):
+    for m in list_models(settings, fleet_of(settings, fleet)):
         table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set)
     out.print(table)
 
@@ -212,7 +187,7 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="versi
     from aimaas.registry import show_model
 
     settings = read_settings()
-    out.print_json(json.dumps(show_model(settings, _fleet(settings, fleet), version)))
+    out.print_json(json.dumps(show_model(settings, fleet_of(settings, fleet), version)))
 
 
 @models_app.command("refused")
@@ -221,7 +196,7 @@ def models_refused(fleet: Fleet) -> None:
     from aimaas.model_topic import refusals
 
     settings = read_settings()
-    found = refusals(settings, _fleet(settings, fleet))
+    found = refusals(settings, fleet_of(settings, fleet))
     table = Table("version", "sequence", "scorer", "at", "reason", box=None)
     for r in found:
         table.add_row(r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), r.reason)
@@ -235,7 +210,7 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="ve
     from models.announce import announce
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     set_champion(settings, spec, version)
     announce(settings, spec)
     out.print(f"version {version} is the champion of {fleet}", highlight=False)
@@ -248,7 +223,7 @@ def models_rollback(fleet: Fleet) -> None:
     from models.announce import announce
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     version = rollback(settings, spec)
     announce(settings, spec)
     out.print(f"version {version} is the champion of {fleet} again", highlight=False)
@@ -262,7 +237,7 @@ def models_announce(
     from models.announce import announce, announce_forever
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     if watch:
         announce_forever(settings, spec)
         return
@@ -282,7 +257,7 @@ def up(
     from local.stack import Ports, bring_up
 
     settings = read_settings()
-    specs = [_fleet(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
+    specs = [fleet_of(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
     with out.status("starting Kafka, Airflow and MLflow"):
         bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port))
     status()
@@ -339,7 +314,7 @@ def demo(
     from local.demo.run import run_demo
 
     settings = read_settings()
-    report = run_demo(settings, _fleet(settings, fleet), cmapss=cmapss, subset=subset, console=out)
+    report = run_demo(settings, fleet_of(settings, fleet), cmapss=cmapss, subset=subset, console=out)
     if json_path:
         json_path.write_text(json.dumps(report.figures, indent=2) + "\n")
     if report.problems:

@@ -163,7 +163,7 @@ def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpe
         if partitions != spec.partitions:
             lines.append(
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
-                "topics.partitions to what is there, or delete the topic (partitions of a keyed topic do not grow)"
+                "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
         for name, value in spec.config.items():
             entry = found[spec.name].get(name)

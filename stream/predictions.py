@@ -48,17 +48,25 @@ def write_predictions(
     It lies in the partition that its event has, so that a device's predictions stay in order whoever partitions the events. `ce_id`
     is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
     """
-    fleet, unit, version = model.metadata.fleet, model.metadata.unit, model.version
-    shared, partition = _headers(fleet, scored_at), part.partition
+    shared, partition = shared_headers(model.metadata.fleet, scored_at), part.partition
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
     for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
-        e = events[row]
-        value = _encode(Prediction(fleet, e.device_id, e.run, e.seq, e.ts, answer, unit, version, scored_at))
+        value = encode_prediction(events[row], answer, model, scored_at)
         produce(topic, keys[i], value, [*shared, ("ce_id", sources[i])], partition)
 
 
-def _headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
-    """The headers that all predictions of a batch share."""
+def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:
+    """The prediction of a decoded event as JSON."""
+    about = model.metadata
+    return _encode(
+        Prediction(
+            about.fleet, event.device_id, event.run, event.seq, event.ts, answer, about.unit, model.version, scored_at
+        )
+    )
+
+
+def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
+    """The headers that all predictions of a batch share; `kind` is the `ce_type`."""
     return [
         ("ce_specversion", "1.0"),
         ("ce_type", kind),

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
 from aimaas.topics import TopicNames
-from stream.dead_letters import dead_letter
+from stream.dead_letters import dead_letter, original_of
 from stream.models import Model
 from stream.outbox import Outbox
 from stream.partition_state import PartitionState, records_of
@@ -84,11 +84,21 @@ def score_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Jud
 def write_batch(scored: Scored, outbox: Outbox, names: TopicNames, fleet: FleetSpec) -> None:
     """Produce a prediction for each admitted record and a dead letter for each other, in the partition that the record has."""
     for part in scored.parts:
-        source = f"{names.events}/{part.partition}/"
-        sources = [f"{source}{offset}" for offset in part.records.offsets.tolist()]
+        sources = sources_of(part, names.events)
         write_predictions(outbox.produce, names.predictions, sources, part, scored.model, scored.at)
         for i in np.flatnonzero(part.batch.reason).tolist():
             reason, detail = Reason(part.batch.reason[i]), part.batch.detail[i]
             letter = dead_letter(part.messages[i], reason, detail, fleet)
             outbox.produce(names.dead_letters, letter.key, letter.value, letter.headers, letter.partition)
     outbox.poll()
+
+
+def sources_of(part: Part, topic: str) -> list[str]:
+    """`topic/partition/offset` of each record; of a dead letter that was sent again, those of the original."""
+    here = f"{topic}/{part.partition}/"
+    sources = [f"{here}{offset}" for offset in part.records.offsets.tolist()]
+    for i, message in enumerate(part.messages):
+        original = original_of(message, topic)
+        if original is not None:
+            sources[i] = str(original)
+    return sources

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from aimaas.admission import Judge
@@ -74,6 +74,10 @@ class Saved:
     def upto(self) -> dict[bytes, int]:
         """By key, the offset before which the device's snapshot holds the input."""
         return {key: _OFFSET.unpack_from(value)[0] for key, value in self.snapshots.items()}
+
+    def packed(self) -> Iterator[tuple[bytes, bytes]]:
+        """Keys with their packed devices."""
+        return ((key, value[_OFFSET.size :]) for key, value in self.snapshots.items())
 
 
 def replay_span(topic: str, partition: int, committed: int, log_span: Span, saved: Saved) -> Span:
@@ -144,8 +148,8 @@ def _read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[in
 
 def _unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
     state = PartitionState.empty(fleet, partition, committed)
-    for key, value in saved.snapshots.items():
-        state.devices.unpack(key.decode(), value[_OFFSET.size :])
+    for key, packed in saved.packed():
+        state.devices.unpack(key.decode(), packed)
     state.written_replay_from = -1 if saved.replay_from is None else saved.replay_from
     return state
 
@@ -183,5 +187,5 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
         if found[topic] != wanted:
             raise KafkaError(
                 f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
-                "both must have the same number; partitions of a keyed topic do not grow under a running scorer"
+                "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
             )

@@ -67,7 +67,7 @@ class Service:
     """One service around one event loop; `run` is its life."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec, options: ServiceOptions) -> None:
-        self._watcher = ModelWatcher(settings, fleet)
+        self._watcher = ModelWatcher(settings, fleet, "http")
         metrics = ServiceMetrics(fleet.fleet)
         self._predictor = Predictor(fleet, options, metrics)
         app = build_app(fleet, options, self._predictor, metrics, self._following)

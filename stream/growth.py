@@ -1,0 +1,136 @@
+"""`aimaas topics grow`: more partitions, and every device's state in the partition that its key leads to then.
+
+The order matters. A scorer refuses to start from the first topic's growth to the last one's, since their partitions differ:
+
+1. check that nobody scores, that no event waits, that the lake is as far;
+2. settle: put all state into snapshots, so that no partition's input is to be read again;
+3. grow the state topic; 4. move the devices: each one's new snapshot and the old one's end are in one transaction;
+5. move the devices in the lake's admission state; 6. grow the other topics, the events topic last.
+
+Each step does only what is not done yet, so a run that was killed is finished by the next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from aimaas.admission import Judge
+from aimaas.features import Kernel, kernel_of
+from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import Offsets, kafka_errors
+from aimaas.partitioner import partition_of
+from aimaas.plan import plan_of
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.exclusive_writer import ExclusiveWriter, Write
+from stream.growth_checks import (
+    astray,
+    check_all_scored,
+    check_lake,
+    check_nobody_scores,
+    check_placed,
+    commit_where_none_is,
+    read_positions,
+)
+from stream.growth_lake import move_in_lake
+from stream.growth_topics import grow_topic, keyed_topics
+from stream.partition_state import PartitionState, Snapshot
+from stream.state_topic import replay_record, restore, snapshot_record
+
+CHUNK = 1_000  # devices in one transaction
+
+
+class Growth(NamedTuple):
+    """What was done: topics that grew with their partitions before, and devices in all and moved.
+
+    `astray` are events that came to the wrong place meanwhile.
+    """
+
+    grown: dict[str, int]
+    devices: int
+    moved: int
+    astray: int
+
+
+def grow(settings: Settings, fleet: FleetSpec, partitions: int) -> Growth:
+    """Give the fleet's topics so many partitions. Raises KafkaError, StateError, LakeError, with what to do."""
+    with kafka_errors(settings, f"grow the topics of fleet {fleet.fleet}"):
+        before = keyed_topics(settings, fleet, partitions)
+        check_nobody_scores(settings, fleet)
+        positions = read_positions(settings, fleet, partitions)
+        check_all_scored(settings, fleet, positions, partitions)
+        check_lake(settings, fleet, positions)
+        devices, moved = _move(settings, fleet, positions, before, partitions)
+        move_in_lake(settings, fleet, partitions)
+        for topic in sorted(before, key=lambda topic: topic == topic_names(fleet).events):
+            grow_topic(settings, topic, partitions)
+        commit_where_none_is(settings, fleet, positions)
+        lost = astray(settings, fleet, positions, partitions)
+    return Growth({t: n for t, n in before.items() if n < partitions}, devices, moved, lost)
+
+
+def _move(
+    settings: Settings, fleet: FleetSpec, positions: Offsets, before: dict[str, int], partitions: int
+) -> tuple[int, int]:
+    """Settle and move the devices; how many there are, and how many moved."""
+    names, devices, moved = topic_names(fleet), 0, 0
+    present = before[names.events]
+    with ExclusiveWriter(settings, fleet, "grow") as writer:
+        for p in range(present):
+            state = _restored(settings, fleet, p, positions[p])
+            check_placed(fleet, p, state.devices, {"now": present, "then": partitions})
+            devices += len(state.devices)
+            _write(writer, _settled(names.state, state))
+    grow_topic(settings, names.state, partitions)
+    check_nobody_scores(settings, fleet)  # one that started before the topics differed
+    with ExclusiveWriter(settings, fleet, "grow") as writer:
+        _write(writer, [Write(names.state, *replay_record(0), (), p) for p in range(present, partitions)])
+        for p in range(present):
+            state = _restored(settings, fleet, p, positions[p])
+            moves = list(_moves(names.state, state, positions, partitions))
+            _write(writer, moves)
+            moved += len(moves) // 2
+    return devices, moved
+
+
+def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
+    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position})[partition]
+
+
+def _any_kernel(fleet: FleetSpec) -> Kernel:
+    """A kernel that keeps state as every model's does; its features are of no use."""
+    plan = plan_of(fleet)
+    settings, channels = plan.settings, len(plan.channels)
+    return kernel_of(plan, Fit(((0.0,) * settings,), (0.0,) * settings, ((0.0,) * channels,), ((1.0,) * channels,)))
+
+
+def _settled(topic: str, state: PartitionState) -> list[Write]:
+    """Snapshots of all devices with events since their last one, then that nothing is to be read again."""
+    if state.written_replay_from == state.position:
+        return []
+    state.credit_bytes = float("inf")
+    records = [*map(snapshot_record, state.take_snapshots()), replay_record(state.position)]
+    return [Write(topic, *record, (), state.partition) for record in records]
+
+
+def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[Write]:
+    """For each device that belongs elsewhere its snapshot there, and its end here.
+
+    What the snapshot holds came before the position of its new partition.
+    """
+    for device, slot in state.devices.devices:
+        there = partition_of(device.encode(), partitions)
+        if there != state.partition:
+            snapshot = snapshot_record(Snapshot(device, positions[there], state.devices.pack(slot)))
+            yield Write(topic, *snapshot, (), there)
+            yield Write(topic, snapshot.key, None, (), state.partition)
+
+
+def _write(writer: ExclusiveWriter, writes: Sequence[Write]) -> None:
+    """Write in order, `CHUNK` devices a transaction: the two records of a move are never parted."""
+    rest = iter(writes)
+    while part := list(islice(rest, 2 * CHUNK)):
+        writer.write(part)
