@@ -23,12 +23,11 @@ from aimaas.plan import FeaturePlan, plan_of
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from models.candidates import candidates_of
-from models.export import export, parity, stamp
+from models.export import Float32, export, parity, run_onnx, stamp
 from models.samples import Samples
 from models.select import fit_chosen
 from models.train import code_version, target_range
 from stream.histories import Float64, Histories, Int64, truth
-from stream.models import Float32, Model, load_model
 from stream.simulator import simulate
 
 from stream_bench.stage import Stage
@@ -39,15 +38,20 @@ _FIRST_DEVICE = 900_000  # none that is scored
 
 @dataclass(frozen=True)
 class Champion:
-    """The exported model: its file, its announcement, and the model as a scorer loads it."""
+    """The exported model: its bytes, the file that holds them, the fit inside, and the announcement."""
 
+    content: bytes
     path: Path
+    fit: Fit
     announcement: Announcement
-    model: Model
+
+    def predict(self, features: Float32) -> Float32:
+        """Answers (n,) to features (n, F), as the scorer's session gives them."""
+        return run_onnx(self.content, features)
 
 
 def train_champion(stage: Stage, candidate: str, devices: int) -> Champion:
-    """Train `candidate` on `devices` simulated devices, export it, and announce it on the fleet's models topic."""
+    """Train `candidate` on `devices` simulated devices and export it, with the gate of the fleet file."""
     fleet = stage.fleet()
     plan = plan_of(fleet)
     histories = simulate(fleet, devices, _SEED, _FIRST_DEVICE)
@@ -64,7 +68,7 @@ def train_champion(stage: Stage, candidate: str, devices: int) -> Champion:
     path = stage.folder / "champion.onnx"
     path.write_bytes(content)
     made = Announcement("champion", "1", 1, str(path), sha256(content), plan.hash, fit.id, datetime.now(UTC))
-    return Champion(path, made, load_model(made, fleet, ""))
+    return Champion(content, path, fit, made)
 
 
 def announce(stage: Stage, fleet: FleetSpec, champion: Champion) -> None:

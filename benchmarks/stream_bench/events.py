@@ -43,13 +43,12 @@ def make_load(fleet: FleetSpec, champion: Champion, devices: int, events: int) -
     """`events` events of `devices` simulated devices, in the order of time; devices begin new runs until there are enough."""
     histories = _lives(fleet, devices, events)
     order = histories.in_time()[:events]
-    matrix = features_of(fleet, champion.model.metadata.fit, histories, order)
+    matrix = features_of(fleet, champion.fit, histories, order)
     made = Encoder(fleet, histories).events(order, histories.times_us(int(time.time() * 1e6))[order])
     keys = [key for key, _ in made]
     names = [histories.devices[d] for d in histories.device[order].tolist()]
     places = zip(names, histories.run[order].tolist(), histories.seq[order].tolist(), strict=True)
-    expected = np.concatenate([champion.model.predict(part) for part in np.array_split(matrix, len(matrix) // 2_000 + 1)])
-    return Load(made, _ready(keys, matrix), {place: i for i, place in enumerate(places)}, expected)
+    return Load(made, _ready(keys, matrix), {place: i for i, place in enumerate(places)}, champion.predict(matrix))
 
 
 def _lives(fleet: FleetSpec, devices: int, events: int) -> Histories:

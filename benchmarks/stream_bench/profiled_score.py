@@ -1,86 +1,104 @@
-"""`aimaas score` with a clock around every step: `profiled_score.py FILE score --fleet …` writes microseconds to FILE at the end.
+"""`aimaas score` with a clock around every step: `profiled_score.py FILE score --fleet …` writes seconds by step to FILE at the end.
 
-The clocks themselves cost about a fifth of a microsecond a call; only `produce` is called once for each event.
+A step's time is its own: what it spends inside another step counts there. `fetch` is the consumer's calls that return events, `rest`
+what the loop's thread spends between them outside of all steps. A clock costs a fifth of a microsecond; only `produce` has one for
+each event.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-_spent: dict[str, float] = defaultdict(float)
 _clock = time.perf_counter
 
 
-def _timed(owner: Any, name: str, step: str, whole: Callable[[Any], Any] = lambda found: found) -> None:
-    """Put a clock around `owner.name`; `whole` brings an iterator to its end inside of it."""
-    call = getattr(owner, name, None)
-    if call is None:
-        return
+class Clocks:
+    """Seconds by step, `events` fetched, and what the thread that consumes spent between its fetches."""
 
-    def timed(*args: Any, **kwargs: Any) -> Any:
-        begin = _clock()
-        try:
-            return whole(call(*args, **kwargs))
-        finally:
-            _spent[step] += _clock() - begin
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._local = threading.local()
+        self._busy_since: float | None = None
+        self._within = 0.0
 
-    setattr(owner, name, timed)
+    def timed(self, step: str, call: Callable[..., Any], whole: Callable[[Any], Any] = lambda found: found) -> Any:
+        """The function with a clock; `whole` brings a generator to its end inside of it."""
 
+        def clocked(*args: Any, **kwargs: Any) -> Any:
+            outer, self._local.inner = getattr(self._local, "inner", 0.0), 0.0
+            begin = _clock()
+            try:
+                return whole(call(*args, **kwargs))
+            finally:
+                took = _clock() - begin
+                self.spent[step] += took - self._local.inner
+                self._local.inner = outer + took
 
-def _timed_gather(owner: Any) -> None:
-    """Waiting for events that do not come is idleness, not fetching."""
-    call = owner._gather
+        return clocked
 
-    def timed(self: Any) -> Any:
-        begin = _clock()
-        found = call(self)
-        _spent["fetch" if found else "idle"] += _clock() - begin
-        _spent["events"] += len(found)
-        return found
+    def fetched(self, call: Callable[..., Any]) -> Any:
+        """The consumer's `consume` with a clock; waiting for events that do not come is no step."""
 
-    owner._gather = timed
+        def clocked(consumer: Any, *args: Any, **kwargs: Any) -> Any:
+            begin = _clock()
+            if self._busy_since is not None:
+                self.spent["work"] += begin - self._busy_since - (getattr(self._local, "inner", 0.0) - self._within)
+            found = call(consumer, *args, **kwargs)
+            end = _clock()
+            if found:
+                if not self.spent["events"]:  # what came before was the warm-up
+                    self.spent.clear()
+                self.spent["fetch"] += end - begin
+                self.spent["events"] += len(found)
+            self._busy_since = end if found else None
+            self._within = getattr(self._local, "inner", 0.0)
+            return found
+
+        return clocked
 
 
 def main() -> None:
-    """Wrap the steps, run the command line, write what was spent."""
-    import stream.loop as loop
+    """Put the clocks in, run the command line, write what was spent."""
+    import confluent_kafka
+
     from aimaas.admission import Judge
-    from aimaas.cli import main as run
     from aimaas.features import Kernel
-    from stream.models import Model
-    from stream.partition_state import PartitionState
-    from stream.transaction import Transactions
 
-    into = Path(sys.argv.pop(1))
-    for owner, name, step in (
-        (Judge, "decode", "decode"), (Judge, "_parse", "decode.parse"), (Judge, "_columns", "decode.columns"),
-        (Judge, "_judge_values", "decode.judge_values"), (Judge, "_judge_names", "decode.judge_names"),
-        (Judge, "order", "judge"), (Kernel, "advance", "features"), (Model, "predict", "inference"),
-        (PartitionState, "_note_dirty", "note_dirty"), (PartitionState, "advance", "advance"),
-        (Transactions, "produce", "produce"), (Transactions, "begin", "begin"), (Transactions, "poll", "poll"),
-        (loop, "records_of", "columns"), (loop.Scorer, "commit", "commit"), (loop.Scorer, "_save", "commit.snapshots"),
-        (loop.Scorer, "_by_partition", "by_partition"), (loop.Scorer, "_score", "score"), (loop.Scorer, "_turn", "turn"),
-    ):  # fmt: skip
-        _timed(owner, name, step)
-    _timed(loop, "prediction_records", "encode", list)
-    _timed_gather(loop.Scorer)
-    started = loop.Scorer._warm_up
+    clocks, into = Clocks(), Path(sys.argv.pop(1))
 
-    def warm_up(self: Any) -> None:
-        started(self)
-        _spent.clear()
+    class Consumer(confluent_kafka.Consumer):  # type: ignore[misc]
+        consume = clocks.fetched(confluent_kafka.Consumer.consume)
 
-    loop.Scorer._warm_up = warm_up  # type: ignore[method-assign]
+    class Producer(confluent_kafka.Producer):  # type: ignore[misc]
+        produce = clocks.timed("produce", confluent_kafka.Producer.produce)
+        poll = clocks.timed("produce", confluent_kafka.Producer.poll)
+        commit_transaction = clocks.timed("commit", confluent_kafka.Producer.commit_transaction)
+        send_offsets_to_transaction = clocks.timed("commit", confluent_kafka.Producer.send_offsets_to_transaction)
+
+    confluent_kafka.Producer = Producer
+    from stream import assignment, models, predictions
+
+    assignment.Consumer = Consumer
+    Judge.decode = clocks.timed("decode", Judge.decode)  # type: ignore[method-assign]
+    Judge.order = clocks.timed("judge", Judge.order)  # type: ignore[method-assign]
+    Kernel.advance = clocks.timed("features", Kernel.advance)  # type: ignore[method-assign]
+    models.Model.predict = clocks.timed("inference", models.Model.predict)  # type: ignore[method-assign]
+    for name in ("prediction_records", "write_predictions"):
+        if call := getattr(predictions, name, None):
+            setattr(predictions, name, clocks.timed("encode", call, lambda found: found and list(found)))
+    from aimaas.cli import main as run
+
     try:
         run()
     finally:
-        into.write_text(json.dumps(_spent))
+        into.write_text(json.dumps(clocks.spent))
 
 
 if __name__ == "__main__":
