@@ -8,7 +8,8 @@ they never disagree. Time is broker time: a replay judges alike.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,14 +17,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from aimaas.events import event_type
 from aimaas.fleet import FleetSpec
 from aimaas.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
+from aimaas.order_keys import content_digests, judge_order
 from aimaas.readings import ReadingRules
 from aimaas.reasons import Reason
-from aimaas.state import HISTORY, DeviceState
+from aimaas.state import DeviceState, Forgotten
 
 __all__ = ["Batch", "Judge", "Reason", "Reasons"]
 
@@ -41,6 +42,8 @@ class Batch:
     `reason` (n,) holds a Reason for every record, `detail` a sentence for each refused one by its place. The arrays of values
     hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
     since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
+    `forgotten` holds the devices that lost their state within the batch, beside the row before which they did: from that row on
+    their slots may serve others.
     """
 
     reason: Reasons
@@ -54,6 +57,7 @@ class Batch:
     values: npt.NDArray[np.float64]
     reset: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    forgotten: list[tuple[int, Forgotten]] = field(default_factory=list)
 
     @property
     def admitted(self) -> npt.NDArray[np.int64]:
@@ -66,6 +70,7 @@ class Judge:
 
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
+        self._silence_ms = int(fleet.limits.silence_s * 1e3)
         nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
         self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, nullable))
         self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order))
@@ -172,11 +177,12 @@ class Judge:
                     batch, row, Reason.KEY_MISMATCH, f"key {shown}, expected device_id {event.device_id!r} in UTF-8"
                 )
 
-    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState) -> None:
+    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool = True) -> None:
         """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
 
         `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late), `reset` and `slots`.
-        A device silent for longer than the fleet file allows begins anew. The caller advances the kernel with the admitted rows.
+        A device silent for longer than the fleet file allows begins anew. Where a new device finds the partition full, others are
+        forgotten, unless `forgets` is False. The caller advances the kernel with the admitted rows.
         """
         broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
         skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
@@ -184,21 +190,42 @@ class Judge:
             _refuse(
                 batch, row, Reason.SKEW, f"its time is more than {self.fleet.limits.skew_s:g} s ahead of the broker's"
             )
-        rows = batch.admitted  # each of these belongs to a known device or makes it known
         batch.reset = np.zeros(len(batch.at), np.bool_)
         batch.slots = np.full(len(batch.at), -1, np.int64)
-        batch.slots[rows] = state.slots([batch.device_ids[r] for r in rows])
         verdicts = np.zeros(len(batch.at), np.int8)
         newest = np.zeros((len(batch.at), 2), np.int64)
-        _judge_order(
-            rows, batch.slots, batch.run, batch.order, _digests(batch.values, batch.ts_us),
-            broker_ms, int(self.fleet.limits.silence_s * 1e3),
-            state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
-            verdicts, batch.reset, newest,
-        )  # fmt: skip
+        digests = content_digests(batch.values, batch.ts_us)
+        for rows in self._segments(batch, broker_ms, state, forgets):
+            judge_order(
+                rows, batch.slots, batch.run, batch.order, digests, broker_ms, self._silence_ms,
+                state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
+                verdicts, batch.reset, newest,
+            )  # fmt: skip
         for row in np.flatnonzero(verdicts):
             reason = Reason(verdicts[row])
             _refuse(batch, row, reason, self._order_detail(reason, batch, int(row), newest[row].tolist()))
+
+    def _segments(
+        self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the admitted rows in order, with slots, cut where a new device finds the partition full.
+
+        Devices are forgotten just there, after all rows before are judged: so the cut into batches makes no difference.
+        """
+        most = self.fleet.devices_per_partition if forgets else sys.maxsize
+        rows = batch.admitted  # each of these belongs to a known device or makes it known
+        device_ids = [batch.device_ids[r] for r in rows]
+        done = 0
+        while True:
+            slots = state.slots(device_ids[done:], most)
+            segment = rows[done : done + len(slots)]
+            batch.slots[segment] = slots
+            yield segment
+            done += len(slots)
+            if done == len(rows):
+                return
+            row = int(rows[done])
+            batch.forgotten.append((row, state.forget_for_room(int(broker_ms[row]), self._silence_ms, most)))
 
     def _order_detail(self, reason: Reason, batch: Batch, row: int, newest: list[int]) -> str:
         what = f"run {batch.run[row]}, {self.fleet.order} {batch.order[row]}"
@@ -224,46 +251,3 @@ def _microseconds(times: list[datetime]) -> npt.NDArray[np.int64]:
     for row in np.flatnonzero(np.abs(exact) >= _EXACT_US):
         exact[row] = (times[row] - _EPOCH) // timedelta(microseconds=1)
     return exact
-
-
-_compiled = njit(cache=True, nogil=True)
-
-
-@_compiled
-def _digests(values, ts_us):  # type: ignore[no-untyped-def]
-    """64-bit FNV-1a over the bits of each row's time and readings: equal content gives equal digests."""
-    out = np.empty(values.shape[0], np.uint64)
-    bits = values.view(np.uint64)
-    for i in range(values.shape[0]):
-        h = np.uint64(14695981039346656037)
-        h = (h ^ np.uint64(ts_us[i])) * np.uint64(1099511628211)
-        for r in range(values.shape[1]):
-            h = (h ^ bits[i, r]) * np.uint64(1099511628211)
-            h ^= h >> np.uint64(29)
-        out[i] = h
-    return out
-
-
-@_compiled
-def _judge_order(  # type: ignore[no-untyped-def]
-    rows, slots, runs, orders, digests, broker_ms, silence_ms,
-    count, held, run, newest, seen_ms, keys, kept_digests, admitted, verdicts, reset, newest_then,
-):  # fmt: skip
-    """Walk the rows in order: newer than the device's newest or not; see `Judge.order`."""
-    for r in rows:
-        slot = slots[r]
-        if seen_ms[slot] > 0 and broker_ms[r] - seen_ms[slot] > silence_ms:
-            admitted[slot] = 0
-        fresh = admitted[slot] == 0
-        if not fresh and (runs[r] < run[slot] or (runs[r] == run[slot] and orders[r] <= newest[slot])):
-            verdicts[r] = 12
-            newest_then[r, 0], newest_then[r, 1] = run[slot], newest[slot]
-            for h in range(min(admitted[slot], HISTORY)):
-                if keys[slot, h, 0] == runs[r] and keys[slot, h, 1] == orders[r]:
-                    verdicts[r] = 10 if kept_digests[slot, h] == digests[r] else 11
-            continue
-        reset[r] = fresh or runs[r] != run[slot]
-        at = admitted[slot] % HISTORY
-        keys[slot, at, 0], keys[slot, at, 1], kept_digests[slot, at] = runs[r], orders[r], digests[r]
-        run[slot], newest[slot], seen_ms[slot] = runs[r], orders[r], broker_ms[r]
-        admitted[slot] += 1

@@ -70,13 +70,13 @@ def test_growing_keeps_every_device_and_a_forgotten_slot_is_empty_when_used_agai
     state = DeviceState(("a", "b"), 2, 1)
     names = [f"d{i}" for i in range(1000)]
     slots = state.slots(names)
-    state.count[slots] = np.arange(1000)
+    state.count[slots] = state.admitted[slots] = np.arange(1000)
     assert len(set(slots.tolist())) == len(state) == 1000
     assert state.count[state.slots(names)].tolist() == list(range(1000))
     state.forget("d500")
     assert "d500" not in state
     assert state.slots(["new"])[0] == slots[500]
-    assert state.count[slots[500]] == 0
+    assert state.admitted[slots[500]] == 0
     assert len(set(state.slots([*names, "new"]).tolist())) == 1001
 
 
