@@ -133,6 +133,7 @@ def score(
     metrics_port: Annotated[
         int | None, typer.Option(min=0, max=65_535, help="serve /metrics, /healthz, /readyz here; 0 takes a free port")
     ] = None,
+    metrics_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
 ) -> None:
     """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
     from aimaas.logs import set_up_logs
@@ -144,6 +145,7 @@ def score(
     options = ScorerOptions(
         delivery="at-least-once" if at_least_once else "exactly-once",
         commit_interval_ms=commit_interval_ms,
+        metrics_host=metrics_host,
         metrics_port=metrics_port,
     )
     run(settings, fleet_of(settings, fleet), instance, options)

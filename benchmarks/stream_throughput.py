@@ -15,14 +15,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
-from aimaas.topics import topic_names
-
 from stream_bench.champion import Champion, announce, train_champion
 from stream_bench.entries import Entry, hand, raw, scorer
 from stream_bench.events import Load, make_load, send
 from stream_bench.figures import json_line, say, summary, table
 from stream_bench.measure import see_all
 from stream_bench.stage import ROOT, Stage, open_stage
+
+from aimaas.topics import topic_names
 
 _FEATURES = "bench.features"
 _STEPS = ("fetch", "decode", "judge", "features", "inference", "encode", "produce", "commit", "rest")

@@ -31,10 +31,10 @@ from stream.assignment import Assignment, group_consumer
 from stream.garbage import Breaks
 from stream.model_watch import ModelWatcher
 from stream.models import Model
+from stream.monitor import Monitor
 from stream.options import ScorerOptions
 from stream.outbox import Done, Outbox, Progress, TransactionAbortedError
 from stream.partition_state import PartitionState, Records
-from stream.rates import RateLog, Tally
 from stream.refusals import check_limit
 from stream.scoring import Scored, by_partition, score_batch, write_batch
 from stream.state_topic import check_partitions
@@ -59,19 +59,20 @@ class Scorer:
         options: ScorerOptions,
         watcher: ModelWatcher,
         model: Model,
+        monitor: Monitor,
     ) -> None:
         self._settings, self._fleet, self._options = settings, fleet, options
         self._names, self._judge = topic_names(fleet), Judge(fleet)
-        self._watcher, self._model = watcher, model
-        self.tally = Tally()
-        self._rates, self._breaks = RateLog(self.tally), Breaks(time.monotonic())
+        self._watcher, self._model, self._monitor = watcher, model, monitor
+        self._breaks = Breaks(time.monotonic())
         self._aborts_in_a_row = 0
         self._touched: set[int] = set()  # partitions with work since the last commit was started
         name = f"aimaas-{fleet.fleet}"
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         self._check_topics(self._consumer)
         self._outbox = self._open_outbox(f"{name}-{instance}")
-        self._assignment = Assignment(settings, fleet, self._judge, self._consumer, self)
+        self._assignment = Assignment(settings, fleet, self._judge, self._consumer, self, monitor)
+        monitor.model_serves(model)
 
     def _check_topics(self, consumer: Consumer) -> None:
         topics = consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
@@ -97,7 +98,7 @@ class Scorer:
         state = PartitionState.empty(self._fleet, 0, 0)
         state.advance(self._judge, self._model.kernel, Records([b"warm-up"], [event], one, now_ms))
 
-    def run(self, stop: threading.Event) -> Tally:
+    def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set, then commit what is done and leave the group."""
         self._warm_up()
         self._assignment.subscribe()
@@ -111,8 +112,8 @@ class Scorer:
             raise
         finally:
             self._consumer.close()
-        log.info("scorer stopped", events=self.tally.events, predictions=self.tally.predictions)
-        return self.tally
+        tally = self._monitor.tally
+        log.info("scorer stopped", events=tally.events, predictions=tally.predictions)
 
     def _give_up(self) -> None:
         """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
@@ -135,16 +136,16 @@ class Scorer:
                 self._save_idle_devices()
         except TransactionAbortedError as e:
             self._roll_back(str(e))
-        now = time.monotonic()
-        self._rates.report(now, self._model.version)
-        self._breaks.take(now)
+        self._monitor.turned(self._consumer, self._assignment.states, self._model.version)
+        self._breaks.take(time.monotonic())
 
     def _take_model(self) -> None:
         """Change to the newest model, at a batch border."""
         newest = self._watcher.newest()
         if newest is not None and newest is not self._model:
-            log.info("model changed", version=newest.version, before=self._model.version, sequence=newest.sequence)
+            self._monitor.model_serves(newest, before=self._model)
             self._model = newest
+        self._monitor.models_refused(len(self._watcher.refused))
 
     def _gather(self) -> list[Any]:
         """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""
@@ -184,7 +185,7 @@ class Scorer:
         self._note(self._outbox.begin())
         began = time.perf_counter()
         write_batch(scored, self._outbox, self._names, self._fleet)
-        self.tally.add_steps({**scored.step_s, "write": time.perf_counter() - began})
+        self._monitor.written(scored, time.perf_counter() - began)
 
     def _count(self, scored: Scored) -> None:
         """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately."""
@@ -194,7 +195,7 @@ class Scorer:
             state.credit_bytes += self._options.state_share * part.records.value_bytes
             state.refusals.count(part.records.broker_ms, reasons)
             refused |= bool(reasons.any())
-        self.tally.add_batch(scored.reasons())
+        self._monitor.scored(scored)
         if refused:
             windows = [state.refusals for state in states.values()]
             check_limit(windows, self._fleet.quality.refused_share, self._names.events, scored.newest_refusal())
@@ -217,8 +218,8 @@ class Scorer:
             return
         states = [s for p, s in self._assignment.states.items() if p in self._touched]
         records = [(key, value, s.partition) for s in states for key, value in s.records_to_write()]
-        self.tally.state_records += len(records)
-        self.tally.state_bytes += sum(len(key) + len(value or b"") for key, value, _ in records)
+        state_bytes = sum(len(key) + len(value or b"") for key, value, _ in records)
+        self._monitor.commit_started(self._outbox.opened_at, len(records), state_bytes)
         positions = {s.partition: s.position for s in states}
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
@@ -228,8 +229,7 @@ class Scorer:
         """Count a commit that has ended."""
         if done is not None:
             self._aborts_in_a_row = 0
-            self.tally.transactions += 1
-            self.tally.commit_s += done.seconds
+            self._monitor.committed(done)
 
     def commit(self) -> None:
         """Make all work visible, and return when it is."""
@@ -271,8 +271,7 @@ class Scorer:
     def _roll_back(self, why: str) -> None:
         """Bring memory and position back to the last commit, after the transaction was aborted."""
         self._aborts_in_a_row += 1
-        self.tally.aborts += 1
-        log.warning("transaction aborted", reason=why, in_a_row=self._aborts_in_a_row)
+        self._monitor.aborted(why, self._aborts_in_a_row)
         if self._aborts_in_a_row >= _MAX_ABORTS:
             raise KafkaError(f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}")
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, 2.0))

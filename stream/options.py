@@ -20,4 +20,5 @@ class ScorerOptions:
     session_timeout_ms: int = 10_000
     state_share: float = 0.5
     settle_s: float = 30.0  # a device silent for so long gets its snapshot when the stream is quiet
+    metrics_host: str = "127.0.0.1"
     metrics_port: int | None = None  # of /metrics, /healthz and /readyz; 0 takes any free one, None has none

@@ -14,6 +14,7 @@ from stream.garbage import collected_between_batches
 from stream.loop import Scorer
 from stream.model_watch import ModelWatcher
 from stream.models import Model
+from stream.monitor import Monitor
 from stream.options import ScorerOptions
 from stream.rates import Tally
 
@@ -35,17 +36,19 @@ def score(
     killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
+    garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
+    options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
     watcher = ModelWatcher(settings, fleet, instance)
-    watcher.start()
-    try:
-        model = _first_model(watcher, fleet, ending)
-        if model is None:
-            return Tally()
-        garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
-        with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
-            return Scorer(settings, fleet, instance, options or ScorerOptions(), watcher, model).run(ending)
-    finally:
-        watcher.stop()
+    with monitor.served_at(options.metrics_host, options.metrics_port):
+        watcher.start()
+        try:
+            model = _first_model(watcher, fleet, ending, monitor)
+            if model is not None:
+                with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
+                    Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
+        finally:
+            watcher.stop()
+    return monitor.tally
 
 
 def stop_on_signals() -> threading.Event:
@@ -56,10 +59,12 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event) -> Model | None:
+def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> Model | None:
     """Wait until a champion can serve; None when asked to stop before."""
     said = False
     while not stop.is_set():
+        monitor.waits()
+        monitor.models_refused(len(watcher.refused))
         at_end = watcher.wait_for_end(_LOOK_S)
         model = watcher.newest()
         if model is not None and at_end:

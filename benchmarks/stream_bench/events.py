@@ -20,7 +20,6 @@ from aimaas.settings import Settings
 from stream.histories import Histories
 from stream.producer import Encoder, KeyValue
 from stream.simulator import simulate
-
 from stream_bench.champion import Champion, features_of
 
 _SEED = 11

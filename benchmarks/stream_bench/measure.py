@@ -14,7 +14,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from aimaas.kafka import Record, read_all
-
 from stream_bench.account import Account
 from stream_bench.contenders import Contender, ContenderError
 from stream_bench.entries import Entry
