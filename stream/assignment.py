@@ -67,11 +67,19 @@ class Assignment:
     """The partitions a scorer owns: `states` by partition. Callbacks run inside `consume`; what fails in one is raised after it."""
 
     def __init__(
-        self, settings: Settings, fleet: FleetSpec, judge: Judge, consumer: Any, owner: Owner, monitor: Monitor
+        self,
+        settings: Settings,
+        fleet: FleetSpec,
+        judge: Judge,
+        consumer: Any,
+        owner: Owner,
+        monitor: Monitor,
+        ahead: bool,
     ) -> None:
         self._settings, self._fleet, self._judge = settings, fleet, judge
         self._consumer, self._owner, self._monitor = consumer, owner, monitor
         self._topic = topic_names(fleet).events
+        self._ahead = ahead  # whether state may be further than the group's offsets
         self._given_up = False
         self._failure: AimaasError | KafkaException | None = None
         self.states: dict[int, PartitionState] = {}
@@ -155,7 +163,7 @@ class Assignment:
     def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
         self._monitor.restoring()
         restored = restore(
-            self._settings, self._fleet, self._judge, self._owner.model.kernel, self._committed(partitions)
+            self._settings, self._fleet, self._judge, self._owner.model.kernel, self._committed(partitions), self._ahead
         )
         self._monitor.restored(restored)
         return restored.states

@@ -37,8 +37,9 @@ from stream.growth_checks import (
 )
 from stream.growth_lake import move_in_lake
 from stream.growth_topics import grow_topic, keyed_topics
-from stream.partition_state import PartitionState, Snapshot
-from stream.state_topic import replay_record, restore, snapshot_record
+from stream.partition_state import PartitionState
+from stream.state_records import StateRecord, deletion, device_record, replay_record
+from stream.state_topic import restore
 
 CHUNK = 1_000  # devices in one transaction
 
@@ -87,7 +88,7 @@ def _move(
     grow_topic(settings, names.state, partitions)
     check_nobody_scores(settings, fleet)  # one that started before the topics differed
     with ExclusiveWriter(settings, fleet, "grow") as writer:
-        _write(writer, [Write(names.state, *replay_record(0), (), p) for p in range(present, partitions)])
+        _write(writer, [_into(names.state, replay_record(0), p) for p in range(present, partitions)])
         for p in range(present):
             state = _restored(settings, fleet, p, positions[p])
             moves = list(_moves(names.state, state, positions, partitions))
@@ -97,7 +98,7 @@ def _move(
 
 
 def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
-    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position})[partition]
+    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position}).states[partition]
 
 
 def _any_kernel(fleet: FleetSpec) -> Kernel:
@@ -112,8 +113,11 @@ def _settled(topic: str, state: PartitionState) -> list[Write]:
     if state.written_replay_from == state.position:
         return []
     state.credit_bytes = float("inf")
-    records = [*map(snapshot_record, state.take_snapshots()), replay_record(state.position)]
-    return [Write(topic, *record, (), state.partition) for record in records]
+    return [_into(topic, record, state.partition) for record in state.records_to_write()]
+
+
+def _into(topic: str, record: StateRecord, partition: int) -> Write:
+    return Write(topic, record.key, record.value, (), partition)
 
 
 def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[Write]:
@@ -124,9 +128,8 @@ def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: in
     for device, slot in state.devices.devices:
         there = partition_of(device.encode(), partitions)
         if there != state.partition:
-            snapshot = snapshot_record(Snapshot(device, positions[there], state.devices.pack(slot)))
-            yield Write(topic, *snapshot, (), there)
-            yield Write(topic, snapshot.key, None, (), state.partition)
+            yield _into(topic, device_record(device, positions[there], state.devices.pack(slot)), there)
+            yield _into(topic, deletion(device), state.partition)
 
 
 def _write(writer: ExclusiveWriter, writes: Sequence[Write]) -> None:

@@ -19,6 +19,7 @@ from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from stream.dead_letters import Source, original_of
 from stream.log_reader import LogReader
+from stream.state_records import packed_of
 from stream.state_topic import Saved
 
 CLOCKS_MS = 3_600_000  # the clocks of broker and scorers differ by less
@@ -100,10 +101,11 @@ def read_newest(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> dict[
         if message.key() in keys:
             saved.take(message)
     newest = {}
-    for key, packed in saved.packed():
-        state.unpack(key.decode(), packed)
-        (slot,) = state.slots([key.decode()]).tolist()
-        newest[key] = int(state.run[slot]), int(state.newest[slot])
+    for key, value in saved.devices.items():
+        if packed := packed_of(value):
+            state.unpack(key.decode(), packed)
+            (slot,) = state.slots([key.decode()]).tolist()
+            newest[key] = int(state.run[slot]), int(state.newest[slot])
     return newest
 
 

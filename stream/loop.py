@@ -71,7 +71,9 @@ class Scorer:
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         self._check_topics(self._consumer)
         self._outbox = self._open_outbox(f"{name}-{instance}")
-        self._assignment = Assignment(settings, fleet, self._judge, self._consumer, self, monitor)
+        self._assignment = Assignment(
+            settings, fleet, self._judge, self._consumer, self, monitor, options.delivery == "at-least-once"
+        )
         monitor.model_serves(model)
 
     def _check_topics(self, consumer: Consumer) -> None:
@@ -182,10 +184,15 @@ class Scorer:
         scored = score_batch(groups, states, self._judge, self._model)
         self._touched.update(groups)
         self._count(scored)
-        self._note(self._outbox.begin())
+        self._open()
         began = time.perf_counter()
         write_batch(scored, self._outbox, self._names, self._fleet)
         self._monitor.written(scored, time.perf_counter() - began)
+
+    def _open(self) -> None:
+        """Open a transaction, unless one is open; the commit under way ends first."""
+        self._note(self._outbox.begin())
+        self._monitor.opened(self._outbox.opened_at)
 
     def _count(self, scored: Scored) -> None:
         """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately."""
@@ -219,7 +226,7 @@ class Scorer:
         states = [s for p, s in self._assignment.states.items() if p in self._touched]
         records = [(key, value, s.partition) for s in states for key, value in s.records_to_write()]
         state_bytes = sum(len(key) + len(value or b"") for key, value, _ in records)
-        self._monitor.commit_started(self._outbox.opened_at, len(records), state_bytes)
+        self._monitor.commit_started(len(records), state_bytes)
         positions = {s.partition: s.position for s in states}
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
@@ -250,7 +257,7 @@ class Scorer:
     def _save_more(self, states: list[PartitionState]) -> None:
         """Let partitions save more than the input has paid for, in the open transaction or a new one."""
         for state in states:
-            self._note(self._outbox.begin())
+            self._open()
             self._touched.add(state.partition)
             state.credit_bytes += _PARTING_BYTES
 
@@ -267,11 +274,13 @@ class Scorer:
         """Forget the open transaction: its partitions belong to others now."""
         self._touched.clear()
         self._outbox.abort()
+        self._monitor.aborted()
 
     def _roll_back(self, why: str) -> None:
         """Bring memory and position back to the last commit, after the transaction was aborted."""
         self._aborts_in_a_row += 1
-        self._monitor.aborted(why, self._aborts_in_a_row)
+        self._monitor.aborted()
+        log.warning("transaction aborted", reason=why, in_a_row=self._aborts_in_a_row)
         if self._aborts_in_a_row >= _MAX_ABORTS:
             raise KafkaError(f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}")
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, 2.0))

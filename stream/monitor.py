@@ -26,6 +26,7 @@ from stream.state_topic import Restored
 
 log = logger("scorer")
 
+START_LIMIT_S = 300.0
 RESTORE_LIMIT_S = 600.0  # a restore may take so long before the scorer counts as stalled
 _STATE_EVERY_S = 5.0
 
@@ -62,6 +63,10 @@ class Monitor:
         """There is no model yet, and the scorer looks for one."""
         self._pulse.turned(time.monotonic())
 
+    def starts(self) -> None:
+        """The loop is about to begin: a transactional id may have to be waited for, compiled code loaded."""
+        self._pulse.busy("starting", START_LIMIT_S, time.monotonic())
+
     def turned(self, consumer: Any, states: Mapping[int, PartitionState], model_version: str) -> None:
         """The loop has made a turn."""
         now = time.monotonic()
@@ -73,7 +78,7 @@ class Monitor:
         if now - self._state_at >= _STATE_EVERY_S:
             self._state_at = now
             devices = [state.devices for state in states.values()]
-            self._metrics.state_held(sum(map(len, devices)), sum(len(d) * d.bytes_per_device for d in devices))
+            self._metrics.state_held(sum(map(len, devices)), sum(len(d.count) * d.bytes_per_device for d in devices))
         self._rates.report(now, model_version)
 
     def model_serves(self, model: Model, before: Model | None = None) -> None:
@@ -99,13 +104,16 @@ class Monitor:
         """Its records went into the outbox."""
         self.tally.add_steps({**scored.step_s, "write": seconds})
 
-    def commit_started(self, opened_at: float, state_records: int, state_bytes: int) -> None:
-        """A commit began of what was opened then (monotonic seconds), with so many records for the state topic."""
+    def opened(self, at: float) -> None:
+        """A transaction has been open since `at` (monotonic seconds)."""
+        self._pulse.transaction_opened(at)
+
+    def commit_started(self, state_records: int, state_bytes: int) -> None:
+        """A commit began, with so many records for the state topic."""
         self._state_records = state_records
         self.tally.state_records += state_records
         self.tally.state_bytes += state_bytes
         self._metrics.commit_started()
-        self._pulse.transaction_opened(opened_at)
 
     def committed(self, done: Done) -> None:
         """A commit has ended well."""
@@ -114,12 +122,11 @@ class Monitor:
         self._metrics.committed(done.seconds, done.at, self._state_records)
         self._pulse.transaction_ended()
 
-    def aborted(self, why: str, in_a_row: int) -> None:
+    def aborted(self) -> None:
         """What was not committed was rolled back."""
         self.tally.aborts += 1
         self._metrics.aborted()
         self._pulse.transaction_ended()
-        log.warning("transaction aborted", reason=why, in_a_row=in_a_row)
 
     def restoring(self) -> None:
         """State is about to be restored, which may take longer than a turn."""

@@ -44,6 +44,7 @@ def score(
         try:
             model = _first_model(watcher, fleet, ending, monitor)
             if model is not None:
+                monitor.starts()
                 with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
                     Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
         finally:

@@ -238,8 +238,8 @@ class Line:
         }
         program = "from aimaas.cli import main; main()"
         if state_share is not None:
-            options = f"s.ScorerOptions(state_share={state_share})"
-            program = f"import stream.scorer as s; s.score.__defaults__ = ('0', {options}, None); {program}"
+            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
+            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
         command = [sys.executable, "-c", program]
         log = (self.folder / f"scorer-{instance}.log").open("ab")
         process = subprocess.Popen(
