@@ -77,9 +77,7 @@ class PartitionState:
     devices: DeviceState
     written_replay_from: int = CLEAN  # what the state topic says
     credit_bytes: float = 0.0  # what snapshots may still cost
-    forgotten: dict[str, int] = field(
-        default_factory=dict
-    )  # devices with a note, in the order of the offsets it speaks of
+    forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, rising
     _unwritten: set[str] = field(default_factory=set)  # those of them whose note is not in the topic
     _queue: deque[Dirty] = field(default_factory=deque)
     _dirty_since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
