@@ -20,10 +20,11 @@ AS_A_USER = ("-m", "aimaas.cli")
 
 @dataclass(frozen=True)
 class Entry:
-    """One contender in one round: `target` is the topic of its outputs, `group` that of its processes."""
+    """One contender in one round: it reads `source` as the consumer group `group` and writes `target`."""
 
     name: str
     folder: Path
+    source: str
     target: str
     group: str
     command: Sequence[str]
@@ -38,13 +39,16 @@ class Entry:
 
 @contextmanager
 def scorer(
-    stage: Stage, tag: str, events: str, launcher: Sequence[str] = AS_A_USER, options: Sequence[str] = ()
+    stage: Stage, tag: str, events: str | None = None, launcher: Sequence[str] = AS_A_USER, options: Sequence[str] = ()
 ) -> Iterator[Entry]:
-    """The full scorer as a user starts it, on the topic `events`; `launcher` runs the same command line in another way."""
-    names = {"events": events, "predictions": f"bench.{tag}.predictions", "state": f"bench.{tag}.state"}
-    fleet = stage.fleet(**names)
-    folder, group = stage.write_fleet(fleet, tag), f"aimaas-{fleet.fleet}"
-    fresh = [names["predictions"], names["state"]]
+    """The full scorer as a user starts it, on the topic `events`, or on a new one that goes with the round.
+
+    `launcher` runs the same command line in another way.
+    """
+    names = {kind: f"bench.{tag}.{kind}" for kind in ("events", "predictions", "state")}
+    fleet = stage.fleet(**names | ({"events": events} if events else {}))
+    of, folder, group = topic_names(fleet), stage.write_fleet(fleet, tag), f"aimaas-{fleet.fleet}"
+    fresh = [of.predictions, of.state, *([] if events else [of.events, of.dead_letters])]
     environ = {
         "AIMAAS_HOME": str(stage.settings.home),
         "AIMAAS_FLEETS": str(folder),
@@ -52,7 +56,7 @@ def scorer(
     }
     command = [sys.executable, *launcher, "score", "--fleet", fleet.fleet, *options]
     with stage.topics_of(fleet, fresh), stage.group(group):
-        yield Entry("scorer", folder, topic_names(fleet).predictions, group, command, account_predictions, environ)
+        yield Entry("scorer", folder, of.events, of.predictions, group, command, account_predictions, environ)
 
 
 @contextmanager
@@ -81,4 +85,4 @@ def _plain(
     given = [part for key, value in clients.items() for part in (f"--{key}", value)]
     command = [sys.executable, str(_HERE / f"{name}.py"), *given, *options]
     with stage.topics(target), stage.group(group):
-        yield Entry(name, folder, target, group, command, account)
+        yield Entry(name, folder, source, target, group, command, account)

@@ -6,7 +6,7 @@ Every event has a number; both carry enough to find it again in the outputs: the
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,10 +19,11 @@ from aimaas.kafka import producer_config
 from aimaas.settings import Settings
 from stream.histories import Histories
 from stream.producer import Encoder, KeyValue
-from stream.simulator import simulate
+from stream.simulator import device_id, simulate
 from stream_bench.champion import Champion, features_of
 
 _SEED = 11
+_CHUNK = 50_000
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,16 @@ def _ready(keys: Sequence[bytes], matrix: npt.NDArray[np.float32]) -> list[KeyVa
             v = ",".join(texts[i * part.shape[1] : (i + 1) * part.shape[1]])
             made.append((key, b'{"device_id":"%b","seq":%d,"v":[%b]}' % (key, begin + i, v.encode())))
     return made
+
+
+def one_event_each(fleet: FleetSpec, devices: int) -> Iterator[list[KeyValue]]:
+    """One event of each of `devices` devices, some thousands at a time."""
+    rows = simulate(fleet, 1, _SEED).values
+    for begin in range(0, devices, _CHUNK):
+        n = min(_CHUNK, devices - begin)
+        names, at, one = [device_id(fleet, begin + i) for i in range(n)], np.arange(n), np.ones(n, np.int64)
+        histories = Histories(fleet.fleet, names, at, 0 * one, one, 0 * one, rows[at % len(rows)], [])
+        yield Encoder(fleet, histories).events(at, histories.times_us(int(time.time() * 1e6)))
 
 
 def send(settings: Settings, topic: str, records: Sequence[KeyValue]) -> None:
