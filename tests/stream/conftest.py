@@ -150,6 +150,13 @@ class Line:
             found[source] = without_time(record.value or b"")
         return found
 
+    def predictions_by_source(self) -> dict[str, list[dict[str, Any]]]:
+        """All predictions of each event, without `scored_at`."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in self.predictions():
+            found.setdefault(record.headers["ce_id"].decode(), []).append(without_time(record.value or b""))
+        return found
+
     def letters(self) -> dict[str, str]:
         """Reasons of dead letters by their source; fails when a record has two."""
         found: dict[str, str] = {}
@@ -228,7 +235,9 @@ class Line:
             self.wait_for(predictions, dead_letters)
         return tally
 
-    def start_process(self, instance: str = "0", state_share: float | None = None) -> subprocess.Popen[bytes]:
+    def start_process(
+        self, instance: str = "0", *arguments: str, state_share: float | None = None
+    ) -> subprocess.Popen[bytes]:
         """`aimaas score` as a process of its own; with `state_share` the same with this option."""
         environment = {
             "AIMAAS_HOME": str(self.settings.home),
@@ -243,7 +252,7 @@ class Line:
         command = [sys.executable, "-c", program]
         log = (self.folder / f"scorer-{instance}.log").open("ab")
         process = subprocess.Popen(
-            [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance],
+            [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
             env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
         )  # fmt: skip
         log.close()
