@@ -1,15 +1,14 @@
 """Milliseconds from an event's `produce` to the sight of its committed prediction, by commit interval; one JSON line last.
 
-A process of its own sends 2,000 events/s, evenly, and notes when it handed each to its client; a read-committed consumer notes when it
-has each prediction. Both clocks are the machine's monotonic one. The scorer is `aimaas score --commit-interval-ms …` as a user starts
-it; it has scored some events before the measurement begins. Commit intervals take turns, `--rounds` times.
+A process of its own sends 2,000 events/s, evenly, and notes when it handed each to its client; a read-committed consumer notes
+when it has each prediction. Both clocks are the machine's monotonic one. The scorer is `aimaas score --commit-interval-ms …` as a
+user starts it; it has scored some events before the measurement begins. Commit intervals take turns, `--rounds` times.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
@@ -17,7 +16,7 @@ import numpy.typing as npt
 
 from stream_bench.account import Prediction, account_predictions
 from stream_bench.champion import announce, train_champion
-from stream_bench.entries import Entry, scorer
+from stream_bench.entries import scorer
 from stream_bench.events import Load, make_load
 from stream_bench.figures import json_line, say, summary, table
 from stream_bench.pacing import pacing
@@ -73,7 +72,9 @@ def _latencies(
                     reader.read_until(warm_up if part.stop else len(load), _LIMIT_S, contender.check)
                     pace.wait()
         found = (_seen(load, reader)[warm_up:] - pace.times()) * 1e3
-        say(f"  commit interval {interval_ms:3} ms: p50 {np.percentile(found, 50):.1f} ms, p99 {np.percentile(found, 99):.1f} ms")
+        say(
+            f"  commit interval {interval_ms:3} ms: p50 {np.percentile(found, 50):.1f} ms, p99 {np.percentile(found, 99):.1f} ms"
+        )
     return found
 
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import msgspec
 
 from aimaas.kafka import Record
-
 from stream_bench.events import Load
 
 TOLERANCE = 1e-4  # between an output and the same model run beside; as float32, both say the same

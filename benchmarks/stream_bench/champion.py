@@ -29,7 +29,6 @@ from models.select import fit_chosen
 from models.train import code_version, target_range
 from stream.histories import Float64, Histories, Int64, truth
 from stream.simulator import simulate
-
 from stream_bench.stage import Stage
 
 _SEED = 7

@@ -62,7 +62,9 @@ class Contender:
 
 
 @contextmanager
-def running(name: str, command: Sequence[str], folder: Path, environ: dict[str, str] | None = None) -> Iterator[Contender]:
+def running(
+    name: str, command: Sequence[str], folder: Path, environ: dict[str, str] | None = None
+) -> Iterator[Contender]:
     """Run a program from the project's root; asked to end at the end, killed where that fails."""
     log = folder / f"{name}.log"
     with log.open("ab") as output:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimaas.topics import topic_names
-
 from stream_bench.account import Accountant, account_answers, account_copies, account_predictions
 from stream_bench.champion import Champion
 from stream_bench.contenders import Contender, running

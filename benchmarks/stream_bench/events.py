@@ -1,6 +1,7 @@
 """The input of all contenders: events for the scorer, ready features of the same events for the hand-written loop.
 
-Every event has a number; both carry enough to find it again in the outputs: the scorer's by (device, run, seq), the loop's as it is.
+Every event has a number; both carry enough to find it again in the outputs: the scorer's by (device, run, seq), the loop's as it
+is.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from aimaas.settings import Settings
 from stream.histories import Histories
 from stream.producer import Encoder, KeyValue
 from stream.simulator import device_id, simulate
-
 from stream_bench.champion import Champion, features_of
 
 _SEED = 11

@@ -10,7 +10,6 @@ from typing import Self
 from confluent_kafka import Consumer, TopicPartition
 
 from aimaas.kafka import Record, consumer_config, record_of
-
 from stream_bench.contenders import ContenderError
 from stream_bench.stage import Stage
 

@@ -1,7 +1,7 @@
 """Where a stream benchmark plays: a broker of its own, a temporary home, and copies of the turbofan fleet's file.
 
-Every round scores under fresh output topics. The events name their fleet, so all copies of the file keep its name; what a round must
-not inherit, topics are renamed for and the group is deleted for.
+Every round scores under fresh output topics. The events name their fleet, so all copies of the file keep its name; what a round
+must not inherit, topics are renamed for and the group is deleted for.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def _deletion(client: object, group: str) -> int | None:
     try:
         client.delete_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)  # type: ignore[attr-defined]
     except KafkaException as e:
-        if not (e.args[0].retriable() or e.args[0].code() in (ClientError.NON_EMPTY_GROUP, ClientError.GROUP_ID_NOT_FOUND)):
+        if not (
+            e.args[0].retriable() or e.args[0].code() in (ClientError.NON_EMPTY_GROUP, ClientError.GROUP_ID_NOT_FOUND)
+        ):
             raise
         return int(e.args[0].code())
     return None
