@@ -104,6 +104,7 @@ def _score(stage: Stage, turn: AbstractContextManager[Entry], load: Load) -> flo
 def _profile(stage: Stage, load: Load, events: str) -> dict[str, float]:
     """Microseconds per event by step of the scorer's loop."""
     into = stage.folder / "profile.json"
+    say("  once more, with a clock around every step:")
     launcher = (str(ROOT / "benchmarks" / "stream_bench" / "profiled_score.py"), str(into))
     _score(stage, scorer(stage, "profile", events, launcher), load)
     spent = json.loads(into.read_text())
