@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+
+from aimaas.kafka import Record
 from stream_bench.account import Account, account_copies, account_predictions
 from stream_bench.events import Load
 from stream_bench.figures import summary
-
-from aimaas.kafka import Record
 
 PROJECT = Path(__file__).resolve().parents[2]
 KEYS = ("scorer_ev_s", "raw_ev_s", "hand_ev_s", "scorer_over_hand", "scorer_over_raw")
