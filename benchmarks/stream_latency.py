@@ -1,8 +1,8 @@
 """Milliseconds from an event's `produce` to the sight of its committed prediction, by commit interval; one JSON line last.
 
-A process of its own sends 2,000 events/s, evenly, and notes when it handed each to its client; a read-committed consumer notes when it
-has each prediction. Both clocks are the machine's monotonic one. The scorer is `aimaas score --commit-interval-ms …` as a user starts
-it; it has scored some events before the measurement begins. Commit intervals take turns, `--rounds` times.
+A process of its own sends 2,000 events/s, evenly, and notes when it handed each to its client; a read-committed consumer notes
+when it has each prediction. Both clocks are the machine's monotonic one. The scorer is `aimaas score --commit-interval-ms …` as a
+user starts it; it has scored some events before the measurement begins. Commit intervals take turns, `--rounds` times.
 """
 
 from __future__ import annotations

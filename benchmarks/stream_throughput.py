@@ -1,10 +1,11 @@
 """Events/s of the full scorer, of a bare copy, and of a hand-written stateless loop on ready features; one JSON line last.
 
-`scorer` is `aimaas score` as a user starts it: admission, device state, features, the champion, transactions. `raw` copies the same
-events without decoding them. `hand` is handed the features on its topic and runs the same ONNX file (see stream_bench/hand.py). Each
-is a process of its own and scores all events from the first offset on, in turns, `--rounds` times; its outputs are counted, and
-compared with answers of the same model computed beside. The rate is that of outputs in a read-committed reader's sight, for all three
-alike (see stream_bench/measure.py). At the end one more run of the scorer says where its time goes.
+`scorer` is `aimaas score` as a user starts it: admission, device state, features, the champion, transactions. `raw` copies the
+same events without decoding them. `hand` is handed the features on its topic and runs the same ONNX file (see
+stream_bench/hand.py). Each is a process of its own and scores all events from the first offset on, in turns, `--rounds` times;
+its outputs are counted, and compared with answers of the same model computed beside. The rate is that of outputs in a
+read-committed reader's sight, for all three alike (see stream_bench/measure.py). At the end one more run of the scorer says where
+its time goes.
 """
 
 from __future__ import annotations
@@ -15,11 +16,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 
+from aimaas.topics import topic_names
 from stream_bench.champion import Champion, announce, train_champion
 from stream_bench.entries import Entry, hand, raw, scorer
 from stream_bench.events import Load, make_load, send
 from stream_bench.figures import json_line, say, summary, table
-from stream_bench.measure import see_all
+from stream_bench.measure import Watch
 from stream_bench.stage import ROOT, Stage, open_stage
 
 from aimaas.topics import topic_names
@@ -92,8 +94,9 @@ def _rotated(names: list[str], by: int) -> Iterator[str]:
 def _score(stage: Stage, turn: AbstractContextManager[Entry], load: Load) -> float:
     """Run one contender over all events; its rate. Ends the benchmark when an output is missing, doubled or wrong."""
     with turn as entry:
+        watch = Watch(stage, entry, load)
         with entry.start() as contender:
-            measured = see_all(stage, entry, load, [contender])
+            measured = watch.see_all([contender])
         say(f"  {entry.name:7} {measured.ev_s:10,.0f} events/s  {measured.account}")
         if not measured.account.is_exact:
             raise SystemExit(f"{entry.name}: outputs are not those expected: {measured.account}")
@@ -103,6 +106,7 @@ def _score(stage: Stage, turn: AbstractContextManager[Entry], load: Load) -> flo
 def _profile(stage: Stage, load: Load, events: str) -> dict[str, float]:
     """Microseconds per event by step of the scorer's loop."""
     into = stage.folder / "profile.json"
+    say("  once more, with a clock around every step:")
     launcher = (str(ROOT / "benchmarks" / "stream_bench" / "profiled_score.py"), str(into))
     _score(stage, scorer(stage, "profile", events, launcher), load)
     spent = json.loads(into.read_text())

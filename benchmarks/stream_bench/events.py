@@ -1,6 +1,7 @@
 """The input of all contenders: events for the scorer, ready features of the same events for the hand-written loop.
 
-Every event has a number; both carry enough to find it again in the outputs: the scorer's by (device, run, seq), the loop's as it is.
+Every event has a number; both carry enough to find it again in the outputs: the scorer's by (device, run, seq), the loop's as it
+is.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""`aimaas score` with a clock around every step: `profiled_score.py FILE score --fleet …` writes seconds by step to FILE at the end.
+"""`aimaas score` with a clock around every step: `profiled_score.py FILE score --fleet …` writes seconds by step to FILE.
 
-A step's time is its own: what it spends inside another step counts there. `fetch` is the consumer's calls that return events, `rest`
-what the loop's thread spends between them outside of all steps. A clock costs a fifth of a microsecond; only `produce` has one for
-each event.
+A step's time is its own: what it spends inside another step counts there. `fetch` is the consumer's calls that return events,
+`rest` what the loop's thread spends between them outside of all steps. A clock costs a fifth of a microsecond; only `produce` has
+one for each event.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def main() -> None:
     confluent_kafka.Producer = Producer
     from stream import assignment, models, predictions
 
-    assignment.Consumer = Consumer
+    assignment.Consumer = Consumer  # type: ignore[attr-defined]
     Judge.decode = clocks.timed("decode", Judge.decode)  # type: ignore[method-assign]
     Judge.order = clocks.timed("judge", Judge.order)  # type: ignore[method-assign]
     Kernel.advance = clocks.timed("features", Kernel.advance)  # type: ignore[method-assign]

@@ -1,7 +1,7 @@
 """Where a stream benchmark plays: a broker of its own, a temporary home, and copies of the turbofan fleet's file.
 
-Every round scores under fresh output topics. The events name their fleet, so all copies of the file keep its name; what a round must
-not inherit, topics are renamed for and the group is deleted for.
+Every round scores under fresh output topics. The events name their fleet, so all copies of the file keep its name; what a round
+must not inherit, topics are renamed for and the group is deleted for.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import ANSWER_LIMIT_S, admin, create_topics, delete_topics
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import TopicSpec, topic_names, topic_specs
-from local.broker import start_broker
+from local.broker import find_broker, start_broker
 from local.jars import fetch_jars
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,10 +100,11 @@ def open_stage(partitions: int) -> Iterator[Stage]:
     """Start a broker on a free port in a temporary folder; both are gone at the end, also after SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="aimaas-bench-") as name:
-        folder = Path(name)
-        broker = start_broker(folder / "kafka", fetch_jars(read_settings().jars))
+        folder, jars = Path(name), fetch_jars(read_settings().jars)
         try:
+            broker = start_broker(folder / "kafka", jars)
             environ = {"AIMAAS_HOME": name, "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
             yield Stage(read_settings(environ), folder, partitions)
         finally:
-            broker.kill()
+            if left := find_broker(folder / "kafka", jars):  # also one that was interrupted while it started
+                left.kill()
