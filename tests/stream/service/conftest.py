@@ -169,3 +169,9 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One service that the tests of a module share."""
     with Served(tmp_path_factory.mktemp("served")).start() as made:
         yield made
+
+
+@pytest.fixture
+def call_http() -> Callable[..., Answer]:
+    """One request to a port."""
+    return call
