@@ -103,6 +103,10 @@ class Batcher:
             for job in jobs:
                 _settle(job, e)
             return
+        except asyncio.CancelledError:
+            for job in jobs:
+                job.answers.cancel()
+            raise
         finally:
             self._busy_since = None
         begin = 0

@@ -16,7 +16,7 @@ from aimaas.events import Run, Seq, Time, readings_type
 from aimaas.fleet import FleetSpec
 from aimaas.readings import ReadingRules
 from aimaas.reasons import Reason
-from stream.service.bodies import ROOT, decoded, error_at, parsed
+from stream.service.bodies import ROOT, decoded, parsed, problem_of
 from stream.service.problems import FieldError, Problem, field_error, invalid, reading_error
 
 Float32 = npt.NDArray[np.float32]
@@ -114,9 +114,7 @@ class InstanceReader:
             fault = self._rules.fault_of(readings, row) if isinstance(readings, dict) else None
             if fault:
                 return invalid([reading_error(pointer, fault)])
-        if isinstance(error, msgspec.ValidationError):
-            return invalid([error_at(found, error, pointer)])
-        return Problem(400, "bad-json", f"the body is no JSON: {error}")  # NaN and the like at another place
+        return problem_of(found, error, pointer)
 
     def _events(self, events: Sequence[Any], pointer: str) -> Events:
         if not events:

@@ -76,7 +76,10 @@ def reading_error(pointer: str, fault: Fault) -> FieldError:
 
 def shown(value: Any) -> str:
     """A value from a body as short ASCII JSON."""
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "…"
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 import sys
@@ -15,8 +16,10 @@ from starlette.types import ASGIApp
 
 from aimaas.errors import ServiceError
 from aimaas.fleet import FleetSpec
+from aimaas.kafka import end_offsets
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from aimaas.topics import topic_names
 from stream.model_watch import ModelWatcher
 from stream.service.app import build_app
 from stream.service.edge import Edge
@@ -36,10 +39,11 @@ log = logger("service")
 def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: ServiceOptions | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes any free one; the log says which.
 
-    Raises ServiceError where it cannot listen, KafkaError where the models topic cannot be read.
+    Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or cannot be read.
     """
     sys.setswitchinterval(_SWITCH_S)
     with listen(host, port) as listener:
+        end_offsets(settings, topic_names(fleet).models)  # a missing topic or broker is said at once
         service = Service(settings, fleet, options or ServiceOptions())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
@@ -57,7 +61,7 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except (OSError, OverflowError) as e:
-        why = getattr(e, "strerror", None) or str(e)
+        why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno and e.errno > 0 else str(e)
         raise ServiceError(
             f"cannot listen on {host} port {port}: {why}; end what listens there, or give another --host or --port"
         ) from None
