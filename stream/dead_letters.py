@@ -75,6 +75,14 @@ def replay_of(headers: Iterable[Header] | None, topic: str) -> Source | None:
     return None
 
 
+def copy_of(message: Any) -> Source | None:
+    """The original that a consumed message of the events topic is a copy of, whatever bytes its headers hold."""
+    try:
+        return replay_of(message.headers(), message.topic())
+    except UnicodeDecodeError:  # a name that is no text, as none of ours
+        return None
+
+
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:
     """The record's own headers, or where they are too large or no text none of them and a note."""
     try:

@@ -12,7 +12,7 @@ Each step does only what is not done yet, so a run that was killed is finished b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -77,11 +77,11 @@ def _move(
 ) -> tuple[int, int]:
     """Settle and move the devices; how many there are, and how many moved."""
     names, devices, moved = topic_names(fleet), 0, 0
-    present = before[names.events]
+    present, known = before[names.events], before[names.state]
     with ExclusiveWriter(settings, fleet, "grow") as writer:
-        for p in range(present):
+        for p in range(min(present, known)):
             state = _restored(settings, fleet, p, positions[p])
-            check_placed(fleet, p, state.devices, {"now": present, "then": partitions})
+            check_placed(fleet, p, state.devices, (known, present, partitions))
             devices += len(state.devices)
             _write(writer, _settled(names.state, state))
     grow_topic(settings, names.state, partitions)
@@ -90,9 +90,7 @@ def _move(
         _write(writer, [Write(names.state, *replay_record(0), (), p) for p in range(present, partitions)])
         for p in range(present):
             state = _restored(settings, fleet, p, positions[p])
-            moves = list(_moves(names.state, state, positions, partitions))
-            _write(writer, moves)
-            moved += len(moves) // 2
+            moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
     return devices, moved
 
 
@@ -129,8 +127,10 @@ def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: in
             yield Write(topic, snapshot.key, None, (), state.partition)
 
 
-def _write(writer: ExclusiveWriter, writes: Sequence[Write]) -> None:
-    """Write in order, `CHUNK` devices a transaction: the two records of a move are never parted."""
-    rest = iter(writes)
+def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> int:
+    """Write in order, `CHUNK` devices a transaction, so that the two records of a move are never parted; how many records."""
+    rest, written = iter(writes), 0
     while part := list(islice(rest, 2 * CHUNK)):
         writer.write(part)
+        written += len(part)
+    return written

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Set
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
-from stream.dead_letters import Source, replay_of
+from stream.dead_letters import Source, copy_of
 from stream.log_reader import LogReader
 from stream.state_topic import Saved
 
@@ -70,7 +69,7 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
     copies: list[tuple[int, Source, Source]] = []
     for message in _records(settings, names.events, since):
-        origin = _copied(message, names.events)
+        origin = copy_of(message)
         if origin is not None:
             copies.append((message.timestamp()[1], origin, _source(message)))
     for _, origin, copy in sorted(copies):
@@ -124,12 +123,6 @@ def _records(settings: Settings, topic: str, since_ms: int | None) -> Iterator[A
     with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
         for _, messages in reader.read(topic, reader.spans(topic, ends, since_ms)):
             yield from messages
-
-
-def _copied(message: Any, topic: str) -> Source | None:
-    with suppress(UnicodeDecodeError):  # a device may write any bytes
-        return replay_of(message.headers(), topic)
-    return None
 
 
 def _source(message: Any) -> Source:
