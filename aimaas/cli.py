@@ -11,8 +11,7 @@ import typer
 from rich.table import Table
 
 from aimaas.cli_dlq import dlq_app
-from aimaas.cli_options import Fleet, out
-from aimaas.cli_options import fleet_of as _fleet
+from aimaas.cli_options import Fleet, fleet_of, out
 from aimaas.cli_topics import topics_app
 from aimaas.errors import AimaasError
 from aimaas.settings import read_settings
@@ -79,7 +78,7 @@ def fleets_schema(fleet: Fleet) -> None:
     """Print the JSON Schema of the fleet's events, for those who write producers."""
     from aimaas.events import event_schema
 
-    out.print_json(json.dumps(event_schema(_fleet(read_settings(), fleet))))
+    out.print_json(json.dumps(event_schema(fleet_of(read_settings(), fleet))))
 
 
 @app.command()
@@ -96,7 +95,7 @@ def devices(
     from stream.devices import run_devices
 
     settings = read_settings()
-    sent = run_devices(settings, _fleet(settings, fleet), devices, seed, rate, first)
+    sent = run_devices(settings, fleet_of(settings, fleet), devices, seed, rate, first)
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes of {devices} devices", highlight=False)
 
 
@@ -113,7 +112,7 @@ def replay(
     from stream.replay import replay_cmapss, replay_file
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     if mapping is None:
         sent = replay_cmapss(settings, spec, source, subset, part, rate=rate)
     else:
@@ -125,14 +124,51 @@ def replay(
 def score(
     fleet: Fleet,
     instance: Annotated[str, typer.Option(help="stable name of this scorer; two at once need two names")] = "0",
+    commit_interval_ms: Annotated[
+        int, typer.Option(min=1, max=5_000, help="a prediction is visible after at most about so long")
+    ] = 100,
+    at_least_once: Annotated[
+        bool, typer.Option("--at-least-once", help="no transactions: a crash may send predictions twice, never none")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="serve /metrics, /healthz, /readyz here; 0 takes a free port")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
 ) -> None:
     """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
     from aimaas.logs import set_up_logs
+    from stream.options import ScorerOptions
     from stream.scorer import score as run
 
     settings = read_settings()
     set_up_logs(settings)
-    run(settings, _fleet(settings, fleet), instance)
+    options = ScorerOptions(
+        delivery="at-least-once" if at_least_once else "exactly-once",
+        commit_interval_ms=commit_interval_ms,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+    )
+    run(settings, fleet_of(settings, fleet), instance, options)
+
+
+@app.command()
+def serve(
+    fleet: Fleet,
+    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = 8000,
+    body_kib: Annotated[int, typer.Option(min=1, help="largest body of a request, in KiB")] = 1_024,
+    instances: Annotated[int, typer.Option(min=1, help="most instances in one request")] = 1_000,
+    cache: Annotated[int, typer.Option(min=0, help="predictions that are remembered; 0 for none")] = 10_000,
+) -> None:
+    """Answer over HTTP with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    from aimaas.logs import set_up_logs
+    from stream.service.options import ServiceOptions
+    from stream.service.server import serve as run
+
+    settings = read_settings()
+    set_up_logs(settings)
+    options = ServiceOptions(body_bytes=body_kib * 1_024, instances=instances, cache=cache)
+    run(settings, fleet_of(settings, fleet), host, port, options)
 
 
 @models_app.command("list")
@@ -142,7 +178,7 @@ def models_list(fleet: Fleet) -> None:
 
     settings = read_settings()
     table = Table("version", "alias", "candidate", "metric", "registered", "training set", box=None)
-    for m in list_models(settings, _fleet(settings, fleet)):
+    for m in list_models(settings, fleet_of(settings, fleet)):
         table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set)
     out.print(table)
 
@@ -153,7 +189,20 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="versi
     from aimaas.registry import show_model
 
     settings = read_settings()
-    out.print_json(json.dumps(show_model(settings, _fleet(settings, fleet), version)))
+    out.print_json(json.dumps(show_model(settings, fleet_of(settings, fleet), version)))
+
+
+@models_app.command("refused")
+def models_refused(fleet: Fleet) -> None:
+    """List the versions that scorers refused to serve, with their reasons, oldest first."""
+    from aimaas.model_topic import refusals
+
+    settings = read_settings()
+    found = refusals(settings, fleet_of(settings, fleet))
+    table = Table("version", "sequence", "scorer", "at", "reason", box=None)
+    for r in found:
+        table.add_row(r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), r.reason)
+    out.print(table if found else "no scorer refused a version", highlight=False)
 
 
 @models_app.command("promote")
@@ -163,7 +212,7 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="ve
     from models.announce import announce
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     set_champion(settings, spec, version)
     announce(settings, spec)
     out.print(f"version {version} is the champion of {fleet}", highlight=False)
@@ -176,7 +225,7 @@ def models_rollback(fleet: Fleet) -> None:
     from models.announce import announce
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     version = rollback(settings, spec)
     announce(settings, spec)
     out.print(f"version {version} is the champion of {fleet} again", highlight=False)
@@ -190,7 +239,7 @@ def models_announce(
     from models.announce import announce, announce_forever
 
     settings = read_settings()
-    spec = _fleet(settings, fleet)
+    spec = fleet_of(settings, fleet)
     if watch:
         announce_forever(settings, spec)
         return
@@ -210,7 +259,7 @@ def up(
     from local.stack import Ports, bring_up
 
     settings = read_settings()
-    specs = [_fleet(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
+    specs = [fleet_of(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
     with out.status("starting Kafka, Airflow and MLflow"):
         bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port))
     status()
@@ -267,7 +316,7 @@ def demo(
     from local.demo.run import run_demo
 
     settings = read_settings()
-    report = run_demo(settings, _fleet(settings, fleet), cmapss=cmapss, subset=subset, console=out)
+    report = run_demo(settings, fleet_of(settings, fleet), cmapss=cmapss, subset=subset, console=out)
     if json_path:
         json_path.write_text(json.dumps(report.figures, indent=2) + "\n")
     if report.problems:

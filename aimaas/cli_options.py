@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,7 @@ if TYPE_CHECKING:
     from aimaas.fleet import FleetSpec
     from aimaas.settings import Settings
 
-out = Console()
+out = Console(width=None if sys.stdout.isatty() else 120)  # in a log: wide enough for every table
 
 Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file, without .yaml")]
 

@@ -127,7 +127,11 @@ class Limits(_Part):
         default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
     )
     silence_s: float = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
-    devices: int = Field(default=1_000_000, ge=1, description="devices a scorer keeps state of")
+    devices: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="devices whose state is kept, an equal share in each partition; beyond it the longest-silent are forgotten",
+    )
 
 
 class Quality(_Part):
@@ -242,6 +246,11 @@ class FleetSpec(_Part):
     def programs(self) -> tuple[Program, ...]:
         """Compiled derived channels, over `readings`."""
         return tuple(compile_expression(text, self.readings) for text in self.derived.values())
+
+    @property
+    def devices_per_partition(self) -> int:
+        """Devices that one partition of the events keeps state of: its share of `limits.devices`, rounded up."""
+        return -(-self.limits.devices // self.topics.partitions)
 
     @property
     def order_units_per_step(self) -> float:

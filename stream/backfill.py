@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,7 @@ from stream.letter_decisions import Action, Replayed
 from stream.letter_log import OrderKey, Sent
 from stream.letters import Letter
 from stream.models import Model
-from stream.partition_state import Records
-from stream.predictions import PredictionRecord, prediction_records
+from stream.predictions import encode_prediction, shared_headers
 
 BACKFILL_TYPE = "aimaas.prediction.backfill"  # `ce_type` of these predictions
 
@@ -38,6 +37,14 @@ class History:
     rows: npt.NDArray[np.int64]
     broker_ms: npt.NDArray[np.int64]
     complete: bool
+
+
+class PredictionRecord(NamedTuple):
+    """Key, value and headers of a record for the predictions topic."""
+
+    key: bytes
+    value: bytes
+    headers: list[tuple[str, str]]
 
 
 class Scored(NamedTuple):
@@ -62,7 +69,9 @@ def backfill(
             scored.append(Scored(Replayed(replayed.letter, Action.LEFT, _NO_BEGINNING), None))
             continue
         answer = model.predict(features[place : place + 1])
-        scored.append(Scored(replayed, _record(records, history, place, answer, replayed.letter.origin, model, now)))
+        row = int(history.rows[place])
+        key, event = records[int(history.batch.at[row])].key, history.batch.events[row]
+        scored.append(Scored(replayed, _record(event, key, float(answer[0]), replayed.letter.origin, model, now)))
     return scored
 
 
@@ -117,22 +126,10 @@ def _has_beginning(fleet: FleetSpec, history: History, place: int) -> bool:
     return history.complete or earlier or (fleet.order == "seq" and first[1] <= 1)
 
 
-def _record(
-    records: Sequence[Sent],
-    history: History,
-    place: int,
-    answer: npt.NDArray[np.float32],
-    origin: Source,
-    model: Model,
-    now: datetime,
-) -> PredictionRecord:
+def _record(event: Any, key: bytes, answer: float, origin: Source, model: Model, now: datetime) -> PredictionRecord:
     """The prediction as the scorer writes it, of the event that the device sent, marked as backfill."""
-    offsets = np.full(len(records), origin.offset, np.int64)
-    columns = Records([r.key for r in records], [r.value for r in records], offsets, offsets)
-    row = history.rows[place : place + 1]
-    (made,) = prediction_records(origin.topic, origin.partition, columns, history.batch, row, answer, model, now)
-    headers = [(name, BACKFILL_TYPE if name == "ce_type" else text) for name, text in made.headers]
-    return PredictionRecord(made.key, made.value, headers)
+    headers = [*shared_headers(model.metadata.fleet, now, BACKFILL_TYPE), ("ce_id", str(origin))]
+    return PredictionRecord(key, encode_prediction(event, answer, model, now), headers)
 
 
 def by_device(wanted: Sequence[Replayed]) -> Mapping[bytes, list[Replayed]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
@@ -75,12 +76,11 @@ def replay_of(headers: Iterable[Header] | None, topic: str) -> Source | None:
     return None
 
 
-def copy_of(message: Any) -> Source | None:
-    """The original that a consumed message of the events topic is a copy of, whatever bytes its headers hold."""
-    try:
-        return replay_of(message.headers(), message.topic())
-    except UnicodeDecodeError:  # a name that is no text, as none of ours
-        return None
+def original_of(message: Any, topic: str) -> Source | None:
+    """The original in `topic` that a consumed message is a copy of; None where it is an original itself."""
+    with suppress(UnicodeDecodeError):  # a device may name its headers by any bytes
+        return replay_of(message.headers(), topic)
+    return None
 
 
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:

@@ -37,8 +37,17 @@ from stream.growth_checks import (
 )
 from stream.growth_lake import move_in_lake
 from stream.growth_topics import grow_topic, keyed_topics
-from stream.partition_state import PartitionState, Snapshot
-from stream.state_topic import replay_record, restore, snapshot_record
+from stream.partition_state import PartitionState
+from stream.state_records import (
+    REFUSALS,
+    REPLAY_FROM,
+    StateRecord,
+    deletion,
+    device_record,
+    packed_of,
+    replay_record,
+)
+from stream.state_topic import restore
 
 CHUNK = 1_000  # devices in one transaction
 
@@ -83,11 +92,11 @@ def _move(
             state = _restored(settings, fleet, p, positions[p])
             check_placed(fleet, p, state.devices, (known, present, partitions))
             devices += len(state.devices)
-            _write(writer, _settled(names.state, state))
+            _settle(writer, names.state, state)
     grow_topic(settings, names.state, partitions)
     check_nobody_scores(settings, fleet)  # one that started before the topics differed
     with ExclusiveWriter(settings, fleet, "grow") as writer:
-        _write(writer, [Write(names.state, *replay_record(0), (), p) for p in range(present, partitions)])
+        _write(writer, [_into(names.state, replay_record(0), p) for p in range(present, partitions)])
         for p in range(present):
             state = _restored(settings, fleet, p, positions[p])
             moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
@@ -95,7 +104,7 @@ def _move(
 
 
 def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
-    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position})[partition]
+    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position}).states[partition]
 
 
 def _any_kernel(fleet: FleetSpec) -> Kernel:
@@ -105,13 +114,26 @@ def _any_kernel(fleet: FleetSpec) -> Kernel:
     return kernel_of(plan, Fit(((0.0,) * settings,), (0.0,) * settings, ((0.0,) * channels,), ((1.0,) * channels,)))
 
 
-def _settled(topic: str, state: PartitionState) -> list[Write]:
-    """Snapshots of all devices with events since their last one, then that nothing is to be read again."""
+def _settle(writer: ExclusiveWriter, topic: str, state: PartitionState) -> None:
+    """Write snapshots of all devices with events since their last one, then at once what relies on all of them.
+
+    That is that nothing is to be read again, and the end of the notes of devices that were forgotten: one without the other would
+    let the next run read a forgotten device's events again.
+    """
     if state.written_replay_from == state.position:
-        return []
+        return
     state.credit_bytes = float("inf")
-    records = [*map(snapshot_record, state.take_snapshots()), replay_record(state.position)]
-    return [Write(topic, *record, (), state.partition) for record in records]
+    records = state.records_to_write()
+    _write(writer, (_into(topic, record, state.partition) for record in records if _is_snapshot(record)))
+    writer.write([_into(topic, record, state.partition) for record in records if not _is_snapshot(record)])
+
+
+def _is_snapshot(record: StateRecord) -> bool:
+    return record.key not in (REPLAY_FROM, REFUSALS) and bool(record.value and packed_of(record.value))
+
+
+def _into(topic: str, record: StateRecord, partition: int) -> Write:
+    return Write(topic, record.key, record.value, (), partition)
 
 
 def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[Write]:
@@ -122,9 +144,8 @@ def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: in
     for device, slot in state.devices.devices:
         there = partition_of(device.encode(), partitions)
         if there != state.partition:
-            snapshot = snapshot_record(Snapshot(device, positions[there], state.devices.pack(slot)))
-            yield Write(topic, *snapshot, (), there)
-            yield Write(topic, snapshot.key, None, (), state.partition)
+            yield _into(topic, device_record(device, positions[there], state.devices.pack(slot)), there)
+            yield _into(topic, deletion(device), state.partition)
 
 
 def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> int:

@@ -17,8 +17,9 @@ from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
-from stream.dead_letters import Source, copy_of
+from stream.dead_letters import Source, original_of
 from stream.log_reader import LogReader
+from stream.state_records import packed_of
 from stream.state_topic import Saved
 
 CLOCKS_MS = 3_600_000  # the clocks of broker and scorers differ by less
@@ -69,7 +70,7 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
     copies: list[tuple[int, Source, Source]] = []
     for message in _records(settings, names.events, since):
-        origin = copy_of(message)
+        origin = original_of(message, names.events)
         if origin is not None:
             copies.append((message.timestamp()[1], origin, _source(message)))
     for _, origin, copy in sorted(copies):
@@ -100,10 +101,11 @@ def read_newest(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> dict[
         if message.key() in keys:
             saved.take(message)
     newest = {}
-    for key, packed in saved.packed():
-        state.unpack(key.decode(), packed)
-        (slot,) = state.slots([key.decode()]).tolist()
-        newest[key] = int(state.run[slot]), int(state.newest[slot])
+    for key, value in saved.devices.items():
+        if packed := packed_of(value):
+            state.unpack(key.decode(), packed)
+            (slot,) = state.slots([key.decode()]).tolist()
+            newest[key] = int(state.run[slot]), int(state.newest[slot])
     return newest
 
 

@@ -39,10 +39,10 @@ def record(
     return device.encode(), encode_event(name, device, run, seq, ts, values)
 
 
-def with_bytes(old: bytes, new: bytes) -> Record:
+def with_bytes(old: bytes, new: bytes, times: int = -1) -> Record:
     key, value = record()
     assert value is not None and old in value
-    return key, value.replace(old, new)
+    return key, value.replace(old, new, times)
 
 
 def judged(
@@ -62,7 +62,7 @@ def judged(
         ((b"e-7", b""), "unparsable", "no JSON"),
         ((b"e-7", record()[1][:-9]), "unparsable", "no JSON"),  # type: ignore[index]
         ((b"e-7", b"\xff\xfe{}"), "unparsable", "no JSON"),
-        ((b"e-7", b"[" * 900), "unparsable", "no JSON"),
+        ((b"e-7", b"[" * 900), "unparsable", "nested deeper than 256"),
         ((b"e-7", b"[]"), "schema", "a JSON list, expected an object"),
         ((b"e-7", b"{}"), "schema", "missing required field"),
         (with_bytes(b'"seq":0', b'"seq":"0"'), "schema", "Expected `int`, got `str`"),
@@ -168,6 +168,23 @@ def test_a_fleet_ordered_by_time_needs_no_counter() -> None:
     key, value = with_bytes(b'"seq":0,', b"")
     later = record(ts=TS.replace(microsecond=124_000))
     assert judged([(key, value), later, (key, value)], spec)[0] == ["admitted", "admitted", "duplicate"]
+
+
+@pytest.mark.parametrize(("levels", "reason"), [(254, "admitted"), (256, "unparsable"), (900, "unparsable")])
+@pytest.mark.parametrize("frames", [0, 100, 400])
+def test_how_deep_a_record_may_nest_does_not_depend_on_who_calls(levels: int, reason: str, frames: int) -> None:
+    deep = b'{"extra":' + b'{"\\"]":[' * (levels // 2) + b"1" + b"]}" * (levels // 2) + b","
+    assert called_from(frames, with_bytes(b"{", deep, 1), fleet(limits={"record_bytes": 10_000}))[0] == [reason]
+
+
+def called_from(frames: int, case: Record, spec: FleetSpec) -> tuple[list[str], Batch]:
+    return called_from(frames - 1, case, spec) if frames else judged([case], spec)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+def test_json_in_another_encoding_is_unparsable(encoding: str) -> None:
+    key, value = record()
+    assert judged([(key, (value or b"").decode().encode(encoding))])[0] == ["unparsable"]
 
 
 def mutated(draw: Any) -> bytes:

@@ -33,7 +33,7 @@ from aimaas.topics import topic_names, topic_specs
 from stream.models import load_model
 from stream.options import ScorerOptions
 from stream.partition_state import PartitionState, Records
-from stream.predictions import prediction_records
+from stream.predictions import Part, write_predictions
 from stream.producer import Encoder
 from stream.rates import Tally
 from stream.scorer import score
@@ -89,7 +89,7 @@ class Line:
 
     def __post_init__(self) -> None:
         self.names = topic_names(self.fleet)
-        self.producer = Producer(producer_config(self.settings, message_max_bytes=2_000_000))
+        self.producer = Producer(producer_config(self.settings, message_max_bytes=20_000_000))
 
     def announcement(self, version: str, sequence: int, content: bytes) -> Announcement:
         path = self.folder / f"model-{version}.onnx"
@@ -116,7 +116,10 @@ class Line:
         return Encoder(self.fleet, histories).events(order, histories.times_us(now_us)[order])
 
     def send(self, records: Any, topic: str | None = None) -> list[tuple[int, int]]:
-        """Produce (key, value) records; their partitions and offsets, in the same order."""
+        """Produce records (key, value, headers, milliseconds since 1970), of which the last two may be left out.
+
+        Returns their partitions and offsets, in the same order.
+        """
         places: list[tuple[int, int]] = [(-1, -1)] * len(records)
 
         def place(i: int) -> Callable[[Any, Any], None]:
@@ -126,10 +129,9 @@ class Line:
 
             return delivered
 
-        for i, (key, value, *headers) in enumerate(records):
-            self.producer.produce(
-                topic or self.names.events, value, key, on_delivery=place(i), headers=headers[0] if headers else None
-            )
+        for i, (key, value, *rest) in enumerate(records):
+            more = dict(zip(("headers", "timestamp"), rest, strict=False))
+            self.producer.produce(topic or self.names.events, value, key, on_delivery=place(i), **more)
         assert self.producer.flush(LIMIT_S) == 0
         return places
 
@@ -152,7 +154,8 @@ class Line:
         """Reasons of dead letters by their source; fails when a record has two."""
         found: dict[str, str] = {}
         for record in self.dead_letters():
-            errors = {k.removeprefix("__connect.errors."): v.decode() for k, v in record.headers.items() if k[0] == "_"}
+            prefix = "__connect.errors."
+            errors = {k.removeprefix(prefix): v.decode() for k, v in record.headers.items() if k.startswith(prefix)}
             source = f"{errors['topic']}/{errors['partition']}/{errors['offset']}"
             assert source not in found, f"two dead letters of {source}"
             found[source] = errors["exception.class.name"]
@@ -160,7 +163,7 @@ class Line:
 
     def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
-        model = load_model(announced, self.fleet, "")
+        model = load_model(announced, self.fleet, self.settings)
         scored: dict[str, dict[str, Any]] = {}
         letters: dict[str, str] = {}
         records = read_all(self.settings, self.names.events)
@@ -171,11 +174,13 @@ class Line:
                 np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
             )  # fmt: skip
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
-            made = prediction_records(
-                self.names.events, p, columns, batch, batch.admitted, model.predict(features), model, datetime.now(UTC)
-            )
-            for m in made:
-                scored[dict(m.headers)["ce_id"]] = without_time(m.value)
+
+            def take(_: str, __: Any, value: Any, headers: Any, ___: int) -> None:
+                scored[dict(headers)["ce_id"]] = without_time(value)
+
+            sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
+            part = Part(p, mine, columns, batch, model.predict(features))
+            write_predictions(take, self.names.predictions, sources, part, model, datetime.now(UTC))
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters
@@ -233,8 +238,8 @@ class Line:
         }
         program = "from aimaas.cli import main; main()"
         if state_share is not None:
-            options = f"s.ScorerOptions(state_share={state_share})"
-            program = f"import stream.scorer as s; s.score.__defaults__ = ('0', {options}, None); {program}"
+            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
+            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
         command = [sys.executable, "-c", program]
         log = (self.folder / f"scorer-{instance}.log").open("ab")
         process = subprocess.Popen(
@@ -250,13 +255,17 @@ class Line:
 
 
 @contextmanager
-def open_line(settings: Settings, folder: Path, of: str) -> Iterator[Line]:
-    """A turbofan fleet under a name made from `of`, with empty topics, deleted at the end.
+def open_line(settings: Settings, folder: Path, of: str, **changes: Any) -> Iterator[Line]:
+    """A turbofan fleet under a name made from `of`, with empty topics, deleted at the end; `changes` are keys of its file.
 
     The same test has the same name in each run, so its devices fall into the same partitions.
     """
     plain = load_fleet(FLEETS / "turbofan.yaml").model_dump(mode="json", exclude_none=True)
-    plain |= {"fleet": f"t{hashlib.sha256(of.encode()).hexdigest()[:8]}", "topics": {"partitions": PARTITIONS}}
+    plain |= {
+        "fleet": f"t{hashlib.sha256(of.encode()).hexdigest()[:8]}",
+        "topics": {"partitions": PARTITIONS},
+        **changes,
+    }
     fleet = FleetSpec.model_validate(plain)
     (folder / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False))
     create_topics(settings, topic_specs(fleet))
@@ -272,6 +281,13 @@ def open_line(settings: Settings, folder: Path, of: str) -> Iterator[Line]:
 def line(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
     """A fleet of its own for one test."""
     with open_line(settings, tmp_path, request.node.nodeid) as made:
+        yield made
+
+
+@pytest.fixture
+def tolerant_line(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
+    """A fleet of its own whose scorer goes on however many records are refused."""
+    with open_line(settings, tmp_path, request.node.nodeid, quality={"refused_share": 1}) as made:
         yield made
 
 

@@ -43,7 +43,7 @@ def undisturbed(
     line: Any, announced: Any, sent: list[tuple[bytes, bytes | None]]
 ) -> tuple[Counter[Answer], Counter[str]]:
     """What a scorer says that has all devices in one partition: predictions, and reasons of dead letters."""
-    model = load_model(announced, line.fleet, "")
+    model = load_model(announced, line.fleet, line.settings)
     now = np.full(len(sent), int(time.time() * 1e3), np.int64)
     records = Records([k for k, _ in sent], [v for _, v in sent], np.arange(len(sent)), now)
     batch, features = PartitionState.empty(line.fleet, 0, 0).advance(Judge(line.fleet), model.kernel, records)

@@ -75,7 +75,7 @@ def by_origin(line: Any) -> dict[str, tuple[str, dict[str, Any]]]:
 
 def in_order(line: Any, announced: Any, events: list[tuple[bytes, bytes]]) -> dict[tuple[str, int, int], float]:
     """What the model says of the events when none was refused and all came in order, by device, run and sequence number."""
-    model, n = load_model(announced, line.fleet, ""), len(events)
+    model, n = load_model(announced, line.fleet, line.settings), len(events)
     zeros = np.zeros(n, np.int64)
     now = zeros + int(datetime.now(UTC).timestamp() * 1e3)
     records = Records([k for k, _ in events], [v for _, v in events], np.arange(n), now)
