@@ -52,6 +52,8 @@ def dlq_list(
             rows.add_row(str(letter.source), _text(letter.key), letter.reason, _text(letter.message))
         out.print()
         out.print(rows, highlight=False, markup=False)
+    if len(shown) < len(letters):
+        out.print(f"these are the newest {len(shown)} of {len(letters)}; --limit shows more", highlight=False)
 
 
 @dlq_app.command("show")

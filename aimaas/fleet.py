@@ -175,7 +175,9 @@ class Schedule(_Part):
 class Topics(_Part):
     """Kafka settings of this fleet's topics; a name overrides `iot.<fleet>.<topic>`."""
 
-    partitions: int = Field(default=4, ge=1, le=1_000, description="fixed once the topics are there")
+    partitions: int = Field(
+        default=4, ge=1, le=1_000, description="`aimaas topics grow` gives more once the topics are there"
+    )
     replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
     retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
     names: dict[Literal["events", "outcomes", "predictions", "alerts", "commands", "models", "state"], Topic] = Field(

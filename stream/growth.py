@@ -12,7 +12,7 @@ Each step does only what is not done yet, so a run that was killed is finished b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
 
@@ -38,7 +38,15 @@ from stream.growth_checks import (
 from stream.growth_lake import move_in_lake
 from stream.growth_topics import grow_topic, keyed_topics
 from stream.partition_state import PartitionState
-from stream.state_records import StateRecord, deletion, device_record, replay_record
+from stream.state_records import (
+    REFUSALS,
+    REPLAY_FROM,
+    StateRecord,
+    deletion,
+    device_record,
+    packed_of,
+    replay_record,
+)
 from stream.state_topic import restore
 
 CHUNK = 1_000  # devices in one transaction
@@ -78,22 +86,20 @@ def _move(
 ) -> tuple[int, int]:
     """Settle and move the devices; how many there are, and how many moved."""
     names, devices, moved = topic_names(fleet), 0, 0
-    present = before[names.events]
+    present, known = before[names.events], before[names.state]
     with ExclusiveWriter(settings, fleet, "grow") as writer:
-        for p in range(present):
+        for p in range(min(present, known)):
             state = _restored(settings, fleet, p, positions[p])
-            check_placed(fleet, p, state.devices, {"now": present, "then": partitions})
+            check_placed(fleet, p, state.devices, (known, present, partitions))
             devices += len(state.devices)
-            _write(writer, _settled(names.state, state))
+            _settle(writer, names.state, state)
     grow_topic(settings, names.state, partitions)
     check_nobody_scores(settings, fleet)  # one that started before the topics differed
     with ExclusiveWriter(settings, fleet, "grow") as writer:
         _write(writer, [_into(names.state, replay_record(0), p) for p in range(present, partitions)])
         for p in range(present):
             state = _restored(settings, fleet, p, positions[p])
-            moves = list(_moves(names.state, state, positions, partitions))
-            _write(writer, moves)
-            moved += len(moves) // 2
+            moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
     return devices, moved
 
 
@@ -108,12 +114,22 @@ def _any_kernel(fleet: FleetSpec) -> Kernel:
     return kernel_of(plan, Fit(((0.0,) * settings,), (0.0,) * settings, ((0.0,) * channels,), ((1.0,) * channels,)))
 
 
-def _settled(topic: str, state: PartitionState) -> list[Write]:
-    """Snapshots of all devices with events since their last one, then that nothing is to be read again."""
+def _settle(writer: ExclusiveWriter, topic: str, state: PartitionState) -> None:
+    """Write snapshots of all devices with events since their last one, then at once what relies on all of them.
+
+    That is that nothing is to be read again, and the end of the notes of devices that were forgotten: one without the other would
+    let the next run read a forgotten device's events again.
+    """
     if state.written_replay_from == state.position:
-        return []
+        return
     state.credit_bytes = float("inf")
-    return [_into(topic, record, state.partition) for record in state.records_to_write()]
+    records = state.records_to_write()
+    _write(writer, (_into(topic, record, state.partition) for record in records if _is_snapshot(record)))
+    writer.write([_into(topic, record, state.partition) for record in records if not _is_snapshot(record)])
+
+
+def _is_snapshot(record: StateRecord) -> bool:
+    return record.key not in (REPLAY_FROM, REFUSALS) and bool(record.value and packed_of(record.value))
 
 
 def _into(topic: str, record: StateRecord, partition: int) -> Write:
@@ -132,8 +148,10 @@ def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: in
             yield _into(topic, deletion(device), state.partition)
 
 
-def _write(writer: ExclusiveWriter, writes: Sequence[Write]) -> None:
-    """Write in order, `CHUNK` devices a transaction: the two records of a move are never parted."""
-    rest = iter(writes)
+def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> int:
+    """Write in order, `CHUNK` devices a transaction, so that the two records of a move are never parted; how many records."""
+    rest, written = iter(writes), 0
     while part := list(islice(rest, 2 * CHUNK)):
         writer.write(part)
+        written += len(part)
+    return written

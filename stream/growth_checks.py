@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -119,10 +119,10 @@ def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None
         )
 
 
-def check_placed(fleet: FleetSpec, partition: int, devices: DeviceState, layouts: Mapping[str, int]) -> None:
-    """Raise KafkaError where a device lies in a partition that its key does not lead to, in any of the `layouts`."""
+def check_placed(fleet: FleetSpec, partition: int, devices: DeviceState, layouts: Sequence[int]) -> None:
+    """Raise KafkaError where a device lies in a partition that its key leads to with none of these numbers of partitions."""
     for device, _ in devices.devices:
-        if all(partition_of(device.encode(), n) != partition for n in layouts.values()):
+        if all(partition_of(device.encode(), n) != partition for n in layouts):
             raise KafkaError(
                 f"device {device!r} is in partition {partition} of {topic_names(fleet).events}, where its key does not lead: its "
                 "producer has another partitioner than murmur2_random, so it cannot be known where it will send after the growth; "

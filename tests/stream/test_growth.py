@@ -22,6 +22,7 @@ from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.partitioner import partition_of
 from stream.faults import Faults
 from stream.growth import grow
+from stream.growth_topics import grow_topic
 from stream.models import load_model
 from stream.partition_state import PartitionState, Records
 
@@ -175,6 +176,22 @@ def test_a_fleet_that_has_seen_nothing_grows(line: Any) -> None:
 
     champion, sent = line.champion(), with_faults(line, devices=3)
     send_anew(line, sent)
+    with line.scorer():
+        wait_for(line, len(sent))
+    assert found(line) == undisturbed(line, champion, sent)
+
+
+def test_an_events_topic_that_somebody_grew_by_hand_is_mended(line: Any) -> None:
+    champion, sent = line.champion(), with_faults(line, devices=6)
+    half = len(sent) // 2
+    line.send(sent[:half])
+    with line.scorer():
+        wait_for(line, half)
+    grow_topic(line.settings, line.names.events, GROWN)
+    send_anew(line, sent[half:])  # already where the keys lead to now
+
+    assert grow(line.settings, line.fleet, GROWN).moved > 0
+
     with line.scorer():
         wait_for(line, len(sent))
     assert found(line) == undisturbed(line, champion, sent)

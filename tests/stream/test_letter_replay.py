@@ -15,10 +15,11 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from confluent_kafka import TopicPartition
 
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import read_all
+from aimaas.kafka import admin, end_offsets, read_all
 from stream.faults import Faults
 from stream.letter_decisions import Action, Replayed
 from stream.letter_replay import replay_letters
@@ -218,3 +219,24 @@ def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line
     assert next(d.why for d in done if d.action == Action.LEFT).endswith("which was refused: replay that one")
     assert check(line, champion, events, places(line, places_sent))["aimaas.prediction.backfill"] == 1
     assert counts(replay_all(line)) == {Action.LEFT: 2}
+
+
+def test_without_the_log_the_snapshots_say_who_is_further_and_nothing_is_scored_from_half_a_history(line: Any) -> None:
+    _, events, sources, refused = scored_with_a_narrow_range(line)
+    client, ends = admin(line.settings), end_offsets(line.settings, line.names.events)
+    deleted = client.delete_records([TopicPartition(line.names.events, p, end) for p, end in ends.items()])
+    assert [future.result(30).low_watermark for future in deleted.values()] == list(ends.values())
+
+    done = replay_all(line)
+    line.score_all(len(events) - refused + counts(done)[Action.STREAM], refused)
+
+    letters = {str(d.letter.source) for d in done}
+    at = {s: msgspec.json.decode(value) for s, (_, value) in zip(sources, events, strict=True)}
+    newest = {e["device_id"]: (e["run"], e["seq"]) for s, e in at.items() if s not in letters}
+    further = {s for s in letters if (at[s]["run"], at[s]["seq"]) < newest[at[s]["device_id"]]}
+    assert {str(d.letter.source) for d in done if d.action == Action.STREAM} == letters - further
+    assert {d.why.split(",")[0] for d in done if d.action == Action.LEFT} == {
+        "retention has deleted the beginning of its run"
+    }
+    assert set(by_origin(line)) == set(sources) - further
+    assert 0 < len(further) < refused
