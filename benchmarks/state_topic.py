@@ -16,14 +16,6 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-from stream_bench.champion import Champion, announce, train_champion
-from stream_bench.contenders import ContenderError
-from stream_bench.entries import Entry, scorer
-from stream_bench.events import Load, make_load, send
-from stream_bench.figures import json_line, say, summary, table
-from stream_bench.stage import ROOT, Stage, open_stage
-from stream_bench.state_way import WAYS
-from stream_bench.watch import EndWatch
 
 from aimaas.admission import Judge
 from aimaas.features import kernel_of
@@ -32,6 +24,14 @@ from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.plan import plan_of
 from aimaas.topics import topic_names
 from stream.state_topic import Restored, restore
+from stream_bench.champion import Champion, announce, train_champion
+from stream_bench.contenders import ContenderError
+from stream_bench.entries import Entry, scorer
+from stream_bench.events import Load, make_load, send
+from stream_bench.figures import json_line, say, summary, table
+from stream_bench.stage import ROOT, Stage, open_stage
+from stream_bench.state_way import WAYS
+from stream_bench.watch import EndWatch
 
 _LOOK_S = 0.02
 _LIMIT_S = 300.0

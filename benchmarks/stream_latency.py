@@ -13,6 +13,7 @@ from collections import defaultdict
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
 from stream_bench.account import Prediction, account_predictions
 from stream_bench.champion import announce, train_champion
 from stream_bench.entries import scorer

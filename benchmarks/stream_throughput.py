@@ -24,8 +24,6 @@ from stream_bench.figures import json_line, say, summary, table
 from stream_bench.measure import Watch
 from stream_bench.stage import ROOT, Stage, open_stage
 
-from aimaas.topics import topic_names
-
 _FEATURES = "bench.features"
 _STEPS = ("fetch", "decode", "judge", "features", "inference", "encode", "produce", "commit", "rest")
 

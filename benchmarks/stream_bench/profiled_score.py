@@ -90,7 +90,7 @@ def main() -> None:
     Judge.order = clocks.timed("judge", Judge.order)  # type: ignore[method-assign]
     Kernel.advance = clocks.timed("features", Kernel.advance)  # type: ignore[method-assign]
     models.Model.predict = clocks.timed("inference", models.Model.predict)  # type: ignore[method-assign]
-    for name in ("prediction_records", "write_predictions"):
+    for name in ("write_predictions",):
         if call := getattr(predictions, name, None):
             setattr(predictions, name, clocks.timed("encode", call, lambda found: found and list(found)))
     from aimaas.cli import main as run

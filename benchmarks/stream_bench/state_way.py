@@ -25,7 +25,7 @@ def save_every_commit() -> None:
         state.credit_bytes = math.inf
         return paced(state)
 
-    PartitionState.records_to_write = unpaced  # type: ignore[method-assign]
+    PartitionState.records_to_write = unpaced  # type: ignore[method-assign, assignment]
 
 
 def save_every_event() -> None:
@@ -45,8 +45,8 @@ def save_every_event() -> None:
         more = [d for d, n in seen.items() for _ in range(n - 1)]
         return [*(device_record(d, state.position, state.devices.pack(slots[d])) for d in more), *records]
 
-    PartitionState.records_to_write = each  # type: ignore[method-assign]
-    PartitionState.advance = counted  # type: ignore[method-assign]
+    PartitionState.records_to_write = each  # type: ignore[method-assign, assignment]
+    PartitionState.advance = counted  # type: ignore[method-assign, assignment]
 
 
 def main() -> None:
