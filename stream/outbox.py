@@ -6,11 +6,12 @@ a prediction before its transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 Headers = Sequence[tuple[str, str | bytes | None]] | None
+Outgoing = tuple[bytes | None, bytes | None, Headers]  # key, value, headers
 
 
 class TransactionAbortedError(Exception):
@@ -59,8 +60,8 @@ class Outbox(Protocol):
         """Open, unless open; first waits for the commit under way and returns what it did."""
         ...
 
-    def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int) -> None:
-        """Add a record; waits while the producer's queue is full."""
+    def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
+        """Add records; waits while the producer's queue is full."""
         ...
 
     def poll(self) -> None:

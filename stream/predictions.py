@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -14,19 +14,12 @@ import numpy.typing as npt
 from aimaas.admission import Batch
 from aimaas.events import Prediction
 from stream.models import Model
-from stream.outbox import Headers
+from stream.outbox import Outgoing
 from stream.partition_state import Records
 
 EVENT_TYPE = "aimaas.prediction"
 
 _encode = msgspec.json.Encoder().encode
-
-
-class Produce(Protocol):
-    """Takes a record for a topic; `Outbox.produce` is one."""
-
-    def __call__(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int) -> None:
-        """Add a record."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +33,16 @@ class Part:
     answers: npt.NDArray[np.float32]
 
 
-def write_predictions(
-    produce: Produce, topic: str, sources: Sequence[str], part: Part, model: Model, scored_at: datetime
-) -> None:
-    """Produce to `topic` a record for each admitted row of a part of a batch.
+def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: datetime) -> Iterator[Outgoing]:
+    """A record for each admitted row of a part of a batch.
 
-    It lies in the partition that its event has, so that a device's predictions stay in order whoever partitions the events. `ce_id`
-    is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
+    `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
     """
-    shared, partition = shared_headers(model.metadata.fleet, scored_at), part.partition
+    shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
     for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
         value = encode_prediction(events[row], answer, model, scored_at)
-        produce(topic, keys[i], value, [*shared, ("ce_id", sources[i])], partition)
+        yield keys[i], value, [*shared, ("ce_id", sources[i])]
 
 
 def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:

@@ -19,7 +19,7 @@ from stream.dead_letters import dead_letter, original_of
 from stream.models import Model
 from stream.outbox import Outbox
 from stream.partition_state import PartitionState, records_of
-from stream.predictions import Part, write_predictions
+from stream.predictions import Part, predictions_of
 
 Groups = Mapping[int, Sequence[Any]]  # partition -> messages of confluent-kafka, in order
 
@@ -82,14 +82,19 @@ def score_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Jud
 
 
 def write_batch(scored: Scored, outbox: Outbox, names: TopicNames, fleet: FleetSpec) -> None:
-    """Produce a prediction for each admitted record and a dead letter for each other, in the partition that the record has."""
+    """Produce a prediction for each admitted record and a dead letter for each other, in the partition that the record has.
+
+    So a device's predictions stay in order whoever partitions the events.
+    """
     for part in scored.parts:
         sources = sources_of(part, names.events)
-        write_predictions(outbox.produce, names.predictions, sources, part, scored.model, scored.at)
-        for i in np.flatnonzero(part.batch.reason).tolist():
-            reason, detail = Reason(part.batch.reason[i]), part.batch.detail[i]
-            letter = dead_letter(part.messages[i], reason, detail, fleet)
-            outbox.produce(names.dead_letters, letter.key, letter.value, letter.headers, letter.partition)
+        predictions = predictions_of(part, sources, scored.model, scored.at)
+        outbox.produce(names.predictions, part.partition, predictions)
+        letters = [
+            dead_letter(part.messages[i], Reason(part.batch.reason[i]), part.batch.detail[i], fleet)
+            for i in np.flatnonzero(part.batch.reason).tolist()
+        ]
+        outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
     outbox.poll()
 
 

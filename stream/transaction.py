@@ -7,7 +7,7 @@ for the commit to end.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
@@ -18,7 +18,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from aimaas.errors import KafkaError
 from aimaas.kafka import producer_config
 from aimaas.settings import Settings
-from stream.outbox import Done, Headers, Progress, TransactionAbortedError
+from stream.outbox import Done, Outgoing, Progress, TransactionAbortedError
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
@@ -74,17 +74,28 @@ class Transactions:
             self._begun, self.opened_at, self.records = True, time.monotonic(), 0
         return done
 
-    def produce(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, partition: int) -> None:
-        """Add a record; waits while the producer's queue is full."""
-        while True:
+    def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
+        """Add records; waits while the producer's queue is full."""
+        produce, count = self._producer.produce, 0
+        for count, (key, value, headers) in enumerate(records, 1):  # noqa: B007 - the last one is how many there were
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers)
-                self.records += 1
-                return
+                produce(topic, value, key, partition, headers=headers)
             except BufferError:
-                self._producer.poll(0.05)
+                self._produce_later(topic, value, key, partition, headers)
             except KafkaException as e:
                 self._give_up(e.args[0], f"write to {topic}")
+        self.records += count
+
+    def _produce_later(self, *record: Any) -> None:
+        """Add one record once the queue has room."""
+        *positional, headers = record
+        while True:
+            self._producer.poll(0.05)
+            try:
+                self._producer.produce(*positional, headers=headers)
+                return
+            except BufferError:
+                continue
 
     def poll(self) -> None:
         """Let the client serve its callbacks."""
@@ -111,7 +122,7 @@ class Transactions:
         """
         started = time.perf_counter()
         for key, value, partition in progress.state:
-            self.produce(progress.state_topic, key, value, None, partition)
+            self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
         self._insist(self._producer.commit_transaction, "commit a transaction")

@@ -28,14 +28,14 @@ class Clocks:
         self._busy_since: float | None = None
         self._within = 0.0
 
-    def timed(self, step: str, call: Callable[..., Any], whole: Callable[[Any], Any] = lambda found: found) -> Any:
-        """The function with a clock; `whole` brings a generator to its end inside of it."""
+    def timed(self, step: str, call: Callable[..., Any]) -> Any:
+        """The function with a clock."""
 
         def clocked(*args: Any, **kwargs: Any) -> Any:
             outer, self._local.inner = getattr(self._local, "inner", 0.0), 0.0
             begin = _clock()
             try:
-                return whole(call(*args, **kwargs))
+                return call(*args, **kwargs)
             finally:
                 took = _clock() - begin
                 self.spent[step] += took - self._local.inner
@@ -83,16 +83,15 @@ def main() -> None:
         send_offsets_to_transaction = clocks.timed("commit", confluent_kafka.Producer.send_offsets_to_transaction)
 
     confluent_kafka.Producer = Producer
-    from stream import assignment, models, predictions
+    from stream import assignment, models, scoring
 
     assignment.Consumer = Consumer  # type: ignore[attr-defined]
     Judge.decode = clocks.timed("decode", Judge.decode)  # type: ignore[method-assign]
     Judge.order = clocks.timed("judge", Judge.order)  # type: ignore[method-assign]
     Kernel.advance = clocks.timed("features", Kernel.advance)  # type: ignore[method-assign]
     models.Model.predict = clocks.timed("inference", models.Model.predict)  # type: ignore[method-assign]
-    for name in ("write_predictions",):
-        if call := getattr(predictions, name, None):
-            setattr(predictions, name, clocks.timed("encode", call, lambda found: found and list(found)))
+    encode = scoring.predictions_of  # type: ignore[attr-defined]
+    scoring.predictions_of = clocks.timed("encode", lambda *given: list(encode(*given)))  # type: ignore[attr-defined]
     from aimaas.cli import main as run
 
     try:

@@ -33,7 +33,7 @@ from aimaas.topics import topic_names, topic_specs
 from stream.models import load_model
 from stream.options import ScorerOptions
 from stream.partition_state import PartitionState, Records
-from stream.predictions import Part, write_predictions
+from stream.predictions import Part, predictions_of
 from stream.producer import Encoder
 from stream.rates import Tally
 from stream.scorer import score
@@ -182,12 +182,10 @@ class Line:
             )  # fmt: skip
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
 
-            def take(_: str, __: Any, value: Any, headers: Any, ___: int) -> None:
-                scored[dict(headers)["ce_id"]] = without_time(value)
-
             sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
             part = Part(p, mine, columns, batch, model.predict(features))
-            write_predictions(take, self.names.predictions, sources, part, model, datetime.now(UTC))
+            for _, value, headers in predictions_of(part, sources, model, datetime.now(UTC)):
+                scored[dict(headers or ())["ce_id"]] = without_time(value or b"")
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters
