@@ -36,7 +36,12 @@ _UNREACHABLE = {
     ClientError._RESOLVE,
     ClientError._MSG_TIMED_OUT,
 }
-_MOVING = {ClientError.NOT_LEADER_FOR_PARTITION, ClientError.LEADER_NOT_AVAILABLE}
+_MOVING = {
+    ClientError.NOT_LEADER_FOR_PARTITION,
+    ClientError.LEADER_NOT_AVAILABLE,
+    ClientError.FENCED_LEADER_EPOCH,
+    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name
+}
 
 _log = logging.getLogger("kafka")
 _log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it

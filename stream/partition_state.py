@@ -157,15 +157,20 @@ class PartitionState:
     def records_to_write(self) -> list[StateRecord]:
         """What the state topic must get in the transaction that commits `position`, and is counted as written from now on.
 
-        1. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
-        2. notes of the devices forgotten since the last commit, and a deletion for each note that `replay_from` has passed;
-        3. `replay_from`, which 1 moves and 2 relies on; 4. how many records were refused lately.
-        An aborted transaction takes them back, and memory with them: restore it from the topic.
+        1. notes of the devices forgotten since the last commit;
+        2. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
+        3. `replay_from`, which 2 moves and which relies on 1 and 2; 4. a deletion for each note that it has passed;
+        5. how many records were refused lately.
+        Any first part of it leaves the topic such that restoring gives a state. An aborted transaction takes it back, and memory with
+        it: restore it from the topic.
         """
-        records = self._snapshots() + self._notes()
+        snapshots = self._snapshots()
+        passed = self._drop_notes()
+        records = self._new_notes() + snapshots
         if self.replay_from != self.written_replay_from:
             records.append(replay_record(self.replay_from))
             self.written_replay_from = self.replay_from
+        records += passed
         if self.refusals.changed:
             records.append(refusals_record(self.refusals.pack()))
         return records
@@ -184,11 +189,13 @@ class PartitionState:
             self.credit_bytes = min(self.credit_bytes, 0.0)
         return taken
 
-    def _notes(self) -> list[StateRecord]:
-        if not self.forgotten:
-            return []
-        past = [d for d, _ in takewhile(lambda item: item[1] <= self.replay_from, self.forgotten.items())]
-        for device_id in past:
+    def _drop_notes(self) -> list[StateRecord]:
+        """Deletions of the notes that nobody needs who re-reads from `replay_from`."""
+        passed = [d for d, _ in takewhile(lambda item: item[1] <= self.replay_from, self.forgotten.items())]
+        for device_id in passed:
             del self.forgotten[device_id]
+        return [deletion(d) for d in passed]
+
+    def _new_notes(self) -> list[StateRecord]:
         new, self._unwritten = self._unwritten.intersection(self.forgotten), set()
-        return [deletion(d) for d in past] + [device_record(d, self.forgotten[d]) for d in sorted(new)]
+        return [device_record(d, self.forgotten[d]) for d in sorted(new)]
