@@ -161,8 +161,8 @@ class PartitionState:
         2. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
         3. `replay_from`, which 2 moves and which relies on 1 and 2; 4. a deletion for each note that it has passed;
         5. how many records were refused lately.
-        Any first part of it leaves the topic such that restoring gives a state. An aborted transaction takes it back, and memory with
-        it: restore it from the topic.
+        A crash without transactions may leave a first part of it, which can be restored too. An aborted transaction takes all of it
+        back, and memory with it: restore that from the topic.
         """
         snapshots = self._snapshots()
         passed = self._drop_notes()
