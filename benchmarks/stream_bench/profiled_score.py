@@ -92,7 +92,7 @@ def main() -> None:
     models.Model.predict = clocks.timed("inference", models.Model.predict)  # type: ignore[method-assign]
     encode = scoring.predictions_of  # type: ignore[attr-defined]
     scoring.predictions_of = clocks.timed("encode", lambda *given: list(encode(*given)))  # type: ignore[attr-defined]
-    from aimaas.cli import main as run
+    from aimaas.cli.app import main as run
 
     try:
         run()

@@ -53,7 +53,7 @@ def main() -> None:
     """Put the way in, run the command line."""
     way = sys.argv.pop(1)
     {"snapshots": lambda: None, "commits": save_every_commit, "events": save_every_event}[way]()
-    from aimaas.cli import main as run
+    from aimaas.cli.app import main as run
 
     run()
 

@@ -243,7 +243,7 @@ class Line:
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "PATH": "/usr/bin:/bin",
         }
-        program = "from aimaas.cli import main; main()"
+        program = "from aimaas.cli.app import main; main()"
         if state_share is not None:
             changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
             program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"

@@ -80,7 +80,7 @@ def ran(line: Any, *arguments: str, before: str = "") -> subprocess.CompletedPro
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
     }  # fmt: skip
-    program = f"{before}\nfrom aimaas.cli import main\nmain()"
+    program = f"{before}\nfrom aimaas.cli.app import main\nmain()"
     command = [sys.executable, "-c", program, "topics", "grow", "--fleet", line.fleet.fleet, *arguments]
     place = Path(__file__).parents[2]
     return subprocess.run(command, env=environment, cwd=place, timeout=120, check=False, capture_output=True, text=True)

@@ -159,7 +159,7 @@ def counted(self, call):
         os.kill(os.getpid(), 9)
     real(self, call)
 w.ExclusiveWriter._insist = counted
-from aimaas.cli import main
+from aimaas.cli.app import main
 main()
 """
     command = [sys.executable, "-c", program, "dlq", "replay", "--all", "--fleet", line.fleet.fleet]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.cli import app
+from aimaas.cli.app import app
 from aimaas.errors import AimaasError
 from stream.dead_letters import Source, replay_of
 from stream.letters import counts_of, letter_of, since_ms

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.cli_options import Fleet, fleet_of, out
+from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import read_settings
 
 topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")

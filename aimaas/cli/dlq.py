@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from aimaas.cli_options import Fleet, fleet_of, out
+from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import read_settings
 
 if TYPE_CHECKING:
