@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException, Producer, TopicPartition
+from confluent_kafka import KafkaException, TopicPartition
 
 from aimaas.errors import KafkaError
-from aimaas.kafka import producer_config
 from aimaas.settings import Settings
 from stream.outbox import Done, Outgoing, Progress, TransactionAbortedError
+from stream.sender import CommitBeside, Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
@@ -39,19 +39,12 @@ class Transactions:
 
     def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int) -> None:
         self._where, self._id = settings.bootstrap_servers, transactional_id
-        self._producer = Producer(
-            producer_config(
-                settings,
-                transactional_id=transactional_id,
-                transaction_timeout_ms=timeout_ms,
-                message_max_bytes=largest_record,
-                queue_buffering_max_messages=1_000_000,
-                delivery_report_only_error=True,  # a commit tells of the others
-            )
+        self._sender = Sender(
+            settings, largest_record, transactional_id=transactional_id, transaction_timeout_ms=timeout_ms
         )
+        self._producer = self._sender.client
         self._begun = False
-        self._commit: Future[Done] | None = None
-        self._committer = ThreadPoolExecutor(1, "committer")
+        self._commit = CommitBeside()
         self.opened_at = 0.0
         self.records = 0
         self._insist(self._producer.init_transactions, "take over the transactional id")
@@ -59,12 +52,12 @@ class Transactions:
     @property
     def is_open(self) -> bool:
         """Whether records wait for a commit to start."""
-        return self._begun and self._commit is None
+        return self._begun and not self._commit.is_under_way
 
     @property
     def is_committing(self) -> bool:
         """Whether a commit was started and not settled."""
-        return self._commit is not None
+        return self._commit.is_under_way
 
     def begin(self) -> Done | None:
         """Open a transaction, unless one is open; first waits for the commit under way and returns what it did."""
@@ -76,26 +69,10 @@ class Transactions:
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Add records; waits while the producer's queue is full."""
-        produce, count = self._producer.produce, 0
-        for count, (key, value, headers) in enumerate(records, 1):  # noqa: B007 - the last one is how many there were
-            try:
-                produce(topic, value, key, partition, headers=headers)
-            except BufferError:
-                self._produce_later(topic, value, key, partition, headers)
-            except KafkaException as e:
-                self._give_up(e.args[0], f"write to {topic}")
-        self.records += count
-
-    def _produce_later(self, *record: Any) -> None:
-        """Add one record once the queue has room."""
-        *positional, headers = record
-        while True:
-            self._producer.poll(0.05)
-            try:
-                self._producer.produce(*positional, headers=headers)
-                return
-            except BufferError:
-                continue
+        try:
+            self.records += self._sender.send(topic, partition, records)
+        except KafkaException as e:
+            self._give_up(e.args[0], f"write to {topic}")
 
     def poll(self) -> None:
         """Let the client serve its callbacks."""
@@ -103,14 +80,11 @@ class Transactions:
 
     def start_commit(self, progress: Progress) -> None:
         """Begin to commit the open transaction together with `progress`; `settle` or `begin` tells how it went."""
-        self._commit = self._committer.submit(self._finish, progress)
+        self._commit.start(partial(self._finish, progress))
 
     def settle(self) -> Done | None:
         """Wait for the commit under way; what it did, None where there is none."""
-        if self._commit is None:
-            return None
-        commit, self._commit = self._commit, None
-        return commit.result()
+        return self._commit.settle()
 
     def _finish(self, progress: Progress) -> Done:
         """The end of a transaction, in the committer's thread. The order matters:
