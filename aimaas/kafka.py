@@ -36,7 +36,13 @@ _UNREACHABLE = {
     ClientError._RESOLVE,
     ClientError._MSG_TIMED_OUT,
 }
-_MOVING = {ClientError.NOT_LEADER_FOR_PARTITION, ClientError.LEADER_NOT_AVAILABLE}
+_MOVING = {
+    ClientError.NOT_LEADER_FOR_PARTITION,
+    ClientError.LEADER_NOT_AVAILABLE,
+    ClientError.UNKNOWN_LEADER_EPOCH,  # these two: a leader that was killed is back before the client has heard of it
+    ClientError.FENCED_LEADER_EPOCH,
+    ClientError.OFFSET_NOT_AVAILABLE,
+}
 
 _log = logging.getLogger("kafka")
 _log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
