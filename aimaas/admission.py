@@ -8,47 +8,25 @@ they never disagree. Time is broker time: a replay judges alike.
 from __future__ import annotations
 
 import json
-import struct
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import IntEnum
 from typing import Any
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from aimaas.events import event_type
-from aimaas.expression import evaluate
 from aimaas.fleet import FleetSpec
 from aimaas.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
-from aimaas.state import HISTORY, DeviceState
+from aimaas.order_keys import content_digests, judge_order
+from aimaas.readings import ReadingRules
+from aimaas.reasons import Reason
+from aimaas.state import DeviceState, Forgotten
 
-
-class Reason(IntEnum):
-    """Why a record is refused; ADMITTED where it is not. The lower-case name is what dead letters and quarantine say."""
-
-    ADMITTED = 0
-    OVERSIZED = 1
-    UNPARSABLE = 2
-    WRONG_FLEET = 3
-    SCHEMA = 4
-    MISSING_READING = 5
-    NOT_FINITE = 6
-    OUT_OF_RANGE = 7
-    KEY_MISMATCH = 8
-    SKEW = 9
-    DUPLICATE = 10
-    CONFLICT = 11
-    LATE = 12
-
-    @property
-    def label(self) -> str:
-        """The reason as records say it."""
-        return self.name.lower()
-
+__all__ = ["Batch", "Judge", "Reason", "Reasons"]
 
 Reasons = npt.NDArray[np.int8]
 
@@ -64,6 +42,8 @@ class Batch:
     `reason` (n,) holds a Reason for every record, `detail` a sentence for each refused one by its place. The arrays of values
     hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
     since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
+    `forgotten` holds the devices that lost their state within the batch, beside the row before which they did: from that row on
+    their slots may serve others.
     """
 
     reason: Reasons
@@ -77,6 +57,7 @@ class Batch:
     values: npt.NDArray[np.float64]
     reset: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    forgotten: list[tuple[int, Forgotten]] = field(default_factory=list)
 
     @property
     def admitted(self) -> npt.NDArray[np.int64]:
@@ -89,13 +70,11 @@ class Judge:
 
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
+        self._silence_ms = int(fleet.limits.silence_s * 1e3)
         nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
         self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, nullable))
         self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order))
-        self._pack = struct.Struct(f"={len(fleet.readings)}d").pack
-        self._low = np.array([r.range[0] for r in fleet.reading_specs])
-        self._high = np.array([r.range[1] for r in fleet.reading_specs])
-        self._nullable = np.array([r.nullable for r in fleet.reading_specs])
+        self._rules = ReadingRules(fleet)
 
     def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:
         """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. Never raises for what is in a record."""
@@ -157,20 +136,15 @@ class Judge:
 
     def _what_is_wrong(self, found: dict[str, Any]) -> tuple[Reason, str] | None:
         """The first fault of a parsed record that has a reason of its own."""
-        fleet, readings, names = found.get("fleet"), found.get("readings"), self.fleet.readings
+        fleet, readings = found.get("fleet"), found.get("readings")
         if isinstance(fleet, str) and fleet != self.fleet.fleet:
             return Reason.WRONG_FLEET, f"fleet {fleet[:80]!r}, expected {self.fleet.fleet!r}"
-        if not isinstance(readings, dict):
-            return None
-        missing = [name for name in names if name not in readings]
-        if missing:
-            return Reason.MISSING_READING, f"without {', '.join(missing)}"
-        wild = [n for n in names if isinstance(readings[n], float) and not np.isfinite(readings[n])]
-        return (Reason.NOT_FINITE, f"{wild[0]} is {readings[wild[0]]}") if wild else None
+        fault = self._rules.fault_of(readings) if isinstance(readings, dict) else None
+        return (fault.reason, fault.detail) if fault else None
 
     def _columns(self, reason: Reasons, detail: dict[int, str], events: list[Any], at: list[int]) -> Batch:
         ts_us = _microseconds([e.ts for e in events])
-        values = self._values([e.readings for e in events])
+        values = self._rules.matrix([e.readings for e in events])
         seq = np.array([e.seq for e in events], np.int64)
         return Batch(
             reason,
@@ -184,36 +158,9 @@ class Judge:
             values,
         )
 
-    def _values(self, readings: list[Any]) -> npt.NDArray[np.float64]:
-        """Readings as a matrix (m, R), NaN for null, -0.0 as 0.0: both zeros are the same content."""
-        rows = [msgspec.structs.astuple(r) for r in readings]
-        try:
-            packed = b"".join([self._pack(*row) for row in rows])
-            values = np.frombuffer(packed, np.float64)
-        except struct.error:  # a null
-            values = np.array(rows, np.float64)
-        return values.reshape(len(rows), len(self.fleet.readings)) + 0.0
-
     def _judge_values(self, batch: Batch) -> None:
-        values, names = batch.values, self.fleet.readings
-        null = np.isnan(values)
-        with np.errstate(invalid="ignore"):
-            outside = (values < self._low) | (values > self._high)
-        missing = null & ~self._nullable
-        for row in np.flatnonzero((missing | outside).any(axis=1)):
-            if missing[row].any():
-                which = names[int(np.argmax(missing[row]))]
-                _refuse(batch, row, Reason.MISSING_READING, f"{which} is null, which the fleet file does not allow")
-            else:
-                c = int(np.argmax(outside[row]))
-                found = f"{names[c]} is {values[row, c]:g}; allowed are {self._low[c]:g} to {self._high[c]:g}"
-                _refuse(batch, row, Reason.OUT_OF_RANGE, found)
-        for name, program in zip(self.fleet.derived, self.fleet.programs, strict=True):
-            # as the kernel does it: float64 arithmetic on float32 readings, a float32 result
-            with np.errstate(over="ignore"):
-                derived = evaluate(program, values.astype(np.float32).astype(np.float64)).astype(np.float32)
-            for row in np.flatnonzero(~np.isfinite(derived) & ~null.any(axis=1)):
-                _refuse(batch, row, Reason.NOT_FINITE, f"derived channel {name} is {derived[row]}")
+        for fault in self._rules.faults(batch.values):
+            _refuse(batch, fault.row, fault.reason, fault.detail)
 
     def _judge_names(self, batch: Batch, keys: Sequence[bytes | None]) -> None:
         at = batch.at.tolist()
@@ -230,11 +177,12 @@ class Judge:
                     batch, row, Reason.KEY_MISMATCH, f"key {shown}, expected device_id {event.device_id!r} in UTF-8"
                 )
 
-    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState) -> None:
+    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool = True) -> None:
         """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
 
         `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late), `reset` and `slots`.
-        A device silent for longer than the fleet file allows begins anew. The caller advances the kernel with the admitted rows.
+        A device silent for longer than the fleet file allows begins anew. Where a new device finds the partition full, others are
+        forgotten, unless `forgets` is False. The caller advances the kernel with the admitted rows.
         """
         broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
         skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
@@ -242,21 +190,42 @@ class Judge:
             _refuse(
                 batch, row, Reason.SKEW, f"its time is more than {self.fleet.limits.skew_s:g} s ahead of the broker's"
             )
-        rows = batch.admitted  # each of these belongs to a known device or makes it known
         batch.reset = np.zeros(len(batch.at), np.bool_)
         batch.slots = np.full(len(batch.at), -1, np.int64)
-        batch.slots[rows] = state.slots([batch.device_ids[r] for r in rows])
         verdicts = np.zeros(len(batch.at), np.int8)
         newest = np.zeros((len(batch.at), 2), np.int64)
-        _judge_order(
-            rows, batch.slots, batch.run, batch.order, _digests(batch.values, batch.ts_us),
-            broker_ms, int(self.fleet.limits.silence_s * 1e3),
-            state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
-            verdicts, batch.reset, newest,
-        )  # fmt: skip
+        digests = content_digests(batch.values, batch.ts_us)
+        for rows in self._segments(batch, broker_ms, state, forgets):
+            judge_order(
+                rows, batch.slots, batch.run, batch.order, digests, broker_ms, self._silence_ms,
+                state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
+                verdicts, batch.reset, newest,
+            )  # fmt: skip
         for row in np.flatnonzero(verdicts):
             reason = Reason(verdicts[row])
             _refuse(batch, row, reason, self._order_detail(reason, batch, int(row), newest[row].tolist()))
+
+    def _segments(
+        self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool
+    ) -> Iterator[npt.NDArray[np.int64]]:
+        """Yield the admitted rows in order, with slots, cut where a new device finds the partition full.
+
+        Devices are forgotten just there, after all rows before are judged: so the cut into batches makes no difference.
+        """
+        most = self.fleet.devices_per_partition if forgets else sys.maxsize
+        rows = batch.admitted  # each of these belongs to a known device or makes it known
+        device_ids = [batch.device_ids[r] for r in rows]
+        done = 0
+        while True:
+            slots = state.slots(device_ids[done:], most)
+            segment = rows[done : done + len(slots)]
+            batch.slots[segment] = slots
+            yield segment
+            done += len(slots)
+            if done == len(rows):
+                return
+            row = int(rows[done])
+            batch.forgotten.append((row, state.forget_for_room(int(broker_ms[row]), self._silence_ms, most)))
 
     def _order_detail(self, reason: Reason, batch: Batch, row: int, newest: list[int]) -> str:
         what = f"run {batch.run[row]}, {self.fleet.order} {batch.order[row]}"
@@ -282,46 +251,3 @@ def _microseconds(times: list[datetime]) -> npt.NDArray[np.int64]:
     for row in np.flatnonzero(np.abs(exact) >= _EXACT_US):
         exact[row] = (times[row] - _EPOCH) // timedelta(microseconds=1)
     return exact
-
-
-_compiled = njit(cache=True, nogil=True)
-
-
-@_compiled
-def _digests(values, ts_us):  # type: ignore[no-untyped-def]
-    """64-bit FNV-1a over the bits of each row's time and readings: equal content gives equal digests."""
-    out = np.empty(values.shape[0], np.uint64)
-    bits = values.view(np.uint64)
-    for i in range(values.shape[0]):
-        h = np.uint64(14695981039346656037)
-        h = (h ^ np.uint64(ts_us[i])) * np.uint64(1099511628211)
-        for r in range(values.shape[1]):
-            h = (h ^ bits[i, r]) * np.uint64(1099511628211)
-            h ^= h >> np.uint64(29)
-        out[i] = h
-    return out
-
-
-@_compiled
-def _judge_order(  # type: ignore[no-untyped-def]
-    rows, slots, runs, orders, digests, broker_ms, silence_ms,
-    count, held, run, newest, seen_ms, keys, kept_digests, admitted, verdicts, reset, newest_then,
-):  # fmt: skip
-    """Walk the rows in order: newer than the device's newest or not; see `Judge.order`."""
-    for r in rows:
-        slot = slots[r]
-        if seen_ms[slot] > 0 and broker_ms[r] - seen_ms[slot] > silence_ms:
-            admitted[slot] = 0
-        fresh = admitted[slot] == 0
-        if not fresh and (runs[r] < run[slot] or (runs[r] == run[slot] and orders[r] <= newest[slot])):
-            verdicts[r] = 12
-            newest_then[r, 0], newest_then[r, 1] = run[slot], newest[slot]
-            for h in range(min(admitted[slot], HISTORY)):
-                if keys[slot, h, 0] == runs[r] and keys[slot, h, 1] == orders[r]:
-                    verdicts[r] = 10 if kept_digests[slot, h] == digests[r] else 11
-            continue
-        reset[r] = fresh or runs[r] != run[slot]
-        at = admitted[slot] % HISTORY
-        keys[slot, at, 0], keys[slot, at, 1], kept_digests[slot, at] = runs[r], orders[r], digests[r]
-        run[slot], newest[slot], seen_ms[slot] = runs[r], orders[r], broker_ms[r]
-        admitted[slot] += 1

@@ -27,6 +27,10 @@ class StackError(AimaasError):
     """A part of the local stack could not be started, reached or stopped."""
 
 
+class EndpointError(AimaasError):
+    """A server cannot listen at the address it was given."""
+
+
 class KafkaError(AimaasError):
     """A broker, topic or partition is not what was expected."""
 
@@ -67,3 +71,7 @@ class DeadLetterLimitError(AimaasError):
     """Too large a share of the events is refused: the scorer stops instead of draining the topic."""
 
     exit_code = 7
+
+
+class ServiceError(AimaasError):
+    """The HTTP service cannot listen where it was asked to."""

@@ -13,6 +13,7 @@ import msgspec
 
 from aimaas.fleet import FleetSpec
 
+CHAMPION = "champion"  # the alias of the model that serves
 MAX_RUN = 2**31 - 1
 MAX_SEQ = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
@@ -65,6 +66,16 @@ class Announcement(msgspec.Struct, frozen=True):
     at: datetime
 
 
+class ModelRefusal(msgspec.Struct, frozen=True):
+    """Scorer `instance` would not serve what was announced as `sequence`, and `reason` says why; what it had serves on."""
+
+    version: str
+    sequence: int
+    instance: str
+    reason: str
+    at: datetime
+
+
 @lru_cache(maxsize=64)
 def event_type(readings: tuple[str, ...], order: str, nullable: frozenset[str] | None = None) -> type[msgspec.Struct]:
     """The struct of one event: fleet, device_id, ts, readings, run and seq (with `order: ts`, seq may be left out).
@@ -73,11 +84,16 @@ def event_type(readings: tuple[str, ...], order: str, nullable: frozenset[str] |
     passed over, so that a device may send more than the fleet file asks for. Where `nullable` is given, only
     those readings may be null, which decodes a third faster.
     """
-    kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
-    values = msgspec.defstruct("Readings", kinds, gc=False, frozen=True)
+    values = readings_type(readings, nullable)
     fields: list[Any] = [("fleet", str), ("device_id", DeviceId), ("ts", Time), ("readings", values)]
     fields += [("seq", Seq)] if order == "seq" else [("seq", Seq, 0)]
     return msgspec.defstruct("Event", [*fields, ("run", Run, 0)], gc=False, frozen=True)
+
+
+def readings_type(readings: tuple[str, ...], nullable: frozenset[str] | None) -> type[msgspec.Struct]:
+    """The struct of an event's readings; only `nullable` ones may be null, or all where that is None."""
+    kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
+    return msgspec.defstruct("Readings", kinds, gc=False, frozen=True)
 
 
 def encode_event(

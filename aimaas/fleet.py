@@ -127,7 +127,11 @@ class Limits(_Part):
         default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
     )
     silence_s: float = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
-    devices: int = Field(default=1_000_000, ge=1, description="devices a scorer keeps state of")
+    devices: int = Field(
+        default=1_000_000,
+        ge=1,
+        description="devices whose state is kept, an equal share in each partition; beyond it the longest-silent are forgotten",
+    )
 
 
 class Quality(_Part):
@@ -171,7 +175,9 @@ class Schedule(_Part):
 class Topics(_Part):
     """Kafka settings of this fleet's topics; a name overrides `iot.<fleet>.<topic>`."""
 
-    partitions: int = Field(default=4, ge=1, le=1_000, description="fixed once the topics are there")
+    partitions: int = Field(
+        default=4, ge=1, le=1_000, description="`aimaas topics grow` gives more once the topics are there"
+    )
     replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
     retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
     names: dict[Literal["events", "outcomes", "predictions", "alerts", "commands", "models", "state"], Topic] = Field(
@@ -240,6 +246,11 @@ class FleetSpec(_Part):
     def programs(self) -> tuple[Program, ...]:
         """Compiled derived channels, over `readings`."""
         return tuple(compile_expression(text, self.readings) for text in self.derived.values())
+
+    @property
+    def devices_per_partition(self) -> int:
+        """Devices that one partition of the events keeps state of: its share of `limits.devices`, rounded up."""
+        return -(-self.limits.devices // self.topics.partitions)
 
     @property
     def order_units_per_step(self) -> float:

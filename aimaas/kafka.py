@@ -39,8 +39,8 @@ _UNREACHABLE = {
 _MOVING = {
     ClientError.NOT_LEADER_FOR_PARTITION,
     ClientError.LEADER_NOT_AVAILABLE,
-    ClientError.UNKNOWN_LEADER_EPOCH,  # these two: a leader that was killed is back before the client has heard of it
     ClientError.FENCED_LEADER_EPOCH,
+    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name, or a killed leader that is just back
     ClientError.OFFSET_NOT_AVAILABLE,
 }
 
@@ -169,7 +169,7 @@ def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpe
         if partitions != spec.partitions:
             lines.append(
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
-                "topics.partitions to what is there, or delete the topic (partitions of a keyed topic do not grow)"
+                "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
         for name, value in spec.config.items():
             entry = found[spec.name].get(name)

@@ -1,7 +1,8 @@
 """The lake: Delta tables at `<lake>/<fleet>/<table>`, and readers of them that need no JVM.
 
-Spark writes; the command line, training and the gates read here. `bronze`, `silver`, `quarantine` and `outcomes` are partitioned by
-Kafka topic and partition, so that the newest offset a table holds stands in its file statistics.
+Spark writes; the command line, training and the gates read here, and `aimaas topics grow` moves rows. `bronze`, `silver`,
+`quarantine` and `outcomes` are partitioned by Kafka topic and partition, so that the newest offset a table holds stands in its file
+statistics.
 """
 
 from __future__ import annotations
@@ -114,6 +115,24 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
         return Held()
     number = found.transaction_version(app_id) or 0
     return Held(int(found.version()), number, _next_offsets(found), found.history(1)[0].get("userMetadata"))
+
+
+def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
+    """Put `rows` in the place of all that the table held, in the name of the job `app_id`, if it is as it was `seen`.
+
+    Raises LakeError where another has written since; a job that has looked before this fails in its turn.
+    """
+    from deltalake import CommitProperties, Transaction, write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    found = _open(settings, fleet, table, seen.version)
+    numbered = CommitProperties(app_transactions=[Transaction(app_id, seen.number + 1)], max_commit_retries=0)
+    try:
+        write_deltalake(found, rows, mode="overwrite", partition_by=["topic", "partition"], commit_properties=numbered)
+    except CommitFailedError:
+        raise LakeError(
+            f"{found.table_uri}: {_MADE_BY[table]} wrote to it meanwhile; nothing is changed, run this again"
+        ) from None
 
 
 def _next_offsets(found: DeltaTable) -> Offsets:

@@ -17,13 +17,14 @@ import msgspec
 
 from aimaas.artefact import FILE_NAME, sha256
 from aimaas.errors import RegistryError
+from aimaas.events import CHAMPION
 from aimaas.fleet import FleetSpec
 from aimaas.mlflow_store import client as client_of
 from aimaas.mlflow_store import locked, log_run
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, read_report
 
-CHAMPION, CHALLENGER = "champion", "challenger"
+CHALLENGER = "challenger"
 _TAG = "aimaas.champion"
 _KEPT = 50  # former champions remembered for rollbacks
 

@@ -14,6 +14,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
 | AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
+| AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`; empty: anyone may call | empty |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -21,7 +22,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from aimaas.errors import SettingsError
@@ -44,6 +45,7 @@ class Settings:
     spark_master: str
     kafka: Mapping[str, str]
     log_format: str
+    api_key: str | None = field(default=None, repr=False)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -70,6 +72,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         spark_master=values.get("AIMAAS_SPARK_MASTER", "local[2]"),
         kafka=_kafka_values(values),
         log_format=log_format,
+        api_key=values.get("AIMAAS_API_KEY") or None,
     )
 
 

@@ -15,13 +15,16 @@ from __future__ import annotations
 
 import hashlib
 import struct
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from aimaas.errors import StateError
+from aimaas.eviction import devices_to_forget
 from aimaas.fleet import FleetSpec
 
 HISTORY = 8  # order keys kept per device
@@ -30,6 +33,15 @@ _HEAD = struct.Struct(
     "<HHHH8sqqqqq"
 )  # layout, rows, first rows, R, digest of readings, count, run, newest, seen_ms, admitted
 _START_SLOTS = 256
+_MOST_NEW_SLOTS = 4096  # at once: 15 MB of the turbofan fleet, some 10 ms
+_ORDER = ("run", "newest", "seen_ms", "keys", "digests", "admitted")  # the arrays that the judge keeps
+
+
+class Forgotten(NamedTuple):
+    """Devices that lost their state at once, and the slots (n,) int64 they had."""
+
+    device_ids: list[str]
+    slots: npt.NDArray[np.int64]
 
 
 class DeviceState:
@@ -97,13 +109,24 @@ class DeviceState:
         """Bytes of one slot over all arrays."""
         return sum(a.nbytes // len(a) for a in (getattr(self, name) for name in self._ARRAYS))
 
-    def slots(self, device_ids: Sequence[str]) -> npt.NDArray[np.int64]:
-        """Slot of each device, shape (n,); a device not seen before gets an empty one."""
+    def slots(self, device_ids: Sequence[str], most: int = sys.maxsize) -> npt.NDArray[np.int64]:
+        """Slot of each device, shape (n,); a device not seen before gets one.
+
+        Stops before the first new device that finds `most` devices here: the result is shorter then.
+        """
         get = self._slots.get
         found = [get(d, -1) for d in device_ids]
         if -1 in found:
-            found = [self._slot(d) for d in device_ids]
+            found = self._slots_with_new(device_ids, most)
         return np.array(found, np.int64)
+
+    def _slots_with_new(self, device_ids: Sequence[str], most: int) -> list[int]:
+        found = []
+        for device_id in device_ids:
+            if len(self._slots) >= most and device_id not in self._slots:
+                break
+            found.append(self._slot(device_id))
+        return found
 
     def _slot(self, device_id: str) -> int:
         slot = self._slots.get(device_id)
@@ -118,18 +141,30 @@ class DeviceState:
         return slot
 
     def _grow(self) -> None:
+        """Room for an eighth more. In place: the allocator moves pages, not bytes, so there is never a second copy."""
+        slots = len(self.count)
+        slots += min(max(slots // 8, _START_SLOTS), _MOST_NEW_SLOTS)
         for name in self._ARRAYS:
-            old = getattr(self, name)
-            new = np.zeros((2 * len(old), *old.shape[1:]), old.dtype)
-            new[: len(old)] = old
-            setattr(self, name, new)
+            array = getattr(self, name)
+            array.resize((slots, *array.shape[1:]), refcheck=False)  # nobody keeps a view; what is new is zero
 
     def forget(self, device_id: str) -> None:
-        """Free the device's slot; its next event finds it new."""
-        slot = self._slots.pop(device_id)
-        for name in self._ARRAYS:
-            getattr(self, name)[slot] = 0
-        self._free.append(slot)
+        """Free the device's slot. Its next event finds it new, and so begins a run: the kernel's arrays stay until then."""
+        self._release([device_id])
+
+    def forget_for_room(self, now_ms: int, silence_ms: int, most: int) -> Forgotten:
+        """Forget silent devices so that fewer than `most` remain; see `aimaas.eviction`."""
+        device_ids = list(self._slots)
+        seen_ms = self.seen_ms[np.fromiter(self._slots.values(), np.int64, len(device_ids))]
+        gone = [device_ids[i] for i in devices_to_forget(device_ids, seen_ms, now_ms, silence_ms, most)]
+        return Forgotten(gone, self._release(gone))
+
+    def _release(self, device_ids: Sequence[str]) -> npt.NDArray[np.int64]:
+        slots = [self._slots.pop(d) for d in device_ids]
+        for name in _ORDER:
+            getattr(self, name)[slots] = 0
+        self._free += slots
+        return np.array(slots, np.int64)
 
     def pack(self, slot: int) -> bytes:
         """The slot as bytes, rows in order of time; `unpack` reads it into state of any window."""

@@ -6,16 +6,13 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-import msgspec
-
-from aimaas.errors import AimaasError, KafkaError
-from aimaas.events import Announcement
+from aimaas.errors import AimaasError
+from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import ANSWER_LIMIT_S, kafka_errors, producer_config, read_all
 from aimaas.logs import logger
-from aimaas.registry import CHAMPION, Champion, settle, show_model
+from aimaas.model_topic import announced, write_announcement
+from aimaas.registry import Champion, settle, show_model
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
 
 WATCH_S = 5.0
 
@@ -38,19 +35,8 @@ def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
         assert risen is not None  # noqa: S101 - the alias is there
         wanted = _announcement(settings, fleet, risen)
     if said != wanted:
-        _produce(settings, topic_names(fleet).models, wanted)
+        write_announcement(settings, fleet, wanted)
     return wanted
-
-
-def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
-    """The newest announcement of the champion on the topic; None where there is none."""
-    topic = topic_names(fleet).models
-    values = [r.value for r in read_all(settings, topic) if r.key == CHAMPION.encode() and r.value is not None]
-    try:
-        return msgspec.json.decode(values[-1], type=Announcement) if values else None
-    except msgspec.MsgspecError as e:
-        log.error("announcement cannot be read, it is written anew", topic=topic, error=str(e))
-        return None
 
 
 def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event | None = None) -> None:
@@ -83,18 +69,3 @@ def _plain(uri: str) -> str:
     """A local file as an absolute path, anything else as it is."""
     parts = urlparse(uri)
     return str(Path(unquote(parts.path)).absolute()) if parts.scheme in ("", "file") else uri
-
-
-def _produce(settings: Settings, topic: str, announcement: Announcement) -> None:
-    from confluent_kafka import Producer
-
-    failed: list[str] = []
-    with kafka_errors(settings, f"announce the champion on {topic}"):
-        producer = Producer(producer_config(settings, message_timeout_ms=int(ANSWER_LIMIT_S * 1_000)))
-        producer.produce(
-            topic, msgspec.json.encode(announcement), announcement.alias.encode(),
-            on_delivery=lambda error, message: failed.append(error.str()) if error else None,
-        )  # fmt: skip
-        left = producer.flush(ANSWER_LIMIT_S + 5)
-    if failed or left:
-        raise KafkaError(f"the announcement did not reach {topic}: {failed[0] if failed else 'no answer in time'}")

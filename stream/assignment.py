@@ -19,9 +19,10 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.models import Model
+from stream.monitor import Monitor
+from stream.outbox import TransactionAbortedError
 from stream.partition_state import PartitionState
 from stream.state_topic import restore
-from stream.transaction import TransactionAbortedError
 
 log = logger("scorer.assignment")
 
@@ -65,10 +66,20 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
 class Assignment:
     """The partitions a scorer owns: `states` by partition. Callbacks run inside `consume`; what fails in one is raised after it."""
 
-    def __init__(self, settings: Settings, fleet: FleetSpec, judge: Judge, consumer: Any, owner: Owner) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: FleetSpec,
+        judge: Judge,
+        consumer: Any,
+        owner: Owner,
+        monitor: Monitor,
+        ahead: bool,
+    ) -> None:
         self._settings, self._fleet, self._judge = settings, fleet, judge
-        self._consumer, self._owner = consumer, owner
+        self._consumer, self._owner, self._monitor = consumer, owner, monitor
         self._topic = topic_names(fleet).events
+        self._ahead = ahead  # whether state may be further than the group's offsets
         self._given_up = False
         self._failure: AimaasError | KafkaException | None = None
         self.states: dict[int, PartitionState] = {}
@@ -115,6 +126,7 @@ class Assignment:
                 self._owner.hand_over([])
                 self.states.update(self._restored(new))
                 log.info("partitions assigned", new=sorted(new), all=sorted(self.states))
+            self._monitor.owns(self.states)
             consumer.incremental_assign([TopicPartition(self._topic, p, self.states[p].position) for p in new])
         except (AimaasError, KafkaException) as e:
             self._failure = e
@@ -145,11 +157,16 @@ class Assignment:
     def _drop(self, partitions: list[int], what: str) -> None:
         for p in partitions:
             self.states.pop(p, None)
+        self._monitor.owns(self.states)
         log.info(what, gone=sorted(partitions), all=sorted(self.states))
 
     def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
-        committed = self._committed(partitions)
-        return restore(self._settings, self._fleet, self._judge, self._owner.model.kernel, committed)
+        self._monitor.restoring()
+        restored = restore(
+            self._settings, self._fleet, self._judge, self._owner.model.kernel, self._committed(partitions), self._ahead
+        )
+        self._monitor.restored(restored)
+        return restored.states
 
     def _committed(self, partitions: list[int]) -> dict[int, int]:
         """The group's offsets; the oldest record's where it has none.

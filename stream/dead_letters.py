@@ -2,23 +2,47 @@
 
 The record keeps key, value and headers and gets Kafka Connect's error headers: where it was read, the reason (as
 `exception.class.name`) and a sentence. What does not fit beside them is cut, with its size and digest in further headers.
+
+A dead letter that is sent again says in `REPLAY_OF` where the original was read; whatever is made of the copy is of that original.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
 
 PREFIX = "__connect.errors."
+REPLAY_OF = "aimaas.replay.of"  # on a copy in the events topic: topic/partition/offset of the original event
 TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of what was there before the cut
 _KEY_BYTES = 1_024  # a device id has at most 128 characters
 _HEADER_BYTES = 16_384
 _DETAIL_CHARACTERS = 1_000
 
 Header = tuple[str, bytes | None]
+
+
+class Source(NamedTuple):
+    """Where a record was read; its text is `topic/partition/offset`, as `ce_id` has it."""
+
+    topic: str
+    partition: int
+    offset: int
+
+    def __str__(self) -> str:
+        return f"{self.topic}/{self.partition}/{self.offset}"
+
+    @classmethod
+    def parse(cls, text: str) -> Source | None:
+        """Read the text back; None where it is no such text."""
+        topic, *places = text.rsplit("/", 2)
+        if not topic or len(places) != 2 or not all(p.isascii() and p.isdecimal() for p in places):
+            return None
+        return cls(topic, int(places[0]), int(places[1]))
 
 
 class DeadLetter(NamedTuple):
@@ -41,6 +65,22 @@ def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec) -> 
         message.partition(),
         [*headers, *key_cut, *value_cut, *headers_cut, *_errors(message, reason, detail)],
     )
+
+
+def replay_of(headers: Iterable[Header] | None, topic: str) -> Source | None:
+    """The original in `topic` that a record is a copy of, by its headers; None where it is an original itself."""
+    for name, content in headers or ():
+        if name == REPLAY_OF:
+            source = Source.parse((content or b"").decode("utf-8", "replace"))
+            return source if source is not None and source.topic == topic else None
+    return None
+
+
+def original_of(message: Any, topic: str) -> Source | None:
+    """The original in `topic` that a consumed message is a copy of; None where it is an original itself."""
+    with suppress(UnicodeDecodeError):  # a device may name its headers by any bytes
+        return replay_of(message.headers(), topic)
+    return None
 
 
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:

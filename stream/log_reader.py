@@ -1,4 +1,4 @@
-"""Reading ranges of partitions outside any consumer group, for restoring state."""
+"""Reading ranges of partitions outside any consumer group: for restoring state, and for what people do to a fleet's topics."""
 
 from __future__ import annotations
 
@@ -50,6 +50,16 @@ class LogReader:
         """Oldest offset that is there, and the end of what is committed (an open transaction ends it)."""
         begin, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _ANSWER_S)
         return Span(begin, end)
+
+    def spans(self, topic: str, ends: Mapping[int, int], since_ms: int | None = None) -> dict[int, Span]:
+        """From the oldest record that is there, or the first one of `since_ms` (ms since 1970) or later, to `ends`."""
+        if since_ms is None:
+            return {p: Span(self.span(topic, p).begin, end) for p, end in ends.items()}
+        asked = [TopicPartition(topic, p, since_ms) for p in ends]
+        found = self._consumer.offsets_for_times(asked, timeout=_ANSWER_S) if asked else []
+        return {
+            tp.partition: Span(tp.offset if tp.offset >= 0 else ends[tp.partition], ends[tp.partition]) for tp in found
+        }
 
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[tuple[int, list[Any]]]:
         """Yield (partition, messages) until every partition stands at its end; messages come in the order of offsets.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -15,15 +16,15 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import AimaasError, KafkaError, ModelRefusedError
-from aimaas.events import Announcement
+from aimaas.events import CHAMPION, Announcement, ModelRefusal
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, kafka_errors
 from aimaas.logs import logger
+from aimaas.model_topic import is_refusal, write_refusal
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.models import ArtefactUnreachableError, Model, load_model
 
-ALIAS = "champion"
 RETRY_S = 5.0  # an artefact that could not be fetched is tried again so often
 _POLL_S = 0.1
 
@@ -32,15 +33,15 @@ log = logger("scorer.models")
 
 def newer_first(announcements: list[Announcement], served: int) -> list[Announcement]:
     """What could replace the model of sequence `served`: one announcement per higher sequence, the highest first."""
-    by_sequence = {a.sequence: a for a in announcements if a.alias == ALIAS and a.sequence > served}
+    by_sequence = {a.sequence: a for a in announcements if a.alias == CHAMPION and a.sequence > served}
     return [by_sequence[s] for s in sorted(by_sequence, reverse=True)]
 
 
 class ModelWatcher:
     """Follows one fleet's models topic in a thread from `start` to `stop`; `newest` may be called from any other thread."""
 
-    def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
-        self._settings, self._fleet = settings, fleet
+    def __init__(self, settings: Settings, fleet: FleetSpec, instance: str) -> None:
+        self._settings, self._fleet, self._instance = settings, fleet, instance
         self._topic = topic_names(fleet).models
         self._candidates: list[Announcement] = []
         self._retry_at = 0.0
@@ -110,7 +111,7 @@ class ModelWatcher:
         return ended
 
     def _note_one(self, message: Any) -> None:
-        if message.value() is None:  # the alias was deleted: the last champion serves on
+        if message.value() is None or is_refusal(message.key()):  # the alias was deleted: the last champion serves on
             return
         try:
             self._candidates.append(msgspec.json.decode(message.value(), type=Announcement))
@@ -127,13 +128,12 @@ class ModelWatcher:
         for announcement in self._candidates:
             try:
                 started = time.perf_counter()
-                model = load_model(announcement, self._fleet, self._settings.mlflow_tracking_uri)
+                model = load_model(announcement, self._fleet, self._settings)
             except ArtefactUnreachableError as e:
                 self._retry_at = time.monotonic() + RETRY_S
                 log.error("model cannot be fetched", reason=str(e), served=self._model and self._model.version)
             except ModelRefusedError as e:
-                self.refused[announcement.sequence] = str(e)
-                log.error("model refused", reason=str(e), served=self._model and self._model.version)
+                self._refuse(announcement, str(e))
             else:
                 self._model = model
                 log.info(
@@ -141,3 +141,13 @@ class ModelWatcher:
                     seconds=round(time.perf_counter() - started, 3),
                 )  # fmt: skip
                 return
+
+    def _refuse(self, announcement: Announcement, reason: str) -> None:
+        """Remember not to try it again, and leave word where a person looks: log and models topic."""
+        self.refused[announcement.sequence] = reason
+        log.error("model refused", reason=reason, served=self._model and self._model.version)
+        refusal = ModelRefusal(announcement.version, announcement.sequence, self._instance, reason, datetime.now(UTC))
+        try:
+            write_refusal(self._settings, self._fleet, refusal)
+        except KafkaError as e:
+            log.error("refusal not reported", error=str(e))

@@ -8,6 +8,7 @@ noise, which also warms the session before it takes traffic.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -21,7 +22,9 @@ from aimaas.errors import ModelRefusedError
 from aimaas.events import Announcement
 from aimaas.features import Kernel, kernel_of
 from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
 from aimaas.state import DeviceState
+from stream.session import open_session
 
 Float32 = npt.NDArray[np.float32]
 
@@ -35,6 +38,7 @@ class Model:
 
     version: str
     sequence: int
+    promoted_at: datetime
     metadata: ModelMetadata
     kernel: Kernel
     session: Any
@@ -53,10 +57,10 @@ class ArtefactUnreachableError(ModelRefusedError):
     """The artefact could not be fetched; a later attempt may succeed."""
 
 
-def load_model(announcement: Announcement, fleet: FleetSpec, tracking_uri: str) -> Model:
+def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings) -> Model:
     """Fetch, check and warm the announced model. Raises ModelRefusedError that says what is wrong with which version."""
     where = f"model {fleet.fleet} version {announcement.version} at {announcement.uri}"
-    content = fetch_artefact(announcement.uri, where, tracking_uri)
+    content = fetch_artefact(announcement.uri, where, settings.mlflow_tracking_uri)
     if sha256(content) != announcement.sha256:
         raise ModelRefusedError(
             f"{where}: its SHA-256 is {sha256(content)[:16]}…, announced was {announcement.sha256[:16]}…: "
@@ -64,11 +68,10 @@ def load_model(announcement: Announcement, fleet: FleetSpec, tracking_uri: str) 
         )
     metadata = _checked_metadata(content, where)
     _check_metadata(metadata, announcement, fleet, where)
-    session = _session(content, where)
+    session = _session(content, announcement.sha256, settings.home / "models", where)
     _check_shapes(session, len(metadata.plan.feature_names), where)
-    model = Model(
-        announcement.version, announcement.sequence, metadata, kernel_of(metadata.plan, metadata.fit), session
-    )
+    kernel = kernel_of(metadata.plan, metadata.fit)
+    model = Model(announcement.version, announcement.sequence, announcement.at, metadata, kernel, session)
     _smoke_run(model, where)
     return model
 
@@ -134,16 +137,9 @@ def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: 
         raise ModelRefusedError(f"{where}: {missing}; train it anew, or start with the fleet file it was made with")
 
 
-def _session(content: bytes, where: str) -> Any:
-    """A session on one thread that does not spin: more threads change bits, and spinning takes the core from the loop."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what fails is raised; warnings would be lines in no log's form
+def _session(content: bytes, digest: str, cache: Path, where: str) -> Any:
     try:
-        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return open_session(content, digest, cache)
     except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
         raise ModelRefusedError(f"{where}: onnxruntime cannot run it ({_first_line(e)}); export it again") from None
 

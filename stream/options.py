@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Delivery = Literal["exactly-once", "at-least-once"]
 
 
 @dataclass(frozen=True)
 class ScorerOptions:
-    """How a scorer works. `state_share`: bytes of snapshots for each byte of input."""
+    """How a scorer works. `state_share`: bytes of state records for each byte of input."""
 
+    delivery: Delivery = "exactly-once"
     batch: int = 2_000
     commit_interval_ms: int = 100
     transaction_events: int = 20_000
@@ -16,3 +20,5 @@ class ScorerOptions:
     session_timeout_ms: int = 10_000
     state_share: float = 0.5
     settle_s: float = 30.0  # a device silent for so long gets its snapshot when the stream is quiet
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int | None = None  # of /metrics, /healthz and /readyz; 0 takes any free one, None has none

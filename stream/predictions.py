@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,49 +14,52 @@ import numpy.typing as npt
 from aimaas.admission import Batch
 from aimaas.events import Prediction
 from stream.models import Model
+from stream.outbox import Outgoing
 from stream.partition_state import Records
 
 EVENT_TYPE = "aimaas.prediction"
 
-Header = tuple[str, str]
 _encode = msgspec.json.Encoder().encode
 
 
-class PredictionRecord(NamedTuple):
-    """Key, value and headers of a record for the predictions topic."""
+@dataclass(frozen=True)
+class Part:
+    """One partition's share of a batch: its messages, their columns, the verdicts, and the answers (n,) to the admitted rows."""
 
-    key: bytes | None
-    value: bytes
-    headers: list[Header]
-
-
-def prediction_records(
-    topic: str,
-    partition: int,
-    records: Records,
-    batch: Batch,
-    rows: npt.NDArray[np.int64],
-    answers: npt.NDArray[np.float32],
-    model: Model,
-    scored_at: datetime,
-) -> Iterator[PredictionRecord]:
-    """Records of the admitted `rows` of a batch and their `answers` (n,). `ce_id` is `topic/partition/offset` of the event."""
-    fleet, unit, version = model.metadata.fleet, model.metadata.unit, model.version
-    headers = _headers(fleet, scored_at)
-    at = batch.at[rows]
-    source, keys, events = f"{topic}/{partition}/", records.keys, batch.events
-    columns = zip(rows.tolist(), at.tolist(), records.offsets[at].tolist(), answers.tolist(), strict=True)
-    for row, i, offset, answer in columns:
-        e = events[row]
-        value = _encode(Prediction(fleet, e.device_id, e.run, e.seq, e.ts, answer, unit, version, scored_at))
-        yield PredictionRecord(keys[i], value, [*headers, ("ce_id", f"{source}{offset}")])
+    partition: int
+    messages: Sequence[Any]
+    records: Records
+    batch: Batch
+    answers: npt.NDArray[np.float32]
 
 
-def _headers(fleet: str, scored_at: datetime) -> list[Header]:
-    """The headers that all predictions of a batch share."""
+def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: datetime) -> Iterator[Outgoing]:
+    """A record for each admitted row of a part of a batch.
+
+    `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
+    """
+    shared = shared_headers(model.metadata.fleet, scored_at)
+    rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
+    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
+        value = encode_prediction(events[row], answer, model, scored_at)
+        yield keys[i], value, [*shared, ("ce_id", sources[i])]
+
+
+def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:
+    """The prediction of a decoded event as JSON."""
+    about = model.metadata
+    return _encode(
+        Prediction(
+            about.fleet, event.device_id, event.run, event.seq, event.ts, answer, about.unit, model.version, scored_at
+        )
+    )
+
+
+def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
+    """The headers that all predictions of a batch share; `kind` is the `ce_type`."""
     return [
         ("ce_specversion", "1.0"),
-        ("ce_type", EVENT_TYPE),
+        ("ce_type", kind),
         ("ce_source", f"/aimaas/{fleet}/scorer"),
         ("ce_time", scored_at.isoformat().replace("+00:00", "Z")),
         ("content-type", "application/json"),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
-from aimaas.admission import Batch, Reason
+from aimaas.admission import Reason
 from aimaas.logs import logger
 
 REPORT_S = 10.0
@@ -26,18 +28,24 @@ class Tally:
     transactions: int = 0
     aborts: int = 0
     commit_s: float = 0.0
-    snapshots: int = 0
+    state_records: int = 0
     state_bytes: int = 0
     refused: Counter[str] = field(default_factory=Counter)
+    step_s: dict[str, float] = field(default_factory=dict)  # seconds by step of the loop
 
-    def add_batch(self, batch: Batch) -> None:
-        """Count one judged batch."""
-        self.events += len(batch.reason)
-        counts = np.bincount(batch.reason, minlength=len(Reason))
-        self.predictions += int(counts[Reason.ADMITTED])
-        for reason in Reason:
-            if reason != Reason.ADMITTED and counts[reason]:
-                self.refused[reason.label] += int(counts[reason])
+    def add_batch(self, reasons: npt.NDArray[np.int64]) -> None:
+        """Count one judged batch; records by reason, indexed by `Reason`."""
+        self.batches += 1
+        self.events += int(reasons.sum())
+        self.predictions += int(reasons[Reason.ADMITTED])
+        for reason in np.flatnonzero(reasons).tolist():
+            if reason != Reason.ADMITTED:
+                self.refused[Reason(reason).label] += int(reasons[reason])
+
+    def add_steps(self, seconds: Mapping[str, float]) -> None:
+        """Count the seconds that steps of the loop took."""
+        for step, took in seconds.items():
+            self.step_s[step] = self.step_s.get(step, 0.0) + took
 
 
 class RateLog:

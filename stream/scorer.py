@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from stream.garbage import collected_between_batches
 from stream.loop import Scorer
 from stream.model_watch import ModelWatcher
 from stream.models import Model
+from stream.monitor import Monitor
 from stream.options import ScorerOptions
 from stream.rates import Tally
 
@@ -33,16 +36,20 @@ def score(
     killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
-    watcher = ModelWatcher(settings, fleet)
-    watcher.start()
-    try:
-        model = _first_model(watcher, fleet, ending)
-        if model is None:
-            return Tally()
-        with kafka_errors(settings, f"score fleet {fleet.fleet}"):
-            return Scorer(settings, fleet, instance, options or ScorerOptions(), watcher, model).run(ending)
-    finally:
-        watcher.stop()
+    garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
+    options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
+    watcher = ModelWatcher(settings, fleet, instance)
+    with monitor.served_at(options.metrics_host, options.metrics_port):
+        watcher.start()
+        try:
+            model = _first_model(watcher, fleet, ending, monitor)
+            if model is not None:
+                monitor.starts()
+                with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
+                    Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
+        finally:
+            watcher.stop()
+    return monitor.tally
 
 
 def stop_on_signals() -> threading.Event:
@@ -53,10 +60,12 @@ def stop_on_signals() -> threading.Event:
     return stop
 
 
-def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event) -> Model | None:
+def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> Model | None:
     """Wait until a champion can serve; None when asked to stop before."""
     said = False
     while not stop.is_set():
+        monitor.waits()
+        monitor.models_refused(len(watcher.refused))
         at_end = watcher.wait_for_end(_LOOK_S)
         model = watcher.newest()
         if model is not None and at_end:

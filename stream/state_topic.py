@@ -1,22 +1,23 @@
 """The state topic: snapshots of devices beside the input log, and how both give the state back.
 
-`iot.<fleet>.state` is compacted and has the events topic's partitions. Records of partition p, all written in the transactions
-that move the group's offset of p:
+`iot.<fleet>.state` is compacted and has the events topic's partitions. Records of partition p (`stream/state_records.py`) are all
+written in the transactions that move the group's offset of p.
 
-- key device id, value `upto` (int64, little endian) and the packed device: it holds the device's input before offset `upto`;
-- key `REPLAY_FROM` (no device id: not UTF-8), value an offset (int64): every event before it is in its device's snapshot.
+Restoring reads them and then the input from `replay_from` to the committed offset; an event before its device's `upto` is passed
+over. That input gives the same state again, since admission and kernel depend on nothing else. Devices forgotten on the way are on
+record, so nobody is forgotten in the re-read before the newest `upto`: only from there on are all devices of that time in memory.
 
-Restoring reads both and then the input from `replay_from` to the committed offset; an event before its device's `upto` is passed
-over. That input gives the same state again, since admission and kernel depend on nothing else. Snapshots older than the newest
-ones are as good as these, they only make the re-read longer: so it does no harm when a commit marker arrives late here.
+Records older than the newest ones are as good as these, they only make the re-read longer: so it does no harm when a commit marker
+arrives late here.
 """
 
 from __future__ import annotations
 
-import struct
 import time
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from aimaas.admission import Judge
 from aimaas.errors import KafkaError, StateError
@@ -27,29 +28,11 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.log_reader import LogReader, Span
-from stream.partition_state import PartitionState, Snapshot, records_of
-
-REPLAY_FROM = b"\xffreplay_from"
-_OFFSET = struct.Struct("<q")
+from stream.partition_state import CLEAN, PartitionState, Records, records_of
+from stream.refusals import RefusalWindow
+from stream.state_records import REFUSALS, REPLAY_FROM, offset_of, packed_of
 
 log = logger("scorer.state")
-
-
-class StateRecord(NamedTuple):
-    """Key and value of a record in the state topic."""
-
-    key: bytes
-    value: bytes
-
-
-def snapshot_record(snapshot: Snapshot) -> StateRecord:
-    """The record of a device's snapshot."""
-    return StateRecord(snapshot.device_id.encode(), _OFFSET.pack(snapshot.upto) + snapshot.packed)
-
-
-def replay_record(offset: int) -> StateRecord:
-    """The record that says from where the input is to be re-read."""
-    return StateRecord(REPLAY_FROM, _OFFSET.pack(offset))
 
 
 class Saved:
@@ -57,7 +40,8 @@ class Saved:
 
     def __init__(self) -> None:
         self.replay_from: int | None = None
-        self.snapshots: dict[bytes, bytes] = {}
+        self.refusals = RefusalWindow()
+        self.devices: dict[bytes, bytes] = {}
         self.read_bytes = 0
 
     def take(self, message: Any) -> None:
@@ -65,21 +49,38 @@ class Saved:
         key, value = message.key(), message.value()
         self.read_bytes += len(key or b"") + len(value or b"")
         if key == REPLAY_FROM:
-            self.replay_from = _OFFSET.unpack(value)[0] if value else None
+            self.replay_from = offset_of(value) if value else None
+        elif key == REFUSALS:
+            self.refusals = RefusalWindow.unpack(value or b"")
         elif value is None:
-            self.snapshots.pop(key, None)
+            self.devices.pop(key, None)
         else:
-            self.snapshots[key] = value
+            self.devices[key] = value
 
     def upto(self) -> dict[bytes, int]:
-        """By key, the offset before which the device's snapshot holds the input."""
-        return {key: _OFFSET.unpack_from(value)[0] for key, value in self.snapshots.items()}
+        """By key, the offset before which the device's record speaks for the input."""
+        return {key: offset_of(value) for key, value in self.devices.items()}
+
+    @property
+    def newest(self) -> int:
+        """The offset of the newest record: all before it was answered."""
+        return max(self.upto().values(), default=0)
+
+
+class Restored(NamedTuple):
+    """States by partition, and what it took to have them back: seconds, bytes read of the state topic, and input re-read."""
+
+    states: dict[int, PartitionState]
+    seconds: float = 0.0
+    state_bytes: int = 0
+    events: int = 0
+    event_bytes: int = 0
 
 
 def replay_span(topic: str, partition: int, committed: int, log_span: Span, saved: Saved) -> Span:
     """The input to re-read so that `saved` becomes the state at offset `committed`. Raises StateError where that cannot be."""
     where = f"{topic}, partition {partition}"
-    newest = max(saved.upto().values(), default=0)
+    newest = saved.newest
     if newest > committed:
         raise StateError(
             f"{where}: the state is of offset {newest}, the group's offset is {committed}: set the group's offset to {newest}, "
@@ -101,37 +102,47 @@ def replay_span(topic: str, partition: int, committed: int, log_span: Span, save
 
 
 def restore(
-    settings: Settings, fleet: FleetSpec, judge: Judge, kernel: Kernel, committed: Mapping[int, int]
-) -> dict[int, PartitionState]:
+    settings: Settings,
+    fleet: FleetSpec,
+    judge: Judge,
+    kernel: Kernel,
+    committed: Mapping[int, int],
+    ahead: bool = False,
+) -> Restored:
     """State of each partition at its committed offset, from the state topic and the input log.
+
+    With `ahead` the state topic may be further than the offsets (as a crash without transactions leaves it): what it holds was
+    answered, so the state is that of the newest record.
 
     Raises StateError when it cannot be had back, KafkaError when the broker does not answer.
     """
     if not committed:
-        return {}
+        return Restored({})
     names, started = topic_names(fleet), time.perf_counter()
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
         saved = _read_saved(reader, names.state, list(committed))
-        states = {p: _unpacked(fleet, p, offset, saved[p]) for p, offset in committed.items()}
+        if ahead:
+            committed = {p: max(offset, saved[p].newest) for p, offset in committed.items()}
+        states = {p: unpacked(fleet, p, offset, saved[p]) for p, offset in committed.items()}
         there = {p: reader.span(names.events, p) for p in committed}
         spans = {p: replay_span(names.events, p, offset, there[p], saved[p]) for p, offset in committed.items()}
-        replayed = _replay(reader, names.events, spans, {p: saved[p].upto() for p in saved}, states, judge, kernel)
+        replays = {p: Replay(states[p], saved[p]) for p in committed}
+        events = event_bytes = 0
+        for p, messages in reader.read(names.events, spans):
+            replayed = replays[p].take(records_of(messages), judge, kernel)
+            events, event_bytes = events + len(replayed), event_bytes + replayed.value_bytes
     for p, offset in committed.items():
         states[p].position, states[p].credit_bytes = offset, 0.0
         if offset < there[p].begin:
             lost = f"{offset} to {there[p].begin - 1}"
             log.error("retention deleted events before they were scored", topic=names.events, partition=p, offsets=lost)
+    state_bytes = sum(s.read_bytes for s in saved.values())
+    restored = Restored(states, time.perf_counter() - started, state_bytes, events, event_bytes)
     log.info(
         "state restored", partitions=sorted(committed), devices=sum(len(s.devices) for s in states.values()),
-        snapshot_bytes=sum(s.read_bytes for s in saved.values()), replayed_events=replayed.events,
-        replayed_bytes=replayed.value_bytes, seconds=round(time.perf_counter() - started, 3),
+        state_bytes=state_bytes, replayed_events=events, replayed_bytes=event_bytes, seconds=round(restored.seconds, 3),
     )  # fmt: skip
-    return states
-
-
-class _Replayed(NamedTuple):
-    events: int
-    value_bytes: int
+    return restored
 
 
 def _read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
@@ -142,33 +153,38 @@ def _read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[in
     return saved
 
 
-def _unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
-    state = PartitionState.empty(fleet, partition, committed)
-    for key, value in saved.snapshots.items():
-        state.devices.unpack(key.decode(), value[_OFFSET.size :])
-    state.written_replay_from = -1 if saved.replay_from is None else saved.replay_from
+def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
+    """The state that the topic's records give by themselves."""
+    state, notes = PartitionState.empty(fleet, partition, committed), []
+    for key, value in saved.devices.items():
+        packed = packed_of(value)
+        if packed:
+            state.devices.unpack(key.decode(), packed)
+        else:
+            notes.append((offset_of(value), key.decode()))
+    state.forgotten = {device_id: upto for upto, device_id in sorted(notes)}
+    state.refusals = saved.refusals
+    state.written_replay_from = CLEAN if saved.replay_from is None else saved.replay_from
     return state
 
 
-def _replay(
-    reader: LogReader,
-    topic: str,
-    spans: Mapping[int, Span],
-    upto: Mapping[int, Mapping[bytes, int]],
-    states: Mapping[int, PartitionState],
-    judge: Judge,
-    kernel: Kernel,
-) -> _Replayed:
-    """Put the input of `spans` into the states, without the events that snapshots hold already."""
-    events = value_bytes = 0
-    for p, messages in reader.read(topic, spans):
-        held = upto[p]
-        needed = [m for m in messages if m.offset() >= held.get(m.key(), 0)]
-        if needed:
-            records = records_of(needed)
-            states[p].advance(judge, kernel, records)
-            events, value_bytes = events + len(records), value_bytes + records.value_bytes
-    return _Replayed(events, value_bytes)
+class Replay:
+    """Puts re-read input into a partition's state, without the events that records of the topic speak for."""
+
+    def __init__(self, state: PartitionState, saved: Saved) -> None:
+        self._state, self._upto = state, saved.upto()
+        self._settled = max(self._upto.values(), default=0)  # who was forgotten before is on record
+
+    def take(self, records: Records, judge: Judge, kernel: Kernel) -> Records:
+        """Advance the state by the records it lacks, which come in order; these are returned."""
+        upto, offsets = self._upto, records.offsets.tolist()
+        lacking = [i for i, key in enumerate(records.keys) if offsets[i] >= upto.get(key or b"", 0)]
+        taken = records.only(lacking)
+        before = int(np.searchsorted(taken.offsets, self._settled))
+        for part, forgets in ((range(before), False), (range(before, len(taken)), True)):
+            if part:
+                self._state.advance(judge, kernel, taken.only(part), forgets)
+        return taken
 
 
 def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:
@@ -183,5 +199,5 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
         if found[topic] != wanted:
             raise KafkaError(
                 f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
-                "both must have the same number; partitions of a keyed topic do not grow under a running scorer"
+                "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
             )

@@ -1,9 +1,15 @@
-"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all."""
+"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all.
+
+A commit runs in a thread of its own, so that the loop reads, judges and scores the next batch meanwhile; what it produces waits
+for the commit to end.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
@@ -12,6 +18,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 from aimaas.errors import KafkaError
 from aimaas.kafka import producer_config
 from aimaas.settings import Settings
+from stream.outbox import Done, Outgoing, Progress, TransactionAbortedError
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
@@ -23,15 +30,11 @@ _FENCED = {
 }
 
 
-class TransactionAbortedError(Exception):
-    """The transaction cannot be committed and has been rolled back; memory must follow. Never reaches a user."""
-
-
 class Transactions:
     """A transactional producer under a stable id: a new owner of the id aborts what a killed one left open.
 
-    Not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be done: another
-    process took the id over, or the cluster is out of reach for a minute.
+    An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be
+    done: another process took the id over, or the cluster is out of reach for a minute.
     """
 
     def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int) -> None:
@@ -43,54 +46,99 @@ class Transactions:
                 transaction_timeout_ms=timeout_ms,
                 message_max_bytes=largest_record,
                 queue_buffering_max_messages=1_000_000,
+                delivery_report_only_error=True,  # a commit tells of the others
             )
         )
-        self.is_open = False
-        self.opened_at = 0.0  # monotonic seconds
+        self._begun = False
+        self._commit: Future[Done] | None = None
+        self._committer = ThreadPoolExecutor(1, "committer")
+        self.opened_at = 0.0
         self.records = 0
         self._insist(self._producer.init_transactions, "take over the transactional id")
 
-    def begin(self) -> None:
-        """Open a transaction, unless one is open."""
-        if not self.is_open:
-            self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
-            self.is_open, self.opened_at, self.records = True, time.monotonic(), 0
+    @property
+    def is_open(self) -> bool:
+        """Whether records wait for a commit to start."""
+        return self._begun and self._commit is None
 
-    def produce(
-        self, topic: str, key: bytes | None, value: bytes | None, headers: Any = None, partition: int = -1
-    ) -> None:
-        """Add a record; waits while the producer's queue is full."""
-        while True:
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit was started and not settled."""
+        return self._commit is not None
+
+    def begin(self) -> Done | None:
+        """Open a transaction, unless one is open; first waits for the commit under way and returns what it did."""
+        done = self.settle()
+        if not self._begun:
+            self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
+            self._begun, self.opened_at, self.records = True, time.monotonic(), 0
+        return done
+
+    def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
+        """Add records; waits while the producer's queue is full."""
+        produce, count = self._producer.produce, 0
+        for count, (key, value, headers) in enumerate(records, 1):  # noqa: B007 - the last one is how many there were
             try:
-                self._producer.produce(topic, value, key, partition, headers=headers)
-                self.records += 1
-                return
+                produce(topic, value, key, partition, headers=headers)
             except BufferError:
-                self._producer.poll(0.05)
+                self._produce_later(topic, value, key, partition, headers)
             except KafkaException as e:
                 self._give_up(e.args[0], f"write to {topic}")
+        self.records += count
+
+    def _produce_later(self, *record: Any) -> None:
+        """Add one record once the queue has room."""
+        *positional, headers = record
+        while True:
+            self._producer.poll(0.05)
+            try:
+                self._producer.produce(*positional, headers=headers)
+                return
+            except BufferError:
+                continue
 
     def poll(self) -> None:
         """Let the client serve its callbacks."""
         self._producer.poll(0)
 
-    def commit(self, topic: str, positions: dict[int, int], group: Any) -> None:
-        """Commit what was produced together with the group's `positions` (partition -> next offset) in `topic`.
+    def start_commit(self, progress: Progress) -> None:
+        """Begin to commit the open transaction together with `progress`; `settle` or `begin` tells how it went."""
+        self._commit = self._committer.submit(self._finish, progress)
 
-        1. hand the offsets to the transaction: a scorer that lost its partitions fails here, by the group's generation;
-        2. commit, which first waits until every record is acknowledged.
-        A failure of either rolls back.
+    def settle(self) -> Done | None:
+        """Wait for the commit under way; what it did, None where there is none."""
+        if self._commit is None:
+            return None
+        commit, self._commit = self._commit, None
+        return commit.result()
+
+    def _finish(self, progress: Progress) -> Done:
+        """The end of a transaction, in the committer's thread. The order matters:
+
+        1. state records, which snapshot what the positions say was read;
+        2. the group's positions: a scorer that lost its partitions fails here, by the group's generation;
+        3. the commit, which first waits until every record is acknowledged.
+        A failure of any rolls back.
         """
-        offsets = [TopicPartition(topic, p, offset) for p, offset in positions.items()]
-        self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, group, s), "commit offsets")
+        started = time.perf_counter()
+        for key, value, partition in progress.state:
+            self.produce(progress.state_topic, partition, [(key, value, None)])
+        offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
+        self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
         self._insist(self._producer.commit_transaction, "commit a transaction")
-        self.is_open = False
+        self._begun = False
+        return Done(time.perf_counter() - started, time.time())
 
     def abort(self) -> None:
-        """Roll back the open transaction, if there is one."""
-        if self.is_open:
+        """Roll back the open transaction, if there is one; one whose commit is under way has its end awaited first."""
+        with suppress(TransactionAbortedError):
+            self.settle()
+        self._abort()
+
+    def _abort(self) -> None:
+        if self._begun:
             self._insist(self._producer.abort_transaction, "abort a transaction")
-            self.is_open = False
+            self._begun = False
 
     def _insist(self, call: Callable[[float], object], doing: str) -> None:
         """Call until it succeeds, while the error says that another attempt may."""
@@ -111,9 +159,9 @@ class Transactions:
         if error.fatal() or error.code() in _FENCED:
             raise self._explained(error, doing)
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
-        if not (self.is_open and wants_abort) or doing.startswith("abort"):
+        if not (self._begun and wants_abort) or doing.startswith("abort"):
             raise self._explained(error, doing)
-        self.abort()
+        self._abort()
         raise TransactionAbortedError(f"{doing}: {error.str()}")
 
     def _explained(self, error: Any, doing: str) -> KafkaError:

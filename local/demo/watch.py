@@ -6,28 +6,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from aimaas.errors import StackError
 from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import read_all
+from aimaas.model_topic import announced
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
 from local.airflow import Airflow
 from local.airflow_client import RunState
 
 STAGES = ("ingest", "prepare", "train")
 _POLL_S = 1.0  # two cores: each look costs the API server a tenth of a second
-
-
-def champion(settings: Settings, fleet: FleetSpec) -> Announcement | None:
-    """The champion as the models topic announces it; None where there is none yet."""
-    found = None
-    for record in read_all(settings, topic_names(fleet).models):
-        if record.key == b"champion" and record.value:
-            found = msgspec.json.decode(record.value, type=Announcement)
-    return found
 
 
 @dataclass
@@ -60,7 +48,7 @@ class Chain:
             say(self.look())
             run = self._trained_run()
             if run is not None:
-                found = champion(settings, self.fleet)
+                found = announced(settings, self.fleet)
                 if found and found.sequence > after:
                     return found
                 verdict = self.airflow.client.return_value(run.dag_id, run.run_id, "register_and_promote")

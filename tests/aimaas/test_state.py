@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -70,14 +72,33 @@ def test_growing_keeps_every_device_and_a_forgotten_slot_is_empty_when_used_agai
     state = DeviceState(("a", "b"), 2, 1)
     names = [f"d{i}" for i in range(1000)]
     slots = state.slots(names)
-    state.count[slots] = np.arange(1000)
+    state.count[slots] = state.admitted[slots] = np.arange(1000)
     assert len(set(slots.tolist())) == len(state) == 1000
     assert state.count[state.slots(names)].tolist() == list(range(1000))
     state.forget("d500")
     assert "d500" not in state
     assert state.slots(["new"])[0] == slots[500]
-    assert state.count[slots[500]] == 0
+    assert state.admitted[slots[500]] == 0
     assert len(set(state.slots([*names, "new"]).tolist())) == 1001
+
+
+def test_growing_holds_no_second_copy_of_the_state() -> None:
+    tracemalloc.start()
+    state = DeviceState(tuple("abcdefgh"), 30, 5)
+    names = [f"d{i}" for i in range(8_000)]
+    empty, _ = tracemalloc.get_traced_memory()
+    tracemalloc.reset_peak()
+    state.slots(names)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak - empty < 1.25 * 8_000 * state.bytes_per_device
+
+
+def test_no_slot_is_given_to_the_first_new_device_that_finds_too_many_and_to_none_after_it() -> None:
+    state = DeviceState(("a",), 2, 1)
+    assert state.slots(["x", "y", "x", "z", "x"], most=2).tolist() == [0, 1, 0]
+    assert "z" not in state
+    assert state.slots(["z"], most=3).tolist() == [2]
 
 
 def test_a_device_twice_in_one_batch_has_one_slot() -> None:

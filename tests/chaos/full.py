@@ -15,8 +15,8 @@ EVENTS, LOAD_S = 100_000, 60
 
 # how often a point is passed before it kills: some commits or records after the start
 _ALONE = {
-    "restore": 1, "restored": 1, "begun": 4, "prediction": 2_500, "dead letter": 20, "snapshot": 30, "replay offset": 6, "offsets": 5,
-    "commit": 7, "committing": 9, "committed": 3,
+    "restore": 1, "restored": 1, "begun": 4, "prediction": 2_500, "dead letter": 20, "snapshot": 30, "replay offset": 6,
+    "offsets": 5, "commit": 7, "committing": 9, "committed": 3,
 }  # fmt: skip
 _AT_A_REBALANCE = ("revoke", "given up")
 

@@ -126,7 +126,7 @@ def main() -> None:
     import stream.options
 
     stream.options.ScorerOptions = functools.partial(stream.options.ScorerOptions, **given.get("options", {}))  # type: ignore
-    from aimaas.cli import main as command
+    from aimaas.cli.app import main as command
 
     command()
 

@@ -20,7 +20,15 @@ COMPOSE_FILE = (PROJECT / "docker-compose.yml").read_text()
 EXAMPLE = dict(
     line.split("=", 1) for line in (PROJECT / ".env.example").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
 )
-THIRD_PARTY = ("AIRFLOW", "KAFKA_", "POSTGRES_", "CLUSTER_ID", "GX_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY")
+THIRD_PARTY = (
+    "AIRFLOW",
+    "KAFKA_",
+    "POSTGRES_",
+    "CLUSTER_ID",
+    "GX_ANALYTICS_ENABLED",
+    "MLFLOW_DISABLE_TELEMETRY",
+    "GF_",
+)
 
 
 def words(command: str | list[str]) -> list[str]:
@@ -41,7 +49,12 @@ LISTENS = {
     "airflow-api-server": {8080},
     "spark-master": {7077, 8080},
     "spark-worker": {8081},
+    "scorer-0": {9100},
+    "scorer-1": {9100},
+    "prometheus": {9090},
+    "grafana": {3000},
 }
+PORT_OPTIONS = ("--port", "--webui-port", "--metrics-port")
 
 
 def test_every_port_that_is_named_is_one_its_service_listens_on(compose: dict[str, Any]) -> None:
@@ -58,7 +71,7 @@ def test_every_port_that_is_named_is_one_its_service_listens_on(compose: dict[st
 def test_services_listen_where_their_commands_say(compose: dict[str, Any]) -> None:
     for name, service in compose["services"].items():
         command = words(service.get("command", []))
-        said = {int(command[i + 1]) for i, word in enumerate(command) if word in ("--port", "--webui-port")}
+        said = {int(command[i + 1]) for i, word in enumerate(command) if word in PORT_OPTIONS}
         assert said <= LISTENS.get(name, set()), name
 
 
@@ -68,7 +81,9 @@ def test_the_example_and_the_file_name_the_same_variables() -> None:
 
 def test_no_secret_has_a_default(parse_compose: Callable[[dict[str, str]], subprocess.CompletedProcess[str]]) -> None:
     secrets = [name for name, value in EXAMPLE.items() if not value]
-    assert {"POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_FERNET_KEY"} <= set(secrets)
+    assert {"POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_FERNET_KEY", "GRAFANA_ADMIN_PASSWORD"} <= set(
+        secrets
+    )
     for name in secrets:
         done = parse_compose({k: v or "given" for k, v in EXAMPLE.items() if k != name})
         assert done.returncode != 0, f"{name} is not asked for"

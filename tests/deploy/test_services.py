@@ -126,6 +126,17 @@ def put(machine: Machine, name: str, option: str, value: str) -> None:
     machine.services = {**machine.services, name: {**machine.services[name], "command": command}}
 
 
+def serve_metrics(machine: Machine, name: str) -> int:
+    """Give a scorer a port of this machine, which its health check asks then; the containers have one each."""
+    port = free_port()
+    put(machine, name, "--metrics-host", "127.0.0.1")
+    put(machine, name, "--metrics-port", str(port))
+    service = machine.services[name]
+    asked = [word.replace("localhost:9100", f"127.0.0.1:{port}") for word in service["healthcheck"]["test"]]
+    machine.services = {**machine.services, name: {**service, "healthcheck": {"test": asked}}}
+    return port
+
+
 def test_topics_are_created_and_a_second_start_changes_nothing(machine: Machine, settings: Settings) -> None:
     first, second = machine.run("topics"), machine.run("topics")
 
@@ -144,12 +155,16 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
     put(machine, "mlflow", "--workers", "1")
     mlflow = start("mlflow")
     assert machine.run("topics").returncode == 0
+    pages = {name: serve_metrics(machine, name) for name in ("scorer-0", "scorer-1")}
     scorers = {name: start(name) for name in ("scorer-0", "scorer-1")}
     machine.wait_until_healthy("mlflow", mlflow)
     announcer = start("announcer")
 
     for name, process in {**scorers, "announcer": announcer}.items():
         machine.wait_until_healthy(name, process)
+    for port in pages.values():
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+            assert b'aimaas_ready{fleet="turbofan"} 0.0' in answer.read()  # no model yet
 
     for process in (announcer, *scorers.values()):
         process.stop(timeout_s=30)

@@ -11,12 +11,13 @@ import pytest
 from aimaas.artefact import sha256
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import create_topics, read_all
+from aimaas.model_topic import announced
 from aimaas.registry import register, rollback, set_champion
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
 from aimaas.training_report import CandidateReport, TrainReport, write_report
 from models import announce as announcer
-from models.announce import announce, announce_forever, announced
+from models.announce import announce, announce_forever
 from tests.models.conftest import pump_fleet
 
 pytestmark = pytest.mark.broker

@@ -33,7 +33,7 @@ from aimaas.topics import topic_names, topic_specs
 from stream.models import load_model
 from stream.options import ScorerOptions
 from stream.partition_state import PartitionState, Records
-from stream.predictions import prediction_records
+from stream.predictions import Part, predictions_of
 from stream.producer import Encoder
 from stream.rates import Tally
 from stream.scorer import score
@@ -157,6 +157,13 @@ class Line:
             found[source] = without_time(record.value or b"")
         return found
 
+    def predictions_by_source(self) -> dict[str, list[dict[str, Any]]]:
+        """All predictions of each event, without `scored_at`."""
+        found: dict[str, list[dict[str, Any]]] = {}
+        for record in self.predictions():
+            found.setdefault(record.headers["ce_id"].decode(), []).append(without_time(record.value or b""))
+        return found
+
     def letters(self) -> dict[str, str]:
         """Reasons of dead letters by their source; fails when a record has two."""
         found: dict[str, str] = {}
@@ -168,7 +175,7 @@ class Line:
 
     def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
         """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
-        model = load_model(announced, self.fleet, "")
+        model = load_model(announced, self.fleet, self.settings)
         scored: dict[str, dict[str, Any]] = {}
         letters: dict[str, str] = {}
         records = read_all(self.settings, self.names.events)
@@ -179,11 +186,11 @@ class Line:
                 np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
             )  # fmt: skip
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
-            made = prediction_records(
-                self.names.events, p, columns, batch, batch.admitted, model.predict(features), model, datetime.now(UTC)
-            )
-            for m in made:
-                scored[dict(m.headers)["ce_id"]] = without_time(m.value)
+
+            sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
+            part = Part(p, mine, columns, batch, model.predict(features))
+            for _, value, headers in predictions_of(part, sources, model, datetime.now(UTC)):
+                scored[dict(headers or ())["ce_id"]] = without_time(value or b"")
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters
@@ -231,15 +238,17 @@ class Line:
             self.wait_for(predictions, dead_letters)
         return tally
 
-    def start_process(self, instance: str = "0", state_share: float | None = None) -> subprocess.Popen[bytes]:
+    def start_process(
+        self, instance: str = "0", *arguments: str, state_share: float | None = None
+    ) -> subprocess.Popen[bytes]:
         """`aimaas score` as a process of its own; with `state_share` the same with this option."""
-        program = "from aimaas.cli import main; main()"
+        program = "from aimaas.cli.app import main; main()"
         if state_share is not None:
-            options = f"s.ScorerOptions(state_share={state_share})"
-            program = f"import stream.scorer as s; s.score.__defaults__ = ('0', {options}, None); {program}"
-        return self.spawn([sys.executable, "-c", program], instance)
+            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
+            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
+        return self.spawn([sys.executable, "-c", program], instance, *arguments)
 
-    def spawn(self, command: list[str], instance: str) -> subprocess.Popen[bytes]:
+    def spawn(self, command: list[str], instance: str, *arguments: str) -> subprocess.Popen[bytes]:
         """Run `command`, which takes the arguments of `aimaas`, with those of this line's scorer; what it says goes to a log."""
         environment = {
             "AIMAAS_HOME": str(self.settings.home),
@@ -249,7 +258,7 @@ class Line:
         }
         with (self.folder / f"scorer-{instance}.log").open("ab") as log:
             process = subprocess.Popen(
-                [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance],
+                [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
                 env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
             )  # fmt: skip
         self.processes.append(process)

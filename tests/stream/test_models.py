@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,9 +20,11 @@ from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import FeaturePlan, plan_of
+from aimaas.settings import read_settings
 from stream.model_watch import newer_first
 from stream.models import ArtefactUnreachableError, load_model
 
+SETTINGS = read_settings({"AIMAAS_HOME": tempfile.mkdtemp()})
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
 PLAN = plan_of(FLEET)
 WIDTH = len(PLAN.feature_names)
@@ -64,12 +67,12 @@ def announced(folder: Path, content: bytes, plan: FeaturePlan = PLAN) -> Announc
 
 def refusal(announcement: Announcement, fleet: FleetSpec = FLEET) -> str:
     with pytest.raises(ModelRefusedError) as caught:
-        load_model(announcement, fleet, "")
+        load_model(announcement, fleet, SETTINGS)
     return str(caught.value)
 
 
 def test_a_whole_artefact_answers_one_row_with_the_bits_that_it_has_among_many(tmp_path: Path) -> None:
-    model = load_model(announced(tmp_path, artefact()), FLEET, "")
+    model = load_model(announced(tmp_path, artefact()), FLEET, SETTINGS)
     rows = np.random.default_rng(1).normal(size=(50, WIDTH)).astype(np.float32)
 
     together = model.predict(rows)
@@ -81,7 +84,7 @@ def test_a_whole_artefact_answers_one_row_with_the_bits_that_it_has_among_many(t
 def test_a_file_uri_is_read_like_a_path(tmp_path: Path) -> None:
     found = announced(tmp_path, artefact())
 
-    assert load_model(msgspec.structs.replace(found, uri=Path(found.uri).as_uri()), FLEET, "").version == "3"
+    assert load_model(msgspec.structs.replace(found, uri=Path(found.uri).as_uri()), FLEET, SETTINGS).version == "3"
 
 
 def other_plan() -> FeaturePlan:
@@ -139,7 +142,7 @@ def test_a_file_that_is_not_there_may_come_yet(tmp_path: Path) -> None:
     found = msgspec.structs.replace(announced(tmp_path, artefact()), uri=str(tmp_path / "gone.onnx"))
 
     with pytest.raises(ArtefactUnreachableError, match="cannot be read"):
-        load_model(found, FLEET, "")
+        load_model(found, FLEET, SETTINGS)
 
 
 def test_only_champions_of_a_higher_sequence_are_candidates_the_highest_first(tmp_path: Path) -> None:

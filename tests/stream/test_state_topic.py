@@ -22,15 +22,8 @@ from aimaas.plan import plan_of
 from aimaas.state import DeviceState
 from stream.log_reader import Span
 from stream.partition_state import PartitionState, Records
-from stream.state_topic import (
-    REPLAY_FROM,
-    Saved,
-    StateRecord,
-    replay_record,
-    replay_span,
-    restore,
-    snapshot_record,
-)
+from stream.state_records import REPLAY_FROM, StateRecord, device_record, offset_of, replay_record
+from stream.state_topic import Saved, replay_span, restore
 
 
 class Message:
@@ -42,7 +35,7 @@ class Message:
     def key(self) -> bytes:
         return self._record.key
 
-    def value(self) -> bytes:
+    def value(self) -> bytes | None:
         return self._record.value
 
 
@@ -51,7 +44,7 @@ def saved(replay_from: int | None, newest_snapshot: int | None = None) -> Saved:
     if replay_from is not None:
         found.take(Message(replay_record(replay_from)))
     if newest_snapshot is not None:
-        found.snapshots[b"d"] = replay_record(newest_snapshot).value
+        found.take(Message(device_record("d", newest_snapshot)))
     return found
 
 
@@ -116,14 +109,43 @@ def test_restored_state_equals_the_state_that_was_lost_however_much_was_in_snaps
     for begin in range(0, len(records), 37):
         lost.advance(judge, kernel, as_records(records[begin : begin + 37]))
         lost.credit_bytes += 5_000 if begin + 37 < len(records) else 0  # about two devices; none at the end
-        written += [snapshot_record(s) for s in lost.take_snapshots()] + [replay_record(lost.replay_from)]
+        written += lost.records_to_write()
     assert lost.dirty > 0  # or there is nothing to read again
     write_in_partition(line, written, p)
 
-    found = restore(line.settings, line.fleet, judge, kernel, {p: lost.position})[p]
+    restored = restore(line.settings, line.fleet, judge, kernel, {p: lost.position})
 
+    found = restored.states[p]
     assert packed(found.devices) == packed(lost.devices)
     assert (found.position, found.replay_from) == (lost.position, lost.replay_from)
+    assert restored.state_bytes == sum(len(r.key) + len(r.value or b"") for r in written)
+    again = [r for r in records if r.offset >= lost.replay_from]
+    assert 0 < restored.events <= len(again)
+    assert 0 < restored.event_bytes <= sum(len(r.value or b"") for r in again)
+    assert restored.seconds > 0
+
+
+@pytest.mark.broker
+def test_restored_state_equals_the_lost_one_with_devices_forgotten_between_any_commits(line: Any) -> None:
+    limits = line.fleet.limits.model_copy(update={"devices": 2 * 3})
+    fleet = line.fleet.model_copy(update={"limits": limits})
+    line.send(line.events(devices=20)[:900])
+    every = read_all(line.settings, line.names.events)
+    p = Counter(r.partition for r in every).most_common(1)[0][0]
+    records = [r for r in every if r.partition == p]
+    judge, kernel = Judge(fleet), make_kernel(line)
+    lost, kinds = PartitionState.empty(fleet, p, 0), Counter[str]()
+    for i, begin in enumerate(range(0, len(records), 29)):
+        lost.advance(judge, kernel, as_records(records[begin : begin + 29]))
+        lost.credit_bytes += 9_000
+        written = lost.records_to_write()
+        kinds.update("deleted" if r.value is None else "note" if len(r.value) == 8 else "snapshot" for r in written)
+        write_in_partition(line, written, p)
+        if i % 4 == 3:
+            found = restore(line.settings, fleet, judge, kernel, {p: lost.position}).states[p]
+            assert packed(found.devices) == packed(lost.devices)
+            assert (found.replay_from, found.forgotten) == (lost.replay_from, lost.forgotten)
+    assert min(kinds["deleted"], kinds["note"], kinds["snapshot"]) > 0
 
 
 @pytest.mark.broker
@@ -141,7 +163,7 @@ def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: 
     found = restore(line.settings, line.fleet, Judge(line.fleet), make_kernel(line), ends)
 
     open_one.abort_transaction(30)
-    assert sum(len(state.devices) for state in found.values()) == 2
+    assert sum(len(state.devices) for state in found.states.values()) == 2
 
 
 def test_snapshots_are_taken_of_those_that_wait_longest_and_cost_no_more_than_the_credit(mill_state: Any) -> None:
@@ -149,15 +171,21 @@ def test_snapshots_are_taken_of_those_that_wait_longest_and_cost_no_more_than_th
     advance(["a", "b", "c", "a"])
     state.credit_bytes = 1.0
 
-    first = state.take_snapshots()
+    first = state.records_to_write()
 
-    assert [(s.device_id, s.upto) for s in first] == [("a", 4)]
+    assert written_of(first) == [(b"a", 4), (REPLAY_FROM, 1)]
     assert (state.dirty, state.replay_from) == (2, 1)
     assert state.credit_bytes < 0
     advance(["a"])
     state.credit_bytes = 1e6
-    assert [(s.device_id, s.upto) for s in state.take_snapshots()] == [("b", 5), ("c", 5), ("a", 5)]
+    assert written_of(state.records_to_write()) == [(b"b", 5), (b"c", 5), (b"a", 5), (REPLAY_FROM, 5)]
     assert (state.dirty, state.replay_from, state.credit_bytes) == (0, 5, 0.0)
+    assert state.records_to_write() == []
+
+
+def written_of(records: list[StateRecord]) -> list[tuple[bytes, int]]:
+    """Keys, and the offsets that the values begin with."""
+    return [(r.key, offset_of(r.value or b"")) for r in records]
 
 
 @pytest.fixture

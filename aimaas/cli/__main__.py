@@ -1,0 +1,5 @@
+"""`python -m aimaas.cli` is the command `aimaas`."""
+
+from aimaas.cli.app import main
+
+main()

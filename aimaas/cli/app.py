@@ -1,0 +1,41 @@
+"""The command line: the composition root. Each command imports what it needs when it is called, so `--help` is quick."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from aimaas.cli.dlq import dlq_app
+from aimaas.cli.fleets import fleets_app
+from aimaas.cli.local import local_app
+from aimaas.cli.models import models_app
+from aimaas.cli.stream import stream_app
+from aimaas.cli.topics import topics_app
+from aimaas.errors import AimaasError
+
+app = typer.Typer(
+    name="aimaas",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="AI model as a service for fleets of devices: Kafka in, predictions out, Airflow and Spark in between.",
+)
+app.add_typer(local_app)
+app.add_typer(stream_app)
+app.add_typer(fleets_app, name="fleets")
+app.add_typer(topics_app, name="topics")
+app.add_typer(models_app, name="models")
+app.add_typer(dlq_app, name="dlq")
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user is one line on standard error, never a stack trace."""
+    try:
+        app()
+    except AimaasError as e:
+        for line in str(e).splitlines():
+            print(f"error: {line}", file=sys.stderr)  # noqa: T201
+        sys.exit(e.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,53 @@
+"""`aimaas fleets`: check fleet files, list them, derive from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, derive.")
+
+
+@fleets_app.command("validate")
+def fleets_validate(files: Annotated[list[Path], typer.Argument(help="fleet files")]) -> None:
+    """Check fleet files: one line for each mistake, with file, key, what was found and what is allowed."""
+    from aimaas.errors import FleetFileError
+    from aimaas.fleet import load_fleet
+
+    mistakes: list[str] = []
+    for path in files:
+        try:
+            spec = load_fleet(path)
+            out.print(
+                f"{path}: ok: fleet {spec.fleet}, {len(spec.readings)} readings, {spec.task.kind}", highlight=False
+            )
+        except FleetFileError as e:
+            mistakes += e.mistakes
+    if mistakes:
+        raise FleetFileError(mistakes)
+
+
+@fleets_app.command("list")
+def fleets_list() -> None:
+    """List the fleets."""
+    from aimaas.fleet import load_fleets
+
+    table = Table("fleet", "version", "readings", "task", "description", box=None)
+    for spec in load_fleets(read_settings().fleets).values():
+        table.add_row(spec.fleet, str(spec.version), str(len(spec.readings)), spec.task.kind, spec.description)
+    out.print(table)
+
+
+@fleets_app.command("schema")
+def fleets_schema(fleet: Fleet) -> None:
+    """Print the JSON Schema of the fleet's events, for those who write producers."""
+    from aimaas.events import event_schema
+
+    out.print_json(json.dumps(event_schema(fleet_of(read_settings(), fleet))))

@@ -1,0 +1,90 @@
+"""`aimaas models`: look at registered models, promote, roll back, announce."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, announce.")
+
+
+@models_app.command("list")
+def models_list(fleet: Fleet) -> None:
+    """List the registered versions of a fleet's model, newest first."""
+    from aimaas.registry import list_models
+
+    settings = read_settings()
+    table = Table("version", "alias", "candidate", "metric", "registered", "training set", box=None)
+    for m in list_models(settings, fleet_of(settings, fleet)):
+        table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set)
+    out.print(table)
+
+
+@models_app.command("show")
+def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
+    """Show where a version comes from and how good it is."""
+    from aimaas.registry import show_model
+
+    settings = read_settings()
+    out.print_json(json.dumps(show_model(settings, fleet_of(settings, fleet), version)))
+
+
+@models_app.command("refused")
+def models_refused(fleet: Fleet) -> None:
+    """List the versions that scorers refused to serve, with their reasons, oldest first."""
+    from aimaas.model_topic import refusals
+
+    settings = read_settings()
+    found = refusals(settings, fleet_of(settings, fleet))
+    table = Table("version", "sequence", "scorer", "at", "reason", box=None)
+    for r in found:
+        table.add_row(r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), r.reason)
+    out.print(table if found else "no scorer refused a version", highlight=False)
+
+
+@models_app.command("promote")
+def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
+    """Make a version the champion, whatever the gates say, and announce it."""
+    from aimaas.registry import set_champion
+    from models.announce import announce
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    set_champion(settings, spec, version)
+    announce(settings, spec)
+    out.print(f"version {version} is the champion of {fleet}", highlight=False)
+
+
+@models_app.command("rollback")
+def models_rollback(fleet: Fleet) -> None:
+    """Make the champion before the present one serve again, and announce it."""
+    from aimaas.registry import rollback
+    from models.announce import announce
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    version = rollback(settings, spec)
+    announce(settings, spec)
+    out.print(f"version {version} is the champion of {fleet} again", highlight=False)
+
+
+@models_app.command("announce")
+def models_announce(
+    fleet: Fleet, watch: Annotated[bool, typer.Option(help="go on until asked to stop")] = False
+) -> None:
+    """Bring the models topic in line with the registry's alias."""
+    from models.announce import announce, announce_forever
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    if watch:
+        announce_forever(settings, spec)
+        return
+    found = announce(settings, spec)
+    out.print(f"champion: version {found.version}" if found else "no champion to announce", highlight=False)

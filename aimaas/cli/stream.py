@@ -1,0 +1,103 @@
+"""`aimaas devices`, `replay`, `score` and `serve`: events in, predictions out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+stream_app = typer.Typer()
+
+
+@stream_app.command()
+def devices(
+    fleet: Fleet,
+    devices: Annotated[int, typer.Option("--devices", "-n", min=1, help="how many devices")] = 100,
+    rate: Annotated[
+        float | None, typer.Option(help="events/s over all devices; as fast as possible if left out")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="same seed, same events")] = 7,
+    first: Annotated[int, typer.Option(help="number of the first device")] = 0,
+) -> None:
+    """Simulate devices that run to failure, and send their events and outcomes."""
+    from stream.devices import run_devices
+
+    settings = read_settings()
+    sent = run_devices(settings, fleet_of(settings, fleet), devices, seed, rate, first)
+    out.print(f"sent {sent.events} events and {sent.outcomes} outcomes of {devices} devices", highlight=False)
+
+
+@stream_app.command()
+def replay(
+    fleet: Fleet,
+    source: Annotated[Path, typer.Argument(help="a CSV or Parquet file, or a C-MAPSS directory as published")],
+    mapping: Annotated[Path | None, typer.Option(help="YAML file: which column is what (not for C-MAPSS)")] = None,
+    subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
+    part: Annotated[str, typer.Option(help="C-MAPSS: train or test")] = "train",
+    rate: Annotated[float | None, typer.Option(help="events/s; as fast as possible if left out")] = None,
+) -> None:
+    """Send recorded data: any CSV or Parquet file with a column mapping, or a C-MAPSS directory."""
+    from stream.replay import replay_cmapss, replay_file
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    if mapping is None:
+        sent = replay_cmapss(settings, spec, source, subset, part, rate=rate)
+    else:
+        sent = replay_file(settings, spec, source, mapping, rate=rate)
+    out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
+
+
+@stream_app.command()
+def score(
+    fleet: Fleet,
+    instance: Annotated[str, typer.Option(help="stable name of this scorer; two at once need two names")] = "0",
+    commit_interval_ms: Annotated[
+        int, typer.Option(min=1, max=5_000, help="a prediction is visible after at most about so long")
+    ] = 100,
+    at_least_once: Annotated[
+        bool, typer.Option("--at-least-once", help="no transactions: a crash may send predictions twice, never none")
+    ] = False,
+    metrics_port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="serve /metrics, /healthz, /readyz here; 0 takes a free port")
+    ] = None,
+    metrics_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
+) -> None:
+    """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    from aimaas.logs import set_up_logs
+    from stream.options import ScorerOptions
+    from stream.scorer import score as run
+
+    settings = read_settings()
+    set_up_logs(settings)
+    options = ScorerOptions(
+        delivery="at-least-once" if at_least_once else "exactly-once",
+        commit_interval_ms=commit_interval_ms,
+        metrics_host=metrics_host,
+        metrics_port=metrics_port,
+    )
+    run(settings, fleet_of(settings, fleet), instance, options)
+
+
+@stream_app.command()
+def serve(
+    fleet: Fleet,
+    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = 8000,
+    body_kib: Annotated[int, typer.Option(min=1, help="largest body of a request, in KiB")] = 1_024,
+    instances: Annotated[int, typer.Option(min=1, help="most instances in one request")] = 1_000,
+    cache: Annotated[int, typer.Option(min=0, help="predictions that are remembered; 0 for none")] = 10_000,
+) -> None:
+    """Answer over HTTP with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    from aimaas.logs import set_up_logs
+    from stream.service.options import ServiceOptions
+    from stream.service.server import serve as run
+
+    settings = read_settings()
+    set_up_logs(settings)
+    options = ServiceOptions(body_bytes=body_kib * 1_024, instances=instances, cache=cache)
+    run(settings, fleet_of(settings, fleet), host, port, options)

@@ -1,0 +1,60 @@
+"""`aimaas topics`: create a fleet's topics, give them more partitions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")
+
+
+@topics_app.command("create")
+def topics_create(fleet: Fleet) -> None:
+    """Create the fleet's topics with their settings; those that exist are compared with the fleet file."""
+    from aimaas.kafka import create_topics
+    from aimaas.topics import topic_specs
+
+    settings = read_settings()
+    specs = topic_specs(fleet_of(settings, fleet))
+    new = set(create_topics(settings, specs))
+    for spec in specs:
+        state = "created" if spec.name in new else "present"
+        out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
+
+
+@topics_app.command("grow")
+def topics_grow(
+    fleet: Fleet, partitions: Annotated[int, typer.Option(min=1, max=1_000, help="so many each topic gets")]
+) -> None:
+    """Give the topics more partitions and move the devices' state with them; nothing may send or score meanwhile.
+
+    Run it again if it was interrupted: it goes on where it was.
+    """
+    from aimaas.logs import set_up_logs
+    from stream.growth import grow
+
+    settings = read_settings()
+    set_up_logs(settings)
+    spec = fleet_of(settings, fleet)
+    done = grow(settings, spec, partitions)
+    for topic, before in done.grown.items():
+        out.print(f"grown  {topic}  ({before} to {partitions} partitions)", highlight=False)
+    out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
+    if done.astray:
+        out.print(
+            f"[red]{done.astray} events came meanwhile to their devices' old partitions[/red]: they will be scored as if their "
+            "devices were new; something still sends events",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+    if spec.topics.partitions != partitions:
+        out.print(
+            f"now set topics.partitions: {partitions} in {settings.fleets / fleet}.yaml",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print("then start what sends events anew, so that it sees the partitions, and the scorers", highlight=False)

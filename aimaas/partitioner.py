@@ -1,0 +1,28 @@
+"""Which partition a key falls into: `murmur2_random` of librdkafka, the default of the Java client.
+
+The clients do this by themselves when they produce, but none of them says where a key would fall; who moves devices between
+partitions has to know. The hash is MurmurHash2 by Austin Appleby (public domain) with the seed that Kafka has fixed.
+"""
+
+from __future__ import annotations
+
+_SEED, _MIX, _WORD = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
+
+
+def partition_of(key: bytes, partitions: int) -> int:
+    """The partition of a record with this key (at least one byte) in a topic of so many partitions."""
+    return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def murmur2(data: bytes) -> int:
+    """The hash, as an unsigned number of 32 bits."""
+    h = (_SEED ^ len(data)) & _WORD
+    whole = len(data) & ~3
+    for at in range(0, whole, 4):
+        k = (int.from_bytes(data[at : at + 4], "little") * _MIX) & _WORD
+        k = ((k ^ (k >> 24)) * _MIX) & _WORD
+        h = ((h * _MIX) & _WORD) ^ k
+    if whole < len(data):
+        h = ((h ^ int.from_bytes(data[whole:], "little")) * _MIX) & _WORD
+    h = ((h ^ (h >> 13)) * _MIX) & _WORD
+    return h ^ (h >> 15)

@@ -1,0 +1,28 @@
+"""Why a record is refused: the one vocabulary of dead letters, quarantine and HTTP."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Reason(IntEnum):
+    """Why a record is refused; ADMITTED where it is not. The lower-case name is what dead letters and quarantine say."""
+
+    ADMITTED = 0
+    OVERSIZED = 1
+    UNPARSABLE = 2
+    WRONG_FLEET = 3
+    SCHEMA = 4
+    MISSING_READING = 5
+    NOT_FINITE = 6
+    OUT_OF_RANGE = 7
+    KEY_MISMATCH = 8
+    SKEW = 9
+    DUPLICATE = 10
+    CONFLICT = 11
+    LATE = 12
+
+    @property
+    def label(self) -> str:
+        """The reason as records say it."""
+        return self.name.lower()

@@ -1,0 +1,100 @@
+"""A champion of the turbofan fleet's real kind, trained without Spark and Airflow, announced as promotion announces one.
+
+The pure parts are the pipeline's own: the simulator, the kernel, the fit, the candidates, the export with its parity gate.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from confluent_kafka import Producer
+
+from aimaas.artefact import ModelMetadata, sha256
+from aimaas.events import Announcement
+from aimaas.features import kernel_of
+from aimaas.fit import Fit, channel_matrix, find_regimes, finish, moments
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import producer_config
+from aimaas.plan import FeaturePlan, plan_of
+from aimaas.state import DeviceState
+from aimaas.topics import topic_names
+from models.candidates import candidates_of
+from models.export import Float32, export, parity, run_onnx, stamp
+from models.samples import Samples
+from models.select import fit_chosen
+from models.train import code_version, target_range
+from stream.histories import Float64, Histories, Int64, truth
+from stream.simulator import simulate
+from stream_bench.stage import Stage
+
+_SEED = 7
+_FIRST_DEVICE = 900_000  # none that is scored
+
+
+@dataclass(frozen=True)
+class Champion:
+    """The exported model: its bytes, the file that holds them, the fit inside, and the announcement."""
+
+    content: bytes
+    path: Path
+    fit: Fit
+    announcement: Announcement
+
+    def predict(self, features: Float32) -> Float32:
+        """Answers (n,) to features (n, F), as the scorer's session gives them."""
+        return run_onnx(self.content, features)
+
+
+def train_champion(stage: Stage, candidate: str, devices: int) -> Champion:
+    """Train `candidate` on `devices` simulated devices and export it, with the gate of the fleet file."""
+    fleet = stage.fleet()
+    plan = plan_of(fleet)
+    histories = simulate(fleet, devices, _SEED, _FIRST_DEVICE)
+    fit = _fit(plan, histories.values)
+    features, labels = features_of(fleet, fit, histories, np.arange(len(histories))), truth(histories, fleet)
+    known = np.isfinite(labels)
+    names = np.array(histories.devices)[histories.device]
+    samples = Samples(features, labels.astype(np.float32), names).at(known)
+    estimator = fit_chosen(candidates_of(fleet), candidate, samples, _SEED)
+    plain = export(estimator, len(plan.feature_names), target_range(fleet))
+    equal = parity(plain, estimator, samples.features, target_range(fleet))
+    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
+    content = stamp(plain, _metadata(fleet, candidate, plan, fit))
+    path = stage.folder / "champion.onnx"
+    path.write_bytes(content)
+    made = Announcement("champion", "1", 1, str(path), sha256(content), plan.hash, fit.id, datetime.now(UTC))
+    return Champion(content, path, fit, made)
+
+
+def announce(stage: Stage, fleet: FleetSpec, champion: Champion) -> None:
+    """Put the champion on the fleet's models topic."""
+    producer = Producer(producer_config(stage.settings))
+    producer.produce(topic_names(fleet).models, msgspec.json.encode(champion.announcement), b"champion")
+    assert producer.flush(15) == 0, "the announcement did not reach the broker"
+
+
+def features_of(fleet: FleetSpec, fit: Fit, histories: Histories, order: Int64) -> Float32:
+    """Features (m, F) of the rows `order` (m,), which hold each device's rows in their order; as the scorer computes them."""
+    plan = plan_of(fleet)
+    state = DeviceState.of(fleet)
+    slots = state.slots(histories.devices)[histories.device]
+    begins = np.ones(len(histories), np.bool_)
+    begins[1:] = (np.diff(histories.device) != 0) | (np.diff(histories.run) != 0)
+    return kernel_of(plan, fit).advance(state, slots[order], histories.values[order].astype(np.float32), begins[order])
+
+
+def _fit(plan: FeaturePlan, rows: Float64) -> Fit:
+    regimes = find_regimes(plan, rows, _SEED)
+    return finish(regimes, [moments(plan, regimes, channel_matrix(plan, rows).mean(axis=0), rows)])
+
+
+def _metadata(fleet: FleetSpec, candidate: str, plan: FeaturePlan, fit: Fit) -> ModelMetadata:
+    return ModelMetadata(
+        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=candidate,
+        plan=plan, fit=fit, target_range=target_range(fleet), training_set="simulated", digest="none", seed=_SEED,
+        code_version=code_version(), metrics={},
+    )  # fmt: skip

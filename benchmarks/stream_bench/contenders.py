@@ -1,0 +1,81 @@
+"""The contenders as processes of their own: started, watched over, ended with SIGTERM by their own handle."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from stream_bench.stage import ROOT
+
+_STOP_LIMIT_S = 30.0
+
+
+class ContenderError(Exception):
+    """A contender ended by itself, or did not do what was asked of it; the message holds the end of its log."""
+
+
+@dataclass
+class Contender:
+    """A running contender; `pid` is the one that does the work."""
+
+    name: str
+    log: Path
+    process: subprocess.Popen[bytes]
+
+    @property
+    def pid(self) -> int:
+        """Process id."""
+        return self.process.pid
+
+    def check(self) -> None:
+        """Raise ContenderError when it has ended."""
+        if self.process.poll() is not None:
+            raise ContenderError(f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}")
+
+    def tail(self) -> str:
+        """The last lines of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
+
+    def freeze(self) -> None:
+        """Stop it where it stands, so that it takes nothing from the machine until `thaw`."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """Ask it to end, and wait until it has. Raises ContenderError when it fails while it ends, or does not end."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            code = self.process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise ContenderError(f"{self.name} did not end within {_STOP_LIMIT_S:g} s:\n{self.tail()}") from None
+        if code != 0:
+            raise ContenderError(f"{self.name} ended with exit code {code}:\n{self.tail()}")
+
+
+@contextmanager
+def running(
+    name: str, command: Sequence[str], folder: Path, environ: dict[str, str] | None = None
+) -> Iterator[Contender]:
+    """Run a program from the project's root; asked to end at the end, killed where that fails."""
+    log = folder / f"{name}.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, **(environ or {})}, stdout=output, stderr=subprocess.STDOUT
+        )
+    contender = Contender(name, log, process)
+    try:
+        yield contender
+        contender.stop()
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()

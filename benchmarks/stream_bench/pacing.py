@@ -1,0 +1,60 @@
+"""Starts `pace.py`: records at an even rate from a process of its own."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from stream.producer import KeyValue
+from stream_bench.contenders import Contender, ContenderError, running
+from stream_bench.stage import Stage
+
+_PROGRAM = Path(__file__).parent / "pace.py"
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Records on their way to a topic."""
+
+    process: Contender
+    times_file: Path
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all were sent. Raises ContenderError when it failed."""
+        code = self.process.process.poll()
+        if code:
+            raise ContenderError(f"the pacing producer ended with exit code {code}:\n{self.process.tail()}")
+        return code == 0
+
+    def wait(self) -> None:
+        """Wait until all were sent. Raises ContenderError when it failed."""
+        self.process.process.wait()
+        assert self.is_done
+
+    def times(self) -> npt.NDArray[np.float64]:
+        """When each record was handed to the client, monotonic seconds (n,); once it is done."""
+        found: npt.NDArray[np.float64] = np.load(self.times_file)
+        return found
+
+
+@contextmanager
+def pacing(stage: Stage, folder: Path, topic: str, records: Sequence[KeyValue], rate: float) -> Iterator[Pace]:
+    """Send the records at `rate` a second; leaving early ends it."""
+    name = f"pace-{len(list(folder.glob('*.times.npy')))}-{len(records)}"
+    packed, times = folder / f"{name}.records", folder / f"{name}.times.npy"
+    packed.write_bytes(msgspec.msgpack.encode(records))
+    given = {
+        "bootstrap": stage.settings.bootstrap_servers, "topic": topic, "rate": str(rate), "records": str(packed),
+        "times": str(times),
+    }  # fmt: skip
+    command = [sys.executable, str(_PROGRAM), *(part for key, value in given.items() for part in (f"--{key}", value))]
+    with running(name, command, folder) as process:
+        yield Pace(process, times)

@@ -1,0 +1,87 @@
+"""One and two scorers over 8 partitions, rebalances under load, and memory by devices; one JSON line last.
+
+`two_over_one` is the rate of two processes over that of one of the same round, `hand_two_over_one` the same for the hand-written
+loop: measured when the group has shared the partitions out evenly, never through the rebalance. `lost` and `duplicated` count
+predictions while a second scorer joins and leaves under load. `mib_by_devices` is the resident memory of a scorer that holds so
+many devices.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+
+from stream_bench.champion import Champion, announce, train_champion
+from stream_bench.entries import hand, scorer
+from stream_bench.events import Load, make_load
+from stream_bench.figures import json_line, say, summary, table
+from stream_bench.scaling import balanced_rate, mib_of_state, through_rebalances
+from stream_bench.stage import Stage, open_stage
+
+_PARTITIONS = 8
+
+
+def main() -> None:
+    """Run the three parts, print the figures."""
+    given = _arguments()
+    with open_stage(_PARTITIONS) as stage:
+        fleet = stage.fleet()
+        with stage.topics_of(fleet):
+            champion = train_champion(stage, given.candidate, given.training_devices)
+            announce(stage, fleet, champion)
+            load = make_load(fleet, champion, 1_000, given.events)
+            say(f"{len(load):,} events; champion: {given.candidate}")
+            rounds = _rounds(stage, champion, load, given.rounds)
+            moved, moves = through_rebalances(stage, load, given.rate)
+            memory = {str(devices): round(mib_of_state(stage, devices)) for devices in given.devices}
+    table(rounds)
+    counts = {"lost": moved.lost, "duplicated": moved.duplicated, "rebalances": moves}
+    figures = {**summary(rounds), **counts, "mib_by_devices": memory, "events": len(load), "rounds": given.rounds}
+    json_line("stream_scaling", {**figures, "candidate": given.candidate, "partitions": _PARTITIONS})
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--rate", type=float, default=5_000, help="events/s while scorers join and leave")
+    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `blend` is what the fleet promotes")
+    parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
+    given = parser.parse_args()
+    given.devices, given.training_devices = (1_000, 100_000, 1_000_000), 100
+    if given.quick:
+        given.rounds, given.events, given.rate, given.devices, given.training_devices = (
+            1,
+            10_000,
+            500,
+            (1_000, 2_000),
+            20,
+        )
+    return given
+
+
+def _rounds(stage: Stage, champion: Champion, load: Load, count: int) -> dict[str, list[float]]:
+    """Rates and gains by round; who begins takes turns."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for n in range(count):
+        order = [(name, processes) for name in ("scorer", "hand") for processes in (1, 2)]
+        rates = {turn: _rate(stage, champion, load, n, *turn) for turn in (order if n % 2 == 0 else order[::-1])}
+        for prefix, name in (("", "scorer"), ("hand_", "hand")):
+            found[f"{prefix}two_over_one"].append(rates[name, 2] / rates[name, 1])
+            found[f"{prefix}one_ev_s"].append(rates[name, 1])
+            found[f"{prefix}two_ev_s"].append(rates[name, 2])
+    return found
+
+
+def _rate(stage: Stage, champion: Champion, load: Load, n: int, name: str, processes: int) -> float:
+    tag = f"r{n}.{name}{processes}"
+    if name == "scorer":
+        with scorer(stage, tag) as entry:
+            return balanced_rate(stage, entry, load, load.events, processes)
+    features = f"bench.{tag}.features"
+    with stage.topics(features), hand(stage, tag, features, champion) as entry:
+        return balanced_rate(stage, entry, load, load.features, processes)
+
+
+if __name__ == "__main__":
+    main()

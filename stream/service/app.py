@@ -1,0 +1,169 @@
+"""The routes: `POST /predict`, the Open Inference Protocol, health, metrics and the OpenAPI page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from http import HTTPStatus
+from importlib.metadata import version as version_of
+from typing import Any
+
+import msgspec
+from fastapi import FastAPI, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
+
+from aimaas.fleet import FleetSpec
+from stream.models import Model
+from stream.service import inference_protocol as protocol
+from stream.service import openapi
+from stream.service.instances import InstanceReader, digest
+from stream.service.metrics import ServiceMetrics
+from stream.service.options import ServiceOptions
+from stream.service.predictor import Predictor
+from stream.service.problems import Problem
+
+_encode = msgspec.json.Encoder().encode
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Routes:
+    """The handlers; each takes a request and gives an answer, or raises Problem."""
+
+    def __init__(
+        self, fleet: FleetSpec, options: ServiceOptions, predictor: Predictor, metrics: ServiceMetrics
+    ) -> None:
+        self._fleet, self._options, self._predictor, self._metrics = fleet, options, predictor, metrics
+        self._reader = InstanceReader(fleet, options.instances)
+
+    async def predict(self, request: Request) -> Response:
+        """Predict for one instance or many: raw readings of a device's last events, or features."""
+        raws, pointers = self._reader.split(await request.body())
+        model = self._predictor.model()
+        width, read = model.kernel.width, self._reader.instance
+        predictions = await self._predictor.predict(
+            model, [digest(memoryview(raw)) for raw in raws], lambda i: read(raws[i], pointers[i], width), pointers
+        )
+        return _json({"prediction": predictions, "model_version": model.version, "unit": model.metadata.unit})
+
+    async def infer(self, request: Request) -> Response:
+        """Predict for rows of features, by the Open Inference Protocol."""
+        model = self._model(request)
+        request_id, features = protocol.read_request(await request.body(), model.kernel.width, self._options.instances)
+        predictions = await self._predictor.predict(
+            model,
+            [digest(row.data) for row in features],
+            lambda i: protocol.row_of(features, i),
+            protocol.row_pointers(len(features)),
+        )
+        return _json(protocol.answer(model, predictions, request_id))
+
+    def _model(self, request: Request) -> Model:
+        name = request.path_params["fleet"]
+        if name != self._fleet.fleet:
+            detail = f"/v2/models/{name[:80]}: no such model, allowed: {self._fleet.fleet}"
+            raise Problem(404, "not-found", detail)
+        return self._predictor.model()
+
+    async def metadata(self, request: Request) -> Response:
+        """Say what the model takes and gives; its features by name."""
+        return _json(protocol.metadata(self._model(request)))
+
+    async def model_ready(self, request: Request) -> Response:
+        """Say whether the model serves."""
+        model = self._model(request)
+        self._predictor.check_well()
+        return _json({"name": model.metadata.fleet, "ready": True})
+
+    async def server(self, request: Request) -> Response:
+        """Say which server this is."""
+        return _json({"name": "aimaas", "version": version_of("aimaas"), "extensions": []})
+
+    async def live(self, request: Request) -> Response:
+        """Say whether the service works; a hanging model makes it unwell."""
+        self._predictor.check_well()
+        return _json({"live": True})
+
+    async def ready(self, request: Request) -> Response:
+        """Say whether a model serves, and which."""
+        model = self._predictor.model()
+        self._predictor.check_well()
+        return _json({"ready": True, "model_version": model.version})
+
+    async def metrics(self, request: Request) -> Response:
+        """Metrics in Prometheus' text format."""
+        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+def build_app(
+    fleet: FleetSpec, options: ServiceOptions, predictor: Predictor, metrics: ServiceMetrics, lifespan: Lifespan
+) -> FastAPI:
+    """The application, without the guards of `Edge`. `lifespan` runs around its life, within the batcher's."""
+
+    @asynccontextmanager
+    async def working(app: FastAPI) -> AsyncIterator[None]:
+        predictor.batcher.start()
+        try:
+            async with lifespan(app):
+                yield
+        finally:
+            await predictor.batcher.stop()
+
+    app = FastAPI(
+        title=f"aimaas {fleet.fleet}",
+        description=f"{fleet.description} Predictions in {fleet.task.unit}.",
+        version=version_of("aimaas"),
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
+        lifespan=working,
+        redirect_slashes=False,
+    )
+    routes = Routes(fleet, options, predictor, metrics)
+    _add_routes(app, routes, fleet, options)
+    for kind in (HTTPException, Problem, Exception):
+        app.add_exception_handler(kind, _on_error)
+    return app
+
+
+def _add_routes(app: FastAPI, routes: Routes, fleet: FleetSpec, options: ServiceOptions) -> None:
+    predict, infer = openapi.predict_request(fleet, options.instances), openapi.infer_request(fleet)
+    app.add_api_route(
+        "/predict", routes.predict, methods=["POST"], tags=["predict"],
+        openapi_extra={"requestBody": predict}, responses=openapi.predict_responses(fleet),
+    )  # fmt: skip
+    app.add_api_route(
+        "/v2/models/{fleet}/infer", routes.infer, methods=["POST"], tags=["inference protocol"],
+        openapi_extra={"requestBody": infer, "parameters": openapi.fleet_parameter(fleet)},
+        responses=openapi.infer_responses(fleet),
+    )  # fmt: skip
+    named = {"parameters": openapi.fleet_parameter(fleet)}
+    for path, handler in (("", routes.metadata), ("/ready", routes.model_ready)):
+        app.add_api_route(f"/v2/models/{{fleet}}{path}", handler, tags=["inference protocol"], openapi_extra=named)
+    for path, handler in (("", routes.server), ("/health/live", routes.live), ("/health/ready", routes.ready)):
+        app.add_api_route(f"/v2{path}", handler, tags=["inference protocol"])
+    for path, handler in (("/healthz", routes.live), ("/readyz", routes.ready), ("/metrics", routes.metrics)):
+        app.add_api_route(path, handler, tags=["operation"])
+
+
+def _json(value: Any) -> Response:
+    return Response(_encode(value), media_type="application/json")
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    """Any error as problem details; what is no `Problem` is a defect of ours or a route that is not there."""
+    path = request.url.path
+    if isinstance(error, Problem):
+        return error.response(path)
+    if isinstance(error, HTTPException):
+        return _http_problem(error, request.method, path).response(path)
+    return Problem(500, "internal", "the service failed; its log says why").response(path)
+
+
+def _http_problem(error: HTTPException, method: str, path: str) -> Problem:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return Problem(404, "not-found", f"no path {path[:80]}; /docs lists those there are")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "another")
+        detail = f"{path[:80]}: found method {method[:20]}, allowed: {allowed}"
+        return Problem(405, "method-not-allowed", detail, headers=error.headers)
+    return Problem(error.status_code, "refused", str(error.detail), headers=error.headers)

@@ -1,0 +1,87 @@
+"""JSON bodies: decoding by type, and after a failure the exact place of the first mistake."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any
+
+import msgspec
+
+from aimaas.reasons import Reason
+from stream.service.problems import FieldError, Problem, field_error, invalid, shown
+
+_PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)
+_STEP = re.compile(r"\.(?P<key>[^.\[]+)|\[(?P<index>\d+)\]")
+_GOT = re.compile(r"^Expected `(?P<allowed>.*)`, got `.*`$")
+_MISSING = re.compile(r"^Object missing required field `(?P<key>.*)`$")
+ROOT = "#"  # pointers are URI fragments, as in the RFC's own example
+
+
+def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
+    """The body's value. Raises Problem."""
+    try:
+        return decoder.decode(body)
+    except (ValueError, RecursionError) as e:  # msgspec's errors are ValueErrors
+        raise problem_of(parsed(body), e, ROOT) from None
+
+
+def parsed(raw: bytes) -> Any:
+    """The JSON value as plain data; NaN and Infinity, which a sensor's software may write, are read. Raises Problem."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as e:
+        raise _no_json(e) from None
+
+
+def problem_of(value: Any, error: Exception, pointer: str) -> Problem:
+    """What a decoder's error about `value`, which lies at `pointer`, means to the caller."""
+    if isinstance(error, msgspec.ValidationError):
+        return invalid([_error_at(value, str(error), pointer)])
+    wild = _not_finite(value, pointer)
+    return invalid([wild]) if wild else _no_json(error)
+
+
+def _no_json(error: Exception) -> Problem:
+    what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+    return Problem(400, "bad-json", f"the body is no JSON: {what}")
+
+
+def _error_at(value: Any, said: str, pointer: str) -> FieldError:
+    match = _PLACE.match(said)
+    what, path = (match["what"], match["path"] or "") if match else (said, "")
+    for step in _STEP.finditer(path):
+        place: Any = step["key"] if step["key"] is not None else int(step["index"])
+        pointer += f"/{place}"
+        value = _member(value, place)
+    if missing := _MISSING.match(what):
+        return FieldError(f"{pointer}/{missing['key']}", "missing, must be given")
+    if got := _GOT.match(what):
+        return field_error(pointer, value, got["allowed"].replace(" | ", " or "))
+    return FieldError(pointer, f"found {shown(value)}: {what[:1].lower()}{what[1:]}", shown(value))
+
+
+def _member(value: Any, place: str | int) -> Any:
+    try:
+        return value[place]
+    except (KeyError, IndexError, TypeError):
+        return None
+
+
+def _escaped(key: str) -> str:
+    return key.replace("~", "~0").replace("/", "~1")  # RFC 6901
+
+
+def _not_finite(value: Any, pointer: str) -> FieldError | None:
+    """The first NaN or infinity in a value."""
+    waiting = [(value, pointer)]
+    while waiting:
+        found, at = waiting.pop()
+        if isinstance(found, float) and not math.isfinite(found):
+            return field_error(at, found, "a finite number", Reason.NOT_FINITE)
+        if isinstance(found, dict):
+            waiting += [(v, f"{at}/{_escaped(k)}") for k, v in reversed(found.items())]
+        elif isinstance(found, list):
+            waiting += [(v, f"{at}/{i}") for i, v in reversed(list(enumerate(found)))]
+    return None

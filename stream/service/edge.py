@@ -1,0 +1,82 @@
+"""The outermost layer: API key, size of the body, and a count of every answer. Plain ASGI: it costs a few microseconds."""
+
+from __future__ import annotations
+
+import hmac
+import time
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from stream.service.metrics import ServiceMetrics
+from stream.service.problems import Problem
+
+_OPEN = ("/docs", "/openapi.json", "/metrics", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
+_DIGITS = 15  # of a size that anyone may mean
+OTHER = "other"  # the path of requests that no route answers
+
+
+class Edge:
+    """Guards an application; `api_key` None lets anyone in."""
+
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, body_bytes: int, api_key: str | None) -> None:
+        self._app, self._metrics, self._most = app, metrics, body_bytes
+        self._api_key = None if api_key is None else api_key.encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request; anything but HTTP goes through."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began, code = time.perf_counter(), 500
+
+        async def counted(message: Message) -> None:
+            nonlocal code
+            if message["type"] == "http.response.start":
+                code = message["status"]
+            await send(message)
+
+        try:
+            self._check(scope)
+            await self._app(scope, _bounded(receive, self._most), counted)
+        except Problem as e:
+            await e.response(scope["path"])(scope, receive, counted)
+        finally:
+            path = getattr(scope.get("route"), "path", OTHER)
+            self._metrics.request(path, code, time.perf_counter() - began)
+
+    def _check(self, scope: Scope) -> None:
+        """Raise Problem where the key is wrong, or the body is said to be too large."""
+        given, length = b"", b""
+        for name, value in scope["headers"]:
+            if name == b"x-api-key":
+                given = value
+            elif name == b"content-length":
+                length = value
+        if self._api_key and scope["path"] not in _OPEN and not hmac.compare_digest(given, self._api_key):
+            found = "another one" if given else "none"
+            detail = f"header X-API-Key: found {found}, allowed: the key that the service was started with"
+            raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "ApiKey"})
+        if length.isdigit() and (len(length) > _DIGITS or int(length) > self._most):
+            raise too_large(length[:_DIGITS].decode(), self._most)
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
+    """The same body, until there is too much of it: a body without a stated length is counted as it comes."""
+    read = 0
+
+    async def bounded() -> Any:
+        nonlocal read
+        message = await receive()
+        read += len(message.get("body", b""))
+        if read > most:
+            raise too_large(read, most)
+        return message
+
+    return bounded
+
+
+def too_large(found: int | str, most: int) -> Problem:
+    """The problem of a body of so many bytes or more."""
+    detail = f"the body has {found} bytes or more, allowed are {most}: send fewer instances at once"
+    return Problem(413, "body-too-large", detail, headers={"Connection": "close"})

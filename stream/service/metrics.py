@@ -1,0 +1,72 @@
+"""What the HTTP service tells Prometheus. Labels are bounded: paths as they are declared, never as they were asked for."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.5, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)
+
+
+class ServiceMetrics:
+    """The metrics of one service, in a registry of its own."""
+
+    def __init__(self, fleet: str) -> None:
+        self._fleet, self.registry = fleet, CollectorRegistry()
+        self._requests = Counter(
+            "aimaas_http_requests", "Requests answered.", ["fleet", "path", "code"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "aimaas_http_request_seconds",
+            "From a request's first byte to its answer's last.",
+            ["fleet", "path"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._rows = Histogram(
+            "aimaas_http_batch_rows",
+            "Instances that were scored by one run of the model.",
+            ["fleet"],
+            buckets=_ROWS,
+            registry=self.registry,
+        ).labels(fleet)
+        self._hits = Counter(
+            "aimaas_http_cache_hits", "Instances answered from the cache.", ["fleet"], registry=self.registry
+        ).labels(fleet)
+        self._misses = Counter(
+            "aimaas_http_cache_misses", "Instances that were not in the cache.", ["fleet"], registry=self.registry
+        ).labels(fleet)
+        self._model = Gauge(
+            "aimaas_http_model_info", "1 for the model that serves.", ["fleet", "model_version"], registry=self.registry
+        )
+        self._by_path: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
+    def request(self, path: str, code: int, seconds: float) -> None:
+        """Count an answered request."""
+        known = self._by_path.get((path, code))
+        if known is None:
+            known = (
+                self._requests.labels(self._fleet, path, str(code)),
+                self._seconds.labels(self._fleet, path),
+            )
+            self._by_path[path, code] = known
+        known[0].inc()
+        known[1].observe(seconds)
+
+    def batch(self, rows: int) -> None:
+        """Count a run of the model over `rows` instances."""
+        self._rows.observe(rows)
+
+    def cache(self, hits: int, misses: int) -> None:
+        """Count instances that were found in the cache and those that were not."""
+        self._hits.inc(hits)
+        self._misses.inc(misses)
+
+    def model(self, version: str) -> None:
+        """Say which model serves from now on."""
+        self._model.clear()
+        self._model.labels(self._fleet, version).set(1)
+
+    def text(self) -> bytes:
+        """All metrics in Prometheus' text format."""
+        return generate_latest(self.registry)

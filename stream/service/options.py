@@ -1,0 +1,17 @@
+"""How the HTTP service works: the sizes that bound what a caller can make it hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class ServiceOptions:
+    """Bounds of the service. `batch_rows` counts events and feature rows that are scored at once; a request is never cut."""
+
+    body_bytes: int = 1_048_576
+    instances: int = 1_000  # in one request
+    queue: int = 256  # requests that wait for the model
+    batch_rows: int = 8_192
+    cache: int = 10_000  # predictions that are remembered; 0 for none
+    stall_s: float = 30.0  # a batch that runs for longer makes the service unwell

@@ -1,0 +1,99 @@
+"""From instances to predictions of one model version: the cache first, the model for the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from cachetools import LRUCache
+
+from aimaas.fleet import FleetSpec
+from aimaas.logs import logger
+from aimaas.readings import Fault
+from stream.model_watch import ModelWatcher
+from stream.models import Model
+from stream.service.batching import Batcher
+from stream.service.instances import Instance, sample
+from stream.service.metrics import ServiceMetrics
+from stream.service.options import ServiceOptions
+from stream.service.problems import FieldError, Problem, invalid, reading_error
+from stream.service.scoring import Scoring
+
+_LOOK_S = 0.1  # so often it is seen whether a new champion stands ready
+_MOST_ERRORS = 20  # in one answer
+
+log = logger("service")
+
+
+class Predictor:
+    """Serves the newest champion. Lives in one event loop: `follow` and `predict` run there."""
+
+    def __init__(self, fleet: FleetSpec, options: ServiceOptions, metrics: ServiceMetrics) -> None:
+        self._fleet, self._options, self._metrics = fleet, options, metrics
+        self._cache: LRUCache[tuple[str, bytes], float] = LRUCache(options.cache)
+        self._served: Model | None = None
+        self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.batch)
+
+    async def follow(self, watcher: ModelWatcher) -> None:
+        """Take each new champion, warmed; ends by cancellation or the watcher's error."""
+        while True:
+            newest = watcher.newest()
+            if newest is not None and newest is not self._served:
+                with suppress(Problem):  # the queue is full: tried again at the next look
+                    await self.take(newest)
+            await asyncio.sleep(_LOOK_S)
+
+    async def take(self, model: Model) -> None:
+        """Serve `model` from now on; before that it answers once to nobody, so that no caller waits for compiled code."""
+        await self.batcher.answers(model, [sample(self._fleet)])
+        self._served = model
+        self._metrics.model(model.version)
+        log.info("model serves", fleet=self._fleet.fleet, version=model.version)
+
+    def model(self) -> Model:
+        """The model that serves. Raises Problem (503) where there is none yet."""
+        if self._served is None:
+            raise Problem(503, "no-model", f"no champion of fleet {self._fleet.fleet} serves yet: promote one")
+        return self._served
+
+    def check_well(self) -> None:
+        """Raise Problem (503) where the worker hangs."""
+        busy = self.batcher.busy_s
+        if busy > self._options.stall_s:
+            raise Problem(503, "stalled", f"the model has been at one batch for {busy:.0f} s: restart the service")
+
+    async def predict(
+        self, model: Model, digests: Sequence[bytes], decode: Callable[[int], Instance], pointers: Sequence[str]
+    ) -> list[float]:
+        """Predictions of `model` for the inputs with these digests; `decode(i)` gives one that the cache does not hold.
+
+        Raises Problem: for the first instance that cannot be decoded, or for all those that the judge refuses.
+        """
+        keys = [(model.version, digest) for digest in digests]
+        found = [self._cache.get(key, math.nan) for key in keys]  # no answer is NaN
+        missing = [i for i, answer in enumerate(found) if math.isnan(answer)]
+        self._metrics.cache(len(found) - len(missing), len(missing))
+        if missing:
+            answers = await self.batcher.answers(model, [decode(i) for i in missing])
+            errors: list[FieldError] = []
+            for i, answer in zip(missing, answers, strict=True):
+                if isinstance(answer, Fault):
+                    errors.append(_error(pointers[i], answer))
+                else:
+                    found[i] = answer
+                    self._remember(keys[i], answer)
+            if errors:
+                raise invalid(errors[:_MOST_ERRORS])
+        return found
+
+    def _remember(self, key: tuple[str, bytes], answer: float) -> None:
+        if self._options.cache:
+            self._cache[key] = answer
+
+
+def _error(pointer: str, fault: Fault) -> FieldError:
+    if fault.name:
+        return reading_error(pointer, fault)
+    return FieldError(pointer, fault.detail, fault.found, fault.allowed, fault.reason.label)

@@ -1,0 +1,88 @@
+"""What goes wrong, as RFC 9457 problem details: which field, what was found, what is allowed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+from starlette.responses import Response
+
+from aimaas.readings import Fault
+from aimaas.reasons import Reason
+
+MEDIA_TYPE = "application/problem+json"
+_SHOWN = 80  # characters of what was found
+
+
+class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One mistake in a body; `pointer` is a JSON pointer in a URI fragment, `reason` one of the dead letters' reasons."""
+
+    pointer: str
+    detail: str
+    found: str = ""
+    allowed: str = ""
+    reason: str = ""
+
+
+class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
+    """An answer that is no success; never reaches the log."""
+
+    def __init__(
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        errors: Sequence[FieldError] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status, self.kind, self.detail, self.errors = status, kind, detail, tuple(errors)
+        self.headers = dict(headers or {})
+
+    def response(self, path: str) -> Response:
+        """The problem as an answer to a request of `path`; the inference protocol also wants `error`."""
+        members: dict[str, Any] = {
+            "type": f"urn:aimaas:problem:{self.kind}",
+            "title": self.kind.replace("-", " "),
+            "status": self.status,
+            "detail": printable(self.detail),
+        }
+        if self.errors:
+            members["errors"] = self.errors
+        if path.startswith("/v2"):
+            members["error"] = members["detail"]
+        return Response(msgspec.json.encode(members), self.status, self.headers, MEDIA_TYPE)
+
+
+def invalid(errors: Sequence[FieldError]) -> Problem:
+    """The body is JSON, but not what is asked for; the first error is the detail."""
+    first = errors[0]
+    return Problem(422, "invalid-input", f"{first.pointer}: {first.detail}", errors)
+
+
+def field_error(pointer: str, found: Any, allowed: str, reason: Reason | None = None) -> FieldError:
+    """A mistake at `pointer` that reads: found this, allowed is that."""
+    text = shown(found)
+    return FieldError(pointer, f"found {text}, allowed: {allowed}", text, allowed, reason.label if reason else "")
+
+
+def reading_error(pointer: str, fault: Fault) -> FieldError:
+    """A fault of the readings of the instance at `pointer`."""
+    place = f"{pointer}/events/{fault.row}/readings/{fault.name}"
+    return FieldError(place, fault.detail, fault.found, fault.allowed, fault.reason.label)
+
+
+def shown(value: Any) -> str:
+    """A value from a body as short ASCII JSON."""
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "…"
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def printable(text: str) -> str:
+    """Text that can be encoded: lone surrogates, which JSON may hold, are replaced."""
+    return text.encode("utf-8", "replace").decode()

@@ -1,0 +1,79 @@
+"""One batch of instances to predictions: the judge's rules, one call of the kernel, one run of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from aimaas.fleet import FleetSpec
+from aimaas.readings import Fault, ReadingRules
+from aimaas.reasons import Reason
+from aimaas.state import DeviceState
+from stream.models import Model
+from stream.service.instances import Events, Features, Float32, Instance
+
+Answer = float | Fault
+
+
+class Scoring:
+    """Scores the instances of one fleet, each in a slot of its own. Not thread-safe: it keeps the slots' memory."""
+
+    def __init__(self, fleet: FleetSpec) -> None:
+        self._rules, self._state = ReadingRules(fleet), DeviceState.of(fleet)
+
+    def score(self, model: Model, instances: Sequence[Instance]) -> list[Answer]:
+        """A prediction or a fault for each instance, by its place.
+
+        An instance of events is answered as the stream answers its last event, bit for bit, if it holds the whole run. Faults
+        name the first event that admission would refuse.
+        """
+        faults = self._faults(instances)
+        good = [i for i in range(len(instances)) if i not in faults]
+        features = self._features(model, [instances[i] for i in good])
+        answers: list[Answer] = [0.0] * len(instances)
+        for i, fault in faults.items():
+            answers[i] = fault
+        for i, answer in zip(good, model.predict(features).tolist() if good else [], strict=True):
+            answers[i] = answer if np.isfinite(answer) else _no_answer(answer)
+        return answers
+
+    def _faults(self, instances: Sequence[Instance]) -> dict[int, Fault]:
+        """The earliest fault of each instance that has one; its row is counted within the instance."""
+        places = [i for i, one in enumerate(instances) if isinstance(one, Events)]
+        if not places:
+            return {}
+        values = np.concatenate([one.values for one in instances if isinstance(one, Events)])
+        begins = np.cumsum([0, *(instances[i].rows for i in places)])
+        found: dict[int, Fault] = {}
+        for fault in self._rules.faults(values):
+            k = int(np.searchsorted(begins, fault.row, "right")) - 1
+            row, known = fault.row - int(begins[k]), found.get(places[k])
+            if known is None or row < known.row:
+                found[places[k]] = fault._replace(row=row)
+        return found
+
+    def _features(self, model: Model, instances: Sequence[Instance]) -> Float32:
+        """Features (n, F) float32: of each instance's last event, or as given."""
+        out = np.empty((len(instances), model.kernel.width), np.float32)
+        events = [(i, one) for i, one in enumerate(instances) if isinstance(one, Events)]
+        for i, one in enumerate(instances):
+            if isinstance(one, Features):
+                out[i] = one.row
+        if events:
+            lengths = [one.rows for _, one in events]
+            rows = np.concatenate([one.values for _, one in events]).astype(np.float32)
+            resets = np.concatenate([one.resets for _, one in events])
+            slots = np.repeat(self._slots(len(events)), lengths)
+            advanced = model.kernel.advance(self._state, slots, rows, resets)
+            out[[i for i, _ in events]] = advanced[np.cumsum(lengths) - 1]
+        return out
+
+    def _slots(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+        """As many slots; what they held before is gone with the reset at an instance's first event."""
+        return self._state.slots([str(i) for i in range(count)])
+
+
+def _no_answer(answer: float) -> Fault:
+    detail = f"the model's answer is {answer}, which is no prediction: the features lie far outside of what it knows"
+    return Fault(0, "", Reason.NOT_FINITE, detail, str(answer), "features that give a finite answer")

@@ -1,0 +1,107 @@
+"""The HTTP service as a process: listen, follow the champion, answer until asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import uvicorn
+from fastapi import FastAPI
+from starlette.types import ASGIApp
+
+from aimaas.errors import ServiceError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import end_offsets
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.model_watch import ModelWatcher
+from stream.service.app import build_app
+from stream.service.edge import Edge
+from stream.service.metrics import ServiceMetrics
+from stream.service.options import ServiceOptions
+from stream.service.predictor import Predictor
+
+_BACKLOG = 2_048
+_STOP_S = 10  # requests that are being answered may take so long at the end
+_SWITCH_S = (
+    0.0005  # the model's thread gets the interpreter after so long, not after 5 ms: with many requests it waits often
+)
+
+log = logger("service")
+
+
+def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: ServiceOptions | None = None) -> None:
+    """Serve until SIGTERM or SIGINT. Port 0 takes any free one; the log says which.
+
+    Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or cannot be read.
+    """
+    sys.setswitchinterval(_SWITCH_S)
+    with listen(host, port) as listener:
+        end_offsets(settings, topic_names(fleet).models)  # a missing topic or broker is said at once
+        service = Service(settings, fleet, options or ServiceOptions())
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(
+                number, lambda *_: None
+            )  # uvicorn has its own, and sends the signal again when it has stopped
+        where = listener.getsockname()
+        log.info("service listens", fleet=fleet.fleet, host=where[0], port=where[1], api_key=bool(settings.api_key))
+        service.run(listener)
+    log.info("service stopped", fleet=fleet.fleet)
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises ServiceError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    except (OSError, OverflowError) as e:
+        why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno and e.errno > 0 else str(e)
+        raise ServiceError(
+            f"cannot listen on {host} port {port}: {why}; end what listens there, or give another --host or --port"
+        ) from None
+
+
+class Service:
+    """One service around one event loop; `run` is its life."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, options: ServiceOptions) -> None:
+        self._watcher = ModelWatcher(settings, fleet, "http")
+        metrics = ServiceMetrics(fleet.fleet)
+        self._predictor = Predictor(fleet, options, metrics)
+        app = build_app(fleet, options, self._predictor, metrics, self._following)
+        self.app: ASGIApp = Edge(app, metrics, options.body_bytes, settings.api_key)
+        config = uvicorn.Config(
+            self.app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
+            timeout_graceful_shutdown=_STOP_S,
+        )  # fmt: skip
+        self._server = uvicorn.Server(config)
+        self._failure: BaseException | None = None
+
+    def run(self, listener: socket.socket) -> None:
+        """Answer on `listener` until asked to stop. Raises what ended the following of the models topic."""
+        self._server.run(sockets=[listener])
+        if self._failure is not None:
+            raise self._failure
+
+    @asynccontextmanager
+    async def _following(self, _: FastAPI) -> AsyncIterator[None]:
+        """Follow the models topic while the service runs."""
+        self._watcher.start()
+        task = asyncio.create_task(self._predictor.follow(self._watcher), name="models")
+        task.add_done_callback(self._ended)
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.to_thread(self._watcher.stop)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            self._failure = task.exception()
+            self._server.should_exit = True

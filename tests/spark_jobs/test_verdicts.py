@@ -1,0 +1,75 @@
+"""The lake's pass forgets devices just as the scorer does, over several runs; no Spark needed for that."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from aimaas.admission import Judge, Reason
+from aimaas.events import encode_event
+from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.state import DeviceState
+from aimaas.topics import topic_names
+from spark_jobs.verdicts import judge_partitions
+
+AT_MS = 1_795_428_000_000
+MILL = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
+
+
+def events(fleet: FleetSpec, n: int) -> list[tuple[bytes, bytes]]:
+    """n events of ten devices, with repeated sequence numbers."""
+    rng, at = np.random.default_rng(3), datetime.fromtimestamp(AT_MS / 1e3, UTC)
+    readings = {name: r.fill_value for name, r in zip(fleet.readings, fleet.reading_specs, strict=True)}
+    made = []
+    for i in range(n):
+        device = f"mill-{rng.integers(0, 10)}"
+        made.append((device.encode(), encode_event(fleet.fleet, device, 0, i // 15, at, readings)))
+    return made
+
+
+def rows(fleet: FleetSpec, records: list[tuple[bytes, bytes]], begin: int) -> pa.RecordBatch:
+    n = len(records)
+    columns: dict[str, Any] = {
+        "topic": pa.array([topic_names(fleet).events] * n), "partition": pa.array([0] * n, pa.int32()),
+        "offset": pa.array(range(begin, begin + n), pa.int64()),
+        "broker_ts": pa.array(((AT_MS + begin + np.arange(n)) * 1000).tolist(), pa.timestamp("us", "UTC")),
+        "key": pa.array([k for k, _ in records], pa.binary()), "value": pa.array([v for _, v in records], pa.binary()),
+        "is_record": pa.array([True] * n), "device_id": pa.nulls(n, pa.string()), "state": pa.nulls(n, pa.binary()),
+    }  # fmt: skip
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def state_rows(kept: list[dict[str, Any]]) -> pa.RecordBatch:
+    n = len(kept)
+    columns: dict[str, Any] = {name: [row[name] for row in kept] for name in ("topic", "partition", "offset")}
+    columns |= {"broker_ts": pa.nulls(n, pa.timestamp("us", "UTC")), "key": pa.nulls(n, pa.binary())}
+    columns |= {"value": pa.nulls(n, pa.binary()), "is_record": [False] * n}
+    columns |= {name: [row[name] for row in kept] for name in ("device_id", "state")}
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def test_the_lake_forgets_where_the_scorer_forgets_over_several_runs() -> None:
+    limits = MILL.limits.model_copy(update={"devices": 5 * MILL.topics.partitions})
+    fleet = MILL.model_copy(update={"limits": limits})
+    records = events(fleet, 300)
+    judge, state = Judge(fleet), DeviceState.of(fleet)
+    batch = judge.decode([k for k, _ in records], [v for _, v in records])
+    judge.order(batch, AT_MS + np.arange(300), state)
+    assert len(batch.forgotten) > 10
+    expected = {i: Reason(r).label for i, r in enumerate(batch.reason)}
+
+    found: dict[int, str] = {}
+    kept: list[dict[str, Any]] = []
+    for begin in range(0, 300, 60):
+        given = [*([state_rows(kept)] if kept else []), rows(fleet, records[begin : begin + 60], begin)]
+        out = [row for b in judge_partitions(fleet)(iter(given)) for row in b.to_pylist()]
+        kept = [row for row in out if row["verdict"] == "admission_state"]
+        verdicts = [row for row in out if row["verdict"] in ("silver", "quarantine")]
+        found |= {row["offset"]: row["reason"] or "admitted" for row in verdicts}
+
+    assert found == expected
+    assert {row["device_id"] for row in kept} - {None} == {device for device, _ in state.devices}

@@ -1,0 +1,156 @@
+"""The service as a process, on a real broker: it follows the champion, says what the stream says, and stops when asked."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from aimaas.errors import ServiceError
+from aimaas.kafka import delete_topics
+from aimaas.topics import topic_specs
+from stream.service.server import listen
+
+pytestmark = pytest.mark.broker
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT_S = 60.0
+
+
+class Process:
+    """`aimaas serve` for the line's fleet."""
+
+    def __init__(self, line: Any, port: int, call: Any, **environment: str) -> None:
+        self.port, self._call, self.log = port, call, line.folder / "service.log"
+        program = [sys.executable, "-m", "aimaas.cli", "serve", "--fleet", line.fleet.fleet, "--port", str(port)]
+        given = {
+            "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",
+            "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers, **environment,
+        }  # fmt: skip
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(program, env=given, stdout=log, stderr=log, cwd=ROOT)
+
+    def call(self, path: str, body: Any = None) -> Any:
+        return self._call(self.port, path, body)
+
+    def wait_for_model(self, version: str) -> None:
+        limit = time.monotonic() + LIMIT_S
+        while self._served() != version:
+            assert self.process.poll() is None, self.log.read_text()
+            assert time.monotonic() < limit, self.log.read_text()
+            time.sleep(0.05)
+
+    def _served(self) -> str | None:
+        try:
+            answer = self.call("/readyz")
+        except OSError:
+            return None
+        return answer.json["model_version"] if answer.status == 200 else None
+
+    def stop(self) -> int:
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(LIMIT_S)
+
+
+@pytest.fixture
+def service(line: Any, free_port: int, call_http: Any) -> Iterator[Any]:
+    started: list[Process] = []
+
+    def start(port: int = free_port, **environment: str) -> Process:
+        started.append(Process(line, port, call_http, **environment))
+        return started[-1]
+
+    yield start
+    for one in started:
+        one.process.kill()
+        one.process.wait(10)
+
+
+def instances(events: list[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
+    """One instance for each device: all its events, as they went to the topic."""
+    by_device: dict[bytes, list[Any]] = {}
+    for key, value in events:
+        by_device.setdefault(key, []).append(msgspec.json.decode(value))
+    return [{"events": of_one} for of_one in by_device.values()]
+
+
+def test_it_says_what_the_stream_says_takes_a_new_champion_and_stops_when_asked(line: Any, service: Any) -> None:
+    line.champion(version="1")
+    events = line.events(devices=4)
+    line.send(events)
+    line.score_all(len(events))
+    newest = {p["device_id"]: p for p in (msgspec.json.decode(r.value) for r in line.predictions())}
+    asked = {"instances": instances(events)}
+    devices = [one["events"][0]["device_id"] for one in asked["instances"]]
+
+    running = service()
+    running.wait_for_model("1")
+    first = running.call("/predict", asked).json
+    line.champion(version="2", sequence=2, factor=2.0)
+    running.wait_for_model("2")
+    second = running.call("/predict", asked).json
+
+    assert first["prediction"] == [newest[d]["prediction"] for d in devices]
+    assert (first["model_version"], first["unit"]) == ("1", newest[devices[0]]["unit"])
+    assert second["model_version"] == "2"
+    assert second["prediction"] != first["prediction"]
+    assert 'model_version="2"} 1.0' in running.call("/metrics").text
+    assert running.stop() == 0
+    assert "service stopped" in running.log.read_text()
+    assert "Traceback" not in running.log.read_text()
+
+
+def test_it_waits_for_its_first_champion_and_asks_for_the_key(line: Any, service: Any) -> None:
+    running = service(AIMAAS_API_KEY="k", AIMAAS_LOG_FORMAT="json")
+    wait_until_it_answers(running)
+    assert running.call("/readyz").status == 503
+    line.champion(version="5")
+    running.wait_for_model("5")
+    assert running.call("/predict", {"events": []}).status == 401
+    assert running.stop() == 0
+
+
+def wait_until_it_answers(running: Process) -> None:
+    limit = time.monotonic() + LIMIT_S
+    while True:
+        try:
+            running.call("/healthz")
+            return
+        except OSError:
+            assert time.monotonic() < limit, running.log.read_text()
+            time.sleep(0.05)
+
+
+def test_a_taken_port_is_one_clear_line(service: Any, free_port: int) -> None:
+    with socket.create_server(("127.0.0.1", free_port)):
+        running = service(free_port)
+        assert running.process.wait(LIMIT_S) == 1
+    (line,) = running.log.read_text().splitlines()
+    assert line.startswith(f"error: cannot listen on 127.0.0.1 port {free_port}: Address already in use; end what")
+
+
+def test_without_the_fleets_topics_it_ends_with_what_to_do(line: Any, service: Any) -> None:
+    delete_topics(line.settings, [spec.name for spec in topic_specs(line.fleet)])
+    running = service()
+    assert running.process.wait(LIMIT_S) == 1
+    (line_,) = running.log.read_text().splitlines()
+    assert line_.endswith(
+        "no such topic at " + line.settings.bootstrap_servers + "; `aimaas up` creates the topics of all fleets"
+    )
+
+
+def test_an_address_that_is_not_here_is_refused() -> None:
+    with pytest.raises(ServiceError, match=r"cannot listen on 192\.0\.2\.1 port 0"):
+        listen("192.0.2.1", 0)
+    with pytest.raises(ServiceError, match=r"cannot listen on no\.such\.host\.invalid"):
+        listen("no.such.host.invalid", 0)
+    with listen("::1", 0) as listener:
+        assert listener.family == socket.AF_INET6

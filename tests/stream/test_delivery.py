@@ -1,0 +1,85 @@
+"""At-least-once delivery, the limit on dead letters and refused models, on a real broker."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any
+
+import pytest
+
+from aimaas.errors import DeadLetterLimitError
+from aimaas.kafka import end_offsets
+from aimaas.model_topic import refusals
+from stream.refusals import AT_LEAST
+
+pytestmark = pytest.mark.broker
+
+
+def group_offsets(line: Any) -> dict[int, int]:
+    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
+
+    from aimaas.kafka import admin
+
+    client = admin(line.settings)
+    asked = ConsumerGroupTopicPartitions(
+        f"aimaas-{line.fleet.fleet}", [TopicPartition(line.names.events, p) for p in (0, 1)]
+    )
+    (future,) = client.list_consumer_group_offsets([asked]).values()
+    return {tp.partition: tp.offset for tp in future.result(30).topic_partitions}
+
+
+def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(line: Any) -> None:
+    champion = line.champion()
+    events = line.events(devices=6)
+    half = len(events) // 2
+    line.send(events[:half])
+    killed = line.start_process("0", "--at-least-once", state_share=0.02)
+    line.wait_for(half // 3)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait(10)
+    line.send(events[half:])
+    last = line.start_process("0", "--at-least-once")
+    expected = line.undisturbed(champion)[0]
+    line.wait_for(len(expected))
+    while set(line.predictions_by_source()) != set(expected):
+        assert last.poll() is None, line.log_of()
+    last.send_signal(signal.SIGTERM)
+    assert last.wait(20) == 0, line.log_of()
+
+    found = line.predictions_by_source()
+    assert {source: values[0] for source, values in found.items()} == expected
+    assert all(value == values[0] for values in found.values() for value in values)  # a double says the same
+    assert line.dead_letters() == []
+    ends, records = end_offsets(line.settings, line.names.predictions), line.predictions()
+    assert sum(ends.values()) == len(records)  # no transaction marker takes an offset
+    assert group_offsets(line) == end_offsets(line.settings, line.names.events)
+
+
+def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(line: Any) -> None:
+    line.champion()
+    good = line.events(devices=3)[:100]
+    line.send(good)
+    line.score_all(len(good))
+    line.send([(key, b"not json") for key, _ in good] * 4)
+
+    for _ in range(3):  # as a supervisor would
+        assert line.start_process().wait(60) == DeadLetterLimitError.exit_code
+        last_line = line.log_of().strip().splitlines()[-1]
+        assert last_line.startswith(f"error: {line.names.events}: ")
+        assert "unparsable: no JSON" in last_line
+    assert "Traceback" not in line.log_of()
+    assert len(line.dead_letters()) <= AT_LEAST
+    assert len(line.predictions()) == len(good)
+
+
+def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Any) -> None:
+    line.champion(version="1", sequence=1)
+    with line.scorer("press-hall"):
+        line.announce(line.announcement("2", 2, b"torn"))
+        line.send(line.events(devices=1)[:10])
+        line.wait_for(10)
+        while not (found := refusals(line.settings, line.fleet)):
+            pass
+
+    assert [(r.version, r.sequence, r.instance) for r in found] == [("2", 2, "press-hall")]
+    assert "no valid ONNX" in found[0].reason
