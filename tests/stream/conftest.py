@@ -78,6 +78,13 @@ def without_time(prediction: bytes) -> dict[str, Any]:
     return {k: v for k, v in msgspec.json.decode(prediction).items() if k != "scored_at"}
 
 
+def source_and_reason(dead_letter: Record) -> tuple[str, str]:
+    """The `topic/partition/offset` that a dead letter came from, and why it was refused."""
+    prefix = "__connect.errors."
+    errors = {k.removeprefix(prefix): v.decode() for k, v in dead_letter.headers.items() if k.startswith(prefix)}
+    return f"{errors['topic']}/{errors['partition']}/{errors['offset']}", errors["exception.class.name"]
+
+
 @dataclass
 class Line:
     """One fleet between its topics."""
@@ -161,11 +168,9 @@ class Line:
         """Reasons of dead letters by their source; fails when a record has two."""
         found: dict[str, str] = {}
         for record in self.dead_letters():
-            prefix = "__connect.errors."
-            errors = {k.removeprefix(prefix): v.decode() for k, v in record.headers.items() if k.startswith(prefix)}
-            source = f"{errors['topic']}/{errors['partition']}/{errors['offset']}"
+            source, reason = source_and_reason(record)
             assert source not in found, f"two dead letters of {source}"
-            found[source] = errors["exception.class.name"]
+            found[source] = reason
         return found
 
     def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -237,23 +242,25 @@ class Line:
         self, instance: str = "0", *arguments: str, state_share: float | None = None
     ) -> subprocess.Popen[bytes]:
         """`aimaas score` as a process of its own; with `state_share` the same with this option."""
+        program = "from aimaas.cli.app import main; main()"
+        if state_share is not None:
+            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
+            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
+        return self.spawn([sys.executable, "-c", program], instance, *arguments)
+
+    def spawn(self, command: list[str], instance: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Run `command`, which takes the arguments of `aimaas`, with those of this line's scorer; what it says goes to a log."""
         environment = {
             "AIMAAS_HOME": str(self.settings.home),
             "AIMAAS_FLEETS": str(self.folder),
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "PATH": "/usr/bin:/bin",
         }
-        program = "from aimaas.cli.app import main; main()"
-        if state_share is not None:
-            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
-            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
-        command = [sys.executable, "-c", program]
-        log = (self.folder / f"scorer-{instance}.log").open("ab")
-        process = subprocess.Popen(
-            [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
-            env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
-        )  # fmt: skip
-        log.close()
+        with (self.folder / f"scorer-{instance}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
+                env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
+            )  # fmt: skip
         self.processes.append(process)
         return process
 
