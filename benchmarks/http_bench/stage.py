@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 from confluent_kafka import Producer
 from sklearn.ensemble import HistGradientBoostingRegressor
-from threadpoolctl import threadpool_limits
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from aimaas.artefact import ModelMetadata, sha256
 from aimaas.events import Announcement
