@@ -34,8 +34,8 @@ from local.broker import start_broker
 from local.jars import fetch_jars
 from local.ports import free_port
 from models.export import export, stamp
-from stream.histories import Histories, truth
-from stream.simulator import simulate
+from stream.devices.histories import Histories, truth
+from stream.devices.simulator import simulate
 
 ROOT = Path(__file__).resolve().parents[2]
 _LIMIT_S = 60.0

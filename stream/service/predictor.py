@@ -13,8 +13,8 @@ from cachetools import LRUCache
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.readings import Fault
-from stream.model_watch import ModelWatcher
-from stream.models import Model
+from stream.model.load import Model
+from stream.model.watch import ModelWatcher
 from stream.service.batching import Batcher
 from stream.service.instances import Instance, sample
 from stream.service.metrics import ServiceMetrics

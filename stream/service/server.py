@@ -19,7 +19,7 @@ from aimaas.kafka import end_offsets
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.model_watch import ModelWatcher
+from stream.model.watch import ModelWatcher
 from stream.service.app import build_app
 from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics

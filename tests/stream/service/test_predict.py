@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aimaas.admission import Judge
 from aimaas.events import encode_event
-from stream.partition_state import PartitionState, Records
+from stream.state.partition import PartitionState, Records
 
 WIDTH = 22
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
