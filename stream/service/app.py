@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from aimaas.fleet import FleetSpec
-from stream.models import Model
+from stream.model.load import Model
 from stream.service import inference_protocol as protocol
 from stream.service import openapi
 from stream.service.instances import InstanceReader, digest

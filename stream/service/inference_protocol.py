@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from aimaas.artefact import INPUT, OUTPUT
 from aimaas.reasons import Reason
-from stream.models import Model
+from stream.model.load import Model
 from stream.service.bodies import ROOT, decoded
 from stream.service.instances import Features, Float32, check_count
 from stream.service.problems import FieldError, field_error, invalid

@@ -9,9 +9,9 @@ from aimaas.artefact import INPUT, OUTPUT
 from aimaas.events import event_schema
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
+from stream.devices.simulator import simulate
 from stream.service.inference_protocol import DATATYPE
 from stream.service.problems import MEDIA_TYPE
-from stream.simulator import simulate
 
 _SHOWN_EVENTS = 3
 _PROBLEM = {

@@ -123,9 +123,11 @@ def main() -> None:
     given = json.loads(sys.argv.pop(1))
     trigger = Trigger(given.get("point"), given.get("passing", 1), signal.Signals[given.get("signal", "SIGKILL")])
     wrap_clients(trigger)
-    import stream.options
+    import stream.scorer.options
 
-    stream.options.ScorerOptions = functools.partial(stream.options.ScorerOptions, **given.get("options", {}))  # type: ignore
+    stream.scorer.options.ScorerOptions = functools.partial(
+        stream.scorer.options.ScorerOptions, **given.get("options", {})
+    )  # type: ignore
     from aimaas.cli.app import main as command
 
     command()

@@ -15,9 +15,9 @@ from aimaas.admission import Reason
 from aimaas.kafka import Record, producer_config
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.faults import Faults
-from stream.producer import Encoder
-from stream.simulator import simulate
+from stream.devices.faults import Faults
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
 
 _TICK_S = 0.02
 _ROWS_OF_A_DEVICE = 120  # the shortest life that the simulator gives an engine

@@ -30,14 +30,14 @@ from aimaas.kafka import Record, consumer_config, create_topics, delete_topics, 
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
-from stream.models import load_model
-from stream.options import ScorerOptions
-from stream.partition_state import PartitionState, Records
-from stream.predictions import Part, predictions_of
-from stream.producer import Encoder
-from stream.rates import Tally
-from stream.scorer import score
-from stream.simulator import simulate
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
+from stream.model.load import load_model
+from stream.records.predictions import Part, predictions_of
+from stream.scorer.options import ScorerOptions
+from stream.scorer.rates import Tally
+from stream.scorer.run import score
+from stream.state.partition import PartitionState, Records
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 LIMIT_S = 60.0
@@ -245,7 +245,7 @@ class Line:
         program = "from aimaas.cli.app import main; main()"
         if state_share is not None:
             changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
-            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
+            program = f"import functools, stream.scorer.options as o; o.ScorerOptions = {changed}; {program}"
         return self.spawn([sys.executable, "-c", program], instance, *arguments)
 
     def spawn(self, command: list[str], instance: str, *arguments: str) -> subprocess.Popen[bytes]:

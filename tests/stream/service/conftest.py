@@ -25,7 +25,7 @@ from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
-from stream.models import Model, load_model
+from stream.model.load import Model, load_model
 from stream.service.app import build_app
 from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
