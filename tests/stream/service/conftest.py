@@ -25,6 +25,7 @@ from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
+from aimaas.settings import read_settings
 from stream.model.load import Model, load_model
 from stream.service.app import build_app
 from stream.service.edge import Edge
@@ -71,7 +72,7 @@ def weighted_sum(fleet: FleetSpec, folder: Path, version: str = "1", factor: flo
     return load_model(
         Announcement("champion", version, int(version), str(path), digest, plan.hash, fit.id, datetime.now(UTC)),
         fleet,
-        "",
+        read_settings({"AIMAAS_HOME": str(folder)}),
     )
 
 
