@@ -19,6 +19,8 @@ from stream.state.partition import Records
 
 EVENT_TYPE = "aimaas.prediction"
 
+Answer = tuple[float, float | None, float | None]  # prediction, lower, upper
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,16 +42,18 @@ def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: 
     """
     shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
-    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
+    answers = zip(part.answers.tolist(), *model.interval(part.answers), strict=True)
+    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), answers, strict=True):
         yield keys[i], encode_prediction(events[row], answer, model, scored_at), [*shared, ("ce_id", sources[i])]
 
 
-def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:
+def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:
     """The prediction of a decoded event as JSON."""
+    prediction, lower, upper = answer
     return _encode(
         Prediction(
             model.metadata.fleet, event.device_id, event.run, event.seq, event.ts,
-            answer, model.metadata.unit, model.version, scored_at,
+            prediction, model.metadata.unit, model.version, scored_at, lower, upper,
         )
     )  # fmt: skip
 
