@@ -1,0 +1,107 @@
+"""The tables of a model card, as text: candidates, metrics, data, provenance, size and speed, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aimaas.fleet import FleetSpec
+from aimaas.training_report import TrainReport
+from models.candidates import settings_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header and rows of text; `numbers` says that all columns but the first hold numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    numbers: bool = True
+
+
+def shown(value: float) -> str:
+    """A number for people: four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[int, float]) -> list[Table]:
+    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch."""
+    return [
+        _candidates(report),
+        _metrics(report),
+        _cost(report, size, speed),
+        _data(report),
+        _provenance(fleet, report),
+        _settings(fleet, report),
+    ]
+
+
+def _candidates(report: TrainReport) -> Table:
+    kind = report.error.replace("_", " ")
+    rows = [
+        (
+            f"{c.name} (chosen)" if c.name == report.chosen else c.name,
+            shown(c.cross_validated), f"{shown(min(c.folds))} to {shown(max(c.folds))}", shown(c.validation),
+            f"{c.seconds:.1f}" if c.seconds else "–",
+        )
+        for c in report.candidates
+    ]  # fmt: skip
+    header = ("candidate", f"cross-validated {kind}", "lowest to highest fold", f"validation {kind}", "fitting, s")
+    caption = "Cross-validated by device, chosen by the validation devices. A blend costs no fitting of its own."
+    return Table("Candidates", header, rows, caption)
+
+
+def _metrics(report: TrainReport) -> Table:
+    found = report.metrics
+    rows = [
+        (name, shown(value), shown(found[b]) if (b := f"baseline_{name}") in found else "")
+        for name, value in found.items()
+        if not name.startswith("baseline_")
+    ]
+    caption = "Of the shipped file on the test devices; cv_ and validation_ are the candidate's."
+    return Table("Metrics", ("metric", "model", "always saying the mean"), rows, caption)
+
+
+def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
+    rows: list[Sequence[str]] = [("size of the ONNX file, KiB", shown(round(size / 1024)))]
+    rows += [(f"microseconds per row, {batch:,} at once", shown(us)) for batch, us in speed.items()]
+    rows.append(("seconds of training", f"{report.seconds:.1f}"))
+    caption = (
+        "Inference alone, on one thread of the machine that trained; features, decoding and transport come on top."
+    )
+    return Table("Size and speed", ("", ""), rows, caption)
+
+
+def _data(report: TrainReport) -> Table:
+    rows = [(name, shown(c.devices), shown(c.rows), shown(c.failures)) for name, c in report.splits.items() if c.rows]
+    return Table("Data", ("devices for", "devices", "labelled rows", "failures"), rows)
+
+
+def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:
+    rows = [
+        ("fleet file", f"{fleet.fleet}, version {report.fleet_version}"),
+        ("training set", report.training_set),
+        ("digest of its rows", report.digest),
+        ("version of gold", str(report.gold_version)),
+        ("feature plan", report.plan),
+        ("fit of the normalisation", report.fit),
+        ("code", report.code_version),
+        ("seed", str(report.seed)),
+        ("SHA-256 of the model", report.sha256),
+    ]
+    return Table("Where it comes from", ("", ""), rows, "Enough to build the same bytes again.", numbers=False)
+
+
+def _settings(fleet: FleetSpec, report: TrainReport) -> Table:
+    rows = []
+    for name, given in fleet.training.candidates.items():
+        settings = settings_of(fleet, name).items()
+        rows.append((name, ", ".join(f"{k} {_value(v)}{' (set)' if k in given else ''}" for k, v in settings)))
+    caption = f"{fleet.training.folds} folds; what is not marked as set is a default."
+    return Table("Settings of the candidates", ("candidate", "settings"), rows, caption, numbers=False)
+
+
+def _value(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
