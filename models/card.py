@@ -29,7 +29,7 @@ from models.card_plots import (
     precision_recall,
     predicted_against_true,
 )
-from models.card_tables import Table, shown, tables_of
+from models.card_tables import Table, named, shown, tables_of
 from models.evaluate import error_of
 from models.importance import channels_of, permutation_importance
 from models.learning_curves import learning_curves
@@ -88,7 +88,7 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
         "importance", "What it looks at",
         "All features of a channel are shuffled among rows of the test devices; the bars say by how much the error rises. "
         "A channel that others can stand in for shows little.",
-        importances(rises, report.error.replace("_", " ")),
+        importances(rises, named(report.error)),
     ))  # fmt: skip
     if found := learning_curves(report.chosen, estimator, Samples.of(test), classify):
         caption = "Each point is the model so far; the dot is the best step. A network keeps its best step."

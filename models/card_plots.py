@@ -114,7 +114,7 @@ def precision_recall(truth: Vector, predicted: Vector) -> bytes:
         ax.set(
             xlabel="recall: failures found", ylabel="precision: alarms that are right", xlim=(0, 1.02), ylim=(0, 1.04)
         )
-        ax.legend(loc="lower left")
+        ax.legend(loc="best")
 
     return draw(5.2, 4.0, paint)
 
@@ -164,6 +164,8 @@ def importances(found: Sequence[Importance], error: str) -> bytes:
 
 def curves(found: Sequence[Curve]) -> bytes:
     """Learning curves: a panel for each kind of step, the best step marked."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
     kinds = list(dict.fromkeys((c.step, c.value) for c in found))
 
     def paint(figure: Any) -> None:
@@ -173,6 +175,9 @@ def curves(found: Sequence[Curve]) -> bytes:
                 (line,) = ax.plot(steps, c.values, linewidth=1.4, label=c.name)
                 ax.plot(steps[best], c.values[best], "o", color=line.get_color(), markersize=4)
             ax.set(xlabel=step, ylabel=value, yscale="log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
             ax.legend()
 
     return draw(4.2 * len(kinds), 3.2, paint)

@@ -26,6 +26,11 @@ def shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
+def named(metric: str) -> str:
+    """A metric as people write it."""
+    return {"rmse": "RMSE", "mae": "MAE", "log_loss": "log loss"}.get(metric, metric)
+
+
 def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[int, float]) -> list[Table]:
     """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch."""
     return [
@@ -39,7 +44,7 @@ def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[i
 
 
 def _candidates(report: TrainReport) -> Table:
-    kind = report.error.replace("_", " ")
+    kind = named(report.error)
     rows = [
         (
             f"{c.name} (chosen)" if c.name == report.chosen else c.name,

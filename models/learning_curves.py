@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from models.candidates import Estimator
-from models.evaluate import error_name, error_of
+from models.evaluate import error_of
 from models.samples import Samples
 
 
@@ -40,7 +40,7 @@ def _curve(name: str, model: Estimator, test: Samples, classify: bool) -> Curve 
     if hasattr(model, "held_out_losses_"):
         return Curve(name, "epoch", "loss on held-out devices", tuple(model.held_out_losses_))
     if hasattr(model, "staged_predict"):
-        kind = error_name(classify).replace("_", " ")
+        kind = "log loss" if classify else "RMSE"
         return Curve(name, "tree", f"{kind} on test devices", tuple(_staged(model, test, classify)))
     return None
 
