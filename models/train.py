@@ -17,16 +17,20 @@ import numpy as np
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.intervals import Bounds, Intervals
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
-from aimaas.training_report import CandidateReport, TrainReport, write_report
+from aimaas.training_report import Evaluation, TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import Estimator, candidates_of
+from models.conformal import calibrate
 from models.evaluate import error_name, metrics_of, rmse
-from models.export import Parity, check_parity, export, parity, run_onnx, stamp
+from models.export import check_parity, export, parity, place_of, run_onnx, stamp
+from models.holdout import Answers, evaluate
+from models.probes import probes_of
 from models.refusals import check_training_set
 from models.samples import Samples
-from models.select import Progress, cross_validate, fit_chosen, grouped_folds
+from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
 
 
 def train(
@@ -49,10 +53,10 @@ def train(
     training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
-    reports = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
-    chosen = min(reports, key=lambda r: r.validation)
-    estimator = fit_chosen(candidates, chosen.name, Samples.of(frozen.rows.of("train", "validation")), seed)
-    return _ship(settings, fleet, frozen, estimator, reports, chosen, out, started)
+    tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
+    chosen = min(tried, key=lambda t: t.report.validation)
+    estimator = fit_chosen(candidates, chosen.report.name, Samples.of(frozen.rows.of("train", "validation")), seed)
+    return _ship(settings, fleet, frozen, estimator, tried, chosen, out, started)
 
 
 def target_range(fleet: FleetSpec) -> tuple[float, float]:
@@ -78,30 +82,31 @@ def _ship(
     fleet: FleetSpec,
     frozen: TrainingSet,
     estimator: Estimator,
-    reports: list[CandidateReport],
-    chosen: CandidateReport,
+    tried: list[Tried],
+    chosen: Tried,
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, stamp and write."""
-    info, test, code = frozen.info, frozen.rows.of("test"), code_version()
+    """Export, check, calibrate, evaluate, stamp and write."""
+    info, code = frozen.info, code_version()
     plain = export(estimator, len(info.plan.feature_names), target_range(fleet))
-    equal = parity(plain, estimator, test.features, target_range(fleet))
-    check_parity(equal, fleet.gates.parity, test)
-    metrics = _metrics(fleet, frozen, plain, equal, chosen)
+    equal = _checked_parity(fleet, frozen, plain, estimator)
+    intervals = None if _classify(fleet) else _intervals(fleet, frozen, plain, chosen)
+    test, validation = _evaluations(fleet, frozen, plain, intervals, chosen)
+    metrics = _metrics(fleet, frozen, test, validation, equal, chosen)
     where = _place(settings, frozen.folder)
     metadata = ModelMetadata(
-        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.name,
+        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
         plan=info.plan, fit=info.fit, target_range=target_range(fleet), training_set=where, digest=info.digest,
-        seed=fleet.training.seed, code_version=code, metrics=metrics,
+        seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
     )  # fmt: skip
     content = stamp(plain, metadata)
     report = TrainReport(
-        fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.name, error=error_name(_classify(fleet)),
-        candidates=reports, metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
+        fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(_classify(fleet)),
+        candidates=[t.report for t in tried], metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
         seed=fleet.training.seed, training_set=where, digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started, test=test, validation=validation,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)
@@ -109,22 +114,68 @@ def _ship(
     return report
 
 
+def _checked_parity(fleet: FleetSpec, frozen: TrainingSet, content: bytes, estimator: Estimator) -> dict[str, float]:
+    """The largest differences on the test rows and on the probes. Raises GateFailedError that names the worst row."""
+    test, limit, between = frozen.rows.of("test"), fleet.gates.parity, target_range(fleet)
+    probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
+    on_rows = parity(content, estimator, test.features, between)
+    check_parity(on_rows, limit, place_of(test, on_rows.row))
+    on_probes = parity(content, estimator, probes.features, between)
+    check_parity(on_probes, limit, probes.names[on_probes.row])
+    return {"parity_max_rel": on_rows.max_rel, "parity_max_rel_probes": on_probes.max_rel}
+
+
+def _intervals(fleet: FleetSpec, frozen: TrainingSet, content: bytes, chosen: Tried) -> Intervals:
+    """Intervals from the calibration devices, or from cross-validation where the fleet file keeps none."""
+    kept = frozen.rows.of("calibration")
+    if len(kept):
+        found = run_onnx(content, kept.features)
+        return calibrate(found, kept.label, kept.device_id, target_range(fleet), "calibration")
+    parts = [frozen.rows.of("train"), frozen.rows.of("validation")]
+    return calibrate(
+        np.concatenate([chosen.held_out, chosen.validation]),
+        np.concatenate([rows.label for rows in parts]),
+        np.concatenate([rows.device_id for rows in parts]),
+        target_range(fleet),
+        "cross-validation",
+    )
+
+
+def _evaluations(
+    fleet: FleetSpec, frozen: TrainingSet, content: bytes, intervals: Intervals | None, chosen: Tried
+) -> tuple[Evaluation, Evaluation]:
+    """The exported file on the test devices, and the fold models, which did not see them, on the validation devices."""
+    test, validation, between = frozen.rows.of("test"), frozen.rows.of("validation"), target_range(fleet)
+    both = (
+        Answers(test, run_onnx(content, test.features), Bounds(intervals, between) if intervals else None),
+        Answers(validation, chosen.validation.astype(np.float32)),
+    )
+    info, seed = frozen.info, fleet.training.seed
+    on_test, on_validation = (evaluate(a, _classify(fleet), info.plan, info.fit, between, seed) for a in both)
+    return on_test, on_validation
+
+
 def _metrics(
-    fleet: FleetSpec, frozen: TrainingSet, content: bytes, equal: Parity, chosen: CandidateReport
+    fleet: FleetSpec,
+    frozen: TrainingSet,
+    on_test: Evaluation,
+    on_validation: Evaluation,
+    equal: dict[str, float],
+    chosen: Tried,
 ) -> dict[str, float]:
-    """The exported file's metrics on the test devices, beside those of a model that always says the mean."""
+    """What the registry shows: all of both evaluations, beside the errors of a model that always says the mean."""
     test, classify = frozen.rows.of("test"), _classify(fleet)
     mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
     baseline = np.full(len(test), mean)
-    found = metrics_of(test.label, run_onnx(content, test.features), classify)
     name = error_name(classify)
     return {
-        **found,
+        **on_test.flat(),
+        **{f"validation_{what}": value for what, value in on_validation.flat().items()},
         "baseline_rmse": rmse(test.label, baseline),
         f"baseline_{name}": metrics_of(test.label, baseline, classify)[name],
-        f"validation_{name}": chosen.validation,
-        f"cv_{name}": chosen.cross_validated,
-        "parity_max_rel": equal.max_rel,
+        f"validation_{name}": chosen.report.validation,
+        f"cv_{name}": chosen.report.cross_validated,
+        **equal,
     }
 
 

@@ -22,7 +22,7 @@ from stream.letters.letters import Letter
 from stream.letters.log import OrderKey, Sent
 from stream.model.load import Model
 from stream.records.dead_letters import Source
-from stream.records.predictions import encode_prediction, shared_headers
+from stream.records.predictions import Answer, encode_prediction, shared_headers
 
 BACKFILL_TYPE = "aimaas.prediction.backfill"  # `ce_type` of these predictions
 
@@ -68,10 +68,11 @@ def backfill(
         if not _has_beginning(judge.fleet, history, place):
             scored.append(Scored(Replayed(replayed.letter, Action.LEFT, _NO_BEGINNING), None))
             continue
-        answer = model.predict(features[place : place + 1])
+        answers = model.predict(features[place : place + 1])
+        answer = next(zip(answers.tolist(), *model.interval(answers), strict=True))
         row = int(history.rows[place])
         key, event = records[int(history.batch.at[row])].key, history.batch.events[row]
-        scored.append(Scored(replayed, _record(event, key, float(answer[0]), replayed.letter.origin, model, now)))
+        scored.append(Scored(replayed, _record(event, key, answer, replayed.letter.origin, model, now)))
     return scored
 
 
@@ -126,7 +127,7 @@ def _has_beginning(fleet: FleetSpec, history: History, place: int) -> bool:
     return history.complete or earlier or (fleet.order == "seq" and first[1] <= 1)
 
 
-def _record(event: Any, key: bytes, answer: float, origin: Source, model: Model, now: datetime) -> PredictionRecord:
+def _record(event: Any, key: bytes, answer: Answer, origin: Source, model: Model, now: datetime) -> PredictionRecord:
     """The prediction as the scorer writes it, of the event that the device sent, marked as backfill."""
     headers = [*shared_headers(model.metadata.fleet, now, BACKFILL_TYPE), ("ce_id", str(origin))]
     return PredictionRecord(key, encode_prediction(event, answer, model, now), headers)

@@ -22,6 +22,7 @@ from aimaas.errors import ModelRefusedError
 from aimaas.events import Announcement
 from aimaas.features import Kernel, kernel_of
 from aimaas.fleet import FleetSpec
+from aimaas.intervals import Bounds
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from stream.model.session import open_session
@@ -42,6 +43,7 @@ class Model:
     metadata: ModelMetadata
     kernel: Kernel
     session: Any
+    bounds: Bounds | None = None
 
     def predict(self, features: Float32) -> npt.NDArray[np.float32]:
         """Predictions (n,) float32 of features (n, F) float32; the same bits however the rows are cut into calls.
@@ -51,6 +53,14 @@ class Model:
         given = features if len(features) != 1 else np.repeat(features, 2, axis=0)
         answers: npt.NDArray[np.float32] = self.session.run([OUTPUT], {INPUT: given})[0].reshape(len(given))
         return answers[: len(features)]
+
+    def interval(self, answers: Float32) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
+        """Lower and upper bounds of predictions (n,); None for each where the model has no intervals."""
+        if self.bounds is None:
+            nothing = [None] * len(answers)
+            return nothing, nothing
+        lower, upper = self.bounds.of(answers)
+        return lower.tolist(), upper.tolist()
 
 
 class ArtefactUnreachableError(ModelRefusedError):
@@ -71,7 +81,8 @@ def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings)
     session = _session(content, announcement.sha256, settings.home / "models", where)
     _check_shapes(session, len(metadata.plan.feature_names), where)
     kernel = kernel_of(metadata.plan, metadata.fit)
-    model = Model(announcement.version, announcement.sequence, announcement.at, metadata, kernel, session)
+    bounds = Bounds(metadata.intervals, metadata.target_range) if metadata.intervals else None
+    model = Model(announcement.version, announcement.sequence, announcement.at, metadata, kernel, session, bounds)
     _smoke_run(model, where)
     return model
 

@@ -19,6 +19,8 @@ from stream.state.partition import Records
 
 EVENT_TYPE = "aimaas.prediction"
 
+Answer = tuple[float, float | None, float | None]  # prediction, lower, upper
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -40,19 +42,21 @@ def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: 
     """
     shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
-    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
+    answers = zip(part.answers.tolist(), *model.interval(part.answers), strict=True)
+    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), answers, strict=True):
         value = encode_prediction(events[row], answer, model, scored_at)
         yield keys[i], value, [*shared, ("ce_id", sources[i])]
 
 
-def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:
+def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:
     """The prediction of a decoded event as JSON."""
-    about = model.metadata
+    about, (prediction, lower, upper) = model.metadata, answer
     return _encode(
         Prediction(
-            about.fleet, event.device_id, event.run, event.seq, event.ts, answer, about.unit, model.version, scored_at
+            about.fleet, event.device_id, event.run, event.seq, event.ts, prediction, about.unit, model.version,
+            scored_at, lower, upper,
         )
-    )
+    )  # fmt: skip
 
 
 def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
