@@ -26,6 +26,7 @@ from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_m
 from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.intervals import Intervals
 from aimaas.kafka import Record, consumer_config, create_topics, delete_topics, producer_config, read_all
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
@@ -51,7 +52,9 @@ def fit_for(plan: FeaturePlan) -> Fit:
     return Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, (means,), ((0.01,) * channels,))
 
 
-def tiny_model(fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None) -> bytes:
+def tiny_model(
+    fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None, intervals: Intervals | None = None
+) -> bytes:
     """A weighted sum of the features, as an artefact: `factor` tells one version from another."""
     plan = plan_of(fleet)
     fit, width = fit_for(plan), len(plan.feature_names)
@@ -66,7 +69,7 @@ def tiny_model(fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     metadata = ModelMetadata(
         metadata_fleet or fleet.fleet, fleet.version, fleet.task.kind, fleet.task.unit, "tiny", plan, fit,
-        (0.0, 1e9), "none", "none", 7, "test", {},
+        (0.0, 1e9), "none", "none", 7, "test", {}, intervals,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: encode_metadata(metadata)})
     content: bytes = model.SerializeToString()
@@ -92,6 +95,7 @@ class Line:
     settings: Settings
     fleet: FleetSpec
     folder: Path
+    intervals: Intervals | None = None  # of its champions
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -111,7 +115,7 @@ class Line:
 
     def champion(self, version: str = "1", sequence: int = 1, factor: float = 1.0) -> Announcement:
         """Publish a tiny model as the champion."""
-        made = self.announcement(version, sequence, tiny_model(self.fleet, factor))
+        made = self.announcement(version, sequence, tiny_model(self.fleet, factor, intervals=self.intervals))
         self.announce(made)
         return made
 
