@@ -15,7 +15,7 @@ import numpy as np
 from aimaas.artefact import METADATA_KEY, ModelMetadata, decode_metadata
 from aimaas.errors import LakeError, RegistryError
 from aimaas.features import Float32, kernel_of
-from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
 from aimaas.registry import Champion, load_artefact, set_challenger, set_champion, settle, show_model
 from aimaas.settings import Settings
@@ -23,6 +23,7 @@ from aimaas.state import DeviceState
 from aimaas.training_set import Rows, TrainingSet, read_training_set
 from models.evaluate import error_name, error_of
 from models.export import run_onnx
+from models.measure import classifies
 from models.resample import Comparison, compare
 
 
@@ -52,7 +53,7 @@ def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     frozen = read_training_set(settings.home / shown["training_set"])
     answers = run_onnx(load_artefact(settings, fleet, version), frozen.rows.of("test").features)
     if champion is not None and champion.version == version:
-        mine = error_of(frozen.rows.of("test").label, answers, _classify(fleet))
+        mine = error_of(frozen.rows.of("test").label, answers, classifies(fleet))
         return Promotion(
             False, f"version {version} is the champion already", version, mine, mine, 0.0, champion.sequence
         )
@@ -80,12 +81,12 @@ def compare_with(
         content = load_artefact(settings, fleet, champion.version)
         other = run_onnx(content, champion_features(settings, fleet, content, frozen))
     improvement = fleet.gates.improvement if champion else 0.0
-    return compare(test.label, answers, other, test.device_id, _classify(fleet), improvement, fleet.training.seed)
+    return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, fleet.training.seed)
 
 
 def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> tuple[bool, str]:
     """Whether a challenger is promoted, and one line that says why."""
-    name, improvement, needed = error_name(_classify(fleet)), fleet.gates.improvement, fleet.gates.confidence
+    name, improvement, needed = error_name(classifies(fleet)), fleet.gates.improvement, fleet.gates.confidence
     bar = found.champion * (1 - improvement) if champion else found.champion
     against = f"champion version {champion.version}" if champion else "always saying the mean"
     gate = f", an improvement of {improvement:.1%} included" if champion and improvement else ""
@@ -95,10 +96,6 @@ def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> t
         f"below it is in {found.confidence:.1%} of the resamplings of the {found.devices} devices, {needed:.1%} are needed"
     )
     return below and sure, reason
-
-
-def _classify(fleet: FleetSpec) -> bool:
-    return isinstance(fleet.task, FailureWithin)
 
 
 def champion_features(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:

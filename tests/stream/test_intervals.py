@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from aimaas.intervals import Bounds, Intervals
-from stream.models import load_model
+from stream.model.load import load_model
 from tests.stream.service.conftest import Served, pump, weighted_sum
 from tests.stream.test_letter_replay import by_origin, replay_all, scored_with_a_narrow_range
 

@@ -26,6 +26,7 @@ from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.intervals import Intervals
 from aimaas.plan import plan_of
+from aimaas.settings import read_settings
 from stream.model.load import Model, load_model
 from stream.service.app import build_app
 from stream.service.edge import Edge
@@ -74,7 +75,7 @@ def weighted_sum(
     return load_model(
         Announcement("champion", version, int(version), str(path), digest, plan.hash, fit.id, datetime.now(UTC)),
         fleet,
-        "",
+        read_settings({"AIMAAS_HOME": str(folder)}),
     )
 
 
