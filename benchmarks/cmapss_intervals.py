@@ -38,7 +38,7 @@ def main() -> None:
     assert metadata.intervals is not None, "a regression ships with intervals"
     rows = judged_rows(fleet, metadata.plan, metadata.fit, given.data, given.subset)
     predicted, bounds = run_onnx(content, rows.features), Bounds(metadata.intervals, metadata.target_range)
-    figures = {**_figures(rows, predicted, bounds), "devices": metadata.intervals.devices}
+    figures = {**figures_of(rows, predicted, bounds), "devices": metadata.intervals.devices}
     figures |= {"source": metadata.intervals.source, "seconds": round(time.monotonic() - began, 1)}
     print(json.dumps({"benchmark": "cmapss_intervals", "subset": given.subset, **figures}))
 
@@ -57,7 +57,8 @@ def _trained(fleet: FleetSpec, data: Path, subset: str, folder: Path) -> bytes:
     return (folder / "trained" / FILE_NAME).read_bytes()
 
 
-def _figures(rows: JudgedRows, predicted: np.ndarray, bounds: Bounds) -> dict[str, object]:
+def figures_of(rows: JudgedRows, predicted: np.ndarray, bounds: Bounds) -> dict[str, object]:
+    """Coverage and width by engine; coverage by band of the prediction and at the engines' last rows, by row."""
     lower, upper = bounds.of(predicted)
     within = (lower <= rows.truth) & (rows.truth <= upper)
     band = bounds.bands(predicted)
