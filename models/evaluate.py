@@ -28,9 +28,13 @@ def error_name(classify: bool) -> str:
 
 
 def metrics_of(truth: Vector, predicted: Vector, classify: bool) -> dict[str, float]:
-    """All metrics of predictions (n,) against the truth (n,), by name; those that need both labels only where both are there."""
+    """All metrics of predictions (n,) against the truth (n,), by name.
+
+    Those that need both labels are there only where both are, and the PHM08 score only while it is a number: it was made for
+    errors of some dozens of cycles and grows beyond any float with those of thousands.
+    """
     sums = terms_of(truth, predicted, classify).sum(axis=0)
-    found = {name: float(value) for name, value in metrics_of_sums(sums, classify).items()}
+    found = {name: float(value) for name, value in metrics_of_sums(sums, classify).items() if np.isfinite(value)}
     return {**found, **_ranked(truth, predicted)} if classify else found
 
 
@@ -83,7 +87,8 @@ def log_loss(truth: Vector, predicted: Vector) -> float:
 
 
 def _phm(d: Float64) -> Float64:
-    scores: Float64 = np.expm1(np.where(d < 0, -d / 13, d / 10))
+    with np.errstate(over="ignore"):
+        scores: Float64 = np.expm1(np.where(d < 0, -d / 13, d / 10))
     return scores
 
 

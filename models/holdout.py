@@ -69,7 +69,7 @@ def _groups(answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[f
     edges = np.linspace(*target_range, _BANDS + 1)
     band = np.clip(np.searchsorted(edges, answers.rows.label, "right") - 1, 0, _BANDS - 1)
     for b in np.unique(band).tolist():
-        yield _group(answers, "rul", f"{edges[b]:g}_{edges[b + 1]:g}", band == b)
+        yield _group(answers, "rul", f"{_plain(edges[b])}_{_plain(edges[b + 1])}", band == b)
     if len(fit.centres) > 1:
         regime = regimes_of(plan, fit, answers.rows.features)
         for r in np.unique(regime).tolist():
@@ -78,6 +78,11 @@ def _groups(answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[f
         of = answers.bounds.bands(answers.predicted)
         for b in np.unique(of).tolist():
             yield _group(answers, "band", str(b), of == b)
+
+
+def _plain(number: float) -> str:
+    """Four digits, never as a power of ten: the registry takes no `+` in a name."""
+    return np.format_float_positional(number, precision=4, fractional=False, trim="-")
 
 
 def regimes_of(plan: FeaturePlan, fit: Fit, features: Float32) -> npt.NDArray[np.int64]:

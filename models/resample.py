@@ -37,7 +37,8 @@ def metric_intervals(
     device, draws = _drawn(devices, seed)
     if draws.shape[1] < 2:
         return {}
-    found = metrics_of_sums(draws @ _by_device(terms_of(truth, predicted, classify), device), classify)
+    with np.errstate(invalid="ignore"):  # of a PHM08 score beyond any float
+        found = metrics_of_sums(draws @ _by_device(terms_of(truth, predicted, classify), device), classify)
     if classify:
         found |= _ranked_draws(truth, predicted, device, draws)
     tails = (1 - _SHARE) / 2, (1 + _SHARE) / 2

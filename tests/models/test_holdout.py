@@ -64,6 +64,13 @@ def test_all_of_an_evaluation_has_a_name_for_the_registry() -> None:
     assert all(np.isfinite(v) for v in flat.values())
 
 
+def test_bands_of_any_size_have_names_that_the_registry_takes() -> None:
+    found = rows()
+    answers = Answers(found, found.label)
+    for cap, name in ((5e6, "rmse_rul_0_1000000"), (2e-4, "rmse_rul_0_0.00004")):
+        assert name in evaluate(answers, False, PLAN, FIT, (0, cap), 7).flat()
+
+
 def test_calibration_bins_say_how_many_failed_of_those_predicted_to() -> None:
     predicted = np.repeat(np.linspace(0.05, 0.95, 10), 100).astype(np.float32)
     truth = (np.tile(np.arange(100), 10) < predicted * 100).astype(np.float32)
