@@ -11,6 +11,7 @@ import hashlib
 import msgspec
 
 from aimaas.fit import Fit
+from aimaas.intervals import Intervals
 from aimaas.plan import FeaturePlan
 
 METADATA_KEY = "aimaas"
@@ -22,7 +23,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     """What a model needs to be served, and where it comes from.
 
     `target_range` is the (lowest, highest) value the target can take; `training_set` and `digest` name the frozen rows it learned
-    from; `metrics` are those of the report.
+    from; `metrics` are those of the report. `intervals` are None for a classification, and in models made before there were any.
     """
 
     fleet: str
@@ -38,6 +39,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     seed: int
     code_version: str
     metrics: dict[str, float]
+    intervals: Intervals | None = None
 
 
 def encode_metadata(metadata: ModelMetadata) -> str:

@@ -115,6 +115,10 @@ class Gates(_Part):
     """What a challenger must pass before it serves."""
 
     improvement: Share = Field(default=0.0, description="share by which its error must be below the champion's")
+    confidence: Share = Field(
+        default=0.8,
+        description="share of 1,000 resamplings of the test devices in which it must be so: noise does not promote",
+    )
     parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
 
 
@@ -146,7 +150,7 @@ class Split(_Part):
 
     train: Share = Field(default=0.7, description="the model learns from these")
     validation: Share = Field(default=0.15, description="candidates are picked on these")
-    calibration: Share = Field(default=0.0, description="kept for intervals")
+    calibration: Share = Field(default=0.0, description="kept for intervals; with 0 these come from cross-validation")
     test: Share = Field(default=0.15, description="reported on, never learned from")
 
     @model_validator(mode="after")

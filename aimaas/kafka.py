@@ -40,7 +40,8 @@ _MOVING = {
     ClientError.NOT_LEADER_FOR_PARTITION,
     ClientError.LEADER_NOT_AVAILABLE,
     ClientError.FENCED_LEADER_EPOCH,
-    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name
+    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name, or a killed leader that is just back
+    ClientError.OFFSET_NOT_AVAILABLE,
 }
 
 _log = logging.getLogger("kafka")

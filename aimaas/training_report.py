@@ -26,8 +26,65 @@ class CandidateReport(msgspec.Struct, frozen=True):
         return sum(self.folds) / len(self.folds)
 
 
+class Group(msgspec.Struct, frozen=True):
+    """Errors of a part of the rows: a band of the true remaining life (`by` rul), of the prediction (`band`), or a `regime`.
+
+    `bias` is the mean of predicted less true. `coverage` is the share of true values within the intervals and `width` the
+    intervals' mean width, each device weighing alike; None where the model has no intervals.
+    """
+
+    by: str
+    name: str
+    rows: int
+    devices: int
+    rmse: float
+    mae: float
+    bias: float
+    coverage: float | None = None
+    width: float | None = None
+
+
+class CalibrationBin(msgspec.Struct, frozen=True):
+    """Rows of about one predicted probability: its mean, and the share of them that failed."""
+
+    rows: int
+    predicted: float
+    observed: float
+
+
+class Evaluation(msgspec.Struct, frozen=True):
+    """What held-out devices say of a model: metrics, for each the interval that 95 % of resampled devices give, and parts.
+
+    `groups` are those of a regression, `calibration` is that of a classification.
+    """
+
+    metrics: dict[str, float]
+    resampled: dict[str, tuple[float, float]]
+    groups: list[Group] = []
+    calibration: list[CalibrationBin] = []
+
+    def flat(self) -> dict[str, float]:
+        """All of it by name: `rmse`, `rmse_low`, `rmse_high`, `rmse_rul_0_25`, `coverage_regime_1` and so on."""
+        ends = {
+            f"{name}_{end}": v
+            for name, pair in self.resampled.items()
+            for end, v in zip(("low", "high"), pair, strict=True)
+        }
+        parts = {
+            f"{what}_{g.by}_{g.name}": value
+            for g in self.groups
+            for what in ("rmse", "mae", "bias", "coverage", "width")
+            if (value := getattr(g, what)) is not None
+        }
+        return {**self.metrics, **ends, **parts}
+
+
 class TrainReport(msgspec.Struct, frozen=True):
-    """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices."""
+    """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices.
+
+    `test` is what they are made of. `validation` is what the mean of the fold models, which did not see the validation devices,
+    does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any.
+    """
 
     fleet: str
     fleet_version: int
@@ -46,6 +103,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     sha256: str
     code_version: str
     seconds: float
+    test: Evaluation | None = None
+    validation: Evaluation | None = None
 
 
 def write_report(folder: Path, report: TrainReport) -> None:

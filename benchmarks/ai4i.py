@@ -26,9 +26,9 @@ from models.export import export, parity, run_onnx
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
 from models.train import target_range
-from stream.histories import Histories, truth
-from stream.replay_mapping import load_mapping
-from stream.replay_table import read_table, table_histories
+from stream.devices.histories import Histories, truth
+from stream.replay.mapping import load_mapping
+from stream.replay.table import read_table, table_histories
 from stream_bench.figures import json_line, say
 
 _FLEETS = Path(__file__).resolve().parents[1] / "fleets"
@@ -97,8 +97,8 @@ def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
     """The exported model of the best candidate, and its name."""
     candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
     folds = grouped_folds(samples, fleet.training.folds, seed, True)
-    reports = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
-    chosen = min(reports, key=lambda r: r.cross_validated).name
+    tried = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
+    chosen = min((t.report for t in tried), key=lambda r: r.cross_validated).name
     estimator = fit_chosen(candidates, chosen, samples, seed)
     content = export(estimator, samples.features.shape[1], span)
     equal = parity(content, estimator, samples.features, span)

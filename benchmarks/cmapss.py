@@ -88,7 +88,8 @@ def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[bytes, float]:
     whole = Samples.of(frozen.rows)
     candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
     folds = grouped_folds(training, fleet.training.folds, seed, False)
-    reports = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
+    tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
+    reports = [t.report for t in tried]
     for r in reports:
         say(f"  {r.name}: cross-validated {r.cross_validated:.3f}, validation {r.validation:.3f}, {r.seconds:.0f} s")
     chosen = min(reports, key=lambda r: r.validation)

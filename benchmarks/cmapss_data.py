@@ -20,8 +20,8 @@ from aimaas.plan import FeaturePlan, plan_of
 from aimaas.split import split_of
 from aimaas.state import DeviceState
 from aimaas.training_set import ROWS, SPLITS, write_description
-from stream.histories import Histories, truth
-from stream.replay_cmapss import read_cmapss, read_remaining
+from stream.devices.histories import Histories, truth
+from stream.replay.cmapss import read_cmapss, read_remaining
 
 CAP = 125.0  # of the published tables: the true remaining life of a test engine counts as this at most
 

@@ -23,7 +23,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.plan import plan_of
 from aimaas.topics import topic_names
-from stream.state_topic import Restored, restore
+from stream.state.topic import Restored, restore
 from stream_bench.champion import Champion, announce, train_champion
 from stream_bench.contenders import ContenderError
 from stream_bench.entries import Entry, scorer

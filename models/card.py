@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from aimaas.artefact import ModelMetadata
 from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.intervals import Bounds, Intervals
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
 from aimaas.training_report import TrainReport
 from aimaas.training_set import Rows, TrainingSet
@@ -26,6 +28,7 @@ from models.card_plots import (
     curves,
     error_by_band,
     importances,
+    interval_coverage,
     precision_recall,
     predicted_against_true,
 )
@@ -34,6 +37,7 @@ from models.evaluate import error_of
 from models.importance import channels_of, permutation_importance
 from models.learning_curves import learning_curves
 from models.onnx_session import microseconds_per_row, open_session, run_session
+from models.promote import metadata_of
 from models.samples import Samples
 
 BATCHES = (1, 1_000)
@@ -77,13 +81,15 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
     """Measure, draw and gather what the card says."""
     classify, test, session = isinstance(fleet.task, FailureWithin), frozen.rows.of("test"), open_session(content)
     speed = {batch: microseconds_per_row(session, test.features, batch) for batch in BATCHES}
-    predicted = run_session(session, test.features)
+    predicted, metadata = run_session(session, test.features), metadata_of(content)
     rises = permutation_importance(
         partial(run_session, session), partial(error_of, classify=classify), test.features, test.label,
         channels_of(frozen.info.plan.feature_names), report.seed,
     )  # fmt: skip
     plots = _classification(test, predicted) if classify else _regression(fleet, test, predicted)
-    plots += _histories(fleet, test, predicted)
+    if metadata.intervals is not None:
+        plots += _coverage(fleet, report, metadata.intervals)
+    plots += _histories(fleet, test, predicted, metadata)
     plots.append(Plot(
         "importance", "What it looks at",
         "All features of a channel are shuffled among rows of the test devices; the bars say by how much the error rises. "
@@ -139,11 +145,23 @@ def _classification(test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot
     return found
 
 
-def _histories(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot]:
+def _coverage(fleet: FleetSpec, report: TrainReport, intervals: Intervals) -> list[Plot]:
+    groups = [g for g in report.test.groups if g.by == "band"] if report.test else []
+    caption = (
+        "Of the true values, the share within the intervals on the test devices, each device weighing alike. "
+        f"The intervals come from {intervals.devices} devices ({intervals.source})."
+    )
+    drawn = partial(interval_coverage, groups, intervals.coverage, fleet.task.unit)
+    return [Plot("interval_coverage", "Do the intervals hold?", caption, drawn())] if groups else []
+
+
+def _histories(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32], metadata: ModelMetadata) -> list[Plot]:
     runs = shown_runs(test, predicted)
     label = "probability of failure" if isinstance(fleet.task, FailureWithin) else f"remaining life, {fleet.task.unit}"
     caption = "Runs of test devices, evenly from the best predicted to the worst."
-    return [Plot("histories", "Some devices", caption, histories(runs, test, predicted, label))] if runs else []
+    known = metadata.intervals
+    bounds = None if known is None else Bounds(known, metadata.target_range).of(predicted)
+    return [Plot("histories", "Some devices", caption, histories(runs, test, predicted, bounds, label))] if runs else []
 
 
 def _rendered(template: str, card: Card) -> str:

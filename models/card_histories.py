@@ -28,8 +28,14 @@ def shown_runs(test: Rows, predicted: Vector) -> list[tuple[str, npt.NDArray[np.
     return [ranked[i] for i in chosen]
 
 
-def histories(runs: list[tuple[str, npt.NDArray[np.int64], float]], test: Rows, predicted: Vector, label: str) -> bytes:
-    """True and predicted values of each run over its rows; `label` names the value."""
+def histories(
+    runs: list[tuple[str, npt.NDArray[np.int64], float]],
+    test: Rows,
+    predicted: Vector,
+    bounds: tuple[Vector, Vector] | None,
+    label: str,
+) -> bytes:
+    """True and predicted values of each run over its rows, between their `bounds`; `label` names the value."""
     columns = min(3, len(runs))
     lines = -(-len(runs) // columns)
 
@@ -39,6 +45,8 @@ def histories(runs: list[tuple[str, npt.NDArray[np.int64], float]], test: Rows, 
             ax.set_visible(False)
         for ax, (name, at, error) in zip(grid.flat, runs, strict=False):
             x = np.arange(1, len(at) + 1)
+            if bounds is not None:
+                ax.fill_between(x, bounds[0][at], bounds[1][at], color=BLUE, alpha=0.16, linewidth=0, label="interval")
             ax.plot(x, test.label[at], color=ORANGE, linewidth=1.4, label="true")
             ax.plot(x, predicted[at], color=BLUE, linewidth=1.2, label="predicted")
             ax.set_title(f"{name} · RMSE {error:.3g}")

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 if TYPE_CHECKING:
+    from aimaas.training_report import Group
     from models.importance import Importance
     from models.learning_curves import Curve
 
@@ -94,6 +95,24 @@ def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str) -> by
         ax.grid(visible=False, axis="x")
 
     return draw(6.4, 4.0, paint)
+
+
+def interval_coverage(groups: Sequence[Group], promised: float, unit: str) -> bytes:
+    """Share of true values within the intervals, by band of the prediction, beside the share promised; widths under the names."""
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.bar(range(len(groups)), [g.coverage or 0 for g in groups], color="#9dbfe3", width=0.6)
+        ax.axhline(promised, color=ORANGE, linewidth=1.2, label=f"promised, {promised:.0%}")
+        names = [f"band {g.name}\nwidth {g.width or 0:.3g}\n{g.rows:,} rows" for g in groups]
+        ax.set_xticks(range(len(groups)), names, fontsize=8)
+        ax.set(
+            xlabel=f"band of the prediction, from low to high; width in {unit}", ylabel="share within", ylim=(0, 1.02)
+        )
+        ax.legend(loc="lower right", frameon=True)
+        ax.grid(visible=False, axis="x")
+
+    return draw(6.4, 3.6, paint)
 
 
 def precision_recall(truth: Vector, predicted: Vector) -> bytes:

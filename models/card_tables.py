@@ -36,6 +36,7 @@ def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[i
     return [
         _candidates(report),
         _metrics(report),
+        *_groups(report),
         _cost(report, size, speed),
         _data(report),
         _provenance(fleet, report),
@@ -59,19 +60,52 @@ def _candidates(report: TrainReport) -> Table:
 
 
 def _metrics(report: TrainReport) -> Table:
-    found = report.metrics
+    """Metrics on the test devices, with what resampled devices give, beside those on the validation devices."""
+    metrics = report.test.metrics if report.test else report.metrics
+    resampled = report.test.resampled if report.test else {}
+    before = report.validation.metrics if report.validation else {}
     rows = [
-        (name, shown(value), shown(found[b]) if (b := f"baseline_{name}") in found else "")
-        for name, value in found.items()
-        if not name.startswith("baseline_")
-    ]
-    caption = "Of the shipped file on the test devices; cv_ and validation_ are the candidate's."
-    return Table("Metrics", ("metric", "model", "always saying the mean"), rows, caption)
+        (
+            name, shown(value),
+            f"{shown(resampled[name][0])} to {shown(resampled[name][1])}" if name in resampled else "",
+            shown(before[name]) if name in before else "",
+            shown(report.metrics[b]) if (b := f"baseline_{name}") in report.metrics else "",
+        )
+        for name, value in metrics.items()
+    ]  # fmt: skip
+    caption = (
+        "Of the shipped file on the test devices; 95 % of resamplings of these devices give what lies between. Validation is "
+        "of the fold models, before the choice was fitted again on more devices."
+    )
+    header = ("metric", "test devices", "95 % of resamplings", "validation devices", "always saying the mean")
+    return Table("Metrics", header, rows, caption)
+
+
+def _groups(report: TrainReport) -> list[Table]:
+    """Errors by part of the rows; none for a classification."""
+    groups = report.test.groups if report.test else []
+    if not groups:
+        return []
+    by = {"rul": "true remaining life", "regime": "regime", "band": "band of the prediction"}
+    rows = [
+        (
+            f"{by.get(g.by, g.by)} {g.name.replace('_', '–')}", shown(g.rows), shown(g.devices), shown(g.rmse), shown(g.mae),
+            shown(g.bias), "" if g.coverage is None else f"{g.coverage:.1%}", "" if g.width is None else shown(g.width),
+        )
+        for g in groups
+    ]  # fmt: skip
+    header = ("part of the test rows", "rows", "devices", "RMSE", "MAE", "bias", "coverage", "width")
+    return [Table("Errors by part", header, rows, "Bias is the mean of predicted less true.")]
 
 
 def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
     rows: list[Sequence[str]] = [("size of the ONNX file, KiB", shown(round(size / 1024)))]
     rows += [(f"microseconds per row, {batch:,} at once", shown(us)) for batch, us in speed.items()]
+    rows += [
+        (f"largest difference from scikit-learn{where}, share of the target's range", f"{report.metrics[name]:.1e}")
+        for name, where in (("parity_max_rel", " on test rows"), ("parity_max_rel_probes", " on edge values"))
+        if name in report.metrics
+    ]
     rows.append(("seconds of training", f"{report.seconds:.1f}"))
     caption = (
         "Inference alone, on one thread of the machine that trained; features, decoding and transport come on top."

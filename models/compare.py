@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from models.evaluate import metrics_of
 from models.export import run_onnx
 from models.promote import champion_features
 
+_PART = re.compile(r"_(low|high)$|_(rul|regime|band)_|^validation_(?!rmse$|log_loss$)")
 Metrics = dict[str, float]
 
 
@@ -25,6 +27,10 @@ class Comparison:
     digest: str
     rows: str
     metrics: dict[str, tuple[float | None, float | None]]
+
+    def headlines(self) -> dict[str, tuple[float | None, float | None]]:
+        """Metrics of all rows, without their resampled ends and those of parts of the rows."""
+        return {name: pair for name, pair in self.metrics.items() if not _PART.search(name)}
 
     def as_json(self) -> dict[str, Any]:
         """Plain data for programs."""

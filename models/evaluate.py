@@ -1,4 +1,8 @@
-"""How good predictions are: errors by which candidates are compared, and the metrics of a report."""
+"""How good predictions are: the error by which candidates are compared, and the metrics of a report.
+
+Metrics are made of sums over rows (`terms_of`), so that what holds for all rows holds for any resampling of devices by adding up
+the devices' sums: the bootstrap and the comparison with the champion use the same formulas (models/resample.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 Vector = npt.NDArray[np.floating]
+Float64 = npt.NDArray[np.float64]
+
+FALSE_ALARMS = 0.01  # share of the rows without a failure that may raise an alarm, of `recall_at_1pct_fpr`
 
 _SMALLEST = 1e-7  # a probability is held this far from 0 and 1, so that one sure mistake is not an infinite loss
 
@@ -21,8 +28,44 @@ def error_name(classify: bool) -> str:
 
 
 def metrics_of(truth: Vector, predicted: Vector, classify: bool) -> dict[str, float]:
-    """All metrics of predictions (n,) against the truth (n,), by name."""
-    return _classification(truth, predicted) if classify else _regression(truth, predicted)
+    """All metrics of predictions (n,) against the truth (n,), by name.
+
+    Those that need both labels are there only where both are, and the PHM08 score only while it is a number: it was made for
+    errors of some dozens of cycles and grows beyond any float with those of thousands.
+    """
+    sums = terms_of(truth, predicted, classify).sum(axis=0)
+    found = {name: float(value) for name, value in metrics_of_sums(sums, classify).items() if np.isfinite(value)}
+    return {**found, **_ranked(truth, predicted)} if classify else found
+
+
+def terms_of(truth: Vector, predicted: Vector, classify: bool) -> Float64:
+    """What each row (n, K) adds to the sums that `metrics_of_sums` reads."""
+    y, p = truth.astype(np.float64), predicted.astype(np.float64)
+    one, e = np.ones(len(y)), p - y
+    if classify:
+        return np.stack([one, _log_losses(y, p), e**2, y, y * (p >= 0.5)], axis=1)
+    return np.stack([one, e**2, np.abs(e), _phm(e), y, y**2], axis=1)
+
+
+def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
+    """Metrics of sums (..., K) over rows, each (...,).
+
+    Regression: RMSE, MAE, R² (0 where the truth is constant), PHM08 score and its mean per row. Classification: log loss, Brier
+    score and its root, and the recall at p >= 0.5 where there was a failure.
+    """
+    n = sums[..., 0]
+    if classify:
+        _, loss, squares, positive, found = np.moveaxis(sums, -1, 0)
+        metrics = {"log_loss": loss / n, "brier": squares / n, "rmse": np.sqrt(squares / n)}
+        recall = np.where(positive > 0, found / np.maximum(positive, 1), np.nan)
+        return {**metrics, "recall": recall} if positive.any() else metrics
+    _, squares, absolute, phm, y, yy = np.moveaxis(sums, -1, 0)
+    spread = yy - y**2 / n
+    steady = spread <= 1e-12 * np.maximum(yy, 1)
+    r2 = np.where(steady, 0.0, 1 - squares / np.where(steady, 1, spread))
+    return {
+        "rmse": np.sqrt(squares / n), "mae": absolute / n, "r2": r2, "phm_score": phm, "phm_score_per_row": phm / n
+    }  # fmt: skip
 
 
 def rmse(truth: Vector, predicted: Vector) -> float:
@@ -35,36 +78,35 @@ def phm_score(truth: Vector, predicted: Vector) -> float:
 
     Saxena, Goebel, Simon, Eklund: Damage propagation modeling for aircraft engine run-to-failure simulation, PHM 2008.
     """
-    d = predicted.astype(np.float64) - truth
-    return float(np.sum(np.expm1(np.where(d < 0, -d / 13, d / 10))))
+    return float(_phm(predicted.astype(np.float64) - truth).sum())
 
 
 def log_loss(truth: Vector, predicted: Vector) -> float:
     """Mean of -log of the probability given to what happened."""
-    p = np.clip(predicted.astype(np.float64), _SMALLEST, 1 - _SMALLEST)
-    return float(-np.mean(np.where(truth > 0, np.log(p), np.log1p(-p))))
+    return float(_log_losses(truth, predicted.astype(np.float64)).mean())
 
 
-def _regression(truth: Vector, predicted: Vector) -> dict[str, float]:
-    """RMSE, MAE, R² (0 where the truth is constant) and the mean PHM08 score per row."""
-    spread = float(np.mean(np.square(truth - truth.mean(dtype=np.float64))))
-    error = rmse(truth, predicted)
+def _phm(d: Float64) -> Float64:
+    with np.errstate(over="ignore"):
+        scores: Float64 = np.expm1(np.where(d < 0, -d / 13, d / 10))
+    return scores
+
+
+def _log_losses(truth: Vector, predicted: Float64) -> Float64:
+    p = np.clip(predicted, _SMALLEST, 1 - _SMALLEST)
+    losses: Float64 = -np.where(truth > 0, np.log(p), np.log1p(-p))
+    return losses
+
+
+def _ranked(truth: Vector, predicted: Vector) -> dict[str, float]:
+    """PR-AUC as average precision, and the largest recall at which at most 1 % of the rows without a failure raise an alarm."""
+    from sklearn.metrics import average_precision_score, roc_curve
+
+    failed = truth > 0
+    if failed.all() or not failed.any():
+        return {}
+    false, true, _ = roc_curve(failed, predicted, drop_intermediate=False)
     return {
-        "rmse": error,
-        "mae": float(np.mean(np.abs(predicted.astype(np.float64) - truth))),
-        "r2": 1 - error**2 / spread if spread else 0.0,
-        "phm_score": phm_score(truth, predicted),
-        "phm_score_per_row": phm_score(truth, predicted) / len(truth),
+        "pr_auc": float(average_precision_score(failed, predicted)),
+        "recall_at_1pct_fpr": float(true[false <= FALSE_ALARMS].max()),
     }
-
-
-def _classification(truth: Vector, predicted: Vector) -> dict[str, float]:
-    """Log loss, Brier score and its root, recall at p >= 0.5, and PR-AUC; the last two only where there was a failure."""
-    from sklearn.metrics import average_precision_score
-
-    brier = float(np.mean(np.square(predicted.astype(np.float64) - truth)))
-    found = {"log_loss": log_loss(truth, predicted), "brier": brier, "rmse": brier**0.5}
-    if truth.any():
-        found["pr_auc"] = float(average_precision_score(truth > 0, predicted))
-        found["recall"] = float(np.mean(predicted[truth > 0] >= 0.5))
-    return found

@@ -93,11 +93,15 @@ def parity(content: bytes, estimator: Estimator, features: Float32, target_range
     return Parity(float(difference[row]) / (high - low), row)
 
 
-def check_parity(found: Parity, limit: float, rows: Rows) -> None:
-    """Raise GateFailedError, naming the worst row, where the difference is above `limit`."""
+def check_parity(found: Parity, limit: float, place: str) -> None:
+    """Raise GateFailedError where the difference is above `limit`; `place` names the worst row."""
     if not found.max_rel <= limit:
         raise GateFailedError(
             f"the ONNX file differs from scikit-learn by {found.max_rel:.3g} of the target's range, allowed is {limit:.3g} "
-            f"(gates.parity); worst at device {rows.device_id[found.row]}, run {rows.run[found.row]}, "
-            f"order {rows.order[found.row]}; nothing was shipped"
+            f"(gates.parity); worst at {place}; nothing was shipped"
         )
+
+
+def place_of(rows: Rows, row: int) -> str:
+    """A row in words."""
+    return f"device {rows.device_id[row]}, run {rows.run[row]}, order {rows.order[row]}"

@@ -1,4 +1,4 @@
-"""Promotion: a challenger becomes champion when it errs less than the champion on the same test devices.
+"""Promotion: a challenger becomes champion when it errs less than the champion on the same test devices, and not by chance.
 
 Both are asked about the same labelled rows: those of the test devices in the challenger's training set. The champion reads features
 of its own plan and fit, so they are computed again from gold's raw rows by the same kernel.
@@ -15,7 +15,7 @@ import numpy as np
 from aimaas.artefact import METADATA_KEY, ModelMetadata, decode_metadata
 from aimaas.errors import LakeError, RegistryError
 from aimaas.features import Float32, kernel_of
-from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
 from aimaas.registry import Champion, load_artefact, set_challenger, set_champion, settle, show_model
 from aimaas.settings import Settings
@@ -23,53 +23,79 @@ from aimaas.state import DeviceState
 from aimaas.training_set import Rows, TrainingSet, read_training_set
 from models.evaluate import error_name, error_of
 from models.export import run_onnx
+from models.measure import classifies
+from models.resample import Comparison, compare
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of a comparison; the errors are on the same test rows, `champion_error` is None where there was no champion."""
+    """What came of a comparison; the errors are on the same test rows, `champion_error` is None where there was no champion.
+
+    `confidence` is the share of resamplings of the test devices in which the challenger passes `gates.improvement`.
+    """
 
     promoted: bool
     reason: str
     version: str
     challenger_error: float
     champion_error: float | None
+    confidence: float
     sequence: int
 
 
 def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
-    """Compare a version with the champion and make it champion if it passes `gates.improvement`.
+    """Compare a version with the champion and make it champion if it passes `gates.improvement` with `gates.confidence`.
 
-    The first champion must err less than always saying the mean. Raises RegistryError where another promotion came in between.
+    The first champion is compared with always saying the mean. Raises RegistryError where another promotion came in between.
     """
     champion = settle(settings, fleet)
     shown = show_model(settings, fleet, version)
     frozen = read_training_set(settings.home / shown["training_set"])
-    test, classify = frozen.rows.of("test"), isinstance(fleet.task, FailureWithin)
-    error = error_of(test.label, run_onnx(load_artefact(settings, fleet, version), test.features), classify)
+    answers = run_onnx(load_artefact(settings, fleet, version), frozen.rows.of("test").features)
     if champion is not None and champion.version == version:
-        return Promotion(False, f"version {version} is the champion already", version, error, error, champion.sequence)
+        mine = error_of(frozen.rows.of("test").label, answers, classifies(fleet))
+        return Promotion(
+            False, f"version {version} is the champion already", version, mine, mine, 0.0, champion.sequence
+        )
     set_challenger(settings, fleet, version)
-    if champion is None:
-        other, bar = None, float(shown["metrics"][f"baseline_{error_name(classify)}"])
-    else:
-        content = load_artefact(settings, fleet, champion.version)
-        other = error_of(test.label, run_onnx(content, champion_features(settings, fleet, content, frozen)), classify)
-        bar = other * (1 - fleet.gates.improvement)
-    reason = reason_for(error_name(classify), error, bar, champion, fleet.gates.improvement)
-    if not error < bar:
-        return Promotion(False, reason, version, error, other, champion.sequence if champion else 0)
+    found = compare_with(settings, fleet, frozen, answers, champion)
+    passed, reason = verdict(fleet, found, champion)
+    other = found.champion if champion else None
+    if not passed:
+        sequence = champion.sequence if champion else 0
+        return Promotion(False, reason, version, found.challenger, other, found.confidence, sequence)
     made = set_champion(settings, fleet, version, champion, compare=True)
     set_challenger(settings, fleet, None)
-    return Promotion(True, reason, version, error, other, made.sequence)
+    return Promotion(True, reason, version, found.challenger, other, found.confidence, made.sequence)
 
 
-def reason_for(name: str, error: float, bar: float, champion: Champion | None, improvement: float) -> str:
-    """One line that says why a challenger with this error was promoted or not; it must be below `bar`."""
+def compare_with(
+    settings: Settings, fleet: FleetSpec, frozen: TrainingSet, answers: Float32, champion: Champion | None
+) -> Comparison:
+    """Compare answers (n,) to the test rows with the champion's, or with the mean of the rows that are learned from."""
+    test = frozen.rows.of("test")
+    if champion is None:
+        mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
+        other = np.full(len(test), mean, np.float32)
+    else:
+        content = load_artefact(settings, fleet, champion.version)
+        other = run_onnx(content, champion_features(settings, fleet, content, frozen))
+    improvement = fleet.gates.improvement if champion else 0.0
+    return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, fleet.training.seed)
+
+
+def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> tuple[bool, str]:
+    """Whether a challenger is promoted, and one line that says why."""
+    name, improvement, needed = error_name(classifies(fleet)), fleet.gates.improvement, fleet.gates.confidence
+    bar = found.champion * (1 - improvement) if champion else found.champion
     against = f"champion version {champion.version}" if champion else "always saying the mean"
     gate = f", an improvement of {improvement:.1%} included" if champion and improvement else ""
-    verdict = "below" if error < bar else "not below"
-    return f"{name} {error:.5g} on the test devices is {verdict} {bar:.5g} of {against}{gate}"
+    below, sure = found.challenger < bar, found.confidence >= needed
+    reason = (
+        f"{name} {found.challenger:.5g} on the test devices is {'below' if below else 'not below'} {bar:.5g} of {against}{gate}; "
+        f"below it is in {found.confidence:.1%} of the resamplings of the {found.devices} devices, {needed:.1%} are needed"
+    )
+    return below and sure, reason
 
 
 def champion_features(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from aimaas.errors import TrainingRefusedError
-from aimaas.fleet import FleetSpec
+from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.training_set import Rows, TrainingSet
+from models.conformal import FEWEST_DEVICES
 
 
 def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
@@ -14,6 +15,7 @@ def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
     problems = [
         *_below_minimum(fleet, training_set),
         *_empty_splits(fleet, training_set.rows),
+        *_one_label(fleet, training_set.rows),
         *_unusable_values(training_set),
     ]
     if problems:
@@ -37,6 +39,8 @@ def _below_minimum(fleet: FleetSpec, training_set: TrainingSet) -> list[str]:
 
 def _empty_splits(fleet: FleetSpec, rows: Rows) -> list[str]:
     needed = {"train": 2 * fleet.training.folds, "validation": 1, "test": 1}
+    if fleet.split.calibration and not isinstance(fleet.task, FailureWithin):
+        needed["calibration"] = FEWEST_DEVICES
     devices = {name: len(set(rows.of(name).device_id)) for name in needed}
     return [
         f"{devices[name]} {name} devices with labels, at least {least} needed"
@@ -46,8 +50,21 @@ def _empty_splits(fleet: FleetSpec, rows: Rows) -> list[str]:
     ]
 
 
+def _one_label(fleet: FleetSpec, rows: Rows) -> list[str]:
+    """Whoever has seen no failure, or nothing but failures, cannot say how well failures are told apart."""
+    if not isinstance(fleet.task, FailureWithin):
+        return []
+    labels = {name: rows.of(name).label for name in ("validation", "test")}
+    return [
+        f"{int(found.sum())} of the {len(found)} rows of {name} devices lie before a failure, at least 1 that does and 1 that "
+        "does not are needed; wait for more outcomes, or change the shares of split"
+        for name, found in labels.items()
+        if len(found) and (found == found[0]).all()
+    ]
+
+
 def _unusable_values(training_set: TrainingSet) -> list[str]:
-    rows, problems = training_set.rows, []
+    rows, problems = training_set.rows, _constant(training_set)
     names = training_set.info.plan.feature_names
     for i in np.flatnonzero(~np.isfinite(rows.features).all(axis=0))[:3]:
         bad = int((~np.isfinite(rows.features[:, i])).sum())
@@ -60,3 +77,16 @@ def _unusable_values(training_set: TrainingSet) -> list[str]:
     elif len(learned) and (learned == learned[0]).all():
         problems.append(f"all {len(learned)} labels of the training devices are {learned[0]:g}; wait for more outcomes")
     return problems
+
+
+def _constant(training_set: TrainingSet) -> list[str]:
+    """One sensor that never moves says nothing and harms nothing; of all of them there is nothing to learn."""
+    plan, learned = training_set.info.plan, training_set.rows.of("train").features
+    of_channels = [i for i, name in enumerate(plan.feature_names) if "." in name]  # the others are settings and the age
+    values = learned[:, of_channels]
+    if not len(values) or not (values == values[0]).all():
+        return []
+    return [
+        f"all {len(plan.channels)} sensors and derived channels ({', '.join(plan.channels[:5])}) are constant in the "
+        f"{len(values)} rows of the training devices; look at what the devices send"
+    ]

@@ -29,6 +29,17 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
+class Tried:
+    """A candidate's report, and what the fold models that have not seen a row say of it, clipped: `held_out` (n,) of the training
+    rows, `validation` (m,) of the validation rows by the mean of all folds.
+    """
+
+    report: CandidateReport
+    held_out: npt.NDArray[np.float64]
+    validation: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Trial:
     """One fitted model of one fold, its predictions for the fold's held-out rows and for the validation rows, both clipped."""
 
@@ -66,7 +77,7 @@ def cross_validate(
     seed: int,
     classify: bool,
     progress: Progress,
-) -> list[CandidateReport]:
+) -> list[Tried]:
     """Fit every candidate on every fold and report their errors, in the order of the candidates."""
 
     def trial(candidate: Candidate, fold: int) -> Trial:
@@ -93,17 +104,18 @@ def _report(
     validation: Samples,
     folds: Folds,
     classify: bool,
-) -> CandidateReport:
-    """Errors of one candidate; a blend's predictions are the mean of its members'."""
+) -> Tried:
+    """Errors and predictions of one candidate; a blend's predictions are the mean of its members'."""
     members = [trials[name] for name in candidate.members or (candidate.name,)]
     by_fold = [[m[i] for m in members] for i in range(len(folds))]
-    errors = [
-        error_of(training.targets[folds[i][1]], np.mean([t.held_out for t in of], axis=0), classify)
-        for i, of in enumerate(by_fold)
-    ]
+    held_out, errors = np.empty(len(training)), []
+    for of, (_, at) in zip(by_fold, folds, strict=True):
+        held_out[at] = np.mean([t.held_out for t in of], axis=0)
+        errors.append(error_of(training.targets[at], held_out[at], classify))
     mean = np.mean([t.validation for of in by_fold for t in of], axis=0)
     seconds = sum(t.seconds for of in by_fold for t in of) if candidate.fit else 0.0
-    return CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds)
+    report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds)
+    return Tried(report, held_out, mean)
 
 
 def fit_chosen(candidates: Sequence[Candidate], name: str, samples: Samples, seed: int) -> Estimator:

@@ -12,22 +12,21 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import numpy as np
-
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
-from aimaas.training_report import CandidateReport, TrainReport, write_report
+from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import Estimator, candidates_of
 from models.card import write_card
-from models.evaluate import error_name, metrics_of, rmse
-from models.export import Parity, check_parity, export, parity, run_onnx, stamp
+from models.evaluate import error_name
+from models.export import export, stamp
+from models.measure import checked_parity, classifies, evaluations, intervals_of, report_metrics
 from models.refusals import check_training_set
 from models.samples import Samples
-from models.select import Progress, cross_validate, fit_chosen, grouped_folds
+from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
 
 
 def train(
@@ -46,23 +45,19 @@ def train(
     frozen = read_training_set(training_set)
     _check_same_plan(fleet, frozen)
     check_training_set(fleet, frozen)
-    candidates, classify = candidates_of(fleet), _classify(fleet)
+    candidates, classify = candidates_of(fleet), classifies(fleet)
     training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
-    reports = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
-    chosen = min(reports, key=lambda r: r.validation)
-    estimator = fit_chosen(candidates, chosen.name, Samples.of(frozen.rows.of("train", "validation")), seed)
-    return _ship(settings, fleet, frozen, estimator, reports, chosen, out, started)
+    tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
+    chosen = min(tried, key=lambda t: t.report.validation)
+    estimator = fit_chosen(candidates, chosen.report.name, Samples.of(frozen.rows.of("train", "validation")), seed)
+    return _ship(settings, fleet, frozen, estimator, tried, chosen, out, started)
 
 
 def target_range(fleet: FleetSpec) -> tuple[float, float]:
     """Lowest and highest value that the fleet's target can take."""
     return (0.0, 1.0) if isinstance(fleet.task, FailureWithin) else (0.0, fleet.task.cap)
-
-
-def _classify(fleet: FleetSpec) -> bool:
-    return isinstance(fleet.task, FailureWithin)
 
 
 def _check_same_plan(fleet: FleetSpec, frozen: TrainingSet) -> None:
@@ -79,55 +74,37 @@ def _ship(
     fleet: FleetSpec,
     frozen: TrainingSet,
     estimator: Estimator,
-    reports: list[CandidateReport],
-    chosen: CandidateReport,
+    tried: list[Tried],
+    chosen: Tried,
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, stamp and write."""
-    info, test, code = frozen.info, frozen.rows.of("test"), code_version()
-    plain = export(estimator, len(info.plan.feature_names), target_range(fleet))
-    equal = parity(plain, estimator, test.features, target_range(fleet))
-    check_parity(equal, fleet.gates.parity, test)
-    metrics = _metrics(fleet, frozen, plain, equal, chosen)
+    """Export, check, calibrate, evaluate, stamp and write."""
+    info, code, between = frozen.info, code_version(), target_range(fleet)
+    plain = export(estimator, len(info.plan.feature_names), between)
+    equal = checked_parity(fleet, frozen, between, plain, estimator)
+    intervals = None if classifies(fleet) else intervals_of(frozen, between, plain, chosen)
+    test, validation = evaluations(fleet, frozen, between, plain, intervals, chosen)
+    metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal}
     where = _place(settings, frozen.folder)
     metadata = ModelMetadata(
-        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.name,
-        plan=info.plan, fit=info.fit, target_range=target_range(fleet), training_set=where, digest=info.digest,
-        seed=fleet.training.seed, code_version=code, metrics=metrics,
+        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
+        plan=info.plan, fit=info.fit, target_range=between, training_set=where, digest=info.digest,
+        seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
     )  # fmt: skip
     content = stamp(plain, metadata)
     report = TrainReport(
-        fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.name, error=error_name(_classify(fleet)),
-        candidates=reports, metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
+        fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(classifies(fleet)),
+        candidates=[t.report for t in tried], metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
         seed=fleet.training.seed, training_set=where, digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
-        seconds=time.perf_counter() - started,
+        seconds=time.perf_counter() - started, test=test, validation=validation,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)
     write_card(out, fleet, frozen, estimator, content, report)
     write_report(out, report)
     return report
-
-
-def _metrics(
-    fleet: FleetSpec, frozen: TrainingSet, content: bytes, equal: Parity, chosen: CandidateReport
-) -> dict[str, float]:
-    """The exported file's metrics on the test devices, beside those of a model that always says the mean."""
-    test, classify = frozen.rows.of("test"), _classify(fleet)
-    mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
-    baseline = np.full(len(test), mean)
-    found = metrics_of(test.label, run_onnx(content, test.features), classify)
-    name = error_name(classify)
-    return {
-        **found,
-        "baseline_rmse": rmse(test.label, baseline),
-        f"baseline_{name}": metrics_of(test.label, baseline, classify)[name],
-        f"validation_{name}": chosen.validation,
-        f"cv_{name}": chosen.cross_validated,
-        "parity_max_rel": equal.max_rel,
-    }
 
 
 def _place(settings: Settings, folder: Path) -> str:

@@ -13,8 +13,8 @@ from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import read_settings
 
 if TYPE_CHECKING:
-    from stream.letter_decisions import Replayed
-    from stream.letters import Letter
+    from stream.letters.decisions import Replayed
+    from stream.letters.letters import Letter
 
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: list, look, send again.")
 
@@ -31,7 +31,7 @@ def dlq_list(
     as_json: AsJson = False,
 ) -> None:
     """Count the dead letters by reason and show the newest, each with the coordinates of the record that was refused."""
-    from stream.letters import counts_of, read_letters, since_ms, with_reason
+    from stream.letters.letters import counts_of, read_letters, since_ms, with_reason
 
     settings = read_settings()
     after = None if since is None else since_ms(since, datetime.now(UTC))
@@ -62,7 +62,7 @@ def dlq_show(
     coordinates: Annotated[str, typer.Argument(help="topic/partition/offset of the record that was refused")],
 ) -> None:
     """Show one letter as a whole: where the record was, why it was refused, its headers and its value."""
-    from stream.letters import find_letters, read_letters
+    from stream.letters.letters import find_letters, read_letters
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
@@ -88,8 +88,8 @@ def dlq_replay(
     Run it again whenever you like: an event never gets a second prediction.
     """
     from aimaas.logs import set_up_logs
-    from stream.letter_replay import replay_letters
-    from stream.letters import find_letters, read_letters, with_reason
+    from stream.letters.letters import find_letters, read_letters, with_reason
+    from stream.letters.replay import replay_letters
 
     if sum((bool(coordinates), reason is not None, everything)) != 1:
         raise typer.BadParameter("say which letters: coordinates, --reason, or --all")

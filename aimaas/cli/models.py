@@ -52,7 +52,7 @@ def models_compare(
         return
     heads = [f"version {v} ({c})" for v, c in zip(found.versions, found.candidates, strict=True)]
     table = Table("metric", *heads, "second less first", box=None)
-    for name, (a, b) in found.metrics.items():
+    for name, (a, b) in found.headlines().items():
         less = b - a if a is not None and b is not None else None
         table.add_row(name, *("" if x is None else f"{x:.5g}" for x in (a, b, less)))
     out.print(table)

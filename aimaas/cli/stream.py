@@ -24,7 +24,7 @@ def devices(
     first: Annotated[int, typer.Option(help="number of the first device")] = 0,
 ) -> None:
     """Simulate devices that run to failure, and send their events and outcomes."""
-    from stream.devices import run_devices
+    from stream.devices.run import run_devices
 
     settings = read_settings()
     sent = run_devices(settings, fleet_of(settings, fleet), devices, seed, rate, first)
@@ -41,7 +41,7 @@ def replay(
     rate: Annotated[float | None, typer.Option(help="events/s; as fast as possible if left out")] = None,
 ) -> None:
     """Send recorded data: any CSV or Parquet file with a column mapping, or a C-MAPSS directory."""
-    from stream.replay import replay_cmapss, replay_file
+    from stream.replay.replay import replay_cmapss, replay_file
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
@@ -69,8 +69,8 @@ def score(
 ) -> None:
     """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
     from aimaas.logs import set_up_logs
-    from stream.options import ScorerOptions
-    from stream.scorer import score as run
+    from stream.scorer.options import ScorerOptions
+    from stream.scorer.run import score as run
 
     settings = read_settings()
     set_up_logs(settings)

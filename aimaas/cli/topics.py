@@ -35,7 +35,7 @@ def topics_grow(
     Run it again if it was interrupted: it goes on where it was.
     """
     from aimaas.logs import set_up_logs
-    from stream.growth import grow
+    from stream.growth.grow import grow
 
     settings = read_settings()
     set_up_logs(settings)

@@ -27,8 +27,8 @@ from models.export import Float32, export, parity, run_onnx, stamp
 from models.samples import Samples
 from models.select import fit_chosen
 from models.train import code_version, target_range
-from stream.histories import Float64, Histories, Int64, truth
-from stream.simulator import simulate
+from stream.devices.histories import Float64, Histories, Int64, truth
+from stream.devices.simulator import simulate
 from stream_bench.stage import Stage
 
 _SEED = 7

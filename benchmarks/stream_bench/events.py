@@ -18,9 +18,9 @@ from confluent_kafka import Producer
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
 from aimaas.settings import Settings
-from stream.histories import Histories
-from stream.producer import Encoder, KeyValue
-from stream.simulator import device_id, simulate
+from stream.devices.histories import Histories
+from stream.devices.producer import Encoder, KeyValue
+from stream.devices.simulator import device_id, simulate
 from stream_bench.champion import Champion, features_of
 
 _SEED = 11

@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from stream.producer import KeyValue
+from stream.devices.producer import KeyValue
 from stream_bench.contenders import Contender, ContenderError, running
 from stream_bench.stage import Stage
 

@@ -83,7 +83,8 @@ def main() -> None:
         send_offsets_to_transaction = clocks.timed("commit", confluent_kafka.Producer.send_offsets_to_transaction)
 
     confluent_kafka.Producer = Producer
-    from stream import assignment, models, scoring
+    from stream.model import load as models
+    from stream.scorer import assignment, scoring
 
     assignment.Consumer = Consumer  # type: ignore[attr-defined]
     Judge.decode = clocks.timed("decode", Judge.decode)  # type: ignore[method-assign]

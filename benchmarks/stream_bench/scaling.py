@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import psutil
 
-from stream.producer import KeyValue
+from stream.devices.producer import KeyValue
 from stream_bench.account import Account
 from stream_bench.contenders import Contender, ContenderError
 from stream_bench.entries import Entry, scorer

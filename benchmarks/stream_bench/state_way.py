@@ -11,8 +11,8 @@ import sys
 from collections import Counter
 from typing import Any
 
-from stream.partition_state import PartitionState
-from stream.state_records import StateRecord, device_record
+from stream.state.partition import PartitionState
+from stream.state.records import StateRecord, device_record
 
 WAYS = ("snapshots", "commits", "events")
 

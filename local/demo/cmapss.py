@@ -21,7 +21,7 @@ from local.demo.run import Demo, parity_of, places_of, reckon_topics, running_st
 from local.demo.tap import Tap
 from local.demo.traffic import DemoPlan
 from local.stack import start_scorer
-from stream.replay_cmapss import read_cmapss, read_remaining
+from stream.replay.cmapss import read_cmapss, read_remaining
 
 CAP = 125.0  # of the published tables; the truth is capped like the training labels
 

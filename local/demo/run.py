@@ -31,8 +31,8 @@ from local.demo.traffic import DemoPlan, LiveFeed, Sent, live_histories, send_hi
 from local.demo.watch import Chain
 from local.processes import ManagedProcess
 from local.stack import Stack, start_scorer, start_stack, stop_stack
-from stream.histories import Histories
-from stream.simulator import simulate
+from stream.devices.histories import Histories
+from stream.devices.simulator import simulate
 
 _YEARLY = "0 0 1 1 *"
 _ERRORS = "__connect.errors."

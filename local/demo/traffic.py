@@ -13,10 +13,10 @@ from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from local.demo.account import EventKey
-from stream.faults import Faults
-from stream.histories import Histories, truth
-from stream.producer import produce
-from stream.simulator import simulate
+from stream.devices.faults import Faults
+from stream.devices.histories import Histories, truth
+from stream.devices.producer import produce
+from stream.devices.simulator import simulate
 
 _FIRST_LIVE = 500_000  # numbers of live devices begin here: never in a history
 _FINISH_LIMIT_S = 90.0

@@ -9,12 +9,15 @@ from importlib.metadata import version as version_of
 from typing import Any
 
 import msgspec
+import numpy as np
 from fastapi import FastAPI, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
+from aimaas.artefact import OUTPUT
 from aimaas.fleet import FleetSpec
-from stream.models import Model
+from aimaas.intervals import LOWER, UPPER
+from stream.model.load import Model
 from stream.service import inference_protocol as protocol
 from stream.service import openapi
 from stream.service.instances import InstanceReader, digest
@@ -44,19 +47,21 @@ class Routes:
         predictions = await self._predictor.predict(
             model, [digest(memoryview(raw)) for raw in raws], lambda i: read(raws[i], pointers[i], width), pointers
         )
-        return _json({"prediction": predictions, "model_version": model.version, "unit": model.metadata.unit})
+        named = {"model_version": model.version, "unit": model.metadata.unit}
+        return _json({**_with_interval(model, predictions), **named})
 
     async def infer(self, request: Request) -> Response:
         """Predict for rows of features, by the Open Inference Protocol."""
         model = self._model(request)
-        request_id, features = protocol.read_request(await request.body(), model.kernel.width, self._options.instances)
+        asked = protocol.read_request(await request.body(), model, self._options.instances)
+        features = asked.features
         predictions = await self._predictor.predict(
             model,
             [digest(row.data) for row in features],
             lambda i: protocol.row_of(features, i),
             protocol.row_pointers(len(features)),
         )
-        return _json(protocol.answer(model, predictions, request_id))
+        return _json(protocol.answer(model, _with_interval(model, predictions), asked))
 
     def _model(self, request: Request) -> Model:
         name = request.path_params["fleet"]
@@ -143,6 +148,14 @@ def _add_routes(app: FastAPI, routes: Routes, fleet: FleetSpec, options: Service
         app.add_api_route(f"/v2{path}", handler, tags=["inference protocol"])
     for path, handler in (("/healthz", routes.live), ("/readyz", routes.ready), ("/metrics", routes.metrics)):
         app.add_api_route(path, handler, tags=["operation"])
+
+
+def _with_interval(model: Model, predictions: list[float]) -> dict[str, list[float]]:
+    """The predictions, and their bounds where the model has intervals, as the stream gives them."""
+    if model.bounds is None:
+        return {OUTPUT: predictions}
+    lower, upper = model.bounds.of(np.array(predictions, np.float32))
+    return {OUTPUT: predictions, LOWER: lower.tolist(), UPPER: upper.tolist()}
 
 
 def _json(value: Any) -> Response:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from stream.models import Model
+from stream.model.load import Model
 from stream.service.instances import Instance
 from stream.service.problems import Problem
 from stream.service.scoring import Answer

@@ -1,8 +1,12 @@
-"""The Open Inference Protocol, version 2, REST: input `features` FP32 [n, F], output `prediction` FP32 [n, 1]."""
+"""The Open Inference Protocol, version 2, REST: input `features` FP32 [n, F], output `prediction` FP32 [n, 1].
+
+A model with intervals has the outputs `lower` and `upper` beside it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -10,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.artefact import INPUT, OUTPUT
+from aimaas.intervals import LOWER, UPPER
 from aimaas.reasons import Reason
-from stream.models import Model
+from stream.model.load import Model
 from stream.service.bodies import ROOT, decoded
 from stream.service.instances import Features, Float32, check_count
 from stream.service.problems import FieldError, field_error, invalid
@@ -31,7 +36,7 @@ class Tensor(msgspec.Struct):
 
 
 class Output(msgspec.Struct):
-    """A wish for an output; there is only one."""
+    """A wish for an output."""
 
     name: str
 
@@ -47,26 +52,42 @@ class InferRequest(msgspec.Struct):
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
-def read_request(body: bytes, width: int, most: int) -> tuple[str | None, Float32]:
-    """The request's id and its features (n, width) float32. Raises Problem."""
-    request = decoded(_decoder, body)
-    _check_names(request)
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request asks: its id, features (n, F) float32, and the outputs that the answer shall hold."""
+
+    request_id: str | None
+    features: Float32
+    outputs: Sequence[str]
+
+
+def outputs_of(model: Model) -> list[str]:
+    """Names of what the model gives."""
+    return [OUTPUT] if model.bounds is None else [OUTPUT, LOWER, UPPER]
+
+
+def read_request(body: bytes, model: Model, most: int) -> Asked:
+    """Decode a request to `model`. Raises Problem."""
+    request, width, there = decoded(_decoder, body), model.kernel.width, outputs_of(model)
+    _check_names(request, there)
     tensor = request.inputs[0]
     if tensor.datatype != DATATYPE:
         raise invalid([field_error(f"{_AT}/datatype", tensor.datatype, DATATYPE)])
     if len(tensor.shape) != 2 or tensor.shape[1] != width or tensor.shape[0] < 0:
         raise invalid([field_error(f"{_AT}/shape", tensor.shape, f"[n, {width}], the model's features")])
     check_count(f"{_AT}/shape/0", tensor.shape[0], most)
-    return request.id, _matrix(tensor.data, (tensor.shape[0], width))
+    features = _matrix(tensor.data, (tensor.shape[0], width))
+    return Asked(request.id, features, [output.name for output in request.outputs] or there)
 
 
-def _check_names(request: InferRequest) -> None:
+def _check_names(request: InferRequest, there: Sequence[str]) -> None:
     names = [tensor.name for tensor in request.inputs]
     if names != [INPUT]:
         raise invalid([field_error(f"{ROOT}/inputs", names, f'one input named "{INPUT}"')])
     for i, output in enumerate(request.outputs):
-        if output.name != OUTPUT:
-            raise invalid([field_error(f"{ROOT}/outputs/{i}/name", output.name, f'"{OUTPUT}"')])
+        if output.name not in there:
+            allowed = " or ".join(f'"{name}"' for name in there)
+            raise invalid([field_error(f"{ROOT}/outputs/{i}/name", output.name, allowed)])
 
 
 def _matrix(data: Sequence[Any], shape: tuple[int, int]) -> Float32:
@@ -96,11 +117,14 @@ def row_pointers(count: int) -> list[str]:
     return [f"{_AT}/data"] * count
 
 
-def answer(model: Model, predictions: list[float], request_id: str | None) -> dict[str, Any]:
-    """The protocol's answer."""
-    output = {"name": OUTPUT, "datatype": DATATYPE, "shape": [len(predictions), 1], "data": predictions}
+def answer(model: Model, found: Mapping[str, list[float]], asked: Asked) -> dict[str, Any]:
+    """The protocol's answer; `found` holds the model's outputs by name."""
+    outputs = [
+        {"name": name, "datatype": DATATYPE, "shape": [len(found[name]), 1], "data": found[name]}
+        for name in asked.outputs
+    ]
     named = {"model_name": model.metadata.fleet, "model_version": model.version}
-    return {**named, **({"id": request_id} if request_id is not None else {}), "outputs": [output]}
+    return {**named, **({"id": asked.request_id} if asked.request_id is not None else {}), "outputs": outputs}
 
 
 def metadata(model: Model) -> dict[str, Any]:
@@ -111,6 +135,6 @@ def metadata(model: Model) -> dict[str, Any]:
         "versions": [model.version],
         "platform": PLATFORM,
         "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [-1, width]}],
-        "outputs": [{"name": OUTPUT, "datatype": DATATYPE, "shape": [-1, 1]}],
+        "outputs": [{"name": name, "datatype": DATATYPE, "shape": [-1, 1]} for name in outputs_of(model)],
         "parameters": {"feature_names": model.metadata.plan.feature_names, "unit": model.metadata.unit},
     }

@@ -9,9 +9,9 @@ from aimaas.artefact import INPUT, OUTPUT
 from aimaas.events import event_schema
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
+from stream.devices.simulator import simulate
 from stream.service.inference_protocol import DATATYPE
 from stream.service.problems import MEDIA_TYPE
-from stream.simulator import simulate
 
 _SHOWN_EVENTS = 3
 _PROBLEM = {
@@ -94,11 +94,15 @@ def _features_schema() -> dict[str, Any]:
 
 def predict_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of `POST /predict`."""
+    numbers = {"type": "array", "items": {"type": "number"}}
+    interval = "where the model has intervals, that of each prediction"
     schema = {
         "type": "object",
         "required": ["prediction", "model_version", "unit"],
         "properties": {
-            "prediction": {"type": "array", "items": {"type": "number"}, "description": "one for each instance"},
+            "prediction": {**numbers, "description": "one for each instance"},
+            "lower": {**numbers, "description": f"{interval}, its lower end"},
+            "upper": {**numbers, "description": f"{interval}, its upper end"},
             "model_version": {"type": "string"},
             "unit": {"type": "string"},
         },

@@ -50,7 +50,7 @@ class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
             "detail": printable(self.detail),
         }
         if self.errors:
-            members["errors"] = self.errors
+            members["errors"] = [FieldError(*map(printable, msgspec.structs.astuple(e))) for e in self.errors]
         if path.startswith("/v2"):
             members["error"] = members["detail"]
         return Response(msgspec.json.encode(members), self.status, self.headers, MEDIA_TYPE)

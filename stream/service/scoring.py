@@ -10,7 +10,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.readings import Fault, ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import DeviceState
-from stream.models import Model
+from stream.model.load import Model
 from stream.service.instances import Events, Features, Float32, Instance
 
 Answer = float | Fault

@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,7 +19,7 @@ from aimaas.kafka import end_offsets
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.model_watch import ModelWatcher
+from stream.model.watch import ModelWatcher
 from stream.service.app import build_app
 from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
@@ -29,9 +28,6 @@ from stream.service.predictor import Predictor
 
 _BACKLOG = 2_048
 _STOP_S = 10  # requests that are being answered may take so long at the end
-_SWITCH_S = (
-    0.0005  # the model's thread gets the interpreter after so long, not after 5 ms: with many requests it waits often
-)
 
 log = logger("service")
 
@@ -41,7 +37,6 @@ def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: S
 
     Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or cannot be read.
     """
-    sys.setswitchinterval(_SWITCH_S)
     with listen(host, port) as listener:
         end_offsets(settings, topic_names(fleet).models)  # a missing topic or broker is said at once
         service = Service(settings, fleet, options or ServiceOptions())

@@ -31,3 +31,10 @@ def test_the_running_stack_is_found_and_the_environment_wins(tmp_path: Path) -> 
 def test_a_value_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="AIMAAS_LOG_FORMAT is 'xml': use 'console' or 'json'"):
         read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_LOG_FORMAT": "xml"})
+
+
+def test_an_api_key_is_read_but_never_shown(tmp_path: Path) -> None:
+    found = read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": "s3cret"})
+    assert found.api_key == "s3cret"
+    assert "s3cret" not in repr(found)
+    assert read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": ""}).api_key is None

@@ -20,8 +20,8 @@ from aimaas.lake import read_table, row_count
 from aimaas.registry import list_models
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
-from stream.producer import produce
-from stream.simulator import simulate
+from stream.devices.producer import produce
+from stream.devices.simulator import simulate
 
 PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = [pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(900)]

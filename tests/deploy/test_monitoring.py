@@ -14,7 +14,7 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry
 
-from stream.metrics import ScorerMetrics
+from stream.monitoring.metrics import ScorerMetrics
 
 PROJECT = Path(__file__).resolve().parents[2]
 PROMETHEUS = PROJECT / "deploy" / "prometheus"

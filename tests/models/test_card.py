@@ -21,7 +21,14 @@ from tests.models.conftest import pump_fleet
 
 MakeSet = Callable[..., Path]
 QUICK = {"ridge": {}, "boosting": {"trees": 20}, "mlp": {"epochs": 4, "networks": 2}, "blend": {}}
-REGRESSION = {"predicted_against_true", "error_by_band", "histories", "importance", "learning_curves"}
+REGRESSION = {
+    "predicted_against_true",
+    "error_by_band",
+    "interval_coverage",
+    "histories",
+    "importance",
+    "learning_curves",
+}
 CLASSIFICATION = {"precision_recall", "calibration", "histories", "importance", "learning_curves"}
 
 

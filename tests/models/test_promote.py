@@ -56,6 +56,34 @@ def test_the_gate_asks_for_an_improvement(registry: Settings, training_set: Make
     assert not found.promoted and "an improvement of 99.0% included" in found.reason
 
 
+def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champion(
+    registry: Settings, training_set: MakeSet
+) -> None:
+    folder = training_set(pump_fleet())
+    seeds = [
+        pump_fleet(GOOD).model_copy(update={"training": pump_fleet(GOOD).training.model_copy(update={"seed": s})})
+        for s in (1, 2)
+    ]
+    versions = [registered(registry, fleet, folder, f"seed-{i}") for i, fleet in enumerate(seeds)]
+    promote(registry, pump_fleet(), versions[0])
+    strict = pump_fleet(gates={"confidence": 1.0})
+    found = promote(registry, strict, versions[1])
+    assert not found.promoted and found.confidence < 1
+    assert "resamplings of the 8 devices, 100.0% are needed" in found.reason or found.challenger_error > (
+        found.champion_error or 0
+    )
+    assert list_models(registry, strict)[0].aliases == ("challenger",)
+
+
+def test_a_model_that_is_surely_better_passes_any_confidence(registry: Settings, training_set: MakeSet) -> None:
+    strict = pump_fleet(gates={"confidence": 1.0})
+    folder = training_set(strict)
+    weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
+    set_champion(registry, strict, weak)
+    found = promote(registry, strict, strong)
+    assert found.promoted and found.confidence == 1.0, found.reason
+
+
 def test_promoting_the_champion_again_changes_nothing(registry: Settings, training_set: MakeSet) -> None:
     fleet = pump_fleet(GOOD)
     version = registered(registry, fleet, training_set(fleet), "a")

@@ -13,6 +13,7 @@ from aimaas.settings import Settings
 from aimaas.training_report import read_report
 from aimaas.training_set import read_training_set
 from models.export import run_onnx
+from models.promote import metadata_of
 from models.train import train
 from tests.models.conftest import CAP, pump_fleet
 
@@ -78,6 +79,50 @@ def test_the_file_itself_says_where_it_comes_from(offline_settings: Settings, tr
     assert report.sha256 == sha256(content)
 
 
+def test_a_regression_ships_with_intervals_and_a_classification_without(
+    offline_settings: Settings, training_set: MakeSet, tmp_path: Path
+) -> None:
+    fleet = pump_fleet()
+    report = train(offline_settings, fleet, training_set(fleet, devices=80), tmp_path / "life")
+    found = metadata_of((tmp_path / "life" / "model.onnx").read_bytes()).intervals
+    assert found is not None and found.source == "cross-validation"
+    assert found.devices == report.splits["train"].devices + report.splits["validation"].devices
+    assert 0.7 < report.metrics["coverage"] <= 1
+    assert 0 < report.metrics["width"] < CAP
+    chance = pump_fleet(classify=True)
+    report = train(offline_settings, chance, training_set(chance), tmp_path / "chance")
+    assert metadata_of((tmp_path / "chance" / "model.onnx").read_bytes()).intervals is None
+    assert "coverage" not in report.metrics
+
+
+def test_calibration_devices_calibrate_where_the_fleet_file_keeps_some(
+    offline_settings: Settings, training_set: MakeSet, out: Path
+) -> None:
+    fleet = pump_fleet(split={"train": 0.5, "validation": 0.15, "calibration": 0.2, "test": 0.15})
+    report = train(offline_settings, fleet, training_set(fleet, devices=80), out)
+    found = metadata_of((out / "model.onnx").read_bytes()).intervals
+    assert found is not None
+    assert (found.source, found.devices) == ("calibration", report.splits["calibration"].devices)
+
+
+@pytest.mark.parametrize("classify", [False, True])
+def test_the_report_tells_how_sure_each_figure_is_on_test_and_validation_devices(
+    offline_settings: Settings, training_set: MakeSet, out: Path, classify: bool
+) -> None:
+    fleet = pump_fleet({"ridge": {}}, classify)
+    report = train(offline_settings, fleet, training_set(fleet), out)
+    names = {"pr_auc", "recall_at_1pct_fpr", "brier", "log_loss"} if classify else {"rmse", "mae", "r2", "phm_score"}
+    for name in names:
+        assert report.metrics[f"{name}_low"] <= report.metrics[name] <= report.metrics[f"{name}_high"]
+        assert f"validation_{name}" in report.metrics
+    assert report.test is not None and report.validation is not None
+    if classify:
+        assert sum(b.rows for b in report.test.calibration) == report.splits["test"].rows
+    else:
+        assert {"rul", "band"} == {g.by for g in report.test.groups}
+    assert report.metrics["parity_max_rel_probes"] <= 1e-5
+
+
 def test_the_same_data_and_seed_give_the_same_bytes(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path
 ) -> None:
@@ -129,6 +174,13 @@ def test_a_wrong_candidate_is_one_clear_line(
     ("devices", "changes", "message"),
     [
         (8, {}, "8 labelled devices, at least 10 needed"),
+        (1, {}, "1 labelled devices, at least 10 needed .* wait for more data"),
+        (1, {}, r"[4-7]\d labelled rows, at least 200 needed \(training.minimum.rows\)"),
+        (
+            40,
+            {"split": {"train": 0.7, "validation": 0.12, "calibration": 0.03, "test": 0.15}},
+            r"\d calibration devices with labels, at least 10 needed",
+        ),
         (40, {"split": {"train": 1, "validation": 0, "test": 0}}, "0 validation devices .* at least 1 needed"),
         (
             40,
@@ -152,6 +204,52 @@ def test_labels_that_are_all_alike_are_refused(offline_settings: Settings, train
     with pytest.raises(
         TrainingRefusedError, match=r"all \d+ labels of the training devices are 7; wait for more outcomes"
     ):
+        train(offline_settings, fleet, folder, out)
+
+
+def test_without_a_failure_nothing_is_trained(offline_settings: Settings, training_set: MakeSet, out: Path) -> None:
+    fleet = pump_fleet()
+    folder = training_set(fleet)
+    rewrite(folder, failures=0)
+    with pytest.raises(TrainingRefusedError, match=r"0 labelled failures, at least 5 needed .*wait for more data"):
+        train(offline_settings, fleet, folder, out)
+    assert not out.exists()
+
+
+def test_a_classification_is_not_judged_by_devices_without_a_failure(
+    offline_settings: Settings, training_set: MakeSet, out: Path
+) -> None:
+    fleet = pump_fleet(classify=True)
+    folder = training_set(fleet)
+    rewrite(folder, label=np.float32(0), split="test")
+    with pytest.raises(
+        TrainingRefusedError, match=r"0 of the \d+ rows of test devices lie before a failure, at least 1"
+    ):
+        train(offline_settings, fleet, folder, out)
+
+
+def test_a_constant_sensor_beside_another_is_no_obstacle_and_all_constant_ones_are_refused(
+    offline_settings: Settings, training_set: MakeSet, out: Path
+) -> None:
+    fleet = pump_fleet()
+    one, both = training_set(fleet), training_set(fleet)
+    rewrite(one, constant=("noise",))
+    report = train(offline_settings, fleet, one, out)
+    assert report.metrics["rmse"] < report.metrics["baseline_rmse"]
+    rewrite(both, constant=("heat", "noise"))
+    with pytest.raises(
+        TrainingRefusedError, match=r"all 2 sensors and derived channels \(heat, noise\) are constant in the \d+ rows"
+    ):
+        train(offline_settings, fleet, both, out)
+
+
+def test_a_reading_that_is_never_a_number_is_refused_by_name(
+    offline_settings: Settings, training_set: MakeSet, out: Path
+) -> None:
+    fleet = pump_fleet()
+    folder = training_set(fleet)
+    rewrite(folder, constant=("noise",), value=np.nan)
+    with pytest.raises(TrainingRefusedError, match=r"feature noise.mean_3 is not finite in (\d+) of \1 rows"):
         train(offline_settings, fleet, folder, out)
 
 
@@ -185,8 +283,16 @@ def test_a_training_set_that_was_changed_is_refused(
         train(offline_settings, fleet, folder, out)
 
 
-def rewrite(folder: Path, label: np.float32 | None = None, nan_feature: int | None = None) -> None:
-    """Change the rows and describe them anew."""
+def rewrite(
+    folder: Path,
+    label: np.float32 | None = None,
+    nan_feature: int | None = None,
+    split: str | None = None,
+    constant: tuple[str, ...] = (),
+    value: float = 0.0,
+    failures: int | None = None,
+) -> None:
+    """Change the rows (labels of one split or all, one feature, or all features of channels) and describe them anew."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -195,11 +301,16 @@ def rewrite(folder: Path, label: np.float32 | None = None, nan_feature: int | No
     info, path = read_info(folder), folder / "rows" / "part-0.parquet"
     table = pq.read_table(path)
     if label is not None:
-        table = table.set_column(4, "label", pa.array(np.full(len(table), label)))
+        changed = np.array([split in (None, s) for s in table["split"].to_pylist()])
+        table = table.set_column(4, "label", pa.array(np.where(changed, label, table["label"].to_numpy())))
     if nan_feature is not None:
         features = np.stack(table["features"].to_numpy())
         features[5, nan_feature] = np.nan
         table = table.set_column(5, "features", pa.array(list(features), pa.list_(pa.float32())))
+    if constant:
+        features = np.stack(table["features"].to_numpy())
+        features[:, [name.split(".")[0] in constant for name in info.plan.feature_names]] = value
+        table = table.set_column(5, "features", pa.array(list(features), pa.list_(pa.float32())))
     pq.write_table(table, path)
-    failures = {name: c.failures for name, c in info.splits.items()}
-    write_description(folder, (info.fleet, info.fleet_version), info.plan, info.fit, info.gold_version, failures)
+    known = {name: c.failures if failures is None else failures for name, c in info.splits.items()}
+    write_description(folder, (info.fleet, info.fleet_version), info.plan, info.fit, info.gold_version, known)

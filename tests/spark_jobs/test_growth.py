@@ -16,9 +16,9 @@ from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from spark_jobs.admit import admit
 from spark_jobs.land import land
-from stream.growth_checks import check_lake
-from stream.growth_lake import move_in_lake
-from stream.growth_topics import grow_topic
+from stream.growth.checks import check_lake
+from stream.growth.lake import move_in_lake
+from stream.growth.topics import grow_topic
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

@@ -26,18 +26,19 @@ from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_m
 from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.intervals import Intervals
 from aimaas.kafka import Record, consumer_config, create_topics, delete_topics, producer_config, read_all
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
-from stream.models import load_model
-from stream.options import ScorerOptions
-from stream.partition_state import PartitionState, Records
-from stream.predictions import Part, predictions_of
-from stream.producer import Encoder
-from stream.rates import Tally
-from stream.scorer import score
-from stream.simulator import simulate
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
+from stream.model.load import load_model
+from stream.records.predictions import Part, predictions_of
+from stream.scorer.options import ScorerOptions
+from stream.scorer.rates import Tally
+from stream.scorer.run import score
+from stream.state.partition import PartitionState, Records
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 LIMIT_S = 60.0
@@ -51,7 +52,9 @@ def fit_for(plan: FeaturePlan) -> Fit:
     return Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, (means,), ((0.01,) * channels,))
 
 
-def tiny_model(fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None) -> bytes:
+def tiny_model(
+    fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None, intervals: Intervals | None = None
+) -> bytes:
     """A weighted sum of the features, as an artefact: `factor` tells one version from another."""
     plan = plan_of(fleet)
     fit, width = fit_for(plan), len(plan.feature_names)
@@ -66,7 +69,7 @@ def tiny_model(fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     metadata = ModelMetadata(
         metadata_fleet or fleet.fleet, fleet.version, fleet.task.kind, fleet.task.unit, "tiny", plan, fit,
-        (0.0, 1e9), "none", "none", 7, "test", {},
+        (0.0, 1e9), "none", "none", 7, "test", {}, intervals,
     )  # fmt: skip
     helper.set_model_props(model, {METADATA_KEY: encode_metadata(metadata)})
     content: bytes = model.SerializeToString()
@@ -78,6 +81,13 @@ def without_time(prediction: bytes) -> dict[str, Any]:
     return {k: v for k, v in msgspec.json.decode(prediction).items() if k != "scored_at"}
 
 
+def source_and_reason(dead_letter: Record) -> tuple[str, str]:
+    """The `topic/partition/offset` that a dead letter came from, and why it was refused."""
+    prefix = "__connect.errors."
+    errors = {k.removeprefix(prefix): v.decode() for k, v in dead_letter.headers.items() if k.startswith(prefix)}
+    return f"{errors['topic']}/{errors['partition']}/{errors['offset']}", errors["exception.class.name"]
+
+
 @dataclass
 class Line:
     """One fleet between its topics."""
@@ -85,6 +95,7 @@ class Line:
     settings: Settings
     fleet: FleetSpec
     folder: Path
+    intervals: Intervals | None = None  # of its champions
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -104,7 +115,7 @@ class Line:
 
     def champion(self, version: str = "1", sequence: int = 1, factor: float = 1.0) -> Announcement:
         """Publish a tiny model as the champion."""
-        made = self.announcement(version, sequence, tiny_model(self.fleet, factor))
+        made = self.announcement(version, sequence, tiny_model(self.fleet, factor, intervals=self.intervals))
         self.announce(made)
         return made
 
@@ -161,11 +172,9 @@ class Line:
         """Reasons of dead letters by their source; fails when a record has two."""
         found: dict[str, str] = {}
         for record in self.dead_letters():
-            prefix = "__connect.errors."
-            errors = {k.removeprefix(prefix): v.decode() for k, v in record.headers.items() if k.startswith(prefix)}
-            source = f"{errors['topic']}/{errors['partition']}/{errors['offset']}"
+            source, reason = source_and_reason(record)
             assert source not in found, f"two dead letters of {source}"
-            found[source] = errors["exception.class.name"]
+            found[source] = reason
         return found
 
     def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
@@ -237,23 +246,25 @@ class Line:
         self, instance: str = "0", *arguments: str, state_share: float | None = None
     ) -> subprocess.Popen[bytes]:
         """`aimaas score` as a process of its own; with `state_share` the same with this option."""
+        program = "from aimaas.cli.app import main; main()"
+        if state_share is not None:
+            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
+            program = f"import functools, stream.scorer.options as o; o.ScorerOptions = {changed}; {program}"
+        return self.spawn([sys.executable, "-c", program], instance, *arguments)
+
+    def spawn(self, command: list[str], instance: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Run `command`, which takes the arguments of `aimaas`, with those of this line's scorer; what it says goes to a log."""
         environment = {
             "AIMAAS_HOME": str(self.settings.home),
             "AIMAAS_FLEETS": str(self.folder),
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
             "PATH": "/usr/bin:/bin",
         }
-        program = "from aimaas.cli.app import main; main()"
-        if state_share is not None:
-            changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
-            program = f"import functools, stream.options as o; o.ScorerOptions = {changed}; {program}"
-        command = [sys.executable, "-c", program]
-        log = (self.folder / f"scorer-{instance}.log").open("ab")
-        process = subprocess.Popen(
-            [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
-            env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
-        )  # fmt: skip
-        log.close()
+        with (self.folder / f"scorer-{instance}.log").open("ab") as log:
+            process = subprocess.Popen(
+                [*command, "score", "--fleet", self.fleet.fleet, "--instance", instance, *arguments],
+                env=environment, stdout=log, stderr=log, cwd=FLEETS.parent,
+            )  # fmt: skip
         self.processes.append(process)
         return process
 

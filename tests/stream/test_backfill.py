@@ -8,9 +8,9 @@ from pathlib import Path
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.fleet import load_fleet
-from stream.backfill import History, history_of
-from stream.dead_letters import Source
-from stream.letter_log import Sent
+from stream.letters.backfill import History, history_of
+from stream.letters.log import Sent
+from stream.records.dead_letters import Source
 
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "turbofan.yaml")
 HOUR_MS = 3_600_000

@@ -14,7 +14,7 @@ from aimaas.lake import read_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
-from stream.faults import Faults
+from stream.devices.faults import Faults
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark]
 EACH = 3

@@ -8,7 +8,7 @@ from typing import Any
 
 from aimaas.admission import Reason
 from aimaas.fleet import load_fleet
-from stream.dead_letters import DeadLetter, dead_letter
+from stream.records.dead_letters import DeadLetter, dead_letter
 
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
 LIMIT = FLEET.limits.record_bytes

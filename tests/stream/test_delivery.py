@@ -10,7 +10,7 @@ import pytest
 from aimaas.errors import DeadLetterLimitError
 from aimaas.kafka import end_offsets
 from aimaas.model_topic import refusals
-from stream.refusals import AT_LEAST
+from stream.state.refusals import AT_LEAST
 
 pytestmark = pytest.mark.broker
 

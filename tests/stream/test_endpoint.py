@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aimaas.errors import EndpointError
-from stream.endpoint import Endpoint
-from stream.health import Health
-from stream.metrics import ScorerMetrics
+from stream.monitoring.endpoint import Endpoint
+from stream.monitoring.health import Health
+from stream.monitoring.metrics import ScorerMetrics
 
 HOST = "127.0.0.1"
 

@@ -13,9 +13,9 @@ from aimaas.admission import Judge, Reason
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.state import DeviceState
-from stream.faults import Faults, Judged
-from stream.producer import Encoder
-from stream.simulator import simulate
+from stream.devices.faults import Faults, Judged
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)

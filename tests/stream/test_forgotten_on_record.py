@@ -16,9 +16,9 @@ from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
-from stream.partition_state import PartitionState, Records
-from stream.state_records import StateRecord, deletion, device_record
-from stream.state_topic import Replay, Saved, unpacked
+from stream.state.partition import PartitionState, Records
+from stream.state.records import StateRecord, deletion, device_record
+from stream.state.topic import Replay, Saved, unpacked
 
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
 NOW_MS = 1_795_428_000_000

@@ -15,8 +15,8 @@ from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.state import DeviceState
 from aimaas.topics import topic_specs
-from stream.producer import Encoder
-from stream.simulator import simulate
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
 from tests.stream.fuzzed import Fuzzed, drawn
 from tests.stream.mutated import at_broker_limit, mutated
 

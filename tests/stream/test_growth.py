@@ -20,11 +20,11 @@ from aimaas.admission import Judge, Reason
 from aimaas.errors import KafkaError
 from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.partitioner import partition_of
-from stream.faults import Faults
+from stream.devices.faults import Faults
 from stream.growth import grow
-from stream.growth_topics import grow_topic
-from stream.models import load_model
-from stream.partition_state import PartitionState, Records
+from stream.growth.topics import grow_topic
+from stream.model.load import load_model
+from stream.state.partition import PartitionState, Records
 
 pytestmark = pytest.mark.broker
 GROWN = 5
@@ -129,7 +129,7 @@ def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Any) -> N
 def killing(call: int) -> str:
     """A program that has the growth killed at its `call`th step: before a topic grows, or in a transaction, small ones."""
     return f"""
-import os, stream.growth as g, stream.exclusive_writer as w
+import os, stream.growth as g, stream.records.exclusive_writer as w
 g.CHUNK, steps = 2, []
 def killed(real):
     def step(*arguments):

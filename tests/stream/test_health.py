@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stream.health import Fetching, Health, Limits, Pulse, Vitals, examine
-from stream.lag import Place
+from stream.monitoring.health import Fetching, Health, Limits, Pulse, Vitals, examine
+from stream.monitoring.lag import Place
 
 LIMITS = Limits(stall_s=30, transaction_s=20)
 WELL = Vitals(turned_at=100, answered_at=100, model_version="7", partitions=(0, 1))

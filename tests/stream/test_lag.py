@@ -11,8 +11,8 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from aimaas.kafka import consumer_config, producer_config
 from aimaas.settings import Settings
-from stream.health import Limits, Pulse
-from stream.lag import LagWatch, Place
+from stream.monitoring.health import Limits, Pulse
+from stream.monitoring.lag import LagWatch, Place
 
 LIMIT_S = 30.0
 

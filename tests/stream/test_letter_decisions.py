@@ -12,10 +12,10 @@ import pytest
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.fleet import load_fleet
-from stream.dead_letters import Source
-from stream.letter_decisions import Action, Served, judged_now, place, served_of, why_left
-from stream.letter_log import Account, Event, Sent
-from stream.letters import Letter
+from stream.letters.decisions import Action, Served, judged_now, place, served_of, why_left
+from stream.letters.letters import Letter
+from stream.letters.log import Account, Event, Sent
+from stream.records.dead_letters import Source
 
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
 AT = datetime(2026, 11, 23, tzinfo=UTC)

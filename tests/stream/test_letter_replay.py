@@ -20,12 +20,12 @@ from confluent_kafka import TopicPartition
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import admin, end_offsets, read_all
-from stream.faults import Faults
-from stream.letter_decisions import Action, Replayed
-from stream.letter_replay import replay_letters
-from stream.letters import read_letters
-from stream.models import load_model
-from stream.partition_state import PartitionState, Records
+from stream.devices.faults import Faults
+from stream.letters.decisions import Action, Replayed
+from stream.letters.letters import read_letters
+from stream.letters.replay import replay_letters
+from stream.model.load import load_model
+from stream.state.partition import PartitionState, Records
 
 pytestmark = pytest.mark.broker
 READING = "s4"
@@ -149,7 +149,7 @@ def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_
 def killed_at(line: Any, call: int) -> int:
     """`aimaas dlq replay --all` in small transactions, killed as it asks the broker for the `call`th time; the exit code."""
     program = f"""
-import os, stream.exclusive_writer as w, stream.letter_replay as r
+import os, stream.records.exclusive_writer as w, stream.letters.replay as r
 r.replay_letters.__defaults__ = (7,)
 real, calls = w.ExclusiveWriter._insist, []
 def counted(self, call):

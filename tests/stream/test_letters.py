@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError
-from stream.dead_letters import Source, replay_of
-from stream.letters import counts_of, letter_of, since_ms
+from stream.letters.letters import counts_of, letter_of, since_ms
+from stream.records.dead_letters import Source, replay_of
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 

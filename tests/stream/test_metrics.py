@@ -11,9 +11,9 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from aimaas.admission import Reason
-from stream.health import Health
-from stream.histogram import ArrayHistogram
-from stream.metrics import ScorerMetrics
+from stream.monitoring.health import Health
+from stream.monitoring.histogram import ArrayHistogram
+from stream.monitoring.metrics import ScorerMetrics
 
 NOW = 1_000.0  # seconds since 1970
 ALLOWED_LABELS = {"fleet", "model_version", "reason", "le"}

@@ -21,8 +21,8 @@ from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import read_settings
-from stream.model_watch import newer_first
-from stream.models import ArtefactUnreachableError, load_model
+from stream.model.load import ArtefactUnreachableError, load_model
+from stream.model.watch import newer_first
 
 SETTINGS = read_settings({"AIMAAS_HOME": tempfile.mkdtemp()})
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")

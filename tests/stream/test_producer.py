@@ -17,9 +17,9 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import Record, create_topics, read_all
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
-from stream.devices import run_devices
-from stream.producer import produce
-from stream.simulator import simulate
+from stream.devices.producer import produce
+from stream.devices.run import run_devices
+from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aimaas.admission import Reason
 from aimaas.errors import DeadLetterLimitError
-from stream.refusals import AT_LEAST, BUCKET_MS, WINDOW_MS, RefusalWindow, check_limit
+from stream.state.refusals import AT_LEAST, BUCKET_MS, WINDOW_MS, RefusalWindow, check_limit
 
 
 def window(*reasons: Reason, at_ms: int = 0) -> RefusalWindow:

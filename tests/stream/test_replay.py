@@ -12,9 +12,9 @@ from pyarrow import parquet
 
 from aimaas.admission import Judge
 from aimaas.fleet import FleetSpec, load_fleet
-from stream.histories import truth
-from stream.producer import Encoder
-from stream.replay import ReplayError, read_cmapss, read_file, read_remaining
+from stream.devices.histories import truth
+from stream.devices.producer import Encoder
+from stream.replay.replay import ReplayError, read_cmapss, read_file, read_remaining
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 AI4I = FLEETS / "mappings" / "ai4i2020.yaml"

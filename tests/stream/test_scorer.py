@@ -16,7 +16,7 @@ from aimaas.admission import Reason
 from aimaas.errors import KafkaError, StateError
 from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
 from aimaas.topics import topic_specs
-from stream.faults import Faults
+from stream.devices.faults import Faults
 
 pytestmark = pytest.mark.broker
 

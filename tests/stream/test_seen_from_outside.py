@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aimaas.admission import Reason
 from aimaas.errors import EndpointError
-from stream.endpoint import Endpoint
+from stream.monitoring.endpoint import Endpoint
 
 pytestmark = pytest.mark.broker
 
@@ -124,7 +124,7 @@ def test_a_restored_state_is_told_with_what_was_read(line: Any, free_port: int) 
 def test_a_port_that_is_taken_ends_the_scorer_with_one_line(line: Any) -> None:
     from prometheus_client import CollectorRegistry
 
-    from stream.health import Health
+    from stream.monitoring.health import Health
 
     with (
         Endpoint("127.0.0.1", 0, CollectorRegistry(), Health) as taken,

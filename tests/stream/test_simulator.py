@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
-from stream.histories import Histories, truth
-from stream.producer import Encoder
-from stream.simulator import simulate
+from stream.devices.histories import Histories, truth
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 END_US = 1_795_000_000_000_000

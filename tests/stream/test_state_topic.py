@@ -20,10 +20,10 @@ from aimaas.fleet import load_fleet
 from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.plan import plan_of
 from aimaas.state import DeviceState
-from stream.log_reader import Span
-from stream.partition_state import PartitionState, Records
-from stream.state_records import REPLAY_FROM, StateRecord, device_record, offset_of, replay_record
-from stream.state_topic import Saved, replay_span, restore
+from stream.state.log_reader import Span
+from stream.state.partition import PartitionState, Records
+from stream.state.records import REPLAY_FROM, StateRecord, device_record, offset_of, replay_record
+from stream.state.topic import Saved, replay_span, restore
 
 
 class Message:

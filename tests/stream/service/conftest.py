@@ -24,8 +24,10 @@ from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_m
 from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
+from aimaas.intervals import Intervals
 from aimaas.plan import plan_of
-from stream.models import Model, load_model
+from aimaas.settings import read_settings
+from stream.model.load import Model, load_model
 from stream.service.app import build_app
 from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
@@ -49,7 +51,9 @@ def pump() -> FleetSpec:
     )  # fmt: skip
 
 
-def weighted_sum(fleet: FleetSpec, folder: Path, version: str = "1", factor: float = 1.0) -> Model:
+def weighted_sum(
+    fleet: FleetSpec, folder: Path, version: str = "1", factor: float = 1.0, intervals: Intervals | None = None
+) -> Model:
     """A loaded model of the fleet: its features times weights; `factor` tells versions apart."""
     plan = plan_of(fleet)
     c, width = len(plan.channels), len(plan.feature_names)
@@ -63,7 +67,7 @@ def weighted_sum(fleet: FleetSpec, folder: Path, version: str = "1", factor: flo
     )  # fmt: skip
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     unit, kind = fleet.task.unit, fleet.task.kind
-    about = ModelMetadata(fleet.fleet, 1, kind, unit, "t", plan, fit, (0, 1), "", "", 7, "", {})
+    about = ModelMetadata(fleet.fleet, 1, kind, unit, "t", plan, fit, (0, 1), "", "", 7, "", {}, intervals)
     helper.set_model_props(made, {METADATA_KEY: encode_metadata(about)})
     path = folder / f"model-{version}.onnx"
     path.write_bytes(made.SerializeToString())
@@ -71,7 +75,7 @@ def weighted_sum(fleet: FleetSpec, folder: Path, version: str = "1", factor: flo
     return load_model(
         Announcement("champion", version, int(version), str(path), digest, plan.hash, fit.id, datetime.now(UTC)),
         fleet,
-        "",
+        read_settings({"AIMAAS_HOME": str(folder)}),
     )
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from aimaas.admission import Judge
 from aimaas.events import encode_event
-from stream.partition_state import PartitionState, Records
+from stream.state.partition import PartitionState, Records
 
 WIDTH = 22
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -150,6 +150,7 @@ bodies = values | st.builds(lambda e: {"events": e}, events_like) | st.builds(la
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies, st.sampled_from(["/predict", "/v2/models/pump/infer"]))
 @example({"features": [0.0] * WIDTH}, "/predict")
+@example({"events": [{"readings": {"\ud800": float("inf")}}]}, "/predict")
 def test_no_json_body_makes_the_service_fail(served: Any, body: Any, path: str) -> None:
     answer = served.call(path, json.dumps(body).encode())
     assert answer.status in (200, 400, 422)

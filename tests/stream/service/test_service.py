@@ -78,7 +78,7 @@ def test_before_there_is_a_model_the_service_lives_but_is_not_ready(serving: Any
         assert served.call("/predict", BODY).status == 503
 
 
-def test_an_instance_seen_before_is_answered_from_the_cache_until_another_model_serves(served: Any) -> None:
+def test_an_instance_seen_before_is_answered_from_the_cache(served: Any) -> None:
     before = metric(served, "aimaas_http_cache_hits_total")
     twice = {"instances": [{"events": [EVENT, EVENT, EVENT, EVENT]}]}
     first, second = served.call("/predict", twice).json, served.call("/predict", twice).json

@@ -1,0 +1,59 @@
+"""Prediction intervals as they travel inside a model: what to add to a prediction, by the band that it lies in."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+LOWER, UPPER = "lower", "upper"  # what the bounds are called wherever a prediction goes
+
+Float32 = npt.NDArray[np.float32]
+
+
+class Intervals(msgspec.Struct, frozen=True):
+    """Offsets by band of the prediction, in the target's unit.
+
+    `edges` (B - 1,) rise; band b holds the predictions from edges[b - 1] to below edges[b]. `lower` and `upper` (B,) are added to a
+    prediction, which must not leave the interval: lower <= 0 <= upper. `coverage` is the share promised, `devices` is how many
+    it was learned from, `source` says whose predictions: `calibration` devices, or those held out in `cross-validation`.
+    """
+
+    coverage: float
+    edges: tuple[float, ...]
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    devices: int
+    source: str
+
+    def __post_init__(self) -> None:
+        """Raise ValueError, which msgspec reports as a validation error, where the parts do not fit together."""
+        bands = len(self.edges) + 1
+        numbers = (*self.edges, *self.lower, *self.upper)
+        if len(self.lower) != bands or len(self.upper) != bands or not all(map(math.isfinite, numbers)):
+            raise ValueError(f"intervals of {bands} bands need as many finite offsets `lower` and `upper`")
+        if list(self.edges) != sorted(self.edges) or max(self.lower) > 0 or min(self.upper) < 0:
+            raise ValueError("edges of intervals must rise, and an interval must hold its prediction")
+
+
+class Bounds:
+    """Intervals made ready: arrays in float32, as predictions are."""
+
+    def __init__(self, intervals: Intervals, target_range: tuple[float, float]) -> None:
+        self._edges, self._lower, self._upper = (
+            np.array(part, np.float32) for part in (intervals.edges, intervals.lower, intervals.upper)
+        )
+        self._lowest, self._highest = np.float32(target_range[0]), np.float32(target_range[1])
+
+    def bands(self, predictions: Float32) -> npt.NDArray[np.intp]:
+        """The band of each prediction (n,)."""
+        return np.searchsorted(self._edges, predictions, "right")
+
+    def of(self, predictions: Float32) -> tuple[Float32, Float32]:
+        """Lower and upper bounds (n,) float32 of predictions (n,) float32, within the target's range."""
+        band = self.bands(predictions)
+        lower = np.maximum(predictions + self._lower[band], self._lowest)
+        upper = np.minimum(predictions + self._upper[band], self._highest)
+        return lower, upper

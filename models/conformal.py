@@ -1,0 +1,76 @@
+"""Prediction intervals by conformal calibration on devices that the predicting model has not seen.
+
+The score of a row is its absolute residual. Within each band of the prediction (Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian
+confidence machine, 2003) the interval's half-width is a quantile of the scores. Rows of one device are nearly copies of each
+other, so devices, not rows, are what is exchangeable: each device weighs 1, shared by its rows, and the quantile's level is raised
+as if one more device had come (Lee, Barber, Willett: Distribution-free inference with hierarchical data, 2023).
+
+Whose residuals: where the fleet file keeps calibration devices, those of the exported file on them, which is split conformal with
+its guarantee (Vovk 2015; Romano, Patterson, Candès 2019). Else those of cross-validation, each device predicted by the mean of
+the fold models that have not seen it: it costs no device, and all devices calibrate instead of a tenth of them. Those models
+learned from fewer devices than the one that ships, so they err a little more and the intervals are rather too wide than too narrow;
+the guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani: Predictive inference with the jackknife+,
+2021; jackknife+ itself would need all fold models whenever a prediction is made).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.intervals import Intervals
+
+COVERAGE = 0.9
+FEWEST_DEVICES = 10  # below 1 / (1 - COVERAGE) - 1 = 9 no finite half-width is safe
+
+_BANDS = 8
+_BAND_DEVICES = 20  # a band with fewer joins the one below it
+
+Vector = npt.NDArray[np.floating]
+
+
+def calibrate(
+    predicted: Vector, truth: Vector, devices: npt.NDArray[Any], target_range: tuple[float, float], source: str
+) -> Intervals:
+    """Intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
+
+    With fewer than `FEWEST_DEVICES` in a band the interval is the target's whole range.
+    """
+    _, device, rows = np.unique(devices.astype(str), return_inverse=True, return_counts=True)
+    weights = 1 / rows[device]
+    edges = _edges(predicted, device, weights)
+    band, scores = np.searchsorted(edges, predicted, "right"), np.abs(truth.astype(np.float64) - predicted)
+    whole = target_range[1] - target_range[0]
+    widths = []
+    for b in range(len(edges) + 1):
+        of = band == b
+        found = _half_width(scores[of], weights[of], len(np.unique(device[of])))
+        widths.append(float(min(found, whole)))
+    return Intervals(COVERAGE, tuple(edges), tuple(-w for w in widths), tuple(widths), len(rows), source)
+
+
+def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> list[float]:
+    """Edges between bands of equal weight, fewer where a band would hold too few devices."""
+    order = np.argsort(predicted, kind="stable")
+    reached = np.cumsum(weights[order]) / weights.sum()
+    at = np.searchsorted(reached, np.arange(1, _BANDS) / _BANDS)
+    kept: list[float] = []
+    for edge in np.unique(predicted[order][at].astype(np.float32)).tolist():
+        below = (predicted < edge) & (predicted >= (kept[-1] if kept else -np.inf))
+        if len(np.unique(device[below])) >= _BAND_DEVICES:
+            kept.append(edge)
+    while kept and len(np.unique(device[predicted >= kept[-1]])) < _BAND_DEVICES:
+        kept.pop()
+    return kept
+
+
+def _half_width(scores: Vector, weights: Vector, devices: int) -> float:
+    """The smallest score that at least the share COVERAGE * (1 + 1 / devices) of the weight does not exceed; infinite above 1."""
+    level = COVERAGE * (1 + 1 / devices) if devices else np.inf
+    if level > 1:
+        return float("inf")
+    order = np.argsort(scores)
+    reached = np.cumsum(weights[order])
+    return float(scores[order][np.searchsorted(reached, level * reached[-1] * (1 - 1e-12))])

@@ -1,0 +1,85 @@
+"""What is measured of an exported file before it ships: parity, intervals, what held-out devices say."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.intervals import Bounds, Intervals
+from aimaas.training_report import Evaluation
+from aimaas.training_set import TrainingSet
+from models.candidates import Estimator
+from models.conformal import calibrate
+from models.evaluate import error_name, metrics_of, rmse
+from models.export import check_parity, parity, place_of, run_onnx
+from models.holdout import Answers, evaluate
+from models.probes import probes_of
+from models.select import Tried
+
+Range = tuple[float, float]  # of the target
+
+
+def classifies(fleet: FleetSpec) -> bool:
+    """Whether the task is a classification."""
+    return isinstance(fleet.task, FailureWithin)
+
+
+def checked_parity(
+    fleet: FleetSpec, frozen: TrainingSet, between: Range, content: bytes, estimator: Estimator
+) -> dict[str, float]:
+    """The largest differences on the test rows and on the probes. Raises GateFailedError that names the worst row."""
+    test, limit = frozen.rows.of("test"), fleet.gates.parity
+    probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
+    on_rows = parity(content, estimator, test.features, between)
+    check_parity(on_rows, limit, place_of(test, on_rows.row))
+    on_probes = parity(content, estimator, probes.features, between)
+    check_parity(on_probes, limit, probes.names[on_probes.row])
+    return {"parity_max_rel": on_rows.max_rel, "parity_max_rel_probes": on_probes.max_rel}
+
+
+def intervals_of(frozen: TrainingSet, between: Range, content: bytes, chosen: Tried) -> Intervals:
+    """Intervals from the calibration devices, or from cross-validation where the fleet file keeps none."""
+    kept = frozen.rows.of("calibration")
+    if len(kept):
+        found = run_onnx(content, kept.features)
+        return calibrate(found, kept.label, kept.device_id, between, "calibration")
+    parts = [frozen.rows.of("train"), frozen.rows.of("validation")]
+    return calibrate(
+        np.concatenate([chosen.held_out, chosen.validation]),
+        np.concatenate([rows.label for rows in parts]),
+        np.concatenate([rows.device_id for rows in parts]),
+        between,
+        "cross-validation",
+    )
+
+
+def evaluations(
+    fleet: FleetSpec, frozen: TrainingSet, between: Range, content: bytes, intervals: Intervals | None, chosen: Tried
+) -> tuple[Evaluation, Evaluation]:
+    """The exported file on the test devices, and the fold models, which did not see them, on the validation devices."""
+    test, validation = frozen.rows.of("test"), frozen.rows.of("validation")
+    both = (
+        Answers(test, run_onnx(content, test.features), Bounds(intervals, between) if intervals else None),
+        Answers(validation, chosen.validation.astype(np.float32)),
+    )
+    info, seed = frozen.info, fleet.training.seed
+    on_test, on_validation = (evaluate(a, classifies(fleet), info.plan, info.fit, between, seed) for a in both)
+    return on_test, on_validation
+
+
+def report_metrics(
+    fleet: FleetSpec, frozen: TrainingSet, on_test: Evaluation, on_validation: Evaluation, chosen: Tried
+) -> dict[str, float]:
+    """What the registry shows: all of both evaluations, beside the errors of a model that always says the mean."""
+    test, classify = frozen.rows.of("test"), classifies(fleet)
+    mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
+    baseline = np.full(len(test), mean)
+    name = error_name(classify)
+    return {
+        **on_test.flat(),
+        **{f"validation_{what}": value for what, value in on_validation.flat().items()},
+        "baseline_rmse": rmse(test.label, baseline),
+        f"baseline_{name}": metrics_of(test.label, baseline, classify)[name],
+        f"validation_{name}": chosen.report.validation,
+        f"cv_{name}": chosen.report.cross_validated,
+    }

@@ -1,0 +1,102 @@
+"""Rows that no device has sent yet, at which an export is most likely to differ from its model.
+
+Extremes of the readings' physical ranges, nulls as they are filled, values exactly at the thresholds of trees and on both sides of
+them, neighbours in float32, and noise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.features import kernel_of
+from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec
+from aimaas.plan import FeaturePlan
+from aimaas.state import DeviceState
+
+Float32 = npt.NDArray[np.float32]
+
+_THRESHOLDS = 1_000  # at most so many are tried, drawn by the seed
+_ROWS = 300  # of each other kind
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Features (n, F) float32, all finite, and what each row is."""
+
+    features: Float32
+    names: Sequence[str]
+
+
+def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: Float32, seed: int) -> Probes:
+    """Probes of the model in the ONNX file `content`; `rows` (n, F) are real ones, which are changed in one place or all."""
+    random = np.random.default_rng(seed)
+    parts = [
+        *_at_thresholds(content, plan, rows, random),
+        ("a reading at the end of its range", _extremes(fleet, plan, fit)),
+        ("a row whose features are the next larger float32", np.nextafter(_drawn(rows, random), np.float32(np.inf))),
+        ("a row whose features are the next smaller float32", np.nextafter(_drawn(rows, random), np.float32(-np.inf))),
+        ("zeros", np.zeros((1, rows.shape[1]), np.float32)),
+        ("noise between the lowest and highest features", _noise(rows, random)),
+    ]
+    names = [f"{name} (number {i + 1} of {len(part)})" for name, part in parts for i in range(len(part))]
+    features = np.concatenate([part.astype(np.float32) for _, part in parts])
+    whole = np.isfinite(features).all(axis=1)
+    return Probes(features[whole], [name for name, kept in zip(names, whole.tolist(), strict=True) if kept])
+
+
+def thresholds(content: bytes) -> list[tuple[int, np.float32]]:
+    """Feature and threshold of every branch of the file's trees, each pair once."""
+    import onnx
+
+    found: set[tuple[int, float]] = set()
+    for node in onnx.load_model_from_string(content).graph.node:
+        if not node.op_type.startswith("TreeEnsemble"):
+            continue
+        of = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        branches = zip(of["nodes_modes"], of["nodes_featureids"], of["nodes_values"], strict=True)
+        found |= {(feature, value) for mode, feature, value in branches if mode != b"LEAF"}
+    return [(feature, np.float32(value)) for feature, value in sorted(found)]
+
+
+def _at_thresholds(
+    content: bytes, plan: FeaturePlan, rows: Float32, random: np.random.Generator
+) -> list[tuple[str, Float32]]:
+    """For each threshold a real row moved onto it, just below and just above."""
+    found, parts = thresholds(content), []
+    for i in random.permutation(len(found))[:_THRESHOLDS].tolist():
+        feature, value = found[i]
+        moved = np.repeat(rows[random.integers(len(rows))][None], 3, axis=0)
+        moved[:, feature] = np.nextafter(value, np.float32(-np.inf)), value, np.nextafter(value, np.float32(np.inf))
+        parts.append((f"{plan.feature_names[feature]} below, at and above the threshold {value:.9g}", moved))
+    return parts
+
+
+def _extremes(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Float32:
+    """Features of devices whose readings are at the ends of their ranges: one alone, all, all by turns; and of nulls."""
+    low, high = np.array([r.range for r in fleet.reading_specs], np.float32).T
+    middle = (low + high) / 2
+    nullable = np.array([r.nullable for r in fleet.reading_specs])
+    runs = [[np.where(np.arange(len(low)) == i, end, middle)] for i in range(len(low)) for end in (low, high)]
+    runs += [[low], [high], [low, high] * plan.window, [middle, np.where(nullable, np.float32(np.nan), middle)]]
+    readings = np.array([row for run in runs for row in run], np.float32)
+    resets = np.array([i == 0 for run in runs for i in range(len(run))], np.bool_)
+    state = DeviceState(plan.readings, plan.window, plan.first)
+    slots = np.repeat(state.slots(["probe"]), len(readings))
+    features: Float32 = kernel_of(plan, fit).advance(state, slots, readings, resets)
+    return features
+
+
+def _drawn(rows: Float32, random: np.random.Generator) -> Float32:
+    drawn: Float32 = rows[random.integers(len(rows), size=_ROWS)]
+    return drawn
+
+
+def _noise(rows: Float32, random: np.random.Generator) -> Float32:
+    low, high = rows.min(axis=0), rows.max(axis=0)
+    noise: Float32 = (low + (high - low) * random.random((_ROWS, rows.shape[1]))).astype(np.float32)
+    return noise

@@ -1,0 +1,229 @@
+"""Histories onto the topics: encoding, pacing and sending.
+
+Events go out in the order of time over all devices, each outcome after the event it follows. At full speed the times of simulated
+events end now; with a rate, an event carries the time at which it is sent.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import msgspec
+import numpy as np
+from confluent_kafka import Producer
+
+from aimaas.admission import Reason
+from aimaas.errors import KafkaError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import end_offsets, producer_config
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.devices.histories import Ending, Histories, Int64
+
+KeyValue = tuple[bytes, bytes]
+Progress = Callable[[int, int], None]  # rows sent, rows in all
+
+FLUSH_LIMIT_S = 60.0  # without any progress
+_CHUNK = 5_000  # rows encoded at once at full speed
+_TICK_S = 0.01  # a paced stream sends what is due so often
+
+
+class Spoiler(Protocol):
+    """Adds bad records to a stream; `stream.devices.faults.Faults` is one."""
+
+    def feed(self, records: Sequence[KeyValue]) -> list[tuple[bytes, bytes | None, Reason]]:
+        """The records with bad ones between them, each with the reason it will be given."""
+
+    def drain(self) -> list[tuple[bytes, bytes | None, Reason]]:
+        """Bad records that are still to be sent when the stream ends."""
+
+
+@dataclass
+class Produced:
+    """What was sent: good events, outcomes, bad records by reason, and the seconds it took."""
+
+    events: int = 0
+    outcomes: int = 0
+    faults: dict[Reason, int] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+class Encoder:
+    """Turns rows of histories into records, a few microseconds each."""
+
+    def __init__(self, fleet: FleetSpec, histories: Histories) -> None:
+        self._histories = histories
+        self._keys = [name.encode() for name in histories.devices]
+        self._readings = msgspec.defstruct("Readings", [(name, float) for name in fleet.readings], gc=False)
+        self._event = msgspec.defstruct(
+            "Event",
+            [("fleet", str), ("device_id", str), ("run", int), ("seq", int), ("ts", str), ("readings", self._readings)],
+            gc=False,
+        )
+        self._encode = msgspec.json.Encoder().encode  # writes NaN as null
+
+    def events(self, rows: Int64, ts_us: Int64) -> list[KeyValue]:
+        """Key and value of each of the rows (m,), at the times `ts_us` (m,)."""
+        h, encode, event, readings, keys = self._histories, self._encode, self._event, self._readings, self._keys
+        device = h.device[rows].tolist()
+        columns = zip(
+            device, h.run[rows].tolist(), h.seq[rows].tolist(), _texts(ts_us), h.values[rows].tolist(), strict=True
+        )
+        return [
+            (keys[d], encode(event(h.fleet, h.devices[d], run, seq, ts, readings(*values))))
+            for d, run, seq, ts, values in columns
+        ]
+
+    def outcome(self, ending: Ending, ts_us: int) -> KeyValue:
+        """Key and value of an outcome."""
+        device = int(self._histories.device[ending.row])
+        record = {
+            "fleet": self._histories.fleet,
+            "device_id": self._histories.devices[device],
+            "run": int(self._histories.run[ending.row]),
+            "seq": ending.seq,
+            "ts": _texts(np.array([ts_us], np.int64))[0],
+            "kind": ending.kind,
+            **({"mode": ending.mode} if ending.mode else {}),
+        }
+        return self._keys[device], self._encode(record)
+
+
+def _texts(ts_us: Int64) -> list[str]:
+    """RFC 3339 in UTC, with microseconds where there are any."""
+    unit: Any = "ms" if not np.any(ts_us % 1000) else "us"
+    texts: list[str] = np.datetime_as_string(ts_us.astype("M8[us]"), unit=unit, timezone="UTC").tolist()
+    return texts
+
+
+class Sender:
+    """An idempotent producer that says at the end whether all of it arrived."""
+
+    def __init__(self, settings: Settings, largest_bytes: int) -> None:
+        self._failed: list[str] = []
+        config = producer_config(settings, message_max_bytes=largest_bytes, delivery_report_only_error=True)
+        self._producer = Producer({**config, "on_delivery": self._delivered})
+        self._where = settings.bootstrap_servers
+
+    def _delivered(self, error: Any, message: Any) -> None:
+        if error is not None:
+            self._failed.append(f"{message.topic()}: {error.str()}")
+
+    def send(self, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> None:
+        """Queue the records; waits while the queue is full."""
+        produce, poll = self._producer.produce, self._producer.poll
+        for key, value in records:
+            while True:
+                try:
+                    produce(topic, value, key)
+                    break
+                except BufferError:
+                    poll(0.05)
+        poll(0)
+
+    def finish(self) -> None:
+        """Wait until all is acknowledged. Raises KafkaError where something did not arrive."""
+        left, limit = len(self._producer), time.monotonic() + FLUSH_LIMIT_S
+        while (now_left := self._producer.flush(1.0)) and time.monotonic() < limit:
+            if now_left < left:
+                left, limit = now_left, time.monotonic() + FLUSH_LIMIT_S
+        if now_left or self._failed:
+            why = self._failed[0] if self._failed else f"no acknowledgement for {FLUSH_LIMIT_S:g} s"
+            count = now_left + len(self._failed)
+            raise KafkaError(f"{count} records did not reach {self._where} ({why}); send them again when it answers")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self.finish()
+        else:
+            self._producer.purge()
+
+
+def produce(
+    settings: Settings,
+    fleet: FleetSpec,
+    histories: Histories,
+    rate: float | None = None,
+    faults: Spoiler | None = None,
+    progress: Progress | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> Produced:
+    """Send the histories to the fleet's events and outcomes topics; `rate` in events/s over all devices, None for full speed.
+
+    `stop` is asked between chunks; when it says yes, what was sent so far stands. Raises KafkaError.
+    """
+    names = topic_names(fleet)
+    for topic in (names.events, names.outcomes):
+        end_offsets(settings, topic)  # a missing topic or broker is said at once, not after the client's time-out
+    done, began = Produced(), time.monotonic()
+    largest = max(1_048_576, 2 * fleet.limits.record_bytes)
+    with Sender(settings, largest) as sender:
+        for events, outcomes, rows in _chunks(fleet, histories, rate, stop):
+            if faults:
+                _send(sender, names.events, faults.feed(events), done)
+            else:
+                sender.send(names.events, events)
+                done.events += len(events)
+            sender.send(names.outcomes, outcomes)
+            done.outcomes += len(outcomes)
+            if progress:
+                progress(rows, len(histories))
+        if faults:
+            _send(sender, names.events, faults.drain(), done)
+    done.seconds = time.monotonic() - began
+    return done
+
+
+def _send(sender: Sender, topic: str, records: Sequence[tuple[bytes, bytes | None, Reason]], done: Produced) -> None:
+    sender.send(topic, [(key, value) for key, value, _ in records])
+    for _, _, reason in records:
+        if reason == Reason.ADMITTED:
+            done.events += 1
+        else:
+            done.faults[reason] = done.faults.get(reason, 0) + 1
+
+
+def _chunks(
+    fleet: FleetSpec, histories: Histories, rate: float | None, stop: Callable[[], bool] | None
+) -> Iterator[tuple[list[KeyValue], list[KeyValue], int]]:
+    """Encoded events and outcomes in the order of time, as they become due, and the rows so far."""
+    encoder, order = Encoder(fleet, histories), histories.in_time()
+    times = histories.times_us(int(time.time() * 1e6))
+    live = rate is not None and histories.ts_us is None and fleet.order == "seq"
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    endings = sorted(histories.endings, key=lambda e: int(place[e.row]))
+    next_ending = 0
+    for begin, end in _due(len(order), rate):
+        if stop is not None and stop():
+            return
+        rows = order[begin:end]
+        if live:
+            times[rows] = int(time.time() * 1e3) * 1000
+        outcomes = []
+        while next_ending < len(endings) and place[endings[next_ending].row] < end:
+            ending = endings[next_ending]
+            outcomes.append(encoder.outcome(ending, int(times[ending.row])))
+            next_ending += 1
+        yield encoder.events(rows, times[rows]), outcomes, end
+
+
+def _due(total: int, rate: float | None) -> Iterator[tuple[int, int]]:
+    """Ranges of rows that are to be sent now; waits for their time where there is a rate. Ends after the last row."""
+    began, sent = time.monotonic(), 0
+    while sent < total:
+        due = sent + _CHUNK if rate is None else int((time.monotonic() - began) * rate) + 1
+        if due > sent:
+            yield sent, min(due, total)
+            sent = min(due, total)
+        if rate is not None:
+            time.sleep(_TICK_S)

@@ -1,0 +1,130 @@
+"""What must hold before a fleet's topics grow: nobody scores, nothing waits that would lose its device, the lake is as far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as ClientError
+
+from aimaas.errors import KafkaError, LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import ANSWER_LIMIT_S, Offsets, admin, begin_offsets, consumer_config, end_offsets
+from aimaas.lake import held
+from aimaas.partitioner import partition_of
+from aimaas.settings import Settings
+from aimaas.state import DeviceState
+from aimaas.topics import topic_names
+from stream.growth.lake import ADMIT
+from stream.state.log_reader import LogReader
+
+_STABLE_S = 60.0  # a transaction that a killed scorer left open holds its offsets until it times out
+
+
+def group_of(fleet: FleetSpec) -> str:
+    """The consumer group of the fleet's scorers."""
+    return f"aimaas-{fleet.fleet}"
+
+
+def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
+    """Raise KafkaError while the fleet's group of scorers has members."""
+    client, group = admin(settings), group_of(fleet)
+    try:
+        found = client.describe_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)
+    except KafkaException as e:
+        if e.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
+            return
+        raise
+    if found.members:
+        who = ", ".join(sorted(f"{m.group_instance_id or m.client_id} at {m.host}" for m in found.members))
+        raise KafkaError(
+            f"group {group} has members ({who}): stop every scorer of the fleet, then run this again; one that was killed "
+            "counts as a member until its session times out (10 s)"
+        )
+
+
+def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Offsets:
+    """Where the scorers stand in each partition of the events topic: the group's offset, or the oldest record's without one.
+
+    A partition that is still to be made has position 0.
+    """
+    topic = topic_names(fleet).events
+    begin, positions = begin_offsets(settings, topic), dict.fromkeys(range(partitions), 0)
+    for p, offset in _committed(settings, fleet, topic, list(begin)).items():
+        positions[p] = begin[p] if offset is None else offset
+    return positions
+
+
+def commit_where_none_is(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:
+    """Give partitions without an offset of the group one: a scorer that starts late must not begin after retention's cut."""
+    topic, group = topic_names(fleet).events, group_of(fleet)
+    missing = [p for p, offset in _committed(settings, fleet, topic, list(positions)).items() if offset is None]
+    consumer = Consumer(consumer_config(settings, group))
+    try:
+        if missing:
+            consumer.commit(offsets=[TopicPartition(topic, p, positions[p]) for p in missing], asynchronous=False)
+    finally:
+        consumer.close()
+
+
+def _committed(settings: Settings, fleet: FleetSpec, topic: str, partitions: list[int]) -> dict[int, int | None]:
+    asked = [TopicPartition(topic, p) for p in partitions]
+    consumer, limit = Consumer(consumer_config(settings, group_of(fleet))), time.monotonic() + _STABLE_S
+    try:
+        while True:
+            try:
+                found: list[Any] = consumer.committed(asked, ANSWER_LIMIT_S)
+                return {tp.partition: tp.offset if tp.offset >= 0 else None for tp in found}
+            except KafkaException as e:
+                if e.args[0].fatal() or time.monotonic() > limit:
+                    raise
+            time.sleep(0.1)
+    finally:
+        consumer.close()
+
+
+def astray(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions: int) -> int:
+    """Events not scored yet that lie where their device will not be, once there are so many partitions."""
+    topic, found = topic_names(fleet).events, 0
+    with LogReader(settings) as reader:
+        ends = end_offsets(settings, topic, "read_uncommitted")
+        spans = {p: span._replace(begin=max(span.begin, positions[p])) for p, span in reader.spans(topic, ends).items()}
+        for p, messages in reader.read(topic, spans):
+            found += sum(bool(m.key()) and partition_of(m.key(), partitions) != p for m in messages)
+    return found
+
+
+def check_all_scored(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions: int) -> None:
+    """Raise KafkaError where events wait that would be scored without their device's state."""
+    waiting = astray(settings, fleet, positions, partitions)
+    if waiting:
+        raise KafkaError(
+            f"{waiting} events of {topic_names(fleet).events} are not scored yet and would lose their devices' state: stop what "
+            f"sends events, let `aimaas score --fleet {fleet.fleet}` come to the end, stop it, then run this again"
+        )
+
+
+def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:
+    """Raise LakeError where the fleet has a lake that has not admitted all that is scored: its devices move too."""
+    topic, state = topic_names(fleet).events, held(settings, fleet.fleet, "admission_state", ADMIT)
+    if state.version is None and held(settings, fleet.fleet, "bronze", "land").version is None:
+        return
+    behind = [p for p, offset in positions.items() if state.offsets.get((topic, p), 0) < offset]
+    if behind:
+        raise LakeError(
+            f"the lake of fleet {fleet.fleet} has not admitted all of {topic} (partitions {', '.join(map(str, behind))}): run its "
+            f"DAG {fleet.fleet}_ingest, or the jobs land and admit, then run this again"
+        )
+
+
+def check_placed(fleet: FleetSpec, partition: int, devices: DeviceState, layouts: Sequence[int]) -> None:
+    """Raise KafkaError where a device lies in a partition that its key leads to with none of these numbers of partitions."""
+    for device, _ in devices.devices:
+        if all(partition_of(device.encode(), n) != partition for n in layouts):
+            raise KafkaError(
+                f"device {device!r} is in partition {partition} of {topic_names(fleet).events}, where its key does not lead: its "
+                "producer has another partitioner than murmur2_random, so it cannot be known where it will send after the growth; "
+                "set the partitioner of all producers, and let their devices begin anew under another fleet name"
+            )

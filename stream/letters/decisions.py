@@ -1,0 +1,115 @@
+"""What a replay does with each dead letter, and why: decisions on plain data.
+
+A letter is left alone unless its event can have a prediction and has none. Else it goes into the stream where it is still the
+newest of its device, so that the scorer takes it up like any event, and is scored by batch where the device is further.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from enum import Enum
+
+import numpy as np
+
+from aimaas.admission import Judge, Reason
+from aimaas.state import DeviceState
+from stream.letters.letters import Letter
+from stream.letters.log import Account, Content, Event, OrderKey, Sent
+from stream.records.dead_letters import Source
+
+
+class Action(Enum):
+    """Where a letter goes."""
+
+    STREAM = "sent into the stream"
+    BACKFILL = "scored by batch"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A letter, where it goes, and why; `event` is there unless it is left."""
+
+    letter: Letter
+    action: Action
+    why: str
+    event: Event | None = None
+
+
+@dataclass
+class Served:
+    """What the stream knows of a device: its newest order key, and the contents by order key that are predicted or will be."""
+
+    newest: OrderKey | None = None
+    contents: dict[OrderKey, Content] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Count an event in."""
+        self.contents[event.at] = event.content
+        self.newest = max(self.newest or event.at, event.at)
+
+
+def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | None:
+    """Why a letter needs no replay or cannot have one, by what the topics say; None where it may.
+
+    `refused` are the sources of all letters.
+    """
+    cut = [what for what in ("key", "value") if what in letter.truncated]
+    if cut:
+        return f"its {cut[0]} is truncated here; the device must send it again"
+    if letter.reason == Reason.CONFLICT.label:
+        return (
+            "a conflict: another record has its place in the device's order, and a replay does not choose between them"
+        )
+    if account.is_predicted(letter.origin):
+        return "replayed before: its event has a prediction"
+    newest = [letter.origin, *account.copies.get(letter.origin, ())][-1]
+    if letter.source != newest:
+        again = "which was refused: replay that one" if newest in refused else "which is not scored yet"
+        return f"replayed before: it is in the stream as {newest}, {again}"
+    if letter.reason == Reason.DUPLICATE.label and letter.copy_of is None:
+        return "a duplicate: the event that it repeats has the prediction"
+    return None
+
+
+def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:
+    """The letter's event as the present fleet file sees it, would the broker take it at `now_ms`; or why it is still refused."""
+    batch = judge.decode([letter.key], [letter.value])
+    judge.order(batch, np.array([now_ms], np.int64), DeviceState((), 1, 0))
+    if batch.reason[0] != Reason.ADMITTED:
+        return f"still refused: {Reason(batch.reason[0]).label}: {batch.detail[0]}"
+    content = int(batch.ts_us[0]), batch.values[0].tobytes()
+    return Event(batch.device_ids[0], (int(batch.run[0]), int(batch.order[0])), content)
+
+
+def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set[Source], account: Account) -> Served:
+    """What the stream knows of a device by what was `sent`: all but what became a letter and has not been scored by batch."""
+    known = Served()
+    for record, event in zip(sent, events, strict=True):
+        if event is not None and (record.source not in refused or record.source in account.predicted):
+            known.add(event)
+    return known
+
+
+def place(candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
+    """Where letters go that may be replayed, in the order of each device; `served` (by device) is carried along."""
+    placed = []
+    for letter, event in sorted(candidates, key=lambda c: (c[1].at, c[0].at_ms, c[0].source)):
+        known = served[event.device_id]
+        before = known.contents.get(event.at)
+        if before is not None:
+            what = (
+                "a duplicate: its like has"
+                if before == event.content
+                else "a conflict: another record with its run and order has"
+            )
+            placed.append(Replayed(letter, Action.LEFT, f"{what} the prediction"))
+            continue
+        was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)
+        if not was_refused_again and (known.newest is None or event.at > known.newest):
+            placed.append(Replayed(letter, Action.STREAM, "its device's newest event", event))
+        else:
+            placed.append(Replayed(letter, Action.BACKFILL, "its device is further", event))
+        known.add(event)
+    return placed

@@ -1,0 +1,153 @@
+"""Watching the models topic: the newest champion that can be served is ready before the loop asks for it.
+
+A thread reads `iot.<fleet>.models` and loads what is announced, so the loop never waits for a download or a warm-up: at a batch
+border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import KafkaError as ClientError
+
+from aimaas.errors import AimaasError, KafkaError, ModelRefusedError
+from aimaas.events import CHAMPION, Announcement, ModelRefusal
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import consumer_config, kafka_errors
+from aimaas.logs import logger
+from aimaas.model_topic import is_refusal, write_refusal
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.model.load import ArtefactUnreachableError, Model, load_model
+
+RETRY_S = 5.0  # an artefact that could not be fetched is tried again so often
+_POLL_S = 0.1
+
+log = logger("scorer.models")
+
+
+def newer_first(announcements: list[Announcement], served: int) -> list[Announcement]:
+    """What could replace the model of sequence `served`: one announcement per higher sequence, the highest first."""
+    by_sequence = {a.sequence: a for a in announcements if a.alias == CHAMPION and a.sequence > served}
+    return [by_sequence[s] for s in sorted(by_sequence, reverse=True)]
+
+
+class ModelWatcher:
+    """Follows one fleet's models topic in a thread from `start` to `stop`; `newest` may be called from any other thread."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, instance: str) -> None:
+        self._settings, self._fleet, self._instance = settings, fleet, instance
+        self._topic = topic_names(fleet).models
+        self._candidates: list[Announcement] = []
+        self._retry_at = 0.0
+        self._model: Model | None = None
+        self._error: AimaasError | None = None
+        self._stop, self._at_end = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
+        self.refused: dict[int, str] = {}  # sequence -> why
+
+    def start(self) -> None:
+        """Begin to read the topic from its beginning."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; returns when it has ended or after 10 s."""
+        self._stop.set()
+        self._thread.join(10)
+
+    def newest(self) -> Model | None:
+        """The newest model ready to serve; None before the topic is read to its end, and while it announces none.
+
+        Raises KafkaError where the topic cannot be read.
+        """
+        if self._error is not None:
+            raise self._error
+        return self._model
+
+    def wait_for_end(self, timeout_s: float) -> bool:
+        """Say whether the topic was read to its end, and what it announced was loaded, within `timeout_s`."""
+        return self._at_end.wait(timeout_s)
+
+    def _run(self) -> None:
+        try:
+            with kafka_errors(self._settings, f"read {self._topic}"):
+                self._follow()
+        except AimaasError as e:
+            self._error = e
+            self._at_end.set()
+
+    def _follow(self) -> None:
+        config = consumer_config(self._settings, "aimaas-models", enable_partition_eof=True, fetch_wait_max_ms=100)
+        consumer = Consumer(config)
+        try:
+            consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
+            while not self._stop.is_set():
+                messages = consumer.consume(1_000, _POLL_S)
+                ended = self._note(messages)
+                if self._at_end.is_set() or ended:  # before the end an older announcement may look newest
+                    self._load()
+                    self._at_end.set()
+        finally:
+            consumer.close()
+
+    def _note(self, messages: list[Any]) -> bool:
+        """Add announcements to the candidates; say whether the end of the topic was reached."""
+        ended = False
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._note_one(message)
+            elif error.code() == ClientError._PARTITION_EOF:
+                ended = True
+            elif error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+                raise KafkaError(f"no topic {self._topic}: create the fleet's topics with `aimaas topics create`")
+            else:
+                log.warning("the models topic cannot be read now", error=error.str())
+        return ended
+
+    def _note_one(self, message: Any) -> None:
+        if message.value() is None or is_refusal(message.key()):  # the alias was deleted: the last champion serves on
+            return
+        try:
+            self._candidates.append(msgspec.json.decode(message.value(), type=Announcement))
+            self._retry_at = 0.0
+        except msgspec.MsgspecError as e:
+            log.error("announcement cannot be read", topic=self._topic, offset=message.offset(), error=str(e))
+
+    def _load(self) -> None:
+        """Make the newest loadable candidate the model. What is refused is logged once; what is out of reach is tried again."""
+        if time.monotonic() < self._retry_at:
+            return
+        served = self._model.sequence if self._model else -1
+        self._candidates = [a for a in newer_first(self._candidates, served) if a.sequence not in self.refused]
+        for announcement in self._candidates:
+            try:
+                started = time.perf_counter()
+                model = load_model(announcement, self._fleet, self._settings)
+            except ArtefactUnreachableError as e:
+                self._retry_at = time.monotonic() + RETRY_S
+                log.error("model cannot be fetched", reason=str(e), served=self._model and self._model.version)
+            except ModelRefusedError as e:
+                self._refuse(announcement, str(e))
+            else:
+                self._model = model
+                log.info(
+                    "model loaded", version=model.version, sequence=model.sequence, candidate=model.metadata.candidate,
+                    seconds=round(time.perf_counter() - started, 3),
+                )  # fmt: skip
+                return
+
+    def _refuse(self, announcement: Announcement, reason: str) -> None:
+        """Remember not to try it again, and leave word where a person looks: log and models topic."""
+        self.refused[announcement.sequence] = reason
+        log.error("model refused", reason=reason, served=self._model and self._model.version)
+        refusal = ModelRefusal(announcement.version, announcement.sequence, self._instance, reason, datetime.now(UTC))
+        try:
+            write_refusal(self._settings, self._fleet, refusal)
+        except KafkaError as e:
+            log.error("refusal not reported", error=str(e))

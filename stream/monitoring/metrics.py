@@ -1,0 +1,174 @@
+"""What a scorer tells Prometheus: counts of what is committed, times, lag, and whether it is well.
+
+Every metric has the label `fleet`; `model_version` and `reason` are the only others, never a device or a partition. Counts go up
+when a transaction is committed, so that they are what readers of the topics find. A call costs microseconds for a batch or a
+transaction, and some 20 ns for an event's latency.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Counts
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from aimaas.admission import Reason, Reasons
+from stream.monitoring.health import Health
+from stream.monitoring.histogram import ArrayHistogram
+
+LATENCY_BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
+BATCH_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 2_000, 5_000, 10_000)
+COMMIT_BOUNDS_S = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 5.0, 10.0, 30.0, 60.0)
+
+
+@dataclass
+class _Work:
+    """What one transaction holds; arrays of broker times in ms, of admitted events."""
+
+    events: int = 0
+    predictions: Counts[str] = field(default_factory=Counts)  # by model version
+    reasons: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Reason), np.int64))
+    broker_ms: list[npt.NDArray[np.int64]] = field(default_factory=list)
+
+
+class ScorerMetrics:
+    """The metrics of one scorer. The loop's thread calls the methods; `model_refused` may be called from any."""
+
+    def __init__(self, fleet: str, registry: CollectorRegistry) -> None:
+        self._fleet, self._registry = fleet, registry
+        self._gathering, self._committing = _Work(), _Work()
+        self._promoted_at: float | None = None  # seconds since 1970
+        self._make_flow()
+        self._make_transactions()
+        self._make_model()
+        self._make_state()
+        self._live = self._gauge("aimaas_live", "1 unless the scorer is stalled, as /healthz says.")
+        self._ready = self._gauge("aimaas_ready", "1 if events are answered now, as /readyz says.")
+
+    def _make_flow(self) -> None:
+        by_model, by_reason = ["fleet", "model_version"], ["fleet", "reason"]
+        self._events = self._counter("aimaas_events_total", "Events judged, in committed transactions.")
+        self._predictions = Counter(
+            "aimaas_predictions_total", "Predictions committed, by model.", by_model, registry=self._registry
+        )
+        self._dead_letters = Counter(
+            "aimaas_dead_letters_total", "Dead letters committed, by reason.", by_reason, registry=self._registry
+        )
+        for reason in Reason:  # a rate needs the zero before the first
+            if reason != Reason.ADMITTED:
+                self._dead_letters.labels(self._fleet, reason.label)
+        self._batch = self._histogram("aimaas_batch_events", "Events scored at once.", BATCH_BOUNDS)
+        self._lag = self._gauge("aimaas_lag_events", "Events committed to the partitions owned and not read yet.")
+        self._partitions = self._gauge("aimaas_partitions", "Partitions owned.")
+
+    def _make_transactions(self) -> None:
+        self._transactions = self._counter("aimaas_transactions_total", "Transactions committed.")
+        self._aborts = self._counter("aimaas_aborts_total", "Transactions aborted; their events are scored again.")
+        self._transaction_s = self._histogram(
+            "aimaas_transaction_seconds", "From the start of a transaction's commit to its end.", COMMIT_BOUNDS_S
+        )
+        what = "From the broker's time of an event to the commit of its prediction."
+        self._latency = ArrayHistogram(
+            "aimaas_latency_seconds", what, LATENCY_BOUNDS_S, {"fleet": self._fleet}, self._registry
+        )
+
+    def _make_model(self) -> None:
+        by_model = ["fleet", "model_version"]
+        self._model_info = Gauge("aimaas_model_info", "1 for the model that serves.", by_model, registry=self._registry)
+        self._model_age = self._gauge(
+            "aimaas_model_age_seconds", "Since the promotion of the model that serves; NaN without one."
+        )
+        self._model_age.set_function(self._age)
+        self._refused = self._counter("aimaas_models_refused_total", "Announced models that cannot be served.")
+
+    def _make_state(self) -> None:
+        self._restore_s = self._gauge("aimaas_restore_seconds", "What the last restore of state took.")
+        self._restore_bytes = self._gauge("aimaas_restore_bytes", "What the last restore read, snapshots and events.")
+        self._restored_events = self._gauge("aimaas_restored_events", "Events that the last restore read again.")
+        self._devices = self._gauge("aimaas_devices", "Devices whose state is held.")
+        self._state_bytes = self._gauge("aimaas_state_bytes", "Memory of the state of devices.")
+        self._snapshots = self._counter("aimaas_snapshots_total", "Snapshots of devices committed to the state topic.")
+
+    def _counter(self, name: str, what: str) -> Counter:
+        return Counter(name, what, ["fleet"], registry=self._registry).labels(self._fleet)
+
+    def _gauge(self, name: str, what: str) -> Gauge:
+        return Gauge(name, what, ["fleet"], registry=self._registry).labels(self._fleet)
+
+    def _histogram(self, name: str, what: str, bounds: Sequence[float]) -> Histogram:
+        return Histogram(name, what, ["fleet"], buckets=bounds, registry=self._registry).labels(self._fleet)
+
+    def _age(self) -> float:
+        return float("nan") if self._promoted_at is None else time.time() - self._promoted_at
+
+    def health_from(self, look: Callable[[], Health]) -> None:
+        """Ask `look` for the scorer's health at every scrape, in the scraping thread."""
+        self._live.set_function(lambda: float(look().is_live))
+        self._ready.set_function(lambda: float(look().is_ready))
+
+    def batch_scored(
+        self, reasons: Sequence[Reasons], broker_ms: Sequence[npt.NDArray[np.int64]], model_version: str
+    ) -> None:
+        """A batch was scored: of each partition in it (one at least), the reasons and broker times of its records, both (n,)."""
+        reason, at_ms, work = np.concatenate(reasons), np.concatenate(broker_ms), self._gathering
+        counts = np.bincount(reason, minlength=len(Reason))
+        work.events += len(reason)
+        work.reasons += counts
+        work.predictions[model_version] += int(counts[Reason.ADMITTED])
+        work.broker_ms.append(at_ms[reason == Reason.ADMITTED])
+        self._batch.observe(len(reason))
+
+    def commit_started(self) -> None:
+        """What was scored until now is in the transaction whose commit begins."""
+        self._committing, self._gathering = self._gathering, _Work()
+
+    def committed(self, seconds: float, at: float, snapshots: int) -> None:
+        """The commit that was started ended `at` (seconds since 1970), with so many snapshots of devices."""
+        work, self._committing = self._committing, _Work()
+        self._events.inc(work.events)
+        for version, predictions in work.predictions.items():
+            self._predictions.labels(self._fleet, version).inc(predictions)
+        for i in np.flatnonzero(work.reasons).tolist():
+            if i != Reason.ADMITTED:
+                self._dead_letters.labels(self._fleet, Reason(i).label).inc(int(work.reasons[i]))
+        if work.broker_ms:
+            self._latency.observe(np.maximum(at - np.concatenate(work.broker_ms) / 1e3, 0.0))
+        self._transactions.inc()
+        self._transaction_s.observe(seconds)
+        self._snapshots.inc(snapshots)
+
+    def aborted(self) -> None:
+        """Nothing since the last commit counts: it is rolled back and scored again."""
+        self._gathering, self._committing = _Work(), _Work()
+        self._aborts.inc()
+
+    def model_changed(self, version: str, promoted_at: float) -> None:
+        """This version answers from now on; it was promoted then (seconds since 1970)."""
+        self._promoted_at = promoted_at
+        self._model_info.clear()
+        self._model_info.labels(self._fleet, version).set(1)
+        self._predictions.labels(self._fleet, version)
+
+    def model_refused(self) -> None:
+        """An announced model cannot be served; the one before serves on."""
+        self._refused.inc()
+
+    def restored(self, seconds: float, read_bytes: int, events: int) -> None:
+        """State was restored from the topics: bytes of snapshots and events read, events put into state again."""
+        self._restore_s.set(seconds)
+        self._restore_bytes.set(read_bytes)
+        self._restored_events.set(events)
+
+    def state_held(self, devices: int, state_bytes: int) -> None:
+        """So many devices are in memory, in so many bytes."""
+        self._devices.set(devices)
+        self._state_bytes.set(state_bytes)
+
+    def lag_seen(self, partitions: int, events: int) -> None:
+        """The partitions owned, and the events that wait in all of them."""
+        self._partitions.set(partitions)
+        self._lag.set(events)

@@ -1,0 +1,93 @@
+"""Writes of one process at a time, in transactions under a stable id, for what people do to a fleet's topics.
+
+Whoever takes the id over puts an earlier process out and has its open transaction rolled back, or the committed one completed,
+before it reads the topics: so what it finds there is all that was done.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from confluent_kafka import KafkaException, Producer
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import kafka_errors, producer_config
+from aimaas.settings import Settings
+from aimaas.topics import topic_specs
+from stream.records.dead_letters import Header
+
+_CALL_S = 5.0
+_LIMIT_S = 60.0
+_TRANSACTION_MS = 15_000  # so long does a killed process hold readers up
+
+
+class Write(NamedTuple):
+    """A record to be written; without a partition the key decides."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[Header] = ()
+    partition: int = -1
+
+
+class ExclusiveWriter:
+    """The one writer under `aimaas-<fleet>-<work>`; use it in a `with` statement. Raises KafkaError, with nothing half written."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, work: str) -> None:
+        self._settings, self._doing = settings, f"{work} of fleet {fleet.fleet}"
+        config = producer_config(
+            settings,
+            transactional_id=f"aimaas-{fleet.fleet}-{work}",
+            transaction_timeout_ms=_TRANSACTION_MS,
+            message_max_bytes=max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet)),
+        )
+        self._producer = Producer(config)
+
+    def __enter__(self) -> Self:
+        with kafka_errors(self._settings, self._doing):
+            self._insist(self._producer.init_transactions)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._producer.purge()
+
+    def write(self, writes: Sequence[Write]) -> None:
+        """Write all of it in one transaction; a few thousand records, since it must end within 15 s."""
+        if not writes:
+            return
+        with kafka_errors(self._settings, self._doing):
+            self._producer.begin_transaction()
+            try:
+                for w in writes:
+                    self._produce(w)
+                self._insist(self._producer.commit_transaction)
+            except KafkaException as e:
+                if e.args[0].txn_requires_abort():
+                    self._insist(self._producer.abort_transaction)
+                raise
+
+    def _produce(self, w: Write) -> None:
+        while True:
+            try:
+                self._producer.produce(w.topic, w.value, w.key, w.partition, headers=list(w.headers))
+                return
+            except BufferError:
+                self._producer.poll(0.05)
+
+    def _insist(self, call: Callable[[float], object]) -> None:
+        """Call until it succeeds, while the error says that another attempt may; an attempt goes on where the last one was."""
+        limit = time.monotonic() + _LIMIT_S
+        while True:
+            try:
+                call(_CALL_S)
+                return
+            except KafkaException as e:
+                if not e.args[0].retriable() or e.args[0].txn_requires_abort() or time.monotonic() > limit:
+                    raise
+            time.sleep(0.02)  # the client backs off by itself; this only keeps a broken one from spinning

@@ -1,0 +1,70 @@
+"""Predictions as records: one for each admitted event, keyed by device, with the headers of CloudEvents (binary mode)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.admission import Batch
+from aimaas.events import Prediction
+from stream.model.load import Model
+from stream.records.outgoing import Outgoing
+from stream.state.partition import Records
+
+EVENT_TYPE = "aimaas.prediction"
+
+Answer = tuple[float, float | None, float | None]  # prediction, lower, upper
+
+_encode = msgspec.json.Encoder().encode
+
+
+@dataclass(frozen=True)
+class Part:
+    """One partition's share of a batch: its messages, their columns, the verdicts, and the answers (n,) to the admitted rows."""
+
+    partition: int
+    messages: Sequence[Any]
+    records: Records
+    batch: Batch
+    answers: npt.NDArray[np.float32]
+
+
+def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: datetime) -> Iterator[Outgoing]:
+    """A record for each admitted row of a part of a batch.
+
+    `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
+    """
+    shared = shared_headers(model.metadata.fleet, scored_at)
+    rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
+    answers = zip(part.answers.tolist(), *model.interval(part.answers), strict=True)
+    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), answers, strict=True):
+        value = encode_prediction(events[row], answer, model, scored_at)
+        yield keys[i], value, [*shared, ("ce_id", sources[i])]
+
+
+def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:
+    """The prediction of a decoded event as JSON."""
+    about, (prediction, lower, upper) = model.metadata, answer
+    return _encode(
+        Prediction(
+            about.fleet, event.device_id, event.run, event.seq, event.ts, prediction, about.unit, model.version,
+            scored_at, lower, upper,
+        )
+    )  # fmt: skip
+
+
+def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
+    """The headers that all predictions of a batch share; `kind` is the `ce_type`."""
+    return [
+        ("ce_specversion", "1.0"),
+        ("ce_type", kind),
+        ("ce_source", f"/aimaas/{fleet}/scorer"),
+        ("ce_time", scored_at.isoformat().replace("+00:00", "Z")),
+        ("content-type", "application/json"),
+    ]

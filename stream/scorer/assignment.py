@@ -1,0 +1,190 @@
+"""Which partitions a scorer owns, and the state of each: what happens when the group shares them out anew.
+
+Cooperative: partitions that stay are not disturbed. A scorer is a static member of its group, so that one that is killed and
+started again under its name gets its partitions at once; one that is asked to stop leaves the group: the others need not wait.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Protocol
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+
+from aimaas.admission import Judge
+from aimaas.errors import AimaasError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import consumer_config
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.model.load import Model
+from stream.scorer.monitor import Monitor
+from stream.scorer.outbox import TransactionAbortedError
+from stream.state.partition import PartitionState
+from stream.state.topic import restore
+
+log = logger("scorer.assignment")
+
+_ANSWER_S = 15.0
+_COMMITTED_S = 90.0  # a transaction that a dead scorer left open holds the offsets until it times out
+_LEAVE_S = 5.0
+
+
+class Owner(Protocol):
+    """What an assignment asks of the scorer it belongs to."""
+
+    @property
+    def model(self) -> Model:
+        """The model that serves now."""
+        ...
+
+    def hand_over(self, partitions: list[int]) -> None:
+        """Commit all work, before partitions are given up or new ones restored."""
+        ...
+
+    def abandon(self) -> None:
+        """Forget the open transaction."""
+        ...
+
+
+def group_consumer(settings: Settings, group: str, instance: str, session_timeout_ms: int) -> Consumer:
+    """A consumer that joins `group` as its member `instance` once it subscribes."""
+    config = consumer_config(
+        settings,
+        group,
+        group_instance_id=f"{group}-{instance}",
+        session_timeout_ms=session_timeout_ms,
+        heartbeat_interval_ms=max(session_timeout_ms // 5, 500),
+        queued_min_messages=100_000,
+        fetch_queue_backoff_ms=20,  # the default of a second starves a scorer that empties the queue sooner
+        partition_assignment_strategy="cooperative-sticky",
+    )
+    return Consumer(config)
+
+
+class Assignment:
+    """The partitions a scorer owns: `states` by partition. Callbacks run inside `consume`; what fails in one is raised after it."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: FleetSpec,
+        judge: Judge,
+        consumer: Any,
+        owner: Owner,
+        monitor: Monitor,
+        ahead: bool,
+    ) -> None:
+        self._settings, self._fleet, self._judge = settings, fleet, judge
+        self._consumer, self._owner, self._monitor = consumer, owner, monitor
+        self._topic = topic_names(fleet).events
+        self._ahead = ahead  # whether state may be further than the group's offsets
+        self._given_up = False
+        self._failure: AimaasError | KafkaException | None = None
+        self.states: dict[int, PartitionState] = {}
+        self.must_roll_back: str | None = None
+
+    def subscribe(self) -> None:
+        """Join the group."""
+        self._consumer.subscribe(
+            [self._topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_lost
+        )
+
+    def leave(self) -> None:
+        """Give all partitions up, committed, and leave the group at once; closing alone would leave a static member in it."""
+        self._consumer.unsubscribe()
+        limit = time.monotonic() + _LEAVE_S
+        while self._consumer.assignment() and time.monotonic() < limit:
+            self._consumer.consume(1, 0.05)
+        self._consumer.consume(1, 0.05)
+        self.raise_failure()
+
+    def give_up(self) -> None:
+        """Let partitions go without a commit from now on."""
+        self._given_up = True
+
+    def raise_failure(self) -> None:
+        """Raise what failed in a callback: an error, or TransactionAbortedError when memory must be rolled back."""
+        if self._failure is not None:
+            raise self._failure
+        if self.must_roll_back is not None:
+            why, self.must_roll_back = self.must_roll_back, None
+            raise TransactionAbortedError(why)
+
+    def rewind(self) -> None:
+        """Restore the state of every partition at its committed offset, and read on from there."""
+        self.states.update(self._restored(list(self.states)))
+        for p, state in self.states.items():
+            self._consumer.seek(TopicPartition(self._topic, p, state.position))
+
+    def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """1. commit, so that no transaction waits for the restore; 2. restore; 3. read on from the committed offsets."""
+        try:
+            new = [] if self._given_up else [tp.partition for tp in partitions]
+            if new:
+                self._owner.hand_over([])
+                self.states.update(self._restored(new))
+                log.info("partitions assigned", new=sorted(new), all=sorted(self.states))
+            self._monitor.owns(self.states)
+            consumer.incremental_assign([TopicPartition(self._topic, p, self.states[p].position) for p in new])
+        except (AimaasError, KafkaException) as e:
+            self._failure = e
+
+    def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """1. commit what is done; 2. drop the state; 3. let go. The next owner finds everything in the topics."""
+        try:
+            gone = [tp.partition for tp in partitions]
+            if not self._given_up:
+                self._owner.hand_over(gone)
+            self._drop(gone, "partitions revoked")
+            consumer.incremental_unassign(partitions)
+        except (AimaasError, KafkaException) as e:
+            self._failure = e
+
+    def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
+        """The group went on without this scorer: nothing of the open transaction may be committed."""
+        try:
+            if not self._given_up:
+                self._owner.abandon()
+            self._drop([tp.partition for tp in partitions], "partitions lost")
+            if self.states:
+                self.must_roll_back = "partitions were lost"
+            consumer.incremental_unassign(partitions)
+        except (AimaasError, KafkaException) as e:
+            self._failure = e
+
+    def _drop(self, partitions: list[int], what: str) -> None:
+        for p in partitions:
+            self.states.pop(p, None)
+        self._monitor.owns(self.states)
+        log.info(what, gone=sorted(partitions), all=sorted(self.states))
+
+    def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
+        self._monitor.restoring()
+        restored = restore(
+            self._settings, self._fleet, self._judge, self._owner.model.kernel, self._committed(partitions), self._ahead
+        )
+        self._monitor.restored(restored)
+        return restored.states
+
+    def _committed(self, partitions: list[int]) -> dict[int, int]:
+        """The group's offsets; the oldest record's where it has none.
+
+        A transaction that is not decided yet makes the broker say "unstable": asked again until it is committed or aborted.
+        """
+        asked = [TopicPartition(self._topic, p) for p in partitions]
+        limit = time.monotonic() + _COMMITTED_S
+        while True:
+            try:
+                found = self._consumer.committed(asked, _ANSWER_S)
+                break
+            except KafkaException as e:
+                if e.args[0].fatal() or time.monotonic() > limit:
+                    raise
+                log.warning("committed offsets are not to be had yet", error=e.args[0].str())
+        return {tp.partition: tp.offset if tp.offset >= 0 else self._oldest(tp) for tp in found}
+
+    def _oldest(self, tp: TopicPartition) -> int:
+        begin: int = self._consumer.get_watermark_offsets(tp, _ANSWER_S)[0]
+        return begin

@@ -1,0 +1,288 @@
+"""The scorer's loop: events in, predictions out, each valid event exactly once, with warm state per device.
+
+One turn of the loop: take the newest model at the batch border, gather a batch, judge and score it, put predictions and dead
+letters into the open transaction, and start its commit when it is due. The commit runs beside the next turn up to the moment
+when that has something to write. Memory is always ahead of what is committed; when a transaction is aborted, it and the batch
+that was scored meanwhile are forgotten, and state and position come back from the topics as of the last commit.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+from confluent_kafka import Consumer, KafkaException
+from confluent_kafka import KafkaError as ClientError
+
+from aimaas.admission import Judge
+from aimaas.errors import KafkaError
+from aimaas.events import encode_event
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import ANSWER_LIMIT_S
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topics import topic_names, topic_specs
+from stream.model.load import Model
+from stream.model.watch import ModelWatcher
+from stream.scorer.acknowledged import Acknowledged
+from stream.scorer.assignment import Assignment, group_consumer
+from stream.scorer.garbage import Breaks
+from stream.scorer.monitor import Monitor
+from stream.scorer.options import ScorerOptions
+from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
+from stream.scorer.scoring import Scored, by_partition, score_batch, write_batch
+from stream.scorer.transaction import Transactions
+from stream.state.partition import PartitionState, Records
+from stream.state.refusals import check_limit
+from stream.state.topic import check_partitions
+
+log = logger("scorer")
+
+_IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
+_GATHER_S = 0.005  # wait for more events once one is there
+_MAX_ABORTS = 8  # in a row, before the scorer says that it gets nowhere
+_PARTING_BYTES = 8_000_000  # snapshots of a partition that is given up: the next owner re-reads less
+
+
+class Scorer:
+    """One member of the fleet's group of scorers; `run` is its life."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        fleet: FleetSpec,
+        instance: str,
+        options: ScorerOptions,
+        watcher: ModelWatcher,
+        model: Model,
+        monitor: Monitor,
+    ) -> None:
+        self._settings, self._fleet, self._options = settings, fleet, options
+        self._names, self._judge = topic_names(fleet), Judge(fleet)
+        self._watcher, self._model, self._monitor = watcher, model, monitor
+        self._breaks = Breaks(time.monotonic())
+        self._aborts_in_a_row = 0
+        self._touched: set[int] = set()  # partitions with work since the last commit was started
+        name = f"aimaas-{fleet.fleet}"
+        self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
+        self._check_topics(self._consumer)
+        self._outbox = self._open_outbox(f"{name}-{instance}")
+        self._assignment = Assignment(
+            settings, fleet, self._judge, self._consumer, self, monitor, options.delivery == "at-least-once"
+        )
+        monitor.model_serves(model)
+
+    def _check_topics(self, consumer: Consumer) -> None:
+        topics = consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
+        check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
+
+    def _open_outbox(self, transactional_id: str) -> Outbox:
+        largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(self._fleet))
+        if self._options.delivery == "at-least-once":
+            return Acknowledged(self._settings, self._consumer, largest)
+        return Transactions(self._settings, transactional_id, self._options.transaction_timeout_ms, largest)
+
+    @property
+    def model(self) -> Model:
+        """The model that serves now."""
+        return self._model
+
+    def _warm_up(self) -> None:
+        """Score one event into state that nobody sees: compiled code is loaded before the first event waits for it."""
+        readings = zip(self._fleet.readings, self._fleet.reading_specs, strict=True)
+        values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}
+        event = encode_event(self._fleet.fleet, "warm-up", 0, 0, datetime.now(UTC), values)
+        one, now_ms = np.zeros(1, np.int64), np.array([int(time.time() * 1e3)], np.int64)
+        state = PartitionState.empty(self._fleet, 0, 0)
+        state.advance(self._judge, self._model.kernel, Records([b"warm-up"], [event], one, now_ms))
+
+    def run(self, stop: threading.Event) -> None:
+        """Score until `stop` is set, then commit what is done and leave the group."""
+        self._warm_up()
+        self._assignment.subscribe()
+        log.info("scorer started", fleet=self._fleet.fleet, model_version=self._model.version)
+        try:
+            while not stop.is_set():
+                self._turn()
+            self._assignment.leave()
+        except BaseException:
+            self._give_up()
+            raise
+        finally:
+            self._consumer.close()
+        tally = self._monitor.tally
+        log.info("scorer stopped", events=tally.events, predictions=tally.predictions)
+
+    def _give_up(self) -> None:
+        """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
+        self._assignment.give_up()
+        with suppress(KafkaError):
+            self._outbox.abort()
+
+    def _turn(self) -> None:
+        """One turn of the loop; an aborted transaction costs its work and nothing else."""
+        try:
+            self._take_model()
+            messages = self._gather()
+            if messages:
+                self._score(messages)
+            elif self._outbox.is_committing:
+                self._note(self._outbox.settle())
+            if self._is_due():
+                self._start_commit()
+            elif not messages:
+                self._save_idle_devices()
+        except TransactionAbortedError as e:
+            self._roll_back(str(e))
+        self._monitor.turned(self._consumer, self._assignment.states, self._model.version)
+        self._breaks.take(time.monotonic())
+
+    def _take_model(self) -> None:
+        """Change to the newest model, at a batch border."""
+        newest = self._watcher.newest()
+        if newest is not None and newest is not self._model:
+            self._monitor.model_serves(newest, before=self._model)
+            self._model = newest
+        self._monitor.models_refused(len(self._watcher.refused))
+
+    def _gather(self) -> list[Any]:
+        """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""
+        wait_s = min(self._due_in_s(), _IDLE_S) if self._outbox.is_open else _IDLE_S
+        messages = self._consumer.consume(1, wait_s)
+        if messages and self._options.batch > 1:
+            messages += self._consumer.consume(self._options.batch - 1, _GATHER_S)
+        self._assignment.raise_failure()
+        return [m for m in messages if m.error() is None or self._pass_over(m.error())]
+
+    def _pass_over(self, error: Any) -> bool:
+        """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
+        if error.code() in (ClientError._FATAL, ClientError.FENCED_INSTANCE_ID):
+            raise KafkaError(
+                f"the group has put this scorer out ({error.str()}): give every scorer its own --instance; what was not "
+                "committed is scored by the one that took over"
+            )
+        if error.fatal() or error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+            raise KafkaException(error)
+        log.warning("consumer", error=error.str())
+        return False
+
+    def _score(self, messages: list[Any]) -> None:
+        """Judge, advance and score a batch, and put what comes out into the transaction.
+
+        1. judge the records and advance the devices, which moves the partitions' positions, and run the model: all of it while the
+        commit of the last transaction is under way; 2. stop where too many were refused; 3. wait for that commit and open the
+        next transaction; 4. produce predictions and dead letters.
+        """
+        states = self._assignment.states
+        groups = by_partition(messages, states)
+        if not groups:
+            return
+        scored = score_batch(groups, states, self._judge, self._model)
+        self._touched.update(groups)
+        self._count(scored)
+        self._open()
+        began = time.perf_counter()
+        write_batch(scored, self._outbox, self._names, self._fleet)
+        self._monitor.written(scored, time.perf_counter() - began)
+
+    def _open(self) -> None:
+        """Open a transaction, unless one is open; the commit under way ends first."""
+        self._note(self._outbox.begin())
+        self._monitor.opened(self._outbox.opened_at)
+
+    def _count(self, scored: Scored) -> None:
+        """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately."""
+        states, refused = self._assignment.states, False
+        for part in scored.parts:
+            state, reasons = states[part.partition], part.batch.reason
+            state.credit_bytes += self._options.state_share * part.records.value_bytes
+            state.refusals.count(part.records.broker_ms, reasons)
+            refused |= bool(reasons.any())
+        self._monitor.scored(scored)
+        if refused:
+            windows = [state.refusals for state in states.values()]
+            check_limit(windows, self._fleet.quality.refused_share, self._names.events, scored.newest_refusal())
+
+    def _due_in_s(self) -> float:
+        age = time.monotonic() - self._outbox.opened_at
+        return max(self._options.commit_interval_ms / 1e3 - age, 0.0)
+
+    def _is_due(self) -> bool:
+        """Whether the open transaction is old or large enough."""
+        box = self._outbox
+        return box.is_open and (box.records >= self._options.transaction_events or self._due_in_s() == 0)
+
+    def _start_commit(self) -> None:
+        """Begin to make the work since the last commit visible: the outbox has the order of its steps.
+
+        A crash before the last of them leaves nothing of it, since readers pass over the open transaction; after it all of it.
+        """
+        if not self._outbox.is_open:
+            return
+        states = [s for p, s in self._assignment.states.items() if p in self._touched]
+        records = [(key, value, s.partition) for s in states for key, value in s.records_to_write()]
+        state_bytes = sum(len(key) + len(value or b"") for key, value, _ in records)
+        self._monitor.commit_started(len(records), state_bytes)
+        positions = {s.partition: s.position for s in states}
+        group = self._consumer.consumer_group_metadata()
+        self._touched.clear()
+        self._outbox.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
+
+    def _note(self, done: Done | None) -> None:
+        """Count a commit that has ended."""
+        if done is not None:
+            self._aborts_in_a_row = 0
+            self._monitor.committed(done)
+
+    def commit(self) -> None:
+        """Make all work visible, and return when it is."""
+        self._note(self._outbox.settle())
+        self._start_commit()
+        self._note(self._outbox.settle())
+
+    def _save_idle_devices(self) -> None:
+        """While the stream is quiet, save devices that wait for long: their events may leave the log some day."""
+        if self._outbox.is_open:
+            return
+        before_ms = (time.time() - self._options.settle_s) * 1e3
+        waiting = [s for s in self._assignment.states.values() if (s.oldest_dirty_ms or before_ms) < before_ms]
+        if waiting:
+            self._save_more(waiting)
+            self.commit()
+
+    def _save_more(self, states: list[PartitionState]) -> None:
+        """Let partitions save more than the input has paid for, in the open transaction or a new one."""
+        for state in states:
+            self._open()
+            self._touched.add(state.partition)
+            state.credit_bytes += _PARTING_BYTES
+
+    def hand_over(self, partitions: list[int]) -> None:
+        """Commit all work before `partitions` are given up, with snapshots so that the next owner re-reads little."""
+        try:
+            self._save_more([s for p in partitions if (s := self._assignment.states.get(p)) and s.dirty])
+            self.commit()
+        except TransactionAbortedError as e:
+            self._touched.clear()
+            self._assignment.must_roll_back = str(e)
+
+    def abandon(self) -> None:
+        """Forget the open transaction: its partitions belong to others now."""
+        self._touched.clear()
+        self._outbox.abort()
+        self._monitor.aborted()
+
+    def _roll_back(self, why: str) -> None:
+        """Bring memory and position back to the last commit, after the transaction was aborted."""
+        self._aborts_in_a_row += 1
+        self._monitor.aborted()
+        log.warning("transaction aborted", reason=why, in_a_row=self._aborts_in_a_row)
+        if self._aborts_in_a_row >= _MAX_ABORTS:
+            raise KafkaError(f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}")
+        time.sleep(min(0.05 * 2**self._aborts_in_a_row, 2.0))
+        self._touched.clear()
+        self._assignment.rewind()

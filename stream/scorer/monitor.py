@@ -1,0 +1,144 @@
+"""What the loop tells of itself goes through here: to the log, to Prometheus, and to the pulse by which health is judged."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from aimaas.fleet import FleetSpec
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.model.load import Model
+from stream.monitoring.endpoint import Endpoint
+from stream.monitoring.health import Health, Limits, Pulse
+from stream.monitoring.lag import LagWatch
+from stream.monitoring.metrics import ScorerMetrics
+from stream.scorer.outbox import Done
+from stream.scorer.rates import RateLog, Tally
+from stream.scorer.scoring import Scored
+from stream.state.partition import PartitionState
+from stream.state.topic import Restored
+
+log = logger("scorer")
+
+START_LIMIT_S = 300.0
+RESTORE_LIMIT_S = 600.0  # a restore may take so long before the scorer counts as stalled
+_STATE_EVERY_S = 5.0
+
+
+class Monitor:
+    """Keeps account of one scorer. The loop's thread calls the methods; scrapes and probes are answered by others."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
+        self.registry = CollectorRegistry()
+        self.tally = Tally()
+        self._rates = RateLog(self.tally)
+        self._metrics = ScorerMetrics(fleet.fleet, self.registry)
+        self._metrics.health_from(self.look)
+        self._pulse = Pulse(Limits(), time.monotonic())
+        self._lag = LagWatch(settings, topic_names(fleet).events)
+        self._state_at = 0.0
+        self._refused = 0
+        self._state_records = 0  # in the commit under way
+
+    def look(self) -> Health:
+        """How the scorer is now; may be called from any thread."""
+        return self._pulse.look(time.monotonic())
+
+    @contextmanager
+    def served_at(self, host: str, port: int | None) -> Iterator[None]:
+        """Serve metrics and health meanwhile; not at all where `port` is None. Raises EndpointError."""
+        if port is None:
+            yield
+            return
+        with Endpoint(host, port, self.registry, self.look):
+            yield
+
+    def waits(self) -> None:
+        """There is no model yet, and the scorer looks for one."""
+        self._pulse.turned(time.monotonic())
+
+    def starts(self) -> None:
+        """The loop is about to begin: a transactional id may have to be waited for, compiled code loaded."""
+        self._pulse.busy("starting", START_LIMIT_S, time.monotonic())
+
+    def turned(self, consumer: Any, states: Mapping[int, PartitionState], model_version: str) -> None:
+        """The loop has made a turn."""
+        now = time.monotonic()
+        self._pulse.turned(now)
+        places = self._lag.look(consumer, {p: s.position for p, s in states.items()}, now)
+        if places is not None:
+            self._pulse.seen(places, now)
+            self._metrics.lag_seen(len(states), sum(place.lag for place in places.values()))
+        if now - self._state_at >= _STATE_EVERY_S:
+            self._state_at = now
+            devices = [state.devices for state in states.values()]
+            self._metrics.state_held(sum(map(len, devices)), sum(len(d.count) * d.bytes_per_device for d in devices))
+        self._rates.report(now, model_version)
+
+    def model_serves(self, model: Model, before: Model | None = None) -> None:
+        """This model answers from now on."""
+        self._pulse.serves(model.version)
+        self._metrics.model_changed(model.version, model.promoted_at.timestamp())
+        if before is not None:
+            log.info("model changed", version=model.version, before=before.version, sequence=model.sequence)
+
+    def models_refused(self, count: int) -> None:
+        """So many announced models have been refused since the start."""
+        for _ in range(count - self._refused):
+            self._metrics.model_refused()
+        self._refused = max(self._refused, count)
+
+    def scored(self, scored: Scored) -> None:
+        """A batch was judged and answered."""
+        self.tally.add_batch(scored.reasons())
+        reasons = [part.batch.reason for part in scored.parts]
+        self._metrics.batch_scored(reasons, [part.records.broker_ms for part in scored.parts], scored.model.version)
+
+    def written(self, scored: Scored, seconds: float) -> None:
+        """Its records went into the outbox."""
+        self.tally.add_steps({**scored.step_s, "write": seconds})
+
+    def opened(self, at: float) -> None:
+        """A transaction has been open since `at` (monotonic seconds)."""
+        self._pulse.transaction_opened(at)
+
+    def commit_started(self, state_records: int, state_bytes: int) -> None:
+        """A commit began, with so many records for the state topic."""
+        self._state_records = state_records
+        self.tally.state_records += state_records
+        self.tally.state_bytes += state_bytes
+        self._metrics.commit_started()
+
+    def committed(self, done: Done) -> None:
+        """A commit has ended well."""
+        self.tally.transactions += 1
+        self.tally.commit_s += done.seconds
+        self._metrics.committed(done.seconds, done.at, self._state_records)
+        self._pulse.transaction_ended()
+
+    def aborted(self) -> None:
+        """What was not committed was rolled back."""
+        self.tally.aborts += 1
+        self._metrics.aborted()
+        self._pulse.transaction_ended()
+
+    def restoring(self) -> None:
+        """State is about to be restored, which may take longer than a turn."""
+        self._pulse.busy("restoring state", RESTORE_LIMIT_S, time.monotonic())
+
+    def restored(self, restored: Restored) -> None:
+        """State came back from the topics."""
+        self._pulse.turned(time.monotonic())
+        self._metrics.restored(restored.seconds, restored.state_bytes + restored.event_bytes, restored.events)
+
+    def owns(self, partitions: Mapping[int, PartitionState]) -> None:
+        """These partitions are this scorer's now, all of them."""
+        self._pulse.owns(partitions, time.monotonic())
+        if not partitions:
+            self._metrics.lag_seen(0, 0)

@@ -1,0 +1,80 @@
+"""What the scorer's loop asks of the side that writes: outputs, state and offsets go out together, in one of two ways.
+
+`Transactions` (transaction.py) gives exactly once, `Acknowledged` (acknowledged.py) at least once, for readers that want to see a
+prediction before its transaction ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from stream.records.outgoing import Outgoing
+
+
+class TransactionAbortedError(Exception):
+    """What was written since the last commit has been rolled back; memory must follow. Never reaches a user."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the scorer has come: `state` (key, value, partition) for `state_topic`, `positions` (partition -> next offset) in
+    `topic`, `group` the consumer's metadata, by which a scorer that has lost its partitions is told."""
+
+    topic: str
+    positions: dict[int, int]
+    state_topic: str
+    state: list[tuple[bytes, bytes | None, int]]
+    group: Any
+
+
+class Done(NamedTuple):
+    """A commit that has ended well: the seconds it took, and when it ended, in seconds since 1970."""
+
+    seconds: float
+    at: float
+
+
+class Outbox(Protocol):
+    """Records wait in it until a commit makes them visible together with the progress they stand for.
+
+    Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be done.
+    """
+
+    opened_at: float  # monotonic seconds of the last `begin` that opened
+    records: int  # produced since then
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records wait for a commit to start."""
+        ...
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit was started and not settled."""
+        ...
+
+    def begin(self) -> Done | None:
+        """Open, unless open; first waits for the commit under way and returns what it did."""
+        ...
+
+    def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
+        """Add records; waits while the producer's queue is full."""
+        ...
+
+    def poll(self) -> None:
+        """Let the client serve its callbacks."""
+        ...
+
+    def start_commit(self, progress: Progress) -> None:
+        """Begin to commit what was produced together with `progress`; returns at once."""
+        ...
+
+    def settle(self) -> Done | None:
+        """Wait for the commit under way; what it did, None where there is none."""
+        ...
+
+    def abort(self) -> None:
+        """Take back what is not committed, as far as that can be done."""
+        ...

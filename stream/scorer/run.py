@@ -1,0 +1,78 @@
+"""The stream scorer as a process: wait for a champion, score until asked to stop."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from contextlib import nullcontext
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import kafka_errors
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from stream.model.load import Model
+from stream.model.watch import ModelWatcher
+from stream.scorer.garbage import collected_between_batches
+from stream.scorer.loop import Scorer
+from stream.scorer.monitor import Monitor
+from stream.scorer.options import ScorerOptions
+from stream.scorer.rates import Tally
+
+log = logger("scorer")
+
+_LOOK_S = 0.1  # so often it is seen whether a champion has come
+
+
+def score(
+    settings: Settings,
+    fleet: FleetSpec,
+    instance: str = "0",
+    options: ScorerOptions | None = None,
+    stop: threading.Event | None = None,
+) -> Tally:
+    """Score events until `stop` is set (default: until SIGTERM or SIGINT); what was done.
+
+    `instance` names this scorer among those of the fleet: started again under its name it takes over at once from a
+    killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
+    """
+    ending = stop if stop is not None else stop_on_signals()
+    garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
+    options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
+    watcher = ModelWatcher(settings, fleet, instance)
+    with monitor.served_at(options.metrics_host, options.metrics_port):
+        watcher.start()
+        try:
+            model = _first_model(watcher, fleet, ending, monitor)
+            if model is not None:
+                monitor.starts()
+                with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
+                    Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
+        finally:
+            watcher.stop()
+    return monitor.tally
+
+
+def stop_on_signals() -> threading.Event:
+    """An event that SIGTERM and SIGINT set."""
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> Model | None:
+    """Wait until a champion can serve; None when asked to stop before."""
+    said = False
+    while not stop.is_set():
+        monitor.waits()
+        monitor.models_refused(len(watcher.refused))
+        at_end = watcher.wait_for_end(_LOOK_S)
+        model = watcher.newest()
+        if model is not None and at_end:
+            return model
+        if at_end and not said:
+            log.info("waiting for a champion; events stay in the topic until there is one", fleet=fleet.fleet)
+            said = True
+        if at_end:
+            stop.wait(_LOOK_S)
+    return None

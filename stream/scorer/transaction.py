@@ -1,0 +1,150 @@
+"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all.
+
+A commit runs in a thread of its own, so that the loop reads, judges and scores the next batch meanwhile; what it produces waits
+for the commit to end.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException, TopicPartition
+
+from aimaas.errors import KafkaError
+from aimaas.settings import Settings
+from stream.records.outgoing import Outgoing
+from stream.scorer.outbox import Done, Progress, TransactionAbortedError
+from stream.scorer.sender import CommitBeside, Sender
+
+_CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
+_LIMIT_S = 60.0  # all attempts
+_FENCED = {
+    ClientError._FENCED,
+    ClientError.INVALID_PRODUCER_EPOCH,
+    ClientError.PRODUCER_FENCED,
+    ClientError.FENCED_INSTANCE_ID,
+}
+
+
+class Transactions:
+    """A transactional producer under a stable id: a new owner of the id aborts what a killed one left open.
+
+    An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be
+    done: another process took the id over, or the cluster is out of reach for a minute.
+    """
+
+    def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int) -> None:
+        self._where, self._id = settings.bootstrap_servers, transactional_id
+        self._sender = Sender(
+            settings, largest_record, transactional_id=transactional_id, transaction_timeout_ms=timeout_ms
+        )
+        self._producer = self._sender.client
+        self._begun = False
+        self._commit = CommitBeside()
+        self.opened_at = 0.0
+        self.records = 0
+        self._insist(self._producer.init_transactions, "take over the transactional id")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether records wait for a commit to start."""
+        return self._begun and not self._commit.is_under_way
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit was started and not settled."""
+        return self._commit.is_under_way
+
+    def begin(self) -> Done | None:
+        """Open a transaction, unless one is open; first waits for the commit under way and returns what it did."""
+        done = self.settle()
+        if not self._begun:
+            self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
+            self._begun, self.opened_at, self.records = True, time.monotonic(), 0
+        return done
+
+    def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
+        """Add records; waits while the producer's queue is full."""
+        try:
+            self.records += self._sender.send(topic, partition, records)
+        except KafkaException as e:
+            self._give_up(e.args[0], f"write to {topic}")
+
+    def poll(self) -> None:
+        """Let the client serve its callbacks."""
+        self._producer.poll(0)
+
+    def start_commit(self, progress: Progress) -> None:
+        """Begin to commit the open transaction together with `progress`; `settle` or `begin` tells how it went."""
+        self._commit.start(partial(self._finish, progress))
+
+    def settle(self) -> Done | None:
+        """Wait for the commit under way; what it did, None where there is none."""
+        return self._commit.settle()
+
+    def _finish(self, progress: Progress) -> Done:
+        """The end of a transaction, in the committer's thread. The order matters:
+
+        1. state records, which snapshot what the positions say was read;
+        2. the group's positions: a scorer that lost its partitions fails here, by the group's generation;
+        3. the commit, which first waits until every record is acknowledged.
+        A failure of any rolls back.
+        """
+        started = time.perf_counter()
+        for key, value, partition in progress.state:
+            self.produce(progress.state_topic, partition, [(key, value, None)])
+        offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
+        self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
+        self._insist(self._producer.commit_transaction, "commit a transaction")
+        self._begun = False
+        return Done(time.perf_counter() - started, time.time())
+
+    def abort(self) -> None:
+        """Roll back the open transaction, if there is one; one whose commit is under way has its end awaited first."""
+        with suppress(TransactionAbortedError):
+            self.settle()
+        self._abort()
+
+    def _abort(self) -> None:
+        if self._begun:
+            self._insist(self._producer.abort_transaction, "abort a transaction")
+            self._begun = False
+
+    def _insist(self, call: Callable[[float], object], doing: str) -> None:
+        """Call until it succeeds, while the error says that another attempt may."""
+        limit = time.monotonic() + _LIMIT_S
+        while True:
+            try:
+                call(_CALL_S)
+                return
+            except KafkaException as e:
+                error = e.args[0]
+                if error.retriable() and not error.txn_requires_abort() and time.monotonic() < limit:
+                    time.sleep(0.02)  # the client backs off by itself; this only keeps a broken one from spinning
+                    continue
+                self._give_up(error, doing)
+
+    def _give_up(self, error: Any, doing: str) -> None:
+        """Roll back where that can help; always raises."""
+        if error.fatal() or error.code() in _FENCED:
+            raise self._explained(error, doing)
+        wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
+        if not (self._begun and wants_abort) or doing.startswith("abort"):
+            raise self._explained(error, doing)
+        self._abort()
+        raise TransactionAbortedError(f"{doing}: {error.str()}")
+
+    def _explained(self, error: Any, doing: str) -> KafkaError:
+        if error.code() in _FENCED:
+            return KafkaError(
+                f"{doing}: another scorer took over the transactional id {self._id!r}, or this one was silent for longer than its "
+                "transactions may last; nothing is lost. Give every scorer its own --instance, and start this one again"
+            )
+        return KafkaError(
+            f"{doing}: the broker at {self._where} says: {error.str()}; start the scorer again when it is well"
+        )

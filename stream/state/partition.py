@@ -1,0 +1,201 @@
+"""What the scorer knows of one partition: its devices' state, how far it has read, and what is not yet in the state topic.
+
+A device becomes dirty with its first event after its last snapshot; dirty devices wait in a queue by that offset. Snapshots are
+taken from the head of the queue, so few at a time that their bytes stay below a share of the input's. The head's offset is
+`replay_from`: state is complete with the snapshots and the input from there on. Of a forgotten device the topic holds a note until
+`replay_from` has passed it: who re-reads the input leaves the device's events before it alone, and forgets nobody twice.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.admission import Batch, Judge
+from aimaas.features import Kernel
+from aimaas.fleet import FleetSpec
+from aimaas.state import DeviceState, Forgotten
+from stream.state.records import StateRecord, deletion, device_record, refusals_record, replay_record
+from stream.state.refusals import RefusalWindow
+
+CLEAN = -1
+
+
+class Dirty(NamedTuple):
+    """A device that waits for its snapshot since its event at `offset`, which the broker took at `broker_ms`."""
+
+    offset: int
+    slot: int
+    device_id: str
+    broker_ms: int
+
+
+@dataclass(frozen=True)
+class Records:
+    """n records of one partition in the order of their offsets: keys, values, offsets (n,) and broker times (n,) in ms."""
+
+    keys: Sequence[bytes | None]
+    values: Sequence[bytes | None]
+    offsets: npt.NDArray[np.int64]
+    broker_ms: npt.NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    @property
+    def value_bytes(self) -> int:
+        """Bytes of all values."""
+        return sum(len(value) for value in self.values if value is not None)
+
+    def only(self, wanted: Sequence[int]) -> Records:
+        """The records at these places."""
+        keys, values = [self.keys[i] for i in wanted], [self.values[i] for i in wanted]
+        return Records(keys, values, self.offsets[wanted], self.broker_ms[wanted])
+
+
+def records_of(messages: Sequence[Any]) -> Records:
+    """Messages of confluent-kafka, all of one partition, as columns."""
+    return Records(
+        [m.key() for m in messages],
+        [m.value() for m in messages],
+        np.array([m.offset() for m in messages], np.int64),
+        np.array([m.timestamp()[1] for m in messages], np.int64),
+    )
+
+
+@dataclass
+class PartitionState:
+    """State of one partition; `position` is the offset of the next record to read."""
+
+    partition: int
+    position: int
+    devices: DeviceState
+    written_replay_from: int = CLEAN  # what the state topic says
+    credit_bytes: float = 0.0  # what snapshots may still cost
+    forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, rising
+    refusals: RefusalWindow = field(default_factory=RefusalWindow)
+    _unwritten: set[str] = field(default_factory=set)  # those of them whose note is not in the topic
+    _queue: deque[Dirty] = field(default_factory=deque)
+    _dirty_since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    @classmethod
+    def empty(cls, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
+        """State that has seen nothing."""
+        return cls(partition, position, DeviceState.of(fleet))
+
+    @property
+    def replay_from(self) -> int:
+        """Offset from which the input must be re-read to complete the snapshots."""
+        return self._queue[0].offset if self._queue else self.position
+
+    @property
+    def dirty(self) -> int:
+        """Devices that wait for a snapshot."""
+        return len(self._queue)
+
+    @property
+    def oldest_dirty_ms(self) -> int | None:
+        """Broker time of the oldest event that no snapshot holds."""
+        return self._queue[0].broker_ms if self._queue else None
+
+    def advance(
+        self, judge: Judge, kernel: Kernel, records: Records, forgets: bool = True
+    ) -> tuple[Batch, npt.NDArray[np.float32]]:
+        """Judge records and put the admitted ones into the state; the batch, and features (admitted rows, F).
+
+        Deterministic in the records alone, so that re-reading them gives the same state to the bit. Without `forgets` no device
+        makes room for a new one: for records whose time has notes of all that was forgotten.
+        """
+        batch = judge.decode(records.keys, records.values)
+        judge.order(batch, records.broker_ms, self.devices, forgets)
+        rows = batch.admitted
+        slots = batch.slots[rows]
+        features = kernel.advance(self.devices, slots, batch.values[rows].astype(np.float32), batch.reset[rows])
+        self._note(batch, rows, records)
+        self.position = int(records.offsets[-1]) + 1 if len(records) else self.position
+        return batch, features
+
+    def _note(self, batch: Batch, rows: npt.NDArray[np.int64], records: Records) -> None:
+        """Note what became dirty and what was forgotten, in order: a slot may change its device within the batch."""
+        known = len(self._dirty_since)
+        if known < len(self.devices.count):
+            grown = np.full(len(self.devices.count), CLEAN, np.int64)
+            grown[:known] = self._dirty_since
+            self._dirty_since = grown
+        done = 0
+        for row, forgotten in batch.forgotten:
+            end = int(np.searchsorted(rows, row))
+            self._note_dirty(batch, rows[done:end], records)
+            self._note_forgotten(forgotten, int(records.offsets[batch.at[row]]) + 1)
+            done = end
+        self._note_dirty(batch, rows[done:], records)
+
+    def _note_dirty(self, batch: Batch, rows: npt.NDArray[np.int64], records: Records) -> None:
+        slots = batch.slots[rows]
+        clean = np.flatnonzero(self._dirty_since[slots] == CLEAN)
+        for row, slot in zip(rows[clean].tolist(), slots[clean].tolist(), strict=True):
+            if self._dirty_since[slot] == CLEAN:
+                at = batch.at[row]
+                self._dirty_since[slot] = records.offsets[at]
+                waiting = Dirty(int(records.offsets[at]), slot, batch.device_ids[row], int(records.broker_ms[at]))
+                self._queue.append(waiting)
+
+    def _note_forgotten(self, gone: Forgotten, upto: int) -> None:
+        self._dirty_since[gone.slots] = CLEAN
+        self._queue = deque(w for w in self._queue if self._dirty_since[w.slot] == w.offset)
+        for device_id in gone.device_ids:
+            self.forgotten.pop(device_id, None)  # it goes to the end
+            self.forgotten[device_id] = upto
+        self._unwritten.update(gone.device_ids)
+
+    def records_to_write(self) -> list[StateRecord]:
+        """What the state topic must get in the transaction that commits `position`, and is counted as written from now on.
+
+        1. notes of the devices forgotten since the last commit;
+        2. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
+        3. `replay_from`, which 2 moves and which relies on 1 and 2; 4. a deletion for each note that it has passed;
+        5. how many records were refused lately.
+        Any first part of it leaves the topic such that restoring gives a state. An aborted transaction takes it back, and memory
+        with it: restore it from the topic.
+        """
+        snapshots = self._snapshots()
+        passed = self._drop_notes()
+        records = self._new_notes() + snapshots
+        if self.replay_from != self.written_replay_from:
+            records.append(replay_record(self.replay_from))
+            self.written_replay_from = self.replay_from
+        records += passed
+        if self.refusals.changed:
+            records.append(refusals_record(self.refusals.pack()))
+        return records
+
+    def _snapshots(self) -> list[StateRecord]:
+        taken = []
+        while self._queue and self.credit_bytes > 0:
+            waiting = self._queue.popleft()
+            packed = self.devices.pack(waiting.slot)
+            taken.append(device_record(waiting.device_id, self.position, packed))
+            self._dirty_since[waiting.slot] = CLEAN
+            self.credit_bytes -= len(packed)
+            if self.forgotten.pop(waiting.device_id, None):  # its snapshot takes the note's place in the topic
+                self._unwritten.discard(waiting.device_id)
+        if not self._queue:
+            self.credit_bytes = min(self.credit_bytes, 0.0)
+        return taken
+
+    def _drop_notes(self) -> list[StateRecord]:
+        """Deletions of the notes that nobody needs who re-reads from `replay_from`."""
+        passed = [d for d, _ in takewhile(lambda item: item[1] <= self.replay_from, self.forgotten.items())]
+        for device_id in passed:
+            del self.forgotten[device_id]
+        return [deletion(d) for d in passed]
+
+    def _new_notes(self) -> list[StateRecord]:
+        new, self._unwritten = self._unwritten.intersection(self.forgotten), set()
+        return [device_record(d, self.forgotten[d]) for d in sorted(new)]

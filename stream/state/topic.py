@@ -1,0 +1,203 @@
+"""The state topic: snapshots of devices beside the input log, and how both give the state back.
+
+`iot.<fleet>.state` is compacted and has the events topic's partitions. Records of partition p (`stream/state/records.py`) are all
+written in the transactions that move the group's offset of p.
+
+Restoring reads them and then the input from `replay_from` to the committed offset; an event before its device's `upto` is passed
+over. That input gives the same state again, since admission and kernel depend on nothing else. Devices forgotten on the way are on
+record, so nobody is forgotten in the re-read before the newest `upto`: only from there on are all devices of that time in memory.
+
+Records older than the newest ones are as good as these, they only make the re-read longer: so it does no harm when a commit marker
+arrives late here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from aimaas.admission import Judge
+from aimaas.errors import KafkaError, StateError
+from aimaas.features import Kernel
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import kafka_errors
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.state.log_reader import LogReader, Span
+from stream.state.partition import CLEAN, PartitionState, Records, records_of
+from stream.state.records import REFUSALS, REPLAY_FROM, offset_of, packed_of
+from stream.state.refusals import RefusalWindow
+
+log = logger("scorer.state")
+
+
+class Saved:
+    """What the state topic holds of one partition: the newest record of every key."""
+
+    def __init__(self) -> None:
+        self.replay_from: int | None = None
+        self.refusals = RefusalWindow()
+        self.devices: dict[bytes, bytes] = {}
+        self.read_bytes = 0
+
+    def take(self, message: Any) -> None:
+        """Note one record of the topic; a later one of the same key replaces it, one without a value deletes it."""
+        key, value = message.key(), message.value()
+        self.read_bytes += len(key or b"") + len(value or b"")
+        if key == REPLAY_FROM:
+            self.replay_from = offset_of(value) if value else None
+        elif key == REFUSALS:
+            self.refusals = RefusalWindow.unpack(value or b"")
+        elif value is None:
+            self.devices.pop(key, None)
+        else:
+            self.devices[key] = value
+
+    def upto(self) -> dict[bytes, int]:
+        """By key, the offset before which the device's record speaks for the input."""
+        return {key: offset_of(value) for key, value in self.devices.items()}
+
+    @property
+    def newest(self) -> int:
+        """The offset of the newest record: all before it was answered."""
+        return max(self.upto().values(), default=0)
+
+
+class Restored(NamedTuple):
+    """States by partition, and what it took to have them back: seconds, bytes read of the state topic, and input re-read."""
+
+    states: dict[int, PartitionState]
+    seconds: float = 0.0
+    state_bytes: int = 0
+    events: int = 0
+    event_bytes: int = 0
+
+
+def replay_span(topic: str, partition: int, committed: int, log_span: Span, saved: Saved) -> Span:
+    """The input to re-read so that `saved` becomes the state at offset `committed`. Raises StateError where that cannot be."""
+    where = f"{topic}, partition {partition}"
+    newest = saved.newest
+    if newest > committed:
+        raise StateError(
+            f"{where}: the state is of offset {newest}, the group's offset is {committed}: set the group's offset to {newest}, "
+            "or empty the state topic to score these events again"
+        )
+    if committed > log_span.end:
+        raise StateError(
+            f"{where}: the group's offset is {committed}, but the topic ends at {log_span.end}, so it was made anew: "
+            "empty the state topic and reset the group's offsets to the earliest"
+        )
+    if saved.replay_from is None:  # never written, or emptied by a person: what the log still has is what can be known
+        return Span(min(log_span.begin, committed), committed)
+    if saved.replay_from < min(committed, log_span.begin):
+        raise StateError(
+            f"{where}: state needs the events from offset {saved.replay_from} on, but retention has deleted those before "
+            f"{log_span.begin}: empty the state topic to let devices start anew, and raise topics.retention_days"
+        )
+    return Span(min(saved.replay_from, committed), committed)
+
+
+def restore(
+    settings: Settings,
+    fleet: FleetSpec,
+    judge: Judge,
+    kernel: Kernel,
+    committed: Mapping[int, int],
+    ahead: bool = False,
+) -> Restored:
+    """State of each partition at its committed offset, from the state topic and the input log.
+
+    With `ahead` the state topic may be further than the offsets (as a crash without transactions leaves it): what it holds was
+    answered, so the state is that of the newest record.
+
+    Raises StateError when it cannot be had back, KafkaError when the broker does not answer.
+    """
+    if not committed:
+        return Restored({})
+    names, started = topic_names(fleet), time.perf_counter()
+    with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
+        saved = _read_saved(reader, names.state, list(committed))
+        if ahead:
+            committed = {p: max(offset, saved[p].newest) for p, offset in committed.items()}
+        states = {p: unpacked(fleet, p, offset, saved[p]) for p, offset in committed.items()}
+        there = {p: reader.span(names.events, p) for p in committed}
+        spans = {p: replay_span(names.events, p, offset, there[p], saved[p]) for p, offset in committed.items()}
+        replays = {p: Replay(states[p], saved[p]) for p in committed}
+        events = event_bytes = 0
+        for p, messages in reader.read(names.events, spans):
+            replayed = replays[p].take(records_of(messages), judge, kernel)
+            events, event_bytes = events + len(replayed), event_bytes + replayed.value_bytes
+    for p, offset in committed.items():
+        states[p].position, states[p].credit_bytes = offset, 0.0
+        if offset < there[p].begin:
+            lost = f"{offset} to {there[p].begin - 1}"
+            log.error("retention deleted events before they were scored", topic=names.events, partition=p, offsets=lost)
+    state_bytes = sum(s.read_bytes for s in saved.values())
+    restored = Restored(states, time.perf_counter() - started, state_bytes, events, event_bytes)
+    log.info(
+        "state restored", partitions=sorted(committed), devices=sum(len(s.devices) for s in states.values()),
+        state_bytes=state_bytes, replayed_events=events, replayed_bytes=event_bytes, seconds=round(restored.seconds, 3),
+    )  # fmt: skip
+    return restored
+
+
+def _read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
+    saved = {p: Saved() for p in partitions}
+    for p, messages in reader.read(topic, {p: reader.span(topic, p) for p in partitions}):
+        for message in messages:
+            saved[p].take(message)
+    return saved
+
+
+def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
+    """The state that the topic's records give by themselves."""
+    state, notes = PartitionState.empty(fleet, partition, committed), []
+    for key, value in saved.devices.items():
+        packed = packed_of(value)
+        if packed:
+            state.devices.unpack(key.decode(), packed)
+        else:
+            notes.append((offset_of(value), key.decode()))
+    state.forgotten = {device_id: upto for upto, device_id in sorted(notes)}
+    state.refusals = saved.refusals
+    state.written_replay_from = CLEAN if saved.replay_from is None else saved.replay_from
+    return state
+
+
+class Replay:
+    """Puts re-read input into a partition's state, without the events that records of the topic speak for."""
+
+    def __init__(self, state: PartitionState, saved: Saved) -> None:
+        self._state, self._upto = state, saved.upto()
+        self._settled = max(self._upto.values(), default=0)  # who was forgotten before is on record
+
+    def take(self, records: Records, judge: Judge, kernel: Kernel) -> Records:
+        """Advance the state by the records it lacks, which come in order; these are returned."""
+        upto, offsets = self._upto, records.offsets.tolist()
+        lacking = [i for i, key in enumerate(records.keys) if offsets[i] >= upto.get(key or b"", 0)]
+        taken = records.only(lacking)
+        before = int(np.searchsorted(taken.offsets, self._settled))
+        for part, forgets in ((range(before), False), (range(before, len(taken)), True)):
+            if part:
+                self._state.advance(judge, kernel, taken.only(part), forgets)
+        return taken
+
+
+def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:
+    """Raise KafkaError unless all topics that go by the events' partition numbers have as many partitions."""
+    names = topic_names(fleet)
+    wanted = found.get(names.events, 0)
+    for topic in (names.events, names.state, names.predictions, names.dead_letters):
+        if found.get(topic, 0) == 0:
+            raise KafkaError(
+                f"no topic {topic} at {settings.bootstrap_servers}: create the fleet's topics with `aimaas topics create`"
+            )
+        if found[topic] != wanted:
+            raise KafkaError(
+                f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
+                "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
+            )

@@ -1,0 +1,65 @@
+"""The C-MAPSS benchmarks read the published files as they are meant, and count by engine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cmapss_data import JudgedRows, freeze, judged_rows, training_engines
+from cmapss_intervals import figures_of
+
+from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.intervals import Bounds, Intervals
+from aimaas.split import split_of
+from aimaas.training_set import read_training_set
+from stream.devices.simulator import simulate
+
+
+@pytest.fixture(scope="module")
+def fleet() -> FleetSpec:
+    return load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "turbofan.yaml")
+
+
+@pytest.fixture(scope="module")
+def data(fleet: FleetSpec, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Files in the published form: 20 engines that ran to failure, and 3 that were cut off with 7, 40 and 200 cycles to go."""
+    folder = tmp_path_factory.mktemp("cmapss")
+    whole = simulate(fleet, 20, 1)
+    np.savetxt(folder / "train_FD001.txt", np.column_stack([whole.device + 1, whole.seq, whole.values]), fmt="%.6g")
+    cut = simulate(fleet, 3, 2)
+    kept = cut.seq <= 50
+    np.savetxt(folder / "test_FD001.txt", np.column_stack([cut.device + 1, cut.seq, cut.values])[kept], fmt="%.6g")
+    (folder / "RUL_FD001.txt").write_text("7\n40\n200\n")
+    return folder
+
+
+def test_training_engines_are_split_by_the_hash_of_their_names_and_labelled_to_their_failure(
+    fleet: FleetSpec, data: Path, tmp_path: Path
+) -> None:
+    engines = training_engines(fleet, data, "FD001")
+    rows = read_training_set(freeze(fleet, engines, tmp_path / "set")).rows
+    assert len(rows) == len(engines) and rows.device_id[0] == "train-FD001-001"
+    assert [split_of(d, fleet.split) for d in rows.device_id] == rows.split.tolist()
+    last = np.append(rows.device_id[1:] != rows.device_id[:-1], True)
+    assert set(rows.label[last]) == {0.0}
+    assert rows.label.max() == 125
+
+
+def test_the_truth_of_a_test_engine_counts_back_from_what_the_file_says_of_its_last_row(
+    fleet: FleetSpec, data: Path, tmp_path: Path
+) -> None:
+    info = read_training_set(freeze(fleet, training_engines(fleet, data, "FD001"), tmp_path / "set")).info
+    found = judged_rows(fleet, info.plan, info.fit, data, "FD001")
+    assert found.truth[found.last].tolist() == [7, 40, 125]
+    assert found.truth[found.engine == 0].tolist() == list(range(56, 6, -1))
+    assert found.features.shape == (150, len(info.plan.feature_names))
+    assert np.isfinite(found.features).all()
+
+
+def test_coverage_is_the_mean_over_engines_however_many_rows_each_has() -> None:
+    truth = np.array([10.0, 10, 10, 10, 50])
+    rows = JudgedRows(np.zeros((5, 1), np.float32), truth, np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 1], bool))
+    bounds = Bounds(Intervals(0.9, (), (-5.0,), (5.0,), 20, "x"), (0.0, 125.0))
+    found = figures_of(rows, np.array([10, 10, 10, 10, 80], np.float32), bounds)
+    assert (found["coverage"], found["width"], found["coverage_last_rows"]) == (0.5, 10.0, 0.5)

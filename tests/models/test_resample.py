@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, roc_curve
+
+from models.evaluate import metrics_of
+from models.resample import _ranked, compare, metric_intervals
+
+DEVICES = np.repeat([f"d{i}" for i in range(30)], 40)
+RANDOM = np.random.default_rng(5)
+TRUTH = RANDOM.uniform(0, 100, len(DEVICES)).astype(np.float32)
+NOISE = RANDOM.normal(0, 5, len(DEVICES)) + np.repeat(RANDOM.normal(0, 5, 30), 40)
+
+
+def guess(scale: float = 1.0) -> np.ndarray:
+    return (TRUTH + scale * NOISE).astype(np.float32)
+
+
+def test_the_interval_of_every_regression_metric_holds_its_value_and_more_devices_narrow_it() -> None:
+    found, values = metric_intervals(TRUTH, guess(), DEVICES, False, 7), metrics_of(TRUTH, guess(), False)
+    assert set(found) == set(values) == {"rmse", "mae", "r2", "phm_score", "phm_score_per_row"}
+    assert all(low < values[name] < high for name, (low, high) in found.items())
+    alike = metric_intervals(TRUTH, guess(), np.arange(len(TRUTH)), False, 7)
+    assert alike["rmse"][1] - alike["rmse"][0] < found["rmse"][1] - found["rmse"][0]
+
+
+def test_the_interval_of_every_classification_metric_holds_its_value() -> None:
+    failed = (TRUTH < 20).astype(np.float32)
+    chance = (1 / (1 + np.exp((guess() - 20) / 5))).astype(np.float32)
+    found, values = metric_intervals(failed, chance, DEVICES, True, 7), metrics_of(failed, chance, True)
+    assert set(found) == set(values) == {"log_loss", "brier", "rmse", "recall", "pr_auc", "recall_at_1pct_fpr"}
+    assert all(low < values[name] < high for name, (low, high) in found.items())
+
+
+def test_ranked_metrics_of_resampled_rows_are_those_of_scikit_learn() -> None:
+    random = np.random.default_rng(2)
+    failed, chance = random.random(200) < 0.2, np.round(random.random(200), 1).astype(np.float32)
+    weights = random.integers(0, 3, (5, 200)).astype(np.float64)
+    found = _ranked(failed, chance, weights)
+    for i, weight in enumerate(weights):
+        false, true, _ = roc_curve(failed, chance, sample_weight=weight, drop_intermediate=False)
+        assert found["pr_auc"][i] == pytest.approx(average_precision_score(failed, chance, sample_weight=weight))
+        assert found["recall_at_1pct_fpr"][i] == pytest.approx(true[false <= 0.01].max())
+
+
+def test_one_device_gives_no_interval() -> None:
+    assert metric_intervals(TRUTH, guess(), np.zeros(len(TRUTH)), False, 7) == {}
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    first, second = (metric_intervals(TRUTH, guess(), DEVICES, False, 7) for _ in range(2))
+    assert first == second != metric_intervals(TRUTH, guess(), DEVICES, False, 8)
+
+
+def test_a_thousand_draws_of_many_rows_take_seconds() -> None:
+    failed = np.tile((TRUTH < 20).astype(np.float32), 20)
+    chance = np.random.default_rng(1).random(len(failed)).astype(np.float32)
+    began = time.monotonic()
+    metric_intervals(failed, chance, np.tile(DEVICES, 20), True, 7)
+    assert time.monotonic() - began < 20
+
+
+def test_a_model_that_is_better_on_every_device_is_better_in_every_draw() -> None:
+    found = compare(TRUTH, guess(0.9), guess(), DEVICES, False, 0.0, 7)
+    assert found.challenger < found.champion
+    assert (found.confidence, found.devices) == (1.0, 30)
+    assert compare(TRUTH, guess(0.9), guess(), DEVICES, False, 0.2, 7).confidence == 0.0
+
+
+def test_a_model_like_the_other_but_for_noise_is_better_in_about_half_of_the_draws() -> None:
+    shares = []
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        mine, other = (guess() + random.normal(0, 3, 30).repeat(40).astype(np.float32) for _ in range(2))
+        shares.append(compare(TRUTH, mine, other, DEVICES, False, 0.0, 7).confidence)
+    assert 0.3 < np.mean(shares) < 0.7
+    assert np.mean(np.array(shares) >= 0.8) < 0.5
+
+
+def test_a_model_is_never_better_than_itself() -> None:
+    assert compare(TRUTH, guess(), guess(), DEVICES, False, 0.0, 7).confidence == 0.0

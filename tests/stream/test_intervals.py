@@ -1,0 +1,84 @@
+"""The contract of intervals: stream, batch and HTTP say the same bounds of the same event."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import pytest
+
+from aimaas.intervals import Bounds, Intervals
+from stream.model.load import load_model
+from tests.stream.service.conftest import Served, pump, weighted_sum
+from tests.stream.test_letter_replay import by_origin, replay_all, scored_with_a_narrow_range
+
+MADE = Intervals(0.9, (20.0, 60.0), (-1.5, -7.0, -30.0), (2.5, 8.0, 20.0), 40, "cross-validation")
+
+
+def expected(prediction: float) -> tuple[float, float]:
+    """Bounds of one prediction of the line's tiny model."""
+    lower, upper = Bounds(MADE, (0.0, 1e9)).of(np.array([prediction], np.float32))
+    return float(lower[0]), float(upper[0])
+
+
+@pytest.mark.broker
+def test_stream_batch_and_http_give_the_same_bounds(line: Any, tmp_path: Path) -> None:
+    line.intervals = MADE
+    champion, events, _, refused = scored_with_a_narrow_range(line)
+    replay_all(line)
+    line.score_all(len(events), refused)
+
+    said = by_origin(line).values()
+    assert {kind for kind, _ in said} == {"aimaas.prediction", "aimaas.prediction.backfill"}
+    assert len(said) == len(events)
+    assert all((p["lower"], p["upper"]) == expected(p["prediction"]) for _, p in said)
+
+    streamed = {(p["device_id"], p["seq"]): (p["prediction"], p["lower"], p["upper"]) for _, p in said}
+    served = Served(tmp_path, fleet=line.fleet)
+    served.model = load_model(champion, line.fleet, line.settings)
+    with served.start():
+        for device, seq, history in prefixes(events):
+            answer = served.call("/predict", {"events": history}).json
+            assert (answer["prediction"][0], answer["lower"][0], answer["upper"][0]) == streamed[device, seq]
+
+
+def prefixes(events: list[tuple[bytes, bytes]]) -> list[tuple[str, int, list[dict[str, Any]]]]:
+    """A device's first events up to some of them, in the form that HTTP takes."""
+    decoded = sorted((json.loads(value) for _, value in events), key=lambda e: (e["device_id"], e["seq"]))
+    found = []
+    for device, group in itertools.groupby(decoded, key=lambda e: str(e["device_id"])):
+        history = [{name: e[name] for name in ("readings", "run", "seq")} for e in group]
+        found += [(device, history[n - 1]["seq"], history[:n]) for n in (1, 7, len(history))]
+    return found
+
+
+@pytest.mark.broker
+def test_a_model_without_intervals_serves_as_before(line: Any) -> None:
+    line.champion()
+    events = line.events(devices=1)
+    line.send(events)
+    line.score_all(len(events))
+    assert not {"lower", "upper"} & set(msgspec.json.decode(line.predictions()[0].value))
+
+
+def test_the_inference_protocol_has_the_bounds_as_outputs_that_may_be_asked_for(tmp_path: Path) -> None:
+    served = Served(tmp_path)
+    served.model = weighted_sum(pump(), tmp_path, intervals=msgspec.structs.replace(MADE, edges=(0.2, 0.4)))
+    width = served.model.kernel.width
+    row = {"name": "features", "shape": [1, width], "datatype": "FP32", "data": [0.01] * width}
+    with served.start():
+        everything = served.call("/v2/models/pump/infer", {"inputs": [row]}).json["outputs"]
+        some = served.call("/v2/models/pump/infer", {"inputs": [row], "outputs": [{"name": "upper"}]}).json["outputs"]
+        wrong = served.call("/v2/models/pump/infer", {"inputs": [row], "outputs": [{"name": "median"}]}).json
+        plain = served.call("/predict", {"features": row["data"]}).json
+        about = served.call("/v2/models/pump").json["outputs"]
+    assert [o["name"] for o in about] == ["prediction", "lower", "upper"]
+    assert {o["name"]: o["data"] for o in everything} == {
+        name: plain[name] for name in ("prediction", "lower", "upper")
+    }
+    assert some == [everything[2]]
+    assert wrong["errors"][0]["allowed"] == '"prediction" or "lower" or "upper"'
