@@ -131,7 +131,7 @@ def _mlp(
     batch: PositiveInt = 256,
     epochs: PositiveInt = 30,
     patience: PositiveInt = 2,
-    networks: PositiveInt = 1,
+    networks: PositiveInt = 3,
 ) -> Fit:
     """Multilayer perceptron: ReLU, Adam, L2, rate halved and training stopped by held-out devices; the mean of `networks` of them.
 

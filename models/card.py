@@ -59,6 +59,11 @@ class Card:
     tables: list[Table]
     plots: list[Plot]
 
+    def is_wide(self, plot: Plot) -> bool:
+        """Whether a picture takes the page's whole width: the devices do, and a last one that would stand alone."""
+        single = [p for p in self.plots if p.name != "histories"]
+        return plot not in single or (len(single) % 2 == 1 and plot is single[-1])
+
 
 def write_card(
     trained: Path, fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport
@@ -89,13 +94,13 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
     plots = _classification(test, predicted) if classify else _regression(fleet, test, predicted)
     if metadata.intervals is not None:
         plots += _coverage(fleet, report, metadata.intervals)
-    plots += _histories(fleet, test, predicted, metadata)
     plots.append(Plot(
         "importance", "What it looks at",
         "All features of a channel are shuffled among rows of the test devices; the bars say by how much the error rises. "
         "A channel that others can stand in for shows little.",
         importances(rises, named(report.error)),
     ))  # fmt: skip
+    plots += _histories(fleet, test, predicted, metadata)
     if found := learning_curves(report.chosen, estimator, Samples.of(test), classify):
         caption = "Each point is the model so far; the dot is the best step. A network keeps its best step."
         plots.append(Plot("learning_curves", "Learning curves", caption, curves(found)))

@@ -199,4 +199,4 @@ def curves(found: Sequence[Curve]) -> bytes:
             ax.yaxis.set_minor_formatter(NullFormatter())
             ax.legend()
 
-    return draw(4.2 * len(kinds), 3.2, paint)
+    return draw(max(4.2, 3.0 * len(kinds)), 3.3, paint)
