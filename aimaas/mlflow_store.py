@@ -16,6 +16,7 @@ from aimaas.settings import Settings
 from aimaas.training_report import FILE_NAME as REPORT_NAME
 from aimaas.training_report import TrainReport
 
+CARD_FOLDER, CARD_NAME = "card", "model_card.html"  # beside the model: a page, the same as Markdown, and their pictures
 _LOCK_LIMIT_S = 60.0
 
 
@@ -46,8 +47,17 @@ def log_run(
     client.log_batch(run.info.run_id, metrics, params)
     for name in (FILE_NAME, REPORT_NAME):
         client.log_artifact(run.info.run_id, str(trained / name))
+    if card_tag(run, trained):
+        client.log_artifacts(run.info.run_id, str(trained / CARD_FOLDER), CARD_FOLDER)
     client.set_terminated(run.info.run_id)
     return run
+
+
+def card_tag(run: Any, trained: Path) -> dict[str, str]:
+    """The tag that says where the run's model card is; none where the training left no card."""
+    if not (trained / CARD_FOLDER / CARD_NAME).is_file():
+        return {}
+    return {"card": f"{run.info.artifact_uri}/{CARD_FOLDER}/{CARD_NAME}"}
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from aimaas.artefact import FILE_NAME, sha256
 from aimaas.errors import RegistryError
 from aimaas.events import CHAMPION
 from aimaas.fleet import FleetSpec
+from aimaas.mlflow_store import card_tag, locked, log_run
 from aimaas.mlflow_store import client as client_of
-from aimaas.mlflow_store import locked, log_run
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, read_report
 
@@ -70,6 +70,7 @@ def register(settings: Settings, fleet: FleetSpec, trained: Path) -> str:
         tags = _tags(report)
         run = log_run(client, settings, fleet, trained, report, tags)
         _make_model(client, fleet.fleet, fleet.description)
+        tags |= card_tag(run, trained)
         made = client.create_model_version(
             fleet.fleet, f"{run.info.artifact_uri}/{FILE_NAME}", run.info.run_id, tags=tags
         )

@@ -22,6 +22,7 @@ from models.samples import Samples
 Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
 Share = Annotated[float, Field(gt=0, le=1)]
+_APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
 CLASSES = np.array([0.0, 1.0], np.float32)
 
 
@@ -42,6 +43,20 @@ def candidates_of(fleet: FleetSpec) -> list[Candidate]:
         _check_name(fleet, name)
     single = [Candidate(n, _build(fleet, n, _BUILDERS[n], p, classify)) for n, p in asked.items() if n in _BUILDERS]
     return single + [_blend(fleet, asked[name]) for name in asked if name == "blend"]
+
+
+def family_names() -> list[str]:
+    """Names of all candidates that are fitted by themselves."""
+    return list(_BUILDERS)
+
+
+def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
+    """What the fleet's candidate called `name` is built with: what the fleet file gives, and defaults."""
+    given = fleet.training.candidates[name]
+    if name == "blend":
+        return {"of": _blend(fleet, given).members}
+    options = [p for p in inspect.signature(_BUILDERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {p.name: given.get(p.name, p.default) for p in options}
 
 
 def predict(estimator: Estimator, features: Any) -> Any:
@@ -116,8 +131,11 @@ def _mlp(
     batch: PositiveInt = 256,
     epochs: PositiveInt = 30,
     patience: PositiveInt = 2,
+    networks: PositiveInt = 3,
 ) -> Fit:
-    """Multilayer perceptron: ReLU, Adam, L2, rate halved and training stopped by held-out devices.
+    """Multilayer perceptron: ReLU, Adam, L2, rate halved and training stopped by held-out devices; the mean of `networks` of them.
+
+    Each network begins with other weights and holds out other devices.
 
     `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside the loss of standardised
     targets; by default 2, and 0.1 for a classification, whose loss is smaller.
@@ -128,6 +146,11 @@ def _mlp(
     from sklearn.preprocessing import StandardScaler
 
     def fit(samples: Samples, seed: int) -> Estimator:
+        if networks == 1:
+            return fit_one(samples, seed)
+        return mean_of([(f"network_{i + 1}", fit_one(samples, seed + _APART * i)) for i in range(networks)])
+
+    def fit_one(samples: Samples, seed: int) -> Estimator:
         kind = MLPClassifier if classify else MLPRegressor
         network = kind(
             hidden_layer_sizes=hidden, alpha=alpha, learning_rate_init=rate, batch_size=batch, random_state=seed

@@ -22,16 +22,19 @@ def fit_network(network: Any, samples: Samples, classes: Any, epochs: int, patie
     """Fit an MLPRegressor or, with `classes`, an MLPClassifier on scaled samples and leave it with its best weights.
 
     After `patience` epochs without a better loss on the held-out devices the rate is halved, after the third time training stops.
+    `network.held_out_losses_` then holds the loss after each epoch.
     """
     fitted, held_out = _hold_out(samples, seed)
     rate, best, waited, halved = network.learning_rate_init, np.inf, 0, 0
     kept: list[Any] = []
+    network.held_out_losses_ = []
     extra = {} if classes is None else {"classes": classes}
     for _ in range(epochs):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "batch_size larger than the sample size" is harmless
             network.partial_fit(fitted.features, fitted.targets, **extra)
         loss = _loss(network, held_out, classes)
+        network.held_out_losses_.append(loss)
         if loss < best * (1 - _BETTER):
             best, waited, kept = loss, 0, [a.copy() for a in (*network.coefs_, *network.intercepts_)]
         else:

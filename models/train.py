@@ -20,6 +20,7 @@ from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import Estimator, candidates_of
+from models.card import write_card
 from models.evaluate import error_name
 from models.export import export, stamp
 from models.measure import checked_parity, classifies, evaluations, intervals_of, report_metrics
@@ -35,7 +36,7 @@ def train(
     out: Path,
     progress: Progress = lambda what, done, steps: None,
 ) -> TrainReport:
-    """Train the fleet's candidates on the folder `training_set`; write `model.onnx` and `report.json` to the folder `out`.
+    """Train the fleet's candidates on the folder `training_set`; write model, model card and report to the folder `out`.
 
     `progress` is called with what was done, the steps done and the steps in all. Raises TrainingRefusedError where the data is not
     enough, GateFailedError where the export is not equal to the model, LakeError where the training set is torn.
@@ -101,6 +102,7 @@ def _ship(
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)
+    write_card(out, fleet, frozen, estimator, content, report)
     write_report(out, report)
     return report
 

@@ -35,6 +35,30 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="versi
     out.print_json(json.dumps(show_model(settings, fleet_of(settings, fleet), version)))
 
 
+@models_app.command("compare")
+def models_compare(
+    fleet: Fleet,
+    first: Annotated[str, typer.Argument(help="version number")],
+    second: Annotated[str, typer.Argument(help="version number")],
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+) -> None:
+    """Compare two versions on the same frozen test rows."""
+    from models.compare import compare
+
+    settings = read_settings()
+    found = compare(settings, fleet_of(settings, fleet), first, second)
+    if as_json:
+        out.print_json(json.dumps(found.as_json()))
+        return
+    heads = [f"version {v} ({c})" for v, c in zip(found.versions, found.candidates, strict=True)]
+    table = Table("metric", *heads, "second less first", box=None)
+    for name, (a, b) in found.headlines().items():
+        less = b - a if a is not None and b is not None else None
+        table.add_row(name, *("" if x is None else f"{x:.5g}" for x in (a, b, less)))
+    out.print(table)
+    out.print(f"{found.rows}; training set {found.digest[:12]}", highlight=False)
+
+
 @models_app.command("refused")
 def models_refused(fleet: Fleet) -> None:
     """List the versions that scorers refused to serve, with their reasons, oldest first."""

@@ -50,7 +50,7 @@ def train_candidates(fleet: str) -> Any:
         settings, spec = _surroundings(fleet)
         folder = _run_folder(fleet, str(run_id))
         report = train(settings, spec, folder / "training_set", folder / "trained")
-        return {"candidate": report.chosen, **report.metrics}
+        return {"candidate": report.chosen, "card": _card(folder), **report.metrics}
 
     return train_candidates()
 
@@ -66,9 +66,11 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
         from models.promote import promote
 
         settings, spec = _surroundings(fleet)
-        version = register(settings, spec, _run_folder(fleet, str(run_id)) / "trained")
+        folder = _run_folder(fleet, str(run_id))
+        version = register(settings, spec, folder / "trained")
         promotion = promote(settings, spec, version)
         seen = {"version": version, "promoted": promotion.promoted, "reason": promotion.reason, "outcomes": known}
+        seen["card"] = _card(folder)
         outlet_events[model].extra.update(seen)
         return seen
 
@@ -100,6 +102,13 @@ def _surroundings(fleet: str) -> tuple[Any, Any]:
 
     settings = read_settings()
     return settings, find_fleet(settings.fleets, fleet)
+
+
+def _card(folder: Path) -> str:
+    """URI of the model card that the training of this run wrote."""
+    from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
+
+    return (folder / "trained" / CARD_FOLDER / CARD_NAME).as_uri()
 
 
 def _run_folder(fleet: str, run_id: str) -> Path:

@@ -1,0 +1,119 @@
+"""How well failures of the AI4I 2020 data are found, out of fold; one JSON line last.
+
+Its rows are independent operations, so a stratified cross-validation over rows is fair. Reading, derived channels, normalisation,
+candidates, choice and export are the product's own, with the settings of `fleets/mill.yaml`: within each of the five training parts
+the candidates are cross-validated, the best is fitted on the whole part, and its ONNX file is asked about the rows left out. The
+columns of the failure modes, which leak the label, are not read.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.features import kernel_of
+from aimaas.fit import channel_matrix, find_regimes, finish, moments
+from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.plan import plan_of
+from aimaas.state import DeviceState
+from models.candidates import candidates_of
+from models.export import export, parity, run_onnx
+from models.samples import Samples
+from models.select import cross_validate, fit_chosen, grouped_folds
+from models.train import target_range
+from stream.devices.histories import Histories, truth
+from stream.replay.mapping import load_mapping
+from stream.replay.table import read_table, table_histories
+from stream_bench.figures import json_line, say
+
+_FLEETS = Path(__file__).resolve().parents[1] / "fleets"
+_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Figures:
+    """`pr_auc` is the average precision, `recall_at_1pct_fpr` the share of failures found at one false alarm in a hundred."""
+
+    pr_auc: float
+    recall_at_1pct_fpr: float
+
+
+def main() -> None:
+    """Cross-validate, print the figures."""
+    given = _arguments()
+    started = time.perf_counter()
+    fleet = load_fleet(_FLEETS / "mill.yaml")
+    mapping = load_mapping(_FLEETS / "mappings" / "ai4i2020.yaml", fleet)
+    histories = table_histories(read_table(given.data), mapping, fleet)
+    labels = truth(histories, fleet)
+    predicted = out_of_fold(fleet, histories, labels.astype(np.float32))
+    found = figures_of(labels, predicted)
+    seconds = round(time.perf_counter() - started, 1)
+    json_line("ai4i", {"pr_auc": round(found.pr_auc, 4), "recall_at_1pct_fpr": round(found.recall_at_1pct_fpr, 4),
+                       "rows": len(labels), "failures": int(labels.sum()), "seconds": seconds})  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="ai4i2020.csv")
+    return parser.parse_args()
+
+
+def out_of_fold(fleet: FleetSpec, histories: Histories, labels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """Each row's probability (n,) by the exported model of the four parts that it is not in."""
+    from sklearn.model_selection import StratifiedKFold
+
+    predicted = np.full(len(labels), np.nan, np.float32)
+    cuts = StratifiedKFold(_FOLDS, shuffle=True, random_state=fleet.training.seed).split(labels[:, None], labels)
+    for i, (learned, held_out) in enumerate(cuts, 1):
+        features = _features(fleet, histories, learned)
+        names = np.array(histories.devices)[histories.device]
+        samples = Samples(features, labels, names)
+        content, chosen = _trained(fleet, samples.at(learned))
+        predicted[held_out] = run_onnx(content, features[held_out])
+        part = figures_of(labels[held_out], predicted[held_out])
+        say(f"  part {i}: {chosen}, PR-AUC {part.pr_auc:.3f}, recall at 1 % {part.recall_at_1pct_fpr:.3f}")
+    return predicted
+
+
+def _features(fleet: FleetSpec, histories: Histories, learned: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+    """Features (n, F) of all rows by the kernel, normalised by the rows `learned` alone."""
+    plan, rows = plan_of(fleet), histories.values
+    regimes = find_regimes(plan, rows[learned], fleet.training.seed)
+    shift = channel_matrix(plan, rows[learned]).mean(axis=0)
+    fit = finish(regimes, [moments(plan, regimes, shift, rows[learned])])
+    state = DeviceState.of(fleet)
+    slots = state.slots(list(histories.devices))[histories.device]
+    begins = np.ones(len(rows), np.bool_)  # a device for each row
+    return kernel_of(plan, fit).advance(state, slots, rows.astype(np.float32), begins)
+
+
+def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
+    """The exported model of the best candidate, and its name."""
+    candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
+    folds = grouped_folds(samples, fleet.training.folds, seed, True)
+    tried = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
+    chosen = min((t.report for t in tried), key=lambda r: r.cross_validated).name
+    estimator = fit_chosen(candidates, chosen, samples, seed)
+    content = export(estimator, samples.features.shape[1], span)
+    equal = parity(content, estimator, samples.features, span)
+    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
+    return content, chosen
+
+
+def figures_of(labels: npt.NDArray[np.floating], predicted: npt.NDArray[np.float32]) -> Figures:
+    """Figures of probabilities (n,) against labels (n,) of 0 and 1."""
+    from sklearn.metrics import average_precision_score, roc_curve
+
+    false_alarms, found, _ = roc_curve(labels, predicted, drop_intermediate=False)
+    recall = float(found[false_alarms <= 0.01].max())
+    return Figures(float(average_precision_score(labels, predicted)), recall)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The model card: what a person should know of a version before it serves, as HTML (one file) and as Markdown with SVG files.
+
+Everything is measured on the ONNX file that ships. Plots and importance are of the test devices, which nothing has seen: the
+shipped model has learned the validation devices too, and would look better on them than it is.
+"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.artefact import ModelMetadata
+from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.intervals import Bounds, Intervals
+from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
+from aimaas.training_report import TrainReport
+from aimaas.training_set import Rows, TrainingSet
+from models.candidates import Estimator
+from models.card_histories import histories, shown_runs
+from models.card_plots import (
+    Plot,
+    calibration,
+    curves,
+    error_by_band,
+    importances,
+    interval_coverage,
+    precision_recall,
+    predicted_against_true,
+)
+from models.card_tables import Table, named, shown, tables_of
+from models.evaluate import error_of
+from models.importance import channels_of, permutation_importance
+from models.learning_curves import learning_curves
+from models.onnx_session import microseconds_per_row, open_session, run_session
+from models.promote import metadata_of
+from models.samples import Samples
+
+BATCHES = (1, 1_000)
+_TEMPLATES = Path(__file__).parent / "templates"
+_MARKDOWN = "model_card.md"
+_HEADLINES = {
+    False: {"rmse": "RMSE", "mae": "MAE", "r2": "R²", "coverage": "coverage of the interval"},
+    True: {"pr_auc": "PR-AUC", "recall": "recall at 0.5", "brier": "Brier score", "log_loss": "log loss"},
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What the templates show: `headline` are (label, value, remark)."""
+
+    fleet: FleetSpec
+    report: TrainReport
+    headline: list[tuple[str, str, str]]
+    tables: list[Table]
+    plots: list[Plot]
+
+    def is_wide(self, plot: Plot) -> bool:
+        """Whether a picture takes the page's whole width: the devices do, and a last one that would stand alone."""
+        single = [p for p in self.plots if p.name != "histories"]
+        return plot not in single or (len(single) % 2 == 1 and plot is single[-1])
+
+
+def write_card(
+    trained: Path, fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport
+) -> Path:
+    """Write the card of the ONNX file `content` below the folder `trained`; the path of its page.
+
+    `estimator` is what was exported: it knows its learning curves.
+    """
+    card = make_card(fleet, frozen, estimator, content, report)
+    folder = trained / CARD_FOLDER
+    folder.mkdir(parents=True, exist_ok=True)
+    for plot in card.plots:
+        (folder / f"{plot.name}.svg").write_bytes(plot.svg)
+    for name in (CARD_NAME, _MARKDOWN):
+        (folder / name).write_text(_rendered(f"{name}.jinja", card), encoding="utf-8")
+    return folder / CARD_NAME
+
+
+def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport) -> Card:
+    """Measure, draw and gather what the card says."""
+    classify, test, session = isinstance(fleet.task, FailureWithin), frozen.rows.of("test"), open_session(content)
+    speed = {batch: microseconds_per_row(session, test.features, batch) for batch in BATCHES}
+    predicted, metadata = run_session(session, test.features), metadata_of(content)
+    rises = permutation_importance(
+        partial(run_session, session), partial(error_of, classify=classify), test.features, test.label,
+        channels_of(frozen.info.plan.feature_names), report.seed,
+    )  # fmt: skip
+    plots = _classification(test, predicted) if classify else _regression(fleet, test, predicted)
+    if metadata.intervals is not None:
+        plots += _coverage(fleet, report, metadata.intervals)
+    plots.append(Plot(
+        "importance", "What it looks at",
+        "All features of a channel are shuffled among rows of the test devices; the bars say by how much the error rises. "
+        "A channel that others can stand in for shows little.",
+        importances(rises, named(report.error)),
+    ))  # fmt: skip
+    plots += _histories(fleet, test, predicted, metadata)
+    if found := learning_curves(report.chosen, estimator, Samples.of(test), classify):
+        caption = "Each point is the model so far; the dot is the best step. A network keeps its best step."
+        plots.append(Plot("learning_curves", "Learning curves", caption, curves(found)))
+    tables = tables_of(fleet, report, len(content), speed)
+    return Card(fleet, report, _headline(report, classify), tables, plots)
+
+
+def _headline(report: TrainReport, classify: bool) -> list[tuple[str, str, str]]:
+    found = []
+    for name, label in _HEADLINES[classify].items():
+        if name in report.metrics:
+            baseline = report.metrics.get(f"baseline_{name}")
+            remark = "" if baseline is None else f"always saying the mean: {shown(baseline)}"
+            found.append((label, shown(report.metrics[name]), remark))
+    return found
+
+
+def _regression(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot]:
+    unit, cap = fleet.task.unit, float(getattr(fleet.task, "cap", test.label.max()))
+    return [
+        Plot(
+            "predicted_against_true", "Predicted against true",
+            f"Every labelled row of the test devices. Lives longer than {cap:g} {unit} count as {cap:g}.",
+            predicted_against_true(test.label, predicted, unit),
+        ),
+        Plot(
+            "error_by_band", "Error by how much life is left",
+            "Boxes hold half of a band's rows, whiskers 90 %. Below zero the model is too careful, above it promises too much.",
+            error_by_band(test.label, predicted, cap, unit),
+        ),
+    ]  # fmt: skip
+
+
+def _classification(test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot]:
+    found = []
+    if test.label.any():
+        found.append(Plot(
+            "precision_recall", "Precision and recall",
+            "Every threshold is a point: how many of the failures are found, and how many of the alarms are right.",
+            precision_recall(test.label, predicted),
+        ))  # fmt: skip
+    found.append(Plot(
+        "calibration", "Calibration",
+        "Of the rows to which the model gives a probability, the share that failed, with intervals of 90 %; below, how many rows.",
+        calibration(test.label, predicted),
+    ))  # fmt: skip
+    return found
+
+
+def _coverage(fleet: FleetSpec, report: TrainReport, intervals: Intervals) -> list[Plot]:
+    groups = [g for g in report.test.groups if g.by == "band"] if report.test else []
+    caption = (
+        "Of the true values, the share within the intervals on the test devices, each device weighing alike. "
+        f"The intervals come from {intervals.devices} devices ({intervals.source})."
+    )
+    drawn = partial(interval_coverage, groups, intervals.coverage, fleet.task.unit)
+    return [Plot("interval_coverage", "Do the intervals hold?", caption, drawn())] if groups else []
+
+
+def _histories(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32], metadata: ModelMetadata) -> list[Plot]:
+    runs = shown_runs(test, predicted)
+    label = "probability of failure" if isinstance(fleet.task, FailureWithin) else f"remaining life, {fleet.task.unit}"
+    caption = "Runs of test devices, evenly from the best predicted to the worst."
+    known = metadata.intervals
+    bounds = None if known is None else Bounds(known, metadata.target_range).of(predicted)
+    return [Plot("histories", "Some devices", caption, histories(runs, test, predicted, bounds, label))] if runs else []
+
+
+def _rendered(template: str, card: Card) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=select_autoescape(["html.jinja"]), undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
+    )  # fmt: skip
+    environment.filters["base64"] = lambda content: b64encode(content).decode()
+    environment.filters["cell"] = lambda text: str(text).replace("|", "\\|").replace("\n", " ")
+    return environment.get_template(template).render(card=card)

@@ -1,0 +1,202 @@
+"""The plots of a model card, each an SVG: drawn without pyplot, so that nothing of matplotlib's global state is touched."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from aimaas.training_report import Group
+    from models.importance import Importance
+    from models.learning_curves import Curve
+
+Vector = npt.NDArray[np.floating]
+
+BLUE, ORANGE, GREY = "#1f5fa8", "#d9601a", "#8a8f98"
+_STYLE = {
+    "font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": GREY, "axes.titlesize": 9,
+    "axes.grid": True, "grid.color": "#e4e6ea", "axes.axisbelow": True, "legend.frameon": False, "svg.hashsalt": "aimaas",
+}  # fmt: skip
+_MOST_CHANNELS = 15
+_BANDS = 5
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A picture of the card: its file is `<name>.svg`; the caption says how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    svg: bytes
+
+
+def draw(width: float, height: float, paint: Callable[[Any], None]) -> bytes:
+    """SVG of a figure of so many inches that `paint` fills; the same content gives the same bytes."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        paint(figure)
+        into = io.BytesIO()
+        figure.savefig(into, format="svg", dpi=110, metadata={"Date": None})
+    return into.getvalue()
+
+
+def predicted_against_true(truth: Vector, predicted: Vector, unit: str) -> bytes:
+    """Density of rows over true (x) and predicted (y) values, with the diagonal of a perfect model."""
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        cells = ax.hexbin(truth, predicted, gridsize=42, bins="log", cmap="Blues", mincnt=1, linewidths=0)
+        cells.set_rasterized(True)
+        span = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
+        ax.plot(span, span, color=ORANGE, linewidth=1.2, label="perfect")
+        ax.set(xlabel=f"true, {unit}", ylabel=f"predicted, {unit}", aspect="equal")
+        ax.legend(loc="upper left")
+        figure.colorbar(cells, ax=ax, label="rows", shrink=0.8)
+
+    return draw(5.2, 4.3, paint)
+
+
+def bands(truth: Vector, cap: float) -> list[tuple[str, npt.NDArray[np.bool_]]]:
+    """Names and rows of equal bands of the truth below the cap, and of the rows at the cap; bands without rows are left out."""
+    edges = np.linspace(0, cap, _BANDS + 1)
+    found = [(f"{low:g}–{high:g}", (truth >= low) & (truth < high)) for low, high in pairwise(edges)]
+    return [(name, rows) for name, rows in [*found, (f"{cap:g} or more", truth >= cap)] if rows.any()]
+
+
+def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str) -> bytes:
+    """Boxes of predicted less true by band of the truth; whiskers hold 90 % of the rows."""
+    error = predicted.astype(np.float64) - truth
+    found = bands(truth, cap)
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.axhline(0, color=ORANGE, linewidth=1.2)
+        boxes = ax.boxplot(
+            [error[rows] for _, rows in found], whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6
+        )
+        for box in boxes["boxes"]:
+            box.set(facecolor="#cfe0f3", edgecolor=BLUE)
+        for line in boxes["medians"]:
+            line.set(color=BLUE, linewidth=1.6)
+        rmses = [float(np.sqrt(np.mean(error[rows] ** 2))) for _, rows in found]
+        labels = [f"{name}\nRMSE {r:.3g}\n{rows.sum():,} rows" for (name, rows), r in zip(found, rmses, strict=True)]
+        ax.set_xticks(range(1, len(found) + 1), labels, fontsize=8)
+        ax.set(xlabel=f"true, {unit}", ylabel=f"predicted less true, {unit}")
+        ax.grid(visible=False, axis="x")
+
+    return draw(6.4, 4.0, paint)
+
+
+def interval_coverage(groups: Sequence[Group], promised: float, unit: str) -> bytes:
+    """Share of true values within the intervals, by band of the prediction, beside the share promised; widths under the names."""
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.bar(range(len(groups)), [g.coverage or 0 for g in groups], color="#9dbfe3", width=0.6)
+        ax.axhline(promised, color=ORANGE, linewidth=1.2, label=f"promised, {promised:.0%}")
+        names = [f"band {g.name}\nwidth {g.width or 0:.3g}\n{g.rows:,} rows" for g in groups]
+        ax.set_xticks(range(len(groups)), names, fontsize=8)
+        ax.set(
+            xlabel=f"band of the prediction, from low to high; width in {unit}", ylabel="share within", ylim=(0, 1.02)
+        )
+        ax.legend(loc="lower right", frameon=True)
+        ax.grid(visible=False, axis="x")
+
+    return draw(6.4, 3.6, paint)
+
+
+def precision_recall(truth: Vector, predicted: Vector) -> bytes:
+    """Precision over recall, with the share of failures as the line of a model that knows nothing."""
+    from sklearn.metrics import average_precision_score, precision_recall_curve
+
+    precision, recall, _ = precision_recall_curve(truth > 0, predicted)
+    area = average_precision_score(truth > 0, predicted)
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.step(recall, precision, where="post", color=BLUE, linewidth=1.6, label=f"model, area {area:.3f}")
+        ax.axhline(float(np.mean(truth > 0)), color=ORANGE, linestyle="--", label="knowing nothing")
+        alarms = predicted >= 0.5
+        if alarms.any():
+            at = (float(np.mean(alarms[truth > 0])), float(np.mean(truth[alarms] > 0)))
+            ax.plot(*at, "o", color=BLUE, markersize=6, label="alarm at 0.5")
+        ax.set(
+            xlabel="recall: failures found", ylabel="precision: alarms that are right", xlim=(0, 1.02), ylim=(0, 1.04)
+        )
+        ax.legend(loc="best")
+
+    return draw(5.2, 4.0, paint)
+
+
+def calibration(truth: Vector, predicted: Vector) -> bytes:
+    """Observed share of failures by predicted probability, with 90 % intervals (Wilson), over the counts of rows."""
+    place = np.minimum((predicted * 10).astype(np.int64), 9)
+    kept = [rows for b in range(10) if (rows := place == b).any()]
+    said = np.array([predicted[rows].mean() for rows in kept])
+    seen = np.array([np.mean(truth[rows] > 0) for rows in kept])
+    low, high = _wilson(seen, np.array([rows.sum() for rows in kept]))
+
+    def paint(figure: Any) -> None:
+        ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+        ax.plot([0, 1], [0, 1], color=ORANGE, linewidth=1.2, label="perfect")
+        ax.errorbar(said, seen, (seen - low, high - seen), fmt="o", color=BLUE, markersize=4, capsize=2, label="model")
+        ax.set(ylabel="share that failed", ylim=(-0.03, 1.03))
+        ax.legend(loc="upper left")
+        below.hist(predicted, bins=np.linspace(0, 1, 21), color="#9dbfe3", log=True)
+        below.set(xlabel="predicted probability", ylabel="rows", xlim=(-0.02, 1.02))
+
+    return draw(5.2, 4.6, paint)
+
+
+def _wilson(share: Vector, n: Vector, z: float = 1.645) -> tuple[Vector, Vector]:
+    """Wilson's interval of a share seen in n rows; it lies around the share itself by construction, but for rounding."""
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
+    return np.minimum(middle - half, share), np.maximum(middle + half, share)
+
+
+def importances(found: Sequence[Importance], error: str) -> bytes:
+    """Bars of the mean rise of the error by channel, with the smallest and largest rise of the shuffles."""
+    shown = list(found[:_MOST_CHANNELS])[::-1]
+    means = np.array([i.mean for i in shown])
+    spread = np.abs([[i.mean - min(i.rises) for i in shown], [max(i.rises) - i.mean for i in shown]])
+
+    def paint(figure: Any) -> None:
+        ax = figure.subplots()
+        ax.barh([i.channel for i in shown], means, xerr=spread, color="#9dbfe3", ecolor=BLUE, error_kw={"linewidth": 1})
+        ax.axvline(0, color=GREY, linewidth=0.8)
+        ax.set_xlabel(f"rise of the {error} when the channel is shuffled")
+        ax.grid(visible=False, axis="y")
+
+    return draw(5.6, 1.0 + 0.22 * len(shown), paint)
+
+
+def curves(found: Sequence[Curve]) -> bytes:
+    """Learning curves: a panel for each kind of step, the best step marked."""
+    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+
+    kinds = list(dict.fromkeys((c.step, c.value) for c in found))
+
+    def paint(figure: Any) -> None:
+        for ax, (step, value) in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+            for c in (c for c in found if (c.step, c.value) == (step, value)):
+                steps, best = np.arange(1, len(c.values) + 1), int(np.argmin(c.values))
+                (line,) = ax.plot(steps, c.values, linewidth=1.4, label=c.name)
+                ax.plot(steps[best], c.values[best], "o", color=line.get_color(), markersize=4)
+            ax.set(xlabel=step, ylabel=value, yscale="log")
+            ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+            ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+            ax.yaxis.set_minor_formatter(NullFormatter())
+            ax.legend()
+
+    return draw(max(4.2, 3.0 * len(kinds)), 3.3, paint)

@@ -1,0 +1,146 @@
+"""The tables of a model card, as text: candidates, metrics, data, provenance, size and speed, settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aimaas.fleet import FleetSpec
+from aimaas.training_report import TrainReport
+from models.candidates import settings_of
+
+
+@dataclass(frozen=True)
+class Table:
+    """Header and rows of text; `numbers` says that all columns but the first hold numbers."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    caption: str = ""
+    numbers: bool = True
+
+
+def shown(value: float) -> str:
+    """A number for people: four digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
+
+
+def named(metric: str) -> str:
+    """A metric as people write it."""
+    return {"rmse": "RMSE", "mae": "MAE", "log_loss": "log loss"}.get(metric, metric)
+
+
+def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[int, float]) -> list[Table]:
+    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch."""
+    return [
+        _candidates(report),
+        _metrics(report),
+        *_groups(report),
+        _cost(report, size, speed),
+        _data(report),
+        _provenance(fleet, report),
+        _settings(fleet, report),
+    ]
+
+
+def _candidates(report: TrainReport) -> Table:
+    kind = named(report.error)
+    rows = [
+        (
+            f"{c.name} (chosen)" if c.name == report.chosen else c.name,
+            shown(c.cross_validated), f"{shown(min(c.folds))} to {shown(max(c.folds))}", shown(c.validation),
+            f"{c.seconds:.1f}" if c.seconds else "–",
+        )
+        for c in report.candidates
+    ]  # fmt: skip
+    header = ("candidate", f"cross-validated {kind}", "lowest to highest fold", f"validation {kind}", "fitting, s")
+    caption = "Cross-validated by device, chosen by the validation devices. A blend costs no fitting of its own."
+    return Table("Candidates", header, rows, caption)
+
+
+def _metrics(report: TrainReport) -> Table:
+    """Metrics on the test devices, with what resampled devices give, beside those on the validation devices."""
+    metrics = report.test.metrics if report.test else report.metrics
+    resampled = report.test.resampled if report.test else {}
+    before = report.validation.metrics if report.validation else {}
+    rows = [
+        (
+            name, shown(value),
+            f"{shown(resampled[name][0])} to {shown(resampled[name][1])}" if name in resampled else "",
+            shown(before[name]) if name in before else "",
+            shown(report.metrics[b]) if (b := f"baseline_{name}") in report.metrics else "",
+        )
+        for name, value in metrics.items()
+    ]  # fmt: skip
+    caption = (
+        "Of the shipped file on the test devices; 95 % of resamplings of these devices give what lies between. Validation is "
+        "of the fold models, before the choice was fitted again on more devices."
+    )
+    header = ("metric", "test devices", "95 % of resamplings", "validation devices", "always saying the mean")
+    return Table("Metrics", header, rows, caption)
+
+
+def _groups(report: TrainReport) -> list[Table]:
+    """Errors by part of the rows; none for a classification."""
+    groups = report.test.groups if report.test else []
+    if not groups:
+        return []
+    by = {"rul": "true remaining life", "regime": "regime", "band": "band of the prediction"}
+    rows = [
+        (
+            f"{by.get(g.by, g.by)} {g.name.replace('_', '–')}", shown(g.rows), shown(g.devices), shown(g.rmse), shown(g.mae),
+            shown(g.bias), "" if g.coverage is None else f"{g.coverage:.1%}", "" if g.width is None else shown(g.width),
+        )
+        for g in groups
+    ]  # fmt: skip
+    header = ("part of the test rows", "rows", "devices", "RMSE", "MAE", "bias", "coverage", "width")
+    return [Table("Errors by part", header, rows, "Bias is the mean of predicted less true.")]
+
+
+def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
+    rows: list[Sequence[str]] = [("size of the ONNX file, KiB", shown(round(size / 1024)))]
+    rows += [(f"microseconds per row, {batch:,} at once", shown(us)) for batch, us in speed.items()]
+    rows += [
+        (f"largest difference from scikit-learn{where}, share of the target's range", f"{report.metrics[name]:.1e}")
+        for name, where in (("parity_max_rel", " on test rows"), ("parity_max_rel_probes", " on edge values"))
+        if name in report.metrics
+    ]
+    rows.append(("seconds of training", f"{report.seconds:.1f}"))
+    caption = (
+        "Inference alone, on one thread of the machine that trained; features, decoding and transport come on top."
+    )
+    return Table("Size and speed", ("", ""), rows, caption)
+
+
+def _data(report: TrainReport) -> Table:
+    rows = [(name, shown(c.devices), shown(c.rows), shown(c.failures)) for name, c in report.splits.items() if c.rows]
+    return Table("Data", ("devices for", "devices", "labelled rows", "failures"), rows)
+
+
+def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:
+    rows = [
+        ("fleet file", f"{fleet.fleet}, version {report.fleet_version}"),
+        ("training set", report.training_set),
+        ("digest of its rows", report.digest),
+        ("version of gold", str(report.gold_version)),
+        ("feature plan", report.plan),
+        ("fit of the normalisation", report.fit),
+        ("code", report.code_version),
+        ("seed", str(report.seed)),
+        ("SHA-256 of the model", report.sha256),
+    ]
+    return Table("Where it comes from", ("", ""), rows, "Enough to build the same bytes again.", numbers=False)
+
+
+def _settings(fleet: FleetSpec, report: TrainReport) -> Table:
+    rows = []
+    for name, given in fleet.training.candidates.items():
+        settings = settings_of(fleet, name).items()
+        rows.append((name, ", ".join(f"{k} {_value(v)}{' (set)' if k in given else ''}" for k, v in settings)))
+    caption = f"{fleet.training.folds} folds; what is not marked as set is a default."
+    return Table("Settings of the candidates", ("candidate", "settings"), rows, caption, numbers=False)
+
+
+def _value(value: object) -> str:
+    return "-".join(map(str, value)) if isinstance(value, list | tuple) else str(value)

@@ -1,0 +1,75 @@
+"""Two versions side by side, on the same frozen test rows."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.registry import load_artefact, show_model
+from aimaas.settings import Settings
+from aimaas.training_set import read_training_set
+from models.evaluate import metrics_of
+from models.export import run_onnx
+from models.promote import champion_features
+
+_PART = re.compile(r"_(low|high)$|_(rul|regime|band)_|^validation_(?!rmse$|log_loss$)")
+Metrics = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Metrics of both by name; None where one was not measured. `digest` is the training set's whose test rows were asked."""
+
+    versions: tuple[str, str]
+    candidates: tuple[str, str]
+    digest: str
+    rows: str
+    metrics: dict[str, tuple[float | None, float | None]]
+
+    def headlines(self) -> dict[str, tuple[float | None, float | None]]:
+        """Metrics of all rows, without their resampled ends and those of parts of the rows."""
+        return {name: pair for name, pair in self.metrics.items() if not _PART.search(name)}
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain data for programs."""
+        return asdict(self)
+
+
+def compare(settings: Settings, fleet: FleetSpec, first: str, second: str) -> Comparison:
+    """Compare two registered versions.
+
+    Trained on the same training set, their reports are of the same test rows and are shown. Else both are asked about the test
+    rows of the later version's training set: a device's split is permanent, so neither has learned from them.
+    Raises RegistryError for an unknown version, LakeError where the later training set or its gold is gone.
+    """
+    shown = [show_model(settings, fleet, version) for version in (first, second)]
+    if shown[0]["digest"] == shown[1]["digest"]:
+        found, digest, rows = [_reported(s) for s in shown], shown[0]["digest"], "reported on the test rows of both"
+    else:
+        later = max(shown, key=lambda s: int(s["version"]))
+        found, digest = _measured(settings, fleet, later, shown), later["digest"]
+        rows = f"asked about the test rows of version {later['version']}"
+    names = list(dict.fromkeys(name for metrics in found for name in metrics))
+    return Comparison(
+        (first, second), (shown[0]["candidate"], shown[1]["candidate"]), digest, rows,
+        {name: (found[0].get(name), found[1].get(name)) for name in names},
+    )  # fmt: skip
+
+
+def _reported(shown: dict[str, Any]) -> Metrics:
+    """The metrics of the report; those of single candidates and folds carry a dot and are left out."""
+    return {name: value for name, value in shown["metrics"].items() if "." not in name}
+
+
+def _measured(
+    settings: Settings, fleet: FleetSpec, later: dict[str, Any], shown: list[dict[str, Any]]
+) -> list[Metrics]:
+    frozen = read_training_set(settings.home / later["training_set"])
+    test, classify = frozen.rows.of("test"), isinstance(fleet.task, FailureWithin)
+    contents = [load_artefact(settings, fleet, s["version"]) for s in shown]
+    return [
+        metrics_of(test.label, run_onnx(content, champion_features(settings, fleet, content, frozen)), classify)
+        for content in contents
+    ]

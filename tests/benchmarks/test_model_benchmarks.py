@@ -1,0 +1,66 @@
+"""The benchmarks of the models run end to end on small data and print the keys they promise."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.fleet import load_fleet
+from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
+
+PROJECT = Path(__file__).resolve().parents[2]
+HEADER = "UDI,Product ID,Type,Air temperature [K],Process temperature [K],Rotational speed [rpm],Torque [Nm],Tool wear [min],"
+LABELS = "Machine failure,TWF,HDF,PWF,OSF,RNF"
+
+
+def figures(name: str, *options: str) -> dict[str, Any]:
+    """The last line of a benchmark."""
+    command = [sys.executable, str(PROJECT / "benchmarks" / name), *options]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def engines(count: int, first: int) -> list[npt.NDArray[np.float64]]:
+    """Tables of simulated engines (rows, 26) as C-MAPSS has them, numbered from 1."""
+    found = simulate(load_fleet(FLEETS / "turbofan.yaml"), count, 7, first)
+    tables = []
+    for i in range(count):
+        values = found.values[(found.device == i) & (found.run == 0)]
+        n = len(values)
+        tables.append(np.column_stack([np.full(n, i + 1), np.arange(1, n + 1), values]))
+    return tables
+
+
+def test_the_benchmark_on_c_mapss_trains_on_the_training_file_and_is_judged_at_the_last_rows(tmp_path: Path) -> None:
+    whole, test = engines(30, 0), engines(8, 500)
+    left = [min(60, len(t) - 40) for t in test]
+    np.savetxt(tmp_path / "train_FD001.txt", np.concatenate(whole), "%.8g")
+    np.savetxt(tmp_path / "test_FD001.txt", np.concatenate([t[:-n] for t, n in zip(test, left, strict=True)]), "%.8g")
+    np.savetxt(tmp_path / "RUL_FD001.txt", left, "%d")
+    found = figures("cmapss.py", "--data", str(tmp_path), "--subset", "FD001")
+    assert found["rmse_by_seed"] == [found["rmse"]]
+    assert 0 < found["rmse"] < 40 and 0 < found["cv_rmse"] < 40
+    assert found["phm_score"] > 0 and found["seconds"] > 0
+
+
+def test_the_benchmark_on_ai4i_scores_every_row_out_of_fold(tmp_path: Path) -> None:
+    random = np.random.default_rng(3)
+    lines = [HEADER + LABELS]
+    for i in range(600):
+        torque, wear = random.uniform(10, 70), random.uniform(0, 250)
+        failed = int(torque * wear > 11_000)
+        lines.append(f"{i + 1},L{i},L,300,310,1500,{torque:.1f},{wear:.0f},{failed},0,0,0,{failed},0")
+    path = tmp_path / "ai4i2020.csv"
+    path.write_text("\ufeff" + "\n".join(lines) + "\n", encoding="utf-8")
+    found = figures("ai4i.py", "--data", str(path))
+    assert found["rows"] == 600 and found["failures"] > 30
+    assert found["pr_auc"] > 0.8 and found["recall_at_1pct_fpr"] > 0.7

@@ -1,0 +1,55 @@
+"""The same data, code and seed give the same bytes, also in another process."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from aimaas.fleet import load_fleet
+from aimaas.settings import Settings
+from tests.conftest import FLEETS
+from tests.models.conftest import pump_fleet
+
+MakeSet = Callable[..., Path]
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from aimaas.fleet import load_fleet
+from aimaas.settings import read_settings
+from models.train import train
+fleet, training_set, out = map(Path, sys.argv[1:])
+report = train(read_settings(), load_fleet(fleet), training_set, out)
+print(report.chosen, report.sha256)
+"""
+
+
+def trained(settings: Settings, fleet: Path, training_set: Path, out: Path, hash_seed: str) -> str:
+    """What a process of its own says of its training."""
+    environ = {**os.environ, "AIMAAS_HOME": str(settings.home), "PYTHONHASHSEED": hash_seed}
+    command = [sys.executable, "-c", _TRAIN, str(fleet), str(training_set), str(out)]
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(command, cwd=root, env=environ, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("name", ["turbofan", "mill"])
+def test_two_processes_train_the_default_candidates_to_the_same_bytes(
+    offline_settings: Settings, training_set: MakeSet, tmp_path: Path, name: str
+) -> None:
+    defaults = load_fleet(FLEETS / f"{name}.yaml").training.candidates
+    blend = {k: v for k, v in defaults.items() if k != "ridge"}  # what ships by default, with all of its members
+    fleet = pump_fleet(blend, classify=name == "mill")
+    path = tmp_path / "pump.yaml"
+    path.write_text(yaml.safe_dump(fleet.model_dump(mode="json")))
+    folder = training_set(fleet)
+    first, second = (trained(offline_settings, path, folder, tmp_path / s, s) for s in ("1", "2"))
+    assert first == second
+    assert (tmp_path / "1" / "model.onnx").read_bytes() == (tmp_path / "2" / "model.onnx").read_bytes()
