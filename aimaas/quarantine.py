@@ -13,9 +13,10 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
+from aimaas.delta import find_table, table_uri
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, arrow_dataset, read_table, table_path, table_version
+from aimaas.lake import arrow_dataset, read_table
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -101,7 +102,10 @@ def read_headers(
 
 
 def _records(settings: Settings, fleet: FleetSpec, columns: Sequence[str], condition: Any) -> list[Quarantined]:
-    found = _open(settings, fleet, "quarantine")
+    found = find_table(settings, fleet, "quarantine")
+    if found is None:
+        uri = table_uri(settings, fleet, "quarantine")
+        raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
     rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
     run_of = _runs(found)
     records = [_record(row, run_of.get(_name(row["__filename"]))) for row in rows.to_pylist()]
@@ -154,12 +158,3 @@ def _files(found: DeltaTable) -> list[tuple[str, int]]:
 
 def _name(path: str) -> str:
     return path.rsplit("/", 1)[-1]
-
-
-def _open(settings: Settings, fleet: FleetSpec, table: Table) -> DeltaTable:
-    from deltalake import DeltaTable
-
-    uri = table_path(settings, fleet.fleet, table).replace("s3a://", "s3://", 1)  # Hadoop's name, delta-rs's name
-    if table_version(settings, fleet.fleet, table) is None:
-        raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
-    return DeltaTable(uri)

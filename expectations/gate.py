@@ -8,7 +8,7 @@ no Spark job runs. The suites do not know which engine judges them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aimaas.errors import GateFailedError, LakeError
@@ -17,10 +17,11 @@ from aimaas.lake import table_path, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from expectations.new_rows import NewRows, new_rows, rows_before
+from expectations.sensors import Share, shares
 from expectations.set_aside import SOURCE, columns_of, set_aside
 from expectations.suite import Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
 from expectations.validation import DataDocs, Finding, Validation
-from expectations.windows import MOST_ROWS, ORDER, shares
+from expectations.windows import MOST_ROWS, ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,9 +72,9 @@ def check_table(
     if table == "silver":
         quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
         versions["quarantine"], refused = quarantine.version, _refused(quarantine)
-        row = _run_row(settings, fleet, rows, refused, since.get(table))
-        whole_run = [*derived_of_run(fleet), *derived_of_windows(fleet)]
-        done.append(docs.validate(f"{name}_run", [e for e in whole_run if e[1]["column"] in row], row, run))
+        seen = _seen(settings, fleet, rows, since.get(table))
+        whole_run = [*derived_of_run(fleet), *(e for e in derived_of_windows(fleet) if e[1]["column"] in seen)]
+        done.append(_named(docs.validate(f"{name}_run", whole_run, _run_row(rows.count, refused, seen), run), seen))
     docs.build()
     warnings = _stop_or_warn(fleet, table, run, rows.count, done, docs.index)
     aside = done[0].to_set_aside
@@ -107,17 +108,30 @@ def _refused(quarantine: NewRows) -> int:
     return int(pc.sum(pc.not_equal(quarantine.table["reason"], EXPECTATION)).as_py() or 0)
 
 
-def _run_row(settings: Settings, fleet: FleetSpec, rows: NewRows, refused: int, since: int | None) -> pd.DataFrame:
+def _seen(settings: Settings, fleet: FleetSpec, rows: NewRows, since: int | None) -> dict[str, Share]:
+    """What can be seen over many rows, by the column of the run that says it."""
+    ranges = {name: reading.range for name, reading in fleet.sensors.items()}
+    before = rows_before(settings, fleet, "silver", since, {*ORDER, "ts", *ranges}, MOST_ROWS)
+    return {} if rows.table is None else shares(ranges, fleet.quality.window_rows, rows.table, before)
+
+
+def _run_row(admitted: int, refused: int, seen: Mapping[str, Share]) -> pd.DataFrame:
     """The run as a whole, in one row."""
     import pandas as pd
 
-    ranges = {name: reading.range for name, reading in fleet.sensors.items()}
-    before = rows_before(settings, fleet, "silver", since, {*ORDER, "ts", *ranges}, MOST_ROWS)
-    found = {} if rows.table is None else shares(ranges, fleet.quality.window_rows, rows.table, before)
-    share = refused / max(rows.count + refused, 1)
-    return pd.DataFrame(
-        {"admitted": [rows.count], "refused": [refused], "refused_share": [share]} | {k: [v] for k, v in found.items()}
-    )
+    share = refused / max(admitted + refused, 1)
+    counts = {"admitted": [admitted], "refused": [refused], "refused_share": [share]}
+    return pd.DataFrame({**counts, **{column: [found.value] for column, found in seen.items()}})
+
+
+def _named(done: Validation, seen: Mapping[str, Share]) -> Validation:
+    """The findings about devices name some of them."""
+
+    def named(finding: Finding) -> Finding:
+        devices = ", ".join(seen[finding.subject].devices) if finding.subject in seen else ""
+        return replace(finding, observed=f"{finding.observed}, such as {devices}") if devices else finding
+
+    return replace(done, findings=tuple(named(f) for f in done.findings))
 
 
 def _stop_or_warn(

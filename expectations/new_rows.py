@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aimaas.delta import find_table
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, arrow_dataset, table_path
+from aimaas.lake import Table, arrow_dataset
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def new_rows(
     One scan, of those `columns` that the table has. A file rewritten since (by compaction or a merge) brings its old rows again:
     they are judged once more, none is missed. Where there is no table yet the version is -1.
     """
-    newest = _find(settings, fleet, table)
+    newest = find_table(settings, fleet, table)
     if newest is None:
         return NO_ROWS
     seen = set(_files_at(newest, since))
@@ -54,7 +55,7 @@ def rows_before(
     settings: Settings, fleet: FleetSpec, table: Table, since: int | None, columns: Collection[str], most: int
 ) -> pa.Table | None:
     """Rows of the newest files of version `since`, about `most`; None where that version is None or vacuumed."""
-    newest = _find(settings, fleet, table)
+    newest = find_table(settings, fleet, table)
     files = {} if newest is None else _files_at(newest, since)
     if newest is None or not files:
         return None
@@ -97,10 +98,3 @@ def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int
 def _name(path: str) -> str:
     """A data file's own name, which is unique: its folders are written in more than one way."""
     return path.rsplit("/", 1)[-1]
-
-
-def _find(settings: Settings, fleet: FleetSpec, table: Table) -> DeltaTable | None:
-    from deltalake import DeltaTable
-
-    uri = table_path(settings, fleet.fleet, table).replace("s3a://", "s3://", 1)  # Hadoop's name, delta-rs's name
-    return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None

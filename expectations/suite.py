@@ -13,7 +13,7 @@ import yaml
 
 from aimaas.errors import FleetFileError
 from aimaas.fleet import FleetSpec, RemainingUsefulLife
-from expectations.windows import CLOCK_BACK, SHIFTED, STUCK
+from expectations.sensors import CLOCK_BACK, SHIFTED, STUCK
 
 Table = Literal["silver", "gold"]
 Severity = Literal["critical", "quarantine", "warning"]
@@ -40,7 +40,7 @@ def derived_of_run(fleet: FleetSpec) -> list[Expected]:
 
 
 def derived_of_windows(fleet: FleetSpec) -> list[Expected]:
-    """Return what the fleet file says about sensors over many rows, whose shares `expectations.windows` finds."""
+    """Return what the fleet file says about sensors over many rows, whose shares `expectations.sensors` finds."""
     limits = {STUCK: fleet.quality.stuck_share, SHIFTED: fleet.quality.shifted_share}
     of_sensors = {f"{name}_{what}": most for name in fleet.sensors for what, most in limits.items()}
     return [

@@ -26,6 +26,7 @@ _PLACE = "place"  # in an expectation's meta: its place in the suite
 class Finding:
     """One expectation that failed: what was expected, what was seen, how bad that is."""
 
+    subject: str
     expectation: str
     limit: str
     observed: str
@@ -33,7 +34,7 @@ class Finding:
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.expectation}: {self.observed}, expected {self.limit}"
+        return f"{self.subject} {self.expectation}: {self.observed}, expected {self.limit}"
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def _finding(result: Any) -> Finding:
     kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column", "column_list")}
     subject = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", [])) or "table"
     limit = ", ".join(f"{k}={v}" for k, v in kwargs.items()) or "every row"
-    return Finding(f"{subject} {config.type}", limit, _observed(result), config.meta["severity"])
+    return Finding(subject, config.type, limit, _observed(result), config.meta["severity"])
 
 
 def _observed(result: Any) -> str:

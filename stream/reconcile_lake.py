@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aimaas.delta import find_table
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, read_table, table_version
+from aimaas.lake import Table, arrow_dataset, read_table, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
 from aimaas.settings import Settings
@@ -64,13 +65,14 @@ class LakeDay:
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
 
-        if table_version(self._settings, self._fleet.fleet, "bronze") is None:
-            return {}
+        bronze = find_table(self._settings, self._fleet, "bronze")
         with_headers = pc.list_value_length(ds.field("headers")) > 0
         condition = (ds.field("topic") == self._topic) & (ds.field("broker_ts") >= self._begin) & with_headers
         columns = ["partition", "offset", "headers"]
-        rows = read_table(self._settings, self._fleet.fleet, "bronze", columns, condition)
-        return dict(_copy_pairs(rows, self._topic))
+        found: dict[int, int] = {}
+        for batch in () if bronze is None else arrow_dataset(bronze).to_batches(columns=columns, filter=condition):
+            found.update(_copy_pairs(batch, self._topic))
+        return found
 
     def _rows(self, table: Table, *columns: str, keep: Codes | None = None) -> Any:
         """Partition, offset and more `columns` of the day's rows; None where there is no table yet. `keep`: only these codes."""
@@ -94,10 +96,10 @@ def _isin(name: str, values: Sequence[str]) -> Any:
     return ds.field(name).isin(values)
 
 
-def _copy_pairs(rows: pa.Table, topic: str) -> Iterable[tuple[int, int]]:
+def _copy_pairs(rows: pa.RecordBatch, topic: str) -> Iterable[tuple[int, int]]:
     import pyarrow.compute as pc
 
-    lists = rows["headers"].combine_chunks()
+    lists = rows["headers"]
     flat, owner = pc.list_flatten(lists), pc.list_parent_indices(lists)
     names = pc.struct_field(flat, "key")
     for at in np.flatnonzero(pc.equal(names, REPLAY_OF).to_numpy(zero_copy_only=False)):

@@ -118,6 +118,5 @@ def test_a_stuck_sensor_warns_and_the_run_goes_on(offline_settings: Settings) ->
 
     (warning,) = check_table(offline_settings, MILL, "silver").warnings
 
-    assert str(warning) == (
-        "torque_stuck_share expect_column_values_to_be_between: 1 of 1 rows fail (0.05), expected min_value=0.0, max_value=0.02"
-    )
+    observed, expected = "1 of 1 rows fail (0.05), such as mill-0", "expected min_value=0.0, max_value=0.02"
+    assert str(warning) == f"torque_stuck_share expect_column_values_to_be_between: {observed}, {expected}"

@@ -77,7 +77,7 @@ def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are
     assert set(line.scored()) == set(sent) - set(refused)
     check_clean_rows(line, sent)
     assert before.warnings == ()
-    assert {w.expectation.split()[0] for w in after.warnings} == {
+    assert {w.subject for w in after.warnings} == {
         "s11_stuck_share",
         "s12_shifted_share",
         "clock_back_share",

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
-from expectations.windows import shares
+from expectations.sensors import Share, shares
 from stream.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
@@ -43,7 +43,9 @@ def found(fleet: FleetSpec, new: pa.Table, before: pa.Table | None) -> dict[str,
     ranges = {name: reading.range for name, reading in fleet.sensors.items()}
     limits = {"stuck": fleet.quality.stuck_share, "shifted": fleet.quality.shifted_share, "clock_back": 0.01}
     all_shares = shares(ranges, W, new, before)
-    return {k: v for k, v in all_shares.items() if v > next(most for what, most in limits.items() if what in k)}
+    return {
+        k: v.value for k, v in all_shares.items() if v.value > next(most for what, most in limits.items() if what in k)
+    }
 
 
 def test_healthy_and_failing_devices_are_not_taken_for_faulty_sensors(fleet: FleetSpec) -> None:
@@ -119,6 +121,6 @@ def test_without_a_whole_window_nothing_is_said_of_sensors() -> None:
     rows = table(fleet, 3)
     said = shares({"s2": (400, 800)}, W, rows.filter(rows["order"].to_numpy() < 20), None)
 
-    assert math.isnan(said["s2_stuck_share"])
-    assert math.isnan(said["s2_shifted_share"])
-    assert said["clock_back_share"] == 0
+    assert math.isnan(said["s2_stuck_share"].value)
+    assert math.isnan(said["s2_shifted_share"].value)
+    assert said["clock_back_share"] == Share(0.0)
