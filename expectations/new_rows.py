@@ -85,7 +85,7 @@ def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    if since is None:
+    if since is None or since < 0:  # a gate before saw no table
         return {}
     try:
         actions = pa.table(DeltaTable(newest.table_uri, version=since).get_add_actions(flatten=True)).to_pydict()
