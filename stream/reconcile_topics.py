@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
-from aimaas.reconcile import Codes, Logged, Refusals, codes_of
+from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.backfill import BACKFILL_TYPE
@@ -45,26 +45,31 @@ class TopicDay:
             spans = {p: Span(span.begin, until[p].begin) for p, span in begins.items()}
             if self._is_whole(self._topic, spans):
                 whole.add("sent")
-            found = [(p, m.offset()) for p, messages in reader.read(self._topic, spans) for m in messages]
-        return _codes(found)
+            return _joined(codes_of(p, [m.offset() for m in found]) for p, found in reader.read(self._topic, spans))
 
     def _predicted(self, topic: str, whole: set[str]) -> tuple[Codes, Codes]:
         found, by_batch = [], []
-        for message in self._since(topic, "predicted", whole):
-            headers = dict(message.headers() or ())
-            source = Source.parse((headers.get("ce_id") or b"").decode("utf-8", "replace"))
-            if source is not None and source.topic == self._topic:
-                found.append((source.partition, source.offset))
-                by_batch += found[-1:] if headers.get("ce_type") == BACKFILL_TYPE.encode() else []
-        return _codes(found), _codes(by_batch)
+        for messages in self._since(topic, "predicted", whole):
+            named = [(dict(m.headers() or ()).get("ce_type"), source) for m in messages if (source := self._source(m))]
+            found.append(_codes([source for _, source in named]))
+            by_batch.append(_codes([source for kind, source in named if kind == BACKFILL_TYPE.encode()]))
+        return _joined(found), _joined(by_batch)
+
+    def _source(self, prediction: Any) -> Source | None:
+        """The record of the topic that a prediction is of."""
+        source = Source.parse((dict(prediction.headers() or ()).get("ce_id") or b"").decode("utf-8", "replace"))
+        return source if source is not None and source.topic == self._topic else None
 
     def _letters(self, topic: str, whole: set[str]) -> Refusals:
-        letters = [letter for m in self._since(topic, "letters", whole) if (letter := letter_of(m)) is not None]
-        mine = [letter for letter in letters if letter.source.topic == self._topic]
-        places = [(letter.source.partition, letter.source.offset) for letter in mine]
-        return Refusals(_codes(places), np.array([letter.reason for letter in mine], np.str_))
+        mine = [
+            (letter.source, letter.reason)
+            for messages in self._since(topic, "letters", whole)
+            for m in messages
+            if (letter := letter_of(m)) is not None and letter.source.topic == self._topic
+        ]
+        return Refusals(_codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
 
-    def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[Any]:
+    def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[list[Any]]:
         """The committed records of a topic that may be about the day: all that are younger than its beginning."""
         ends = end_offsets(self._settings, topic)
         with kafka_errors(self._settings, f"read {topic}"), LogReader(self._settings) as reader:
@@ -72,7 +77,7 @@ class TopicDay:
             if self._is_whole(topic, spans):
                 whole.add(what)
             for _, messages in reader.read(topic, spans):
-                yield from messages
+                yield messages
 
     def _is_whole(self, topic: str, spans: Mapping[int, Span]) -> bool:
         """Whether retention has deleted nothing of the spans: what is older than they are is still there, or there was nothing."""
@@ -80,6 +85,9 @@ class TopicDay:
         return all(begin[p] == 0 or span.begin > begin[p] for p, span in spans.items())
 
 
-def _codes(places: list[tuple[int, int]]) -> Codes:
-    found = np.array(places, np.int64).reshape(-1, 2)
-    return codes_of(found[:, 0], found[:, 1])
+def _codes(sources: list[Source]) -> Codes:
+    return codes_of([source.partition for source in sources], [source.offset for source in sources])
+
+
+def _joined(parts: Iterable[Codes]) -> Codes:
+    return np.concatenate([NONE, *parts])

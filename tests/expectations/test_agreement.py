@@ -107,3 +107,17 @@ def test_ten_times_the_expectations_read_the_table_no_more_often(offline_setting
 
     assert size * 0.5 < read[1] < size * 2
     assert read[2] - read[1] < size * 0.1
+
+
+def test_a_hundred_times_the_failing_rows_leave_no_more_of_them_in_the_results(tmp_path: Path) -> None:
+    fleet = load_fleet(FLEETS / "mill.yaml")
+    suite = [e for e in derived(fleet, "silver") if e[1].get("column") == "torque"]
+    sizes = []
+    for count in (300, 30_000):
+        folder = tmp_path / str(count)
+        frame = pd.DataFrame({"torque": np.linspace(1_000, 2_000, count)})
+        findings = DataDocs(folder, "mill").validate("failing", suite, frame, "v0").findings
+        assert [f"{count} of {count} rows fail" in f.observed for f in findings] == [True]
+        sizes.append(sum(path.stat().st_size for path in (folder / "mill" / "results" / "validations").rglob("*.json")))
+
+    assert sizes[1] < 1.1 * sizes[0]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from aimaas.admission import Reason
 from aimaas.cli.app import app
@@ -39,14 +39,18 @@ def send(line: Any, day: list[Sent]) -> dict[str, Sent]:
 
 
 def reconciled(line: Any, *more: str) -> tuple[int, dict[str, Any]]:
-    """Exit code and answer of `aimaas reconcile`."""
+    """Exit code and answer of `aimaas reconcile --json`."""
+    done = reconcile(line, "--json", *more)
+    return done.exit_code, json.loads(done.stdout)
+
+
+def reconcile(line: Any, *more: str) -> Result:
     environment = {
         "AIMAAS_HOME": str(line.settings.home),
         "AIMAAS_FLEETS": str(line.folder),
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
     }
-    done = CliRunner().invoke(app, ["reconcile", "--fleet", line.fleet.fleet, "--json", *more], env=environment)
-    return done.exit_code, json.loads(done.stdout)
+    return CliRunner().invoke(app, ["reconcile", "--fleet", line.fleet.fleet, *more], env=environment)
 
 
 def rows_by_source(line: Any, table: Any) -> dict[str, dict[str, Any]]:
@@ -135,3 +139,6 @@ def test_records_that_nobody_scored_are_named(tolerant_line: Any, spark: Any) ->
         1,
         {"admitted and not predicted": len(sent) - bad, "quarantined without a dead letter": bad},
     )
+    told = reconcile(line).stdout
+    assert f"gap: events: {len(sent) - bad} admitted and not predicted: partition" in told
+    assert "dead-lettered" in told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +17,7 @@ from aimaas.admission import Reason
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError, LakeError
 from aimaas.kafka import admin, end_offsets
+from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -112,3 +114,36 @@ def test_outcomes_are_left_with_the_reason(line: Any, spark: Any) -> None:
     (done,) = lines(quarantine(line, "replay", "--all", "--json"))
 
     assert (done["done"], done["why"].split(":")[0]) == ("left", "an outcome")
+
+
+def test_rows_that_a_gate_sets_aside_lie_in_quarantine_beside_what_later_runs_refuse(
+    tolerant_line: Any, spark: Any
+) -> None:
+    line = tolerant_line
+    settings = replace(line.settings, fleets=line.folder)
+    suite = line.folder / "expectations" / f"{line.fleet.fleet}_silver.yaml"
+    suite.parent.mkdir()
+    kwargs = {"column": "s4", "max_value": 1_405}
+    suite.write_text(
+        json.dumps([{"type": "expect_column_values_to_be_between", "kwargs": kwargs, "severity": "quarantine"}])
+    )
+    events = line.events(devices=3)
+    sources = line.send(events)
+    hot = [f"{line.names.events}/{p}/{o}" for (p, o), (_, v) in zip(sources, events, strict=True) if heat(v) > 1_405]
+    admitted(line, spark)
+
+    noted = check_table(settings, line.fleet, "silver").set_aside
+    send_faults(line, 10)
+    admitted(line, spark)
+
+    assert noted == len(hot) > 0
+    aside = lines(quarantine(line, "list", "--json", "--reason", "expectation", "--limit", "1000"))
+    assert {q["source"] for q in aside} == set(hot)
+    assert all("s4 is 14" in q["observed"] for q in aside)
+    assert len(lines(quarantine(line, "list", "--json", "--limit", "1000"))) == len(hot) + 2 * 12
+    done = lines(quarantine(line, "replay", "--reason", "expectation", "--json"))
+    assert {(d["done"], d["why"].split(";")[0]) for d in done} == {("left", "it was admitted and has its prediction")}
+
+
+def heat(value: bytes) -> float:
+    return float(json.loads(value)["readings"]["s4"])
