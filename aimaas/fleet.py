@@ -139,10 +139,19 @@ class Limits(_Part):
 
 
 class Quality(_Part):
-    """Shares above which the gates stop a run."""
+    """Shares above which the gates stop a run, or warn."""
 
-    refused_share: Share = Field(default=0.1, description="of the records, not admitted")
-    null_share: Share = Field(default=0.2, description="of a nullable reading, null")
+    refused_share: Share = Field(default=0.1, description="of the records, not admitted: stops")
+    null_share: Share = Field(default=0.2, description="of a nullable reading, null: stops")
+    window_rows: int = Field(
+        default=30, ge=2, le=10_000, description="rows of a device that are looked at together for the shares below"
+    )
+    stuck_share: Share = Field(
+        default=0.02, description="of the new windows, a sensor not moving that usually does: warns"
+    )
+    shifted_share: Share = Field(
+        default=0.05, description="of the new windows, a sensor's mean far from the usual ones: warns"
+    )
 
 
 class Split(_Part):

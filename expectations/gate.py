@@ -1,22 +1,27 @@
 """The gate after each table: rows that are new since the last gated version must meet the suite, or the run stops.
 
 Great Expectations runs over a slice read with Arrow, not over Spark: a `spark-submit` takes some 20 s on two cores, the
-whole gate 10 s, of which 6 are the import of Great Expectations. The suites do not know which engine judges them.
+whole gate 10 s, of which 6 are the import of Great Expectations. The slice is read once, however many expectations there are, and
+no Spark job runs. The suites do not know which engine judges them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version
+from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
-from expectations.new_rows import new_rows
-from expectations.suite import Expected, Table, derived, derived_of_run, hand_written
-from expectations.validation import DataDocs, Finding
+from expectations.new_rows import NewRows, new_rows, rows_before
+from expectations.sensors import Share, shares
+from expectations.set_aside import SOURCE, columns_of, set_aside
+from expectations.suite import Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
+from expectations.validation import DataDocs, Finding, Validation
+from expectations.windows import MOST_ROWS, ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +40,7 @@ class GateReport:
     checked: int
     warnings: tuple[Finding, ...] = field(default=())
     docs: str = ""
+    set_aside: int = 0
 
 
 def nothing_new(settings: Settings, fleet: FleetSpec, table: Table, since: Mapping[str, int]) -> bool:
@@ -54,50 +60,87 @@ def check_table(
     """
     since = since or {}
     docs = DataDocs(settings.data_docs, fleet.fleet)
-    rows = new_rows(settings, fleet, table, since.get(table) if table == "silver" else None)
+    suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
+    rows = new_rows(settings, fleet, table, since.get(table) if table == "silver" else None, _columns(suite, table))
     if rows.table is None:
         raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table yet: run the step before this gate")
     name, run = f"{fleet.fleet}_{table}", f"v{rows.version}"
-    suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
-    done = [docs.validate(name, suite, _frame(rows.table, suite), run)]
+    frame = _frame(rows.table, suite)
+    done = [docs.validate(name, suite, frame, run)]
     versions: dict[str, int] = {table: rows.version}
     refused = 0
     if table == "silver":
-        quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), columns=["reason"])
-        versions["quarantine"], refused = quarantine.version, quarantine.count
-        done.append(docs.validate(f"{name}_run", derived_of_run(fleet), _run_row(rows.count, refused), run))
+        quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
+        versions["quarantine"], refused = quarantine.version, _refused(quarantine)
+        seen = _seen(settings, fleet, rows, since.get(table))
+        whole_run = [*derived_of_run(fleet), *(e for e in derived_of_windows(fleet) if e[1]["column"] in seen)]
+        done.append(_named(docs.validate(f"{name}_run", whole_run, _run_row(rows.count, refused, seen), run), seen))
     docs.build()
-    findings = [f for v in done for f in v.findings]
-    critical = [f for f in findings if f.severity == "critical"]
-    if critical:
-        raise GateFailedError(_message(fleet, table, run, rows.count, critical, docs.index))
-    warnings = tuple(f for f in findings if f.severity != "critical")
+    warnings = _stop_or_warn(fleet, table, run, rows.count, done, docs.index)
+    aside = done[0].to_set_aside
+    failing = list(zip(aside, docs.failing(aside, frame), strict=True)) if aside else []
+    noted = set_aside(settings, fleet, rows.table, failing) if failing else 0
     checked = sum(v.checked for v in done)
-    return GateReport(fleet.fleet, table, versions, rows.count, refused, checked, warnings, docs.index)
+    return GateReport(fleet.fleet, table, versions, rows.count, refused, checked, warnings, docs.index, noted)
+
+
+def _columns(suite: list[Expected], table: Table) -> set[str]:
+    """What is read of a table: the columns that the suite names, and in silver those that tell rows and devices apart."""
+    return {name for expected in suite for name in columns_of(expected)} | {
+        *(SOURCE if table == "silver" else ()),
+        *ORDER,
+    }
 
 
 def _frame(table: pa.Table, suite: list[Expected]) -> pd.DataFrame:
     """Return the columns that the suite names; a column that is missing is then told by the expectation itself."""
-    named = {
-        v for _, kwargs, _ in suite for key, value in kwargs.items() if key.startswith("column") for v in _names(value)
-    }
+    named = {name for expected in suite for name in columns_of(expected)}
     frame: pd.DataFrame = table.select([c for c in table.column_names if c in named]).to_pandas()
     return frame
 
 
-def _names(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else list(value)
+def _refused(quarantine: NewRows) -> int:
+    """Rows that admission refused; those that a gate set aside were admitted."""
+    import pyarrow.compute as pc
+
+    if quarantine.table is None:
+        return 0
+    return int(pc.sum(pc.not_equal(quarantine.table["reason"], EXPECTATION)).as_py() or 0)
 
 
-def _run_row(admitted: int, refused: int) -> pd.DataFrame:
+def _seen(settings: Settings, fleet: FleetSpec, rows: NewRows, since: int | None) -> dict[str, Share]:
+    """What can be seen over many rows, by the column of the run that says it."""
+    ranges = {name: reading.range for name, reading in fleet.sensors.items()}
+    before = rows_before(settings, fleet, "silver", since, {*ORDER, "ts", *ranges}, MOST_ROWS)
+    return {} if rows.table is None else shares(ranges, fleet.quality.window_rows, rows.table, before)
+
+
+def _run_row(admitted: int, refused: int, seen: Mapping[str, Share]) -> pd.DataFrame:
+    """The run as a whole, in one row."""
     import pandas as pd
 
     share = refused / max(admitted + refused, 1)
-    return pd.DataFrame({"admitted": [admitted], "refused": [refused], "refused_share": [share]})
+    counts = {"admitted": [admitted], "refused": [refused], "refused_share": [share]}
+    return pd.DataFrame({**counts, **{column: [found.value] for column, found in seen.items()}})
 
 
-def _message(  # the parts of one sentence
-    fleet: FleetSpec, table: Table, run: str, rows: int, failed: list[Finding], docs: str
-) -> str:
-    head = f"{fleet.fleet}: gate of {table} {run} ({rows} rows) failed {len(failed)} expectation(s)"
-    return "\n".join([head, *(f"- {f}" for f in failed), f"Data Docs: {docs}"])
+def _named(done: Validation, seen: Mapping[str, Share]) -> Validation:
+    """The findings about devices name some of them."""
+
+    def named(finding: Finding) -> Finding:
+        devices = ", ".join(seen[finding.subject].devices) if finding.subject in seen else ""
+        return replace(finding, observed=f"{finding.observed}, such as {devices}") if devices else finding
+
+    return replace(done, findings=tuple(named(f) for f in done.findings))
+
+
+def _stop_or_warn(
+    fleet: FleetSpec, table: Table, run: str, rows: int, done: list[Validation], docs: str
+) -> tuple[Finding, ...]:
+    """The warnings. Raises GateFailedError where something worse failed."""
+    findings = [f for v in done for f in v.findings]
+    failed = [f for f in findings if f.severity != "warning"]
+    if failed:
+        head = f"{fleet.fleet}: gate of {table} {run} ({rows} rows) failed {len(failed)} expectation(s)"
+        raise GateFailedError("\n".join([head, *(f"- {f}" for f in failed), f"Data Docs: {docs}"]))
+    return tuple(findings)

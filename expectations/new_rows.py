@@ -1,13 +1,14 @@
-"""The slice of a Delta table that a gate judges: what the commits after a version brought."""
+"""The slices of a Delta table that a gate looks at: what the commits after a version brought, and what lay there just before."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aimaas.delta import find_table
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, table_path
+from aimaas.lake import Table, arrow_dataset
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,41 +37,64 @@ def new_rows(
     fleet: FleetSpec,
     table: Table,
     since: int | None = None,
-    columns: Sequence[str] | None = None,
+    columns: Collection[str] | None = None,
 ) -> NewRows:
     """Read the rows of the files that came to a table after version `since`; all rows where that is None or vacuumed.
 
-    A file rewritten since (by compaction or a merge) brings its old rows again: they are judged once more, none is
-    missed. Where there is no table yet the version is -1.
+    One scan, of those `columns` that the table has. A file rewritten since (by compaction or a merge) brings its old rows again:
+    they are judged once more, none is missed. Where there is no table yet the version is -1.
     """
-    import pyarrow.dataset as ds
-
-    newest = _find(settings, fleet, table)
+    newest = find_table(settings, fleet, table)
     if newest is None:
         return NO_ROWS
-    seen = _paths_at(newest, since)
-    whole = newest.to_pyarrow_dataset()
-    fresh = [f for f in whole.get_fragments() if f.path not in seen]
-    part = ds.FileSystemDataset(fresh, whole.schema, whole.format, whole.filesystem)
-    return NewRows(int(newest.version()), part.to_table(columns=list(columns) if columns else None))
+    seen = set(_files_at(newest, since))
+    return NewRows(int(newest.version()), _read(newest, lambda path: path not in seen, columns))
 
 
-def _paths_at(newest: DeltaTable, since: int | None) -> set[str]:
-    """Return the data files of version `since`; none where its log has been cleaned up."""
+def rows_before(
+    settings: Settings, fleet: FleetSpec, table: Table, since: int | None, columns: Collection[str], most: int
+) -> pa.Table | None:
+    """Rows of the newest files of version `since`, about `most`; None where that version is None or vacuumed."""
+    newest = find_table(settings, fleet, table)
+    files = {} if newest is None else _files_at(newest, since)
+    if newest is None or not files:
+        return None
+    chosen, count = set(), 0
+    for path, (_, rows) in sorted(files.items(), key=lambda item: -item[1][0]):
+        if count >= most:
+            break
+        chosen.add(path)
+        count += rows
+    return _read(newest, lambda path: path in chosen, columns)
+
+
+def _read(found: DeltaTable, wanted: Callable[[str], bool], columns: Collection[str] | None) -> pa.Table:
+    import pyarrow.dataset as ds
+
+    whole = arrow_dataset(found)
+    part = ds.FileSystemDataset(
+        [f for f in whole.get_fragments() if wanted(_name(f.path))], whole.schema, whole.format, whole.filesystem
+    )
+    there: Sequence[str] | None = None if columns is None else [name for name in whole.schema.names if name in columns]
+    return part.to_table(columns=there)
+
+
+def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int]]:
+    """When each data file of version `since` was written and its rows, by its name; none where its log has been cleaned up."""
+    import pyarrow as pa
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
-    if since is None:
-        return set()
+    if since is None or since < 0:  # a gate before saw no table
+        return {}
     try:
-        old = DeltaTable(newest.table_uri, version=since)
-        return {fragment.path for fragment in old.to_pyarrow_dataset().get_fragments()}
+        actions = pa.table(DeltaTable(newest.table_uri, version=since).get_add_actions(flatten=True)).to_pydict()
     except DeltaError:
-        return set()
+        return {}
+    files = zip(actions["path"], actions["modification_time"], actions["num_records"], strict=True)
+    return {_name(path): (written, rows or 0) for path, written, rows in files}
 
 
-def _find(settings: Settings, fleet: FleetSpec, table: Table) -> DeltaTable | None:
-    from deltalake import DeltaTable
-
-    uri = table_path(settings, fleet.fleet, table).replace("s3a://", "s3://", 1)  # Hadoop's name, delta-rs's name
-    return DeltaTable(uri) if DeltaTable.is_deltatable(uri) else None
+def _name(path: str) -> str:
+    """A data file's own name, which is unique: its folders are written in more than one way."""
+    return path.rsplit("/", 1)[-1]

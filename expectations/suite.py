@@ -1,6 +1,7 @@
 """Expectations derived from the fleet file, and the hand-written ones that stand beside it.
 
-Severity decides: a failing `critical` expectation stops the run, a `warning` is shown in Data Docs and the task's log.
+Severity decides what becomes of rows that fail. `critical` stops the run where their share exceeds the limit (`mostly`); so does
+`quarantine`, which within the limit sets the rows aside; a `warning` is shown in Data Docs and the task's log.
 """
 
 from __future__ import annotations
@@ -12,13 +13,17 @@ import yaml
 
 from aimaas.errors import FleetFileError
 from aimaas.fleet import FleetSpec, RemainingUsefulLife
+from expectations.sensors import CLOCK_BACK, SHIFTED, STUCK
 
 Table = Literal["silver", "gold"]
-Severity = Literal["critical", "warning"]
+Severity = Literal["critical", "quarantine", "warning"]
 Kwargs = dict[str, Any]
 Expected = tuple[str, Kwargs, Severity]
 """GX's own name of an expectation in snake case, its keyword arguments, its severity."""
 
+SEVERITIES = ("critical", "quarantine", "warning")
+
+_CLOCK_BACK = 0.01  # share of rows: no rule on a row looks at the times of others
 SPLITS = ("train", "validation", "calibration", "test")
 _HAND_WRITTEN_KEYS = {"type", "kwargs", "severity"}
 
@@ -34,11 +39,22 @@ def derived_of_run(fleet: FleetSpec) -> list[Expected]:
     return [("expect_column_values_to_be_between", share, "critical")]
 
 
+def derived_of_windows(fleet: FleetSpec) -> list[Expected]:
+    """Return what the fleet file says about sensors over many rows, whose shares `expectations.sensors` finds."""
+    limits = {STUCK: fleet.quality.stuck_share, SHIFTED: fleet.quality.shifted_share}
+    of_sensors = {f"{name}_{what}": most for name in fleet.sensors for what, most in limits.items()}
+    return [
+        ("expect_column_values_to_be_between", {"column": column, "min_value": 0, "max_value": most}, "warning")
+        for column, most in {**of_sensors, CLOCK_BACK: _CLOCK_BACK}.items()
+    ]
+
+
 def hand_written(fleets: Path, fleet: FleetSpec, table: Table) -> list[Expected]:
     """Read `<fleets>/expectations/<fleet>_<table>.yaml`, a list of GX expectations; none where there is no file.
 
-    An entry has `type` and `kwargs` as GX names them, and `severity` (critical or warning, default critical). Raises
-    FleetFileError with one line for each mistake.
+    An entry has `type` and `kwargs` as GX names them, and `severity` (default critical). One of severity `quarantine` has as its
+    limit the share that the fleet file lets be refused, unless it says `mostly` itself. Raises FleetFileError with one line for
+    each mistake.
     """
     path = fleets / "expectations" / f"{fleet.fleet}_{table}.yaml"
     if not path.is_file():
@@ -46,10 +62,17 @@ def hand_written(fleets: Path, fleet: FleetSpec, table: Table) -> list[Expected]
     found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     if not isinstance(found, list):
         raise FleetFileError([f"{path}: holds {type(found).__name__}, allowed is a list of expectations"])
-    mistakes = [line for i, entry in enumerate(found) if (line := _mistake(path, i, entry))]
+    mistakes = [line for i, entry in enumerate(found) if (line := _mistake(path, i, entry, table))]
     if mistakes:
         raise FleetFileError(mistakes)
-    return [(e["type"], e.get("kwargs", {}), e.get("severity", "critical")) for e in found]
+    return [_expected(fleet, entry) for entry in found]
+
+
+def _expected(fleet: FleetSpec, entry: dict[str, Any]) -> Expected:
+    severity: Severity = entry.get("severity", "critical")
+    kwargs = entry.get("kwargs", {})
+    usual = {"mostly": 1.0 - fleet.quality.refused_share} if severity == "quarantine" else {}
+    return entry["type"], usual | kwargs, severity
 
 
 def _order() -> list[Expected]:
@@ -94,12 +117,15 @@ def _labels(fleet: FleetSpec) -> Expected:
     return ("expect_column_values_to_be_in_set", {"column": "label", "value_set": [0, 1]}, "critical")
 
 
-def _mistake(path: Path, index: int, entry: object) -> str | None:
+def _mistake(path: Path, index: int, entry: object, table: Table) -> str | None:
     where = f"{path}: entry {index + 1}"
     if not isinstance(entry, dict) or not isinstance(entry.get("type"), str):
         return f"{where}: found {entry!r}, allowed: a mapping with type, kwargs and severity"
     if unknown := sorted(set(entry) - _HAND_WRITTEN_KEYS):
         return f"{where}: unknown key {unknown[0]!r}, allowed: {', '.join(sorted(_HAND_WRITTEN_KEYS))}"
-    if entry.get("severity", "critical") not in ("critical", "warning"):
-        return f"{where}: severity: found {entry['severity']!r}, allowed: critical, warning"
+    severity = entry.get("severity", "critical")
+    if severity not in SEVERITIES:
+        return f"{where}: severity: found {severity!r}, allowed: {', '.join(SEVERITIES)}"
+    if severity == "quarantine" and table != "silver":
+        return f"{where}: severity: found 'quarantine', allowed for {table}: critical, warning; rows are set aside in silver"
     return None

@@ -19,10 +19,14 @@ if TYPE_CHECKING:
     from expectations.suite import Expected, Severity
 
 
+_PLACE = "place"  # in an expectation's meta: its place in the suite
+
+
 @dataclass(frozen=True)
 class Finding:
     """One expectation that failed: what was expected, what was seen, how bad that is."""
 
+    subject: str
     expectation: str
     limit: str
     observed: str
@@ -30,16 +34,20 @@ class Finding:
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.expectation}: {self.observed}, expected {self.limit}"
+        return f"{self.subject} {self.expectation}: {self.observed}, expected {self.limit}"
 
 
 @dataclass(frozen=True)
 class Validation:
-    """One suite run over one batch; `page` is its own page in Data Docs."""
+    """One suite run over one batch; `page` is its own page in Data Docs.
+
+    `to_set_aside` are the expectations of severity `quarantine` that some rows fail, within the limit.
+    """
 
     checked: int
     findings: tuple[Finding, ...]
     page: str
+    to_set_aside: tuple[Expected, ...] = ()
 
 
 class DataDocs:
@@ -60,16 +68,32 @@ class DataDocs:
         from great_expectations.core.run_identifier import RunIdentifier
 
         suite = self._context.suites.add_or_update(_suite(suite_name, expected))
-        source = self._context.data_sources.add_or_update_pandas("lake")
-        batch = source.add_dataframe_asset(suite_name).add_batch_definition_whole_dataframe("rows")
-        definition = gx.ValidationDefinition(name=suite_name, data=batch, suite=suite)
+        definition = gx.ValidationDefinition(name=suite_name, data=self._rows(suite_name), suite=suite)
         result = self._context.validation_definitions.add_or_update(definition).run(
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "SUMMARY", "partial_unexpected_count": 20},
             run_id=RunIdentifier(run_name=run_name),
         )
         findings = tuple(_finding(r) for r in result.results if not r.success)
-        return Validation(len(result.results), findings, self._page(suite_name, run_name))
+        aside = [
+            expected[r.expectation_config.meta[_PLACE]]
+            for r in result.results
+            if r.success and r.result.get("unexpected_count")
+        ]
+        page = self._page(suite_name, run_name)
+        return Validation(len(result.results), findings, page, tuple(e for e in aside if e[2] == "quarantine"))
+
+    def failing(self, expected: Sequence[Expected], frame: pd.DataFrame) -> list[list[int]]:
+        """For each expectation on rows the places in `frame` of those that fail it; nothing of it is kept."""
+        batch = self._rows("failing").get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
+        found = batch.validate(_suite("failing", expected), result_format={"result_format": "COMPLETE"})
+        places = {r.expectation_config.meta[_PLACE]: r.result["unexpected_index_list"] for r in found.results}
+        return [places[i] for i in range(len(expected))]
+
+    def _rows(self, name: str) -> Any:
+        """A definition of batches that are whole data frames."""
+        source = self._context.data_sources.add_or_update_pandas("lake")
+        return source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
 
     def build(self) -> None:
         """Write the pages of the runs that have none yet, and the index."""
@@ -121,8 +145,12 @@ def _suite(name: str, expected: Sequence[Expected]) -> Any:
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
     suite = gx.ExpectationSuite(name=name)
-    for kind, kwargs, severity in expected:
-        suite.add_expectation_configuration(ExpectationConfiguration(type=kind, kwargs=dict(kwargs), severity=severity))
+    for place, (kind, kwargs, severity) in enumerate(expected):
+        known = (
+            "critical" if severity == "quarantine" else severity
+        )  # GX has no word for it; beyond the limit it stops the run
+        meta = {_PLACE: place, "severity": severity}
+        suite.add_expectation_configuration(ExpectationConfiguration(kind, dict(kwargs), meta=meta, severity=known))
     return suite
 
 
@@ -131,8 +159,7 @@ def _finding(result: Any) -> Finding:
     kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column", "column_list")}
     subject = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", [])) or "table"
     limit = ", ".join(f"{k}={v}" for k, v in kwargs.items()) or "every row"
-    severity: Severity = "warning" if "warning" in str(config.severity).lower() else "critical"
-    return Finding(f"{subject} {config.type}", limit, _observed(result), severity)
+    return Finding(subject, config.type, limit, _observed(result), config.meta["severity"])
 
 
 def _observed(result: Any) -> str:

@@ -10,6 +10,8 @@ from aimaas.cli.dlq import dlq_app
 from aimaas.cli.fleets import fleets_app
 from aimaas.cli.local import local_app
 from aimaas.cli.models import models_app
+from aimaas.cli.quarantine import quarantine_app
+from aimaas.cli.reconcile import reconcile_app
 from aimaas.cli.stream import stream_app
 from aimaas.cli.topics import topics_app
 from aimaas.errors import AimaasError
@@ -27,6 +29,8 @@ app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(reconcile_app)
 
 
 def main() -> None:

@@ -131,7 +131,13 @@ def _schema(_: FleetSpec, record: dict[str, Any], rng: np.random.Generator, __: 
 
 
 def _missing(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:
-    del record["readings"][str(rng.choice(fleet.readings))]
+    """Leave a reading out, or where that is as bad say null."""
+    which = int(rng.integers(len(fleet.readings)))
+    name = fleet.readings[which]
+    if fleet.reading_specs[which].nullable or rng.random() < 0.5:
+        del record["readings"][name]
+    else:
+        record["readings"][name] = None
 
 
 def _not_finite(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:

@@ -68,7 +68,7 @@ def test_hand_written_expectations_of_the_project_are_read(fleet: FleetSpec) -> 
         ("type: x", "holds dict, allowed is a list of expectations"),
         ("- kwargs: {}", "entry 1: found {'kwargs': {}}, allowed: a mapping with type, kwargs and severity"),
         ("- {type: x, limit: 3}", "entry 1: unknown key 'limit', allowed: kwargs, severity, type"),
-        ("- {type: x, severity: fatal}", "entry 1: severity: found 'fatal', allowed: critical, warning"),
+        ("- {type: x, severity: fatal}", "entry 1: severity: found 'fatal', allowed: critical, quarantine, warning"),
     ],
 )
 def test_a_mistake_in_a_hand_written_suite_is_one_clear_line(

@@ -1,0 +1,82 @@
+"""`aimaas reconcile`: a day reckoned up."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+if TYPE_CHECKING:
+    from aimaas.reconcile import Gap
+
+reconcile_app = typer.Typer()
+
+Counts = dict[str, int | None]
+_NOTES = {
+    "sent": "retention has deleted a part of the day from the topic: `sent` counts what was landed of it",
+    "predicted": "retention has deleted predictions of the day: missing ones are not looked for",
+    "letters": "retention has deleted dead letters of the day: missing ones are not looked for",
+}
+
+
+@reconcile_app.command()
+def reconcile(
+    fleet: Fleet,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="day in UTC, by the broker's time; today if left out")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
+) -> None:
+    """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap."""
+    from aimaas.reconcile import counts_of, gaps_of
+    from aimaas.topics import topic_names
+    from stream.reconcile_lake import LakeDay
+    from stream.reconcile_topics import TopicDay
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    begin = (day or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
+    counts: dict[str, Counts] = {}
+    gaps: list[tuple[str, Gap]] = []
+    notes: list[str] = []
+    for kind, topic in (("events", topic_names(spec).events), ("outcomes", topic_names(spec).outcomes)):
+        span = settings, spec, topic, begin, begin + timedelta(days=1)
+        lake = LakeDay(*span).read()
+        log = TopicDay(*span).read()  # after the lake, so that what comes meanwhile is not missing in the log
+        counts[kind] = counts_of(lake, log)
+        gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
+        asked = _NOTES if kind == "events" else ("sent",)
+        notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
+    show = _print_json if as_json else _print_table
+    show(fleet, f"{begin:%Y-%m-%d}", counts, gaps, notes)
+    if gaps:
+        raise typer.Exit(1)
+
+
+def _print_json(fleet: str, day: str, counts: dict[str, Counts], gaps: list[tuple[str, Gap]], notes: list[str]) -> None:
+    found = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in gaps]
+    print(json.dumps({"fleet": fleet, "day": day, **counts, "gaps": found, "notes": notes}))  # noqa: T201
+
+
+def _print_table(
+    fleet: str, day: str, counts: dict[str, Counts], gaps: list[tuple[str, Gap]], notes: list[str]
+) -> None:
+    table = Table(f"{fleet} {day}", *counts, box=None)
+    for name in next(iter(counts.values())):
+        cells = [c[name] for c in counts.values()]
+        table.add_row(
+            name.replace("_", "-" if name == "dead_lettered" else " "), *("" if n is None else f"{n:,}" for n in cells)
+        )
+    out.print(table, highlight=False)
+    for note in notes:
+        out.print(f"note: {note}", highlight=False, soft_wrap=True)
+    for kind, gap in gaps:
+        out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
+    if not gaps:
+        out.print("no gap", highlight=False)

@@ -1,0 +1,160 @@
+"""The lake's quarantine, read back: each record that admission refused, by its coordinates, with what was seen and by which run.
+
+A run of the admit job is known by its commit to the table; a compaction since then stands for the runs that it put together.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
+
+from aimaas.delta import find_table, table_uri
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.lake import arrow_dataset, read_table
+from aimaas.settings import Settings
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+EXPECTATION = "expectation"
+"""Reason of a record that was admitted and then set aside by an expectation of severity `quarantine`."""
+
+Place = tuple[str, int, int]  # topic, partition, offset
+_SHORT = ("topic", "partition", "offset", "broker_ts", "reason", "detail", "key")
+_WHOLE = (*_SHORT, "value", "value_bytes", "value_sha256")
+
+
+@dataclass(frozen=True)
+class Run:
+    """The commit that brought a record into quarantine."""
+
+    version: int
+    at: datetime
+
+    def __str__(self) -> str:
+        """One word for people."""
+        return f"v{self.version} {self.at:%Y-%m-%dT%H:%M:%SZ}"
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """One refused record.
+
+    `broker_ms` is when the broker took it (ms since 1970), `detail` says what was observed and what is allowed. `value` is there
+    where the record was asked for by its coordinates, at most `limits.record_bytes` of it; `value_bytes` and `value_sha256` are of
+    the whole.
+    """
+
+    place: Place
+    broker_ms: int
+    reason: str
+    detail: str
+    key: bytes | None
+    run: Run | None
+    value: bytes | None = None
+    value_bytes: int | None = None
+    value_sha256: str | None = None
+
+    @property
+    def source(self) -> str:
+        """`topic/partition/offset`, as dead letters have it."""
+        return "{}/{}/{}".format(*self.place)
+
+
+def read_quarantine(settings: Settings, fleet: FleetSpec, since_ms: int | None = None) -> list[Quarantined]:
+    """All refused records (that the broker took at `since_ms` or later) without their values, oldest first.
+
+    Raises LakeError before the first admission.
+    """
+    import pyarrow.dataset as ds
+
+    after = None if since_ms is None else ds.field("broker_ts") >= datetime.fromtimestamp(since_ms / 1e3, UTC)
+    return _records(settings, fleet, _SHORT, after)
+
+
+def find_quarantined(settings: Settings, fleet: FleetSpec, places: Sequence[Place]) -> list[Quarantined]:
+    """These records with their values, in the same order. Raises LakeError where one is not there."""
+    found = {r.place: r for r in _records(settings, fleet, _WHOLE, _at(places))} if places else {}
+    for place in places:
+        if place not in found:
+            raise LakeError(
+                f"{'/'.join(map(str, place))}: not in quarantine; `aimaas quarantine list --fleet {fleet.fleet}` shows what is"
+            )
+    return [found[place] for place in places]
+
+
+def read_headers(
+    settings: Settings, fleet: FleetSpec, places: Sequence[Place]
+) -> Mapping[Place, list[tuple[str, bytes | None]]]:
+    """The headers that bronze has of records, by their coordinates. Raises LakeError before the first landing."""
+    if not places:
+        return {}
+    columns = ["topic", "partition", "offset", "headers"]
+    rows = read_table(settings, fleet.fleet, "bronze", columns, _at(places)).to_pylist()
+    return {_place(row): [(h["key"], h["value"]) for h in row["headers"] or ()] for row in rows}
+
+
+def _records(settings: Settings, fleet: FleetSpec, columns: Sequence[str], condition: Any) -> list[Quarantined]:
+    found = find_table(settings, fleet, "quarantine")
+    if found is None:
+        uri = table_uri(settings, fleet, "quarantine")
+        raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
+    rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
+    run_of = _runs(found)
+    records = [_record(row, run_of.get(_name(row["__filename"]))) for row in rows.to_pylist()]
+    return sorted(records, key=lambda r: (r.broker_ms, r.place))
+
+
+def _record(row: dict[str, Any], run: Run | None) -> Quarantined:
+    whole = {name: row.get(name) for name in ("value", "value_bytes", "value_sha256")}
+    broker_ms = int(row["broker_ts"].timestamp() * 1e3)
+    return Quarantined(_place(row), broker_ms, row["reason"], row["detail"] or "", row["key"], run, **whole)
+
+
+def _place(row: dict[str, Any]) -> Place:
+    return row["topic"], row["partition"], row["offset"]
+
+
+def _at(places: Sequence[Place]) -> Any:
+    import pyarrow.dataset as ds
+
+    partitions: dict[tuple[str, int], list[int]] = {}
+    for topic, partition, offset in places:
+        partitions.setdefault((topic, partition), []).append(offset)
+    return reduce(
+        or_,
+        (
+            (ds.field("topic") == topic) & (ds.field("partition") == partition) & ds.field("offset").isin(offsets)
+            for (topic, partition), offsets in partitions.items()
+        ),
+    )
+
+
+def _runs(found: DeltaTable) -> dict[str, Run]:
+    """By the name of each data file the commit that added it: the first that is not older than the file."""
+    commits = sorted((commit["timestamp"], commit["version"]) for commit in found.history())
+    times, runs = [at for at, _ in commits], {}
+    for path, written in _files(found):
+        place = min(bisect_left(times, written), len(commits) - 1)
+        at, version = commits[place]
+        runs[_name(path)] = Run(version, datetime.fromtimestamp(at / 1e3, UTC))
+    return runs
+
+
+def _files(found: DeltaTable) -> list[tuple[str, int]]:
+    """Path of each data file, and when it was written (ms since 1970)."""
+    import pyarrow as pa
+
+    actions: pa.Table = pa.table(found.get_add_actions(flatten=True))
+    return list(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
+
+
+def _name(path: str) -> str:
+    return path.rsplit("/", 1)[-1]

@@ -1,0 +1,199 @@
+"""Reckoning up a day: every record that was sent against all that became of it, by its coordinates. Plain functions of plain data.
+
+A record is a code, `partition * 2**44 + offset` in its topic, so that a day of ten million is an array of 80 MB and a comparison
+of two tables takes a second.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.reasons import Reason
+
+Codes = npt.NDArray[np.int64]
+
+NONE: Codes = np.zeros(0, np.int64)
+_PARTITION = 2**44  # offsets below are exact; 2**19 partitions
+_SHOWN = 3  # stretches of offsets that a gap names
+
+
+def codes_of(partition: npt.ArrayLike, offset: npt.ArrayLike) -> Codes:
+    """Codes (n,) of records by partition (n,) and offset (n,)."""
+    return np.asarray(partition, np.int64) * _PARTITION + np.asarray(offset, np.int64)
+
+
+def place_of(code: int) -> tuple[int, int]:
+    """Partition and offset of a code."""
+    return divmod(int(code), _PARTITION)
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Refused records, each with its reason: codes (n,) and reasons (n,) as text."""
+
+    codes: Codes = field(default_factory=lambda: NONE)
+    reasons: npt.NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U16"))
+
+    def of(self, *reasons: str) -> Codes:
+        """Codes of those with one of the reasons."""
+        return self.codes[np.isin(self.reasons, reasons)]
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What the lake holds of a topic's day. `gold` is None for a topic that makes no rows of gold.
+
+    `set_aside` are admitted records that an expectation keeps out of gold; `copies` says of which record's code a replayed one is
+    the copy.
+    """
+
+    bronze: Codes = field(default_factory=lambda: NONE)
+    admitted: Codes = field(default_factory=lambda: NONE)
+    quarantined: Refusals = field(default_factory=Refusals)
+    set_aside: Codes = field(default_factory=lambda: NONE)
+    gold: Codes | None = None
+    copies: Mapping[int, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What Kafka holds of a topic's day. `whole` names what retention has not touched, of `sent`, `predicted`, `letters`.
+
+    `predicted` are the codes that predictions name, of this day or not, as often as they do; `by_batch` those among them that no
+    scorer made.
+    """
+
+    sent: Codes = field(default_factory=lambda: NONE)
+    predicted: Codes = field(default_factory=lambda: NONE)
+    by_batch: Codes = field(default_factory=lambda: NONE)
+    letters: Refusals = field(default_factory=Refusals)
+    whole: frozenset[str] = frozenset({"sent", "predicted", "letters"})
+
+
+@dataclass(frozen=True)
+class Gap:
+    """Records that are where they should not be or are missing where they should be, and what to do."""
+
+    what: str
+    codes: Codes
+    todo: str = ""
+
+    def __str__(self) -> str:
+        """One line: how many, what, which, and what to do."""
+        return f"{len(self.codes)} {self.what}: {_stretches(self.codes)}" + (f"; {self.todo}" if self.todo else "")
+
+
+def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:
+    """How many records of the day came how far; None for what the topic has not."""
+    mine = np.union1d(lake.bronze, log.sent)
+    events = lake.gold is not None
+    return {
+        "sent": len(log.sent) if "sent" in log.whole else len(mine),
+        "landed": len(np.unique(lake.bronze)),
+        "admitted": len(np.unique(lake.admitted)),
+        "quarantined": len(np.unique(lake.quarantined.codes)),
+        "in_gold": None if lake.gold is None else len(np.unique(lake.gold)),
+        "predicted": len(np.intersect1d(mine, _predicted(lake, log))) if events else None,
+        "dead_lettered": len(np.intersect1d(mine, log.letters.codes)) if events else None,
+    }
+
+
+def gaps_of(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
+    """What does not add up; empty when all does."""
+    found = [*_lake_gaps(fleet, lake, log)]
+    if lake.gold is not None:
+        found += [*_gold_gaps(fleet, lake, lake.gold), *_prediction_gaps(fleet, lake, log), *_letter_gaps(lake, log)]
+    return [gap for gap in found if len(gap.codes)]
+
+
+def _lake_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
+    judged = np.union1d(lake.admitted, lake.quarantined.codes)
+    ingest = f"run the DAG {fleet}_ingest"
+    return [
+        Gap("sent and not landed", _less(log.sent, lake.bronze), ingest),
+        Gap("landed and not on the topic", _less(lake.bronze, log.sent) if "sent" in log.whole else NONE),
+        Gap("landed twice", _twice(lake.bronze)),
+        Gap("landed and neither admitted nor quarantined", _less(lake.bronze, judged), ingest),
+        Gap("admitted or quarantined without being landed", _less(judged, lake.bronze)),
+        Gap("both admitted and quarantined", np.intersect1d(lake.admitted, lake.quarantined.codes)),
+        Gap("admitted twice", _twice(lake.admitted)),
+        Gap("quarantined twice", _twice(lake.quarantined.codes)),
+    ]
+
+
+def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
+    """Gold holds what was admitted, and of the late records those that were put in their place afterwards."""
+    late = lake.quarantined.of(Reason.LATE.label)
+    return [
+        Gap(
+            "admitted and not in gold",
+            _less(_less(lake.admitted, lake.set_aside), gold),
+            f"run the DAG {fleet}_prepare",
+        ),
+        Gap("in gold without having been admitted", _less(_less(gold, lake.admitted), late)),
+        Gap("set aside by an expectation and yet in gold", np.intersect1d(gold, lake.set_aside)),
+        Gap("in gold twice", _twice(gold)),
+    ]
+
+
+def _prediction_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
+    replayed = np.array(sorted(set(lake.copies.values())), np.int64)
+    refused = np.intersect1d(lake.quarantined.codes, log.predicted)
+    missing = _less(lake.admitted, _predicted(lake, log)) if "predicted" in log.whole else NONE
+    mine = log.predicted[np.isin(log.predicted, np.union1d(lake.bronze, log.sent))]
+    return [
+        Gap("admitted and not predicted", missing, f"see that `aimaas score --fleet {fleet}` runs and keeps up"),
+        Gap("predicted twice", _twice(mine)),
+        Gap("predicted though refused and never replayed", _less(_less(refused, log.by_batch), replayed)),
+    ]
+
+
+def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
+    """Stream and lake refuse the same records for the same reasons."""
+    ours, theirs = lake.quarantined, log.letters
+    judged = np.union1d(lake.admitted, ours.codes)
+    common, i, j = np.intersect1d(ours.codes, theirs.codes, return_indices=True)
+    unlike = common[ours.reasons[i] != theirs.reasons[j]]
+    missing = _less(ours.codes, theirs.codes) if "letters" in log.whole else NONE
+    return [
+        Gap("quarantined without a dead letter", missing),
+        Gap("dead-lettered and admitted by the lake", _less(np.intersect1d(theirs.codes, judged), ours.codes)),
+        Gap("refused by the stream for another reason than by the lake", unlike),
+        Gap("dead-lettered twice", _twice(theirs.codes[np.isin(theirs.codes, judged)])),
+    ]
+
+
+def _predicted(lake: Landed, log: Logged) -> Codes:
+    """Codes that have a prediction: their own, or as a copy the original's."""
+    known = set(log.predicted[np.isin(log.predicted, list(lake.copies.values()))].tolist()) if lake.copies else set()
+    copies = [copy for copy, original in lake.copies.items() if original in known]
+    return np.union1d(log.predicted, np.array(copies, np.int64))
+
+
+def _less(these: Codes, those: Codes) -> Codes:
+    return np.setdiff1d(these, those)
+
+
+def _twice(codes: Codes) -> Codes:
+    found, times = np.unique(codes, return_counts=True)
+    return found[times > 1]
+
+
+def _stretches(codes: Codes) -> str:
+    """The first stretches of offsets that follow one another, by partition."""
+    ordered = np.unique(codes)
+    cuts = [0, *(np.flatnonzero(np.diff(ordered) != 1) + 1).tolist(), len(ordered)]
+    named = [
+        _stretch(int(ordered[a]), int(ordered[b - 1])) for a, b in itertools.islice(itertools.pairwise(cuts), _SHOWN)
+    ]
+    return ", ".join(named) + (" and more" if len(cuts) - 1 > _SHOWN else "")
+
+
+def _stretch(first: int, last: int) -> str:
+    (partition, begin), (_, end) = place_of(first), place_of(last)
+    return f"partition {partition} offset {begin}" + (f" to {end}" if end > begin else "")

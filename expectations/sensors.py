@@ -1,0 +1,88 @@
+"""What no rule on a single row can see: sensors that are stuck, readings in another unit within the range, clocks that go back.
+
+A window that holds a new row is new, the others are what is usual. Of the new ones two shares are taken for each sensor: those in
+which it never moves, and those whose mean lies far outside the usual means. Clocks are looked at row by row, in the device's order.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from expectations.windows import Windows, cut
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+STUCK, SHIFTED, CLOCK_BACK = "stuck_share", "shifted_share", "clock_back_share"
+
+_NAMED = 3  # devices that a share names
+_ENOUGH = 50  # windows that say what is usual; with fewer the new ones are compared with each other
+_OFTEN = 0.2  # share of windows: a sensor that stands still more often by its nature is not judged
+_MIDDLE = (0.2, 0.8)
+_STRETCH = 2.5  # widths of the middle that a mean may lie beyond it
+_LEAST_WIDTH = 0.01  # of a sensor's range: closer means are never far apart
+
+
+class Share(NamedTuple):
+    """A share of the new windows beyond what is usual, NaN where there are none, and some devices that it is of."""
+
+    value: float
+    devices: tuple[str, ...] = ()
+
+
+def shares(
+    ranges: Mapping[str, tuple[float, float]], rows: int, new: pa.Table, before: pa.Table | None
+) -> dict[str, Share]:
+    """`<sensor>_stuck_share` and `<sensor>_shifted_share` of the new windows of `rows` rows, and `clock_back_share`.
+
+    `ranges` are those of the sensors, by name; the tables have `ORDER`, ts and the sensors as columns, as far as they are there.
+    """
+    sensors = [name for name in ranges if name in new.column_names]
+    windows = cut(sensors, rows, new, before)
+    result = {CLOCK_BACK: Share(windows.clock_back)}
+    for c, name in enumerate(sensors):
+        result[f"{name}_{STUCK}"] = _stuck(windows, c)
+        result[f"{name}_{SHIFTED}"] = _shifted(windows, c, ranges[name])
+    return result
+
+
+def _stuck(windows: Windows, c: int) -> Share:
+    """New windows in which a sensor never moves, less the usual share; none of one that often stands still.
+
+    Where nothing is usual yet, a sensor that stands still in most windows is taken for one that does.
+    """
+    still, new = windows.low[:, c] == windows.high[:, c], windows.is_new
+    if not new.any():
+        return Share(math.nan)
+    known = (~new).sum() >= _ENOUGH
+    usual = _mean(still[~new]) if known else 0.0
+    often = usual > _OFTEN if known else _mean(still[new]) > 0.5
+    return Share(0.0) if often else _share(windows, still & new, new, usual)
+
+
+def _shifted(windows: Windows, c: int, bounds: tuple[float, float]) -> Share:
+    """New windows whose mean is far from the usual means, less the share of the usual ones that are."""
+    mean = windows.mean[:, c]
+    known = ~np.isnan(mean)
+    new, usual = known & windows.is_new, known & ~windows.is_new
+    if not new.any():
+        return Share(math.nan)
+    enough = usual.sum() >= _ENOUGH
+    first, last = np.quantile(mean[usual if enough else new], _MIDDLE)
+    reach = _STRETCH * max(last - first, _LEAST_WIDTH * (bounds[1] - bounds[0]))
+    far = (mean < first - reach) | (mean > last + reach)
+    return _share(windows, far & new, new, _mean(far[usual]) if enough else 0.0)
+
+
+def _share(windows: Windows, which: npt.NDArray[np.bool_], new: npt.NDArray[np.bool_], usual: float) -> Share:
+    devices = dict.fromkeys(windows.device[which].tolist())
+    return Share(max(0.0, _mean(which[new]) - usual), tuple(devices)[:_NAMED])
+
+
+def _mean(which: npt.NDArray[np.bool_]) -> float:
+    return float(which.mean())

@@ -1,0 +1,110 @@
+"""What the lake holds of one day of a topic, for `aimaas reconcile`: coordinates and reasons only, never values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aimaas.delta import find_table
+from aimaas.fleet import FleetSpec
+from aimaas.lake import Table, arrow_dataset, read_table, table_version
+from aimaas.quarantine import EXPECTATION
+from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.dead_letters import REPLAY_OF, Source
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_KEY = ["device_id", "run", "order"]
+
+
+class LakeDay:
+    """The records of one topic that the broker took from `begin` on and before `end`."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, topic: str, begin: datetime, end: datetime) -> None:
+        self._settings, self._fleet, self._topic = settings, fleet, topic
+        self._begin, self._end = begin, end
+
+    def read(self) -> Landed:
+        """All of it. Raises LakeError where a table cannot be read; one that is not there yet is empty."""
+        events = self._topic == topic_names(self._fleet).events
+        refused = self._rows("quarantine", "reason")
+        reasons = np.array(refused["reason"].to_pylist() if refused else [], np.str_)
+        all_refused = Refusals(_codes(refused), reasons)
+        by_judge = reasons != EXPECTATION
+        admitted = _codes(self._rows("silver" if events else "outcomes"))
+        return Landed(
+            bronze=_codes(self._rows("bronze")),
+            admitted=admitted,
+            quarantined=Refusals(all_refused.codes[by_judge], reasons[by_judge]),
+            set_aside=all_refused.of(EXPECTATION),
+            gold=self._gold(admitted) if events else None,
+            copies=self._copies() if events else {},
+        )
+
+    def _gold(self, admitted: Codes) -> Codes:
+        """Codes in gold; a row of gold also stands for an admitted record of the same event that it was taken instead of."""
+        there = _codes(self._rows("gold"))
+        missing = np.setdiff1d(admitted, there)
+        if not len(missing) or table_version(self._settings, self._fleet.fleet, "gold") is None:
+            return there
+        mine = self._rows("silver", *_KEY, keep=missing)
+        devices = _isin("device_id", mine["device_id"].unique().to_pylist())
+        gold = read_table(self._settings, self._fleet.fleet, "gold", _KEY, devices)
+        keys = set(zip(*(gold[name].to_pylist() for name in _KEY), strict=True))
+        same = [key in keys for key in zip(*(mine[name].to_pylist() for name in _KEY), strict=True)]
+        return np.concatenate([there, _codes(mine)[np.array(same, np.bool_)]])
+
+    def _copies(self) -> dict[int, int]:
+        """Of records that are replays: code -> the original's, from bronze since the day began, where replays of the day's come."""
+        import pyarrow.compute as pc
+        import pyarrow.dataset as ds
+
+        bronze = find_table(self._settings, self._fleet, "bronze")
+        with_headers = pc.list_value_length(ds.field("headers")) > 0
+        condition = (ds.field("topic") == self._topic) & (ds.field("broker_ts") >= self._begin) & with_headers
+        columns = ["partition", "offset", "headers"]
+        found: dict[int, int] = {}
+        for batch in () if bronze is None else arrow_dataset(bronze).to_batches(columns=columns, filter=condition):
+            found.update(_copy_pairs(batch, self._topic))
+        return found
+
+    def _rows(self, table: Table, *columns: str, keep: Codes | None = None) -> Any:
+        """Partition, offset and more `columns` of the day's rows; None where there is no table yet. `keep`: only these codes."""
+        import pyarrow.dataset as ds
+
+        if table_version(self._settings, self._fleet.fleet, table) is None:
+            return None
+        at = ds.field("broker_ts")
+        condition = (ds.field("topic") == self._topic) & (at >= self._begin) & (at < self._end)
+        rows = read_table(self._settings, self._fleet.fleet, table, ["partition", "offset", *columns], condition)
+        return rows if keep is None else rows.filter(np.isin(_codes(rows), keep))
+
+
+def _codes(rows: pa.Table | None) -> Codes:
+    return NONE if rows is None else codes_of(rows["partition"].to_numpy(), rows["offset"].to_numpy())
+
+
+def _isin(name: str, values: Sequence[str]) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.field(name).isin(values)
+
+
+def _copy_pairs(rows: pa.RecordBatch, topic: str) -> Iterable[tuple[int, int]]:
+    import pyarrow.compute as pc
+
+    lists = rows["headers"]
+    flat, owner = pc.list_flatten(lists), pc.list_parent_indices(lists)
+    names = pc.struct_field(flat, "key")
+    for at in np.flatnonzero(pc.equal(names, REPLAY_OF).to_numpy(zero_copy_only=False)):
+        original = Source.parse((flat[int(at)]["value"].as_py() or b"").decode("utf-8", "replace"))
+        row = owner[int(at)].as_py()
+        if original is not None and original.topic == topic:
+            copy = codes_of(rows["partition"][row].as_py(), rows["offset"][row].as_py())
+            yield int(copy), int(codes_of(original.partition, original.offset))

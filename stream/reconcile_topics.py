@@ -1,0 +1,93 @@
+"""What Kafka holds of one day of a topic, for `aimaas reconcile`: offsets, the sources that predictions name, and dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
+from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from stream.backfill import BACKFILL_TYPE
+from stream.dead_letters import Source
+from stream.letter_log import CLOCKS_MS
+from stream.letters import letter_of
+from stream.log_reader import LogReader, Span
+
+
+class TopicDay:
+    """The records of one topic that the broker took from `begin` on and before `end`, and what the scorer made of them."""
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, topic: str, begin: datetime, end: datetime) -> None:
+        self._settings, self._fleet, self._topic = settings, fleet, topic
+        self._begin_ms, self._end_ms = (int(at.timestamp() * 1e3) for at in (begin, end))
+
+    def read(self) -> Logged:
+        """All of it. Raises KafkaError."""
+        names = topic_names(self._fleet)
+        whole: set[str] = set()
+        sent = self._sent(whole)
+        if self._topic != names.events:
+            return Logged(sent, whole=frozenset(whole))
+        predicted, by_batch = self._predicted(names.predictions, whole)
+        return Logged(sent, predicted, by_batch, self._letters(names.dead_letters, whole), frozenset(whole))
+
+    def _sent(self, whole: set[str]) -> Codes:
+        with kafka_errors(self._settings, f"read {self._topic}"), LogReader(self._settings) as reader:
+            ends = end_offsets(self._settings, self._topic)
+            begins = reader.spans(self._topic, ends, self._begin_ms)
+            until = reader.spans(self._topic, ends, self._end_ms)
+            spans = {p: Span(span.begin, until[p].begin) for p, span in begins.items()}
+            if self._is_whole(self._topic, spans):
+                whole.add("sent")
+            return _joined(codes_of(p, [m.offset() for m in found]) for p, found in reader.read(self._topic, spans))
+
+    def _predicted(self, topic: str, whole: set[str]) -> tuple[Codes, Codes]:
+        found, by_batch = [], []
+        for messages in self._since(topic, "predicted", whole):
+            named = [(dict(m.headers() or ()).get("ce_type"), source) for m in messages if (source := self._source(m))]
+            found.append(_codes([source for _, source in named]))
+            by_batch.append(_codes([source for kind, source in named if kind == BACKFILL_TYPE.encode()]))
+        return _joined(found), _joined(by_batch)
+
+    def _source(self, prediction: Any) -> Source | None:
+        """The record of the topic that a prediction is of."""
+        source = Source.parse((dict(prediction.headers() or ()).get("ce_id") or b"").decode("utf-8", "replace"))
+        return source if source is not None and source.topic == self._topic else None
+
+    def _letters(self, topic: str, whole: set[str]) -> Refusals:
+        mine = [
+            (letter.source, letter.reason)
+            for messages in self._since(topic, "letters", whole)
+            for m in messages
+            if (letter := letter_of(m)) is not None and letter.source.topic == self._topic
+        ]
+        return Refusals(_codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
+
+    def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[list[Any]]:
+        """The committed records of a topic that may be about the day: all that are younger than its beginning."""
+        ends = end_offsets(self._settings, topic)
+        with kafka_errors(self._settings, f"read {topic}"), LogReader(self._settings) as reader:
+            spans = reader.spans(topic, ends, max(self._begin_ms - CLOCKS_MS, 0))
+            if self._is_whole(topic, spans):
+                whole.add(what)
+            for _, messages in reader.read(topic, spans):
+                yield messages
+
+    def _is_whole(self, topic: str, spans: Mapping[int, Span]) -> bool:
+        """Whether retention has deleted nothing of the spans: what is older than they are is still there, or there was nothing."""
+        begin = begin_offsets(self._settings, topic)
+        return all(begin[p] == 0 or span.begin > begin[p] for p, span in spans.items())
+
+
+def _codes(sources: list[Source]) -> Codes:
+    return codes_of([source.partition for source in sources], [source.offset for source in sources])
+
+
+def _joined(parts: Iterable[Codes]) -> Codes:
+    return np.concatenate([NONE, *parts])

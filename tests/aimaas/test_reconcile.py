@@ -1,0 +1,114 @@
+"""A day that adds up, and every way in which it may not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimaas.reconcile import Landed, Logged, Refusals, codes_of, counts_of, gaps_of
+
+GOOD = codes_of([0] * 6 + [1] * 4, [0, 1, 2, 4, 5, 6, 0, 1, 2, 3])  # offset 3 is a marker
+BAD = codes_of([0, 1], [7, 4])
+REFUSED = Refusals(BAD, np.array(["late", "schema"]))
+ALL = np.concatenate([GOOD, BAD])
+LAKE = Landed(bronze=ALL, admitted=GOOD, quarantined=REFUSED, gold=GOOD)
+LOG = Logged(sent=ALL, predicted=GOOD, letters=REFUSED)
+
+
+def told(lake: Landed, log: Logged) -> list[str]:
+    return [gap.what for gap in gaps_of("mill", lake, log)]
+
+
+def test_a_day_that_adds_up_has_no_gap() -> None:
+    assert told(LAKE, LOG) == []
+    assert counts_of(LAKE, LOG) == {
+        "sent": 12, "landed": 12, "admitted": 10, "quarantined": 2, "in_gold": 10, "predicted": 10, "dead_lettered": 2,
+    }  # fmt: skip
+
+
+def without(codes: Any, *places: int) -> Any:
+    return np.delete(codes, places)
+
+
+def doubled(codes: Any) -> Any:
+    return np.append(codes, codes[:1])
+
+
+@pytest.mark.parametrize(
+    ("lake", "log", "gaps"),
+    [
+        ({"bronze": without(ALL, 0)}, {}, ["sent and not landed", "admitted or quarantined without being landed"]),
+        ({}, {"sent": without(ALL, 0)}, ["landed and not on the topic"]),
+        ({"bronze": doubled(ALL)}, {}, ["landed twice"]),
+        ({"admitted": without(GOOD, 3), "gold": without(GOOD, 3)}, {}, ["landed and neither admitted nor quarantined"]),
+        ({"admitted": doubled(GOOD)}, {}, ["admitted twice"]),
+        ({"gold": without(GOOD, 5)}, {}, ["admitted and not in gold"]),
+        ({"gold": np.append(GOOD, BAD[1])}, {}, ["in gold without having been admitted"]),
+        ({"gold": doubled(GOOD)}, {}, ["in gold twice"]),
+        ({"set_aside": GOOD[:1]}, {}, ["set aside by an expectation and yet in gold"]),
+        ({}, {"predicted": without(GOOD, 1, 2)}, ["admitted and not predicted"]),
+        ({}, {"predicted": doubled(GOOD)}, ["predicted twice"]),
+        ({}, {"predicted": np.append(GOOD, BAD[0])}, ["predicted though refused and never replayed"]),
+        ({}, {"letters": Refusals(BAD[:1], REFUSED.reasons[:1])}, ["quarantined without a dead letter"]),
+        ({}, {"letters": Refusals(BAD, REFUSED.reasons[::-1])}, ["refused by the stream for another reason than by the lake"]),
+        (
+            {},
+            {"letters": Refusals(np.append(BAD, GOOD[0]), np.append(REFUSED.reasons, "skew"))},
+            ["dead-lettered and admitted by the lake"],
+        ),
+    ],
+)  # fmt: skip
+def test_each_gap_has_its_name(lake: dict[str, Any], log: dict[str, Any], gaps: list[str]) -> None:
+    assert told(replace(LAKE, **lake), replace(LOG, **log)) == gaps
+
+
+def test_late_records_that_were_put_in_their_place_belong_in_gold() -> None:
+    assert told(replace(LAKE, gold=np.append(GOOD, BAD[0])), LOG) == []
+
+
+def test_rows_that_an_expectation_set_aside_are_not_missed_in_gold() -> None:
+    assert told(replace(LAKE, set_aside=GOOD[:2], gold=GOOD[2:]), LOG) == []
+
+
+def test_a_replayed_copy_is_predicted_under_its_originals_name() -> None:
+    copy = codes_of([0], [8])
+    lake = replace(
+        LAKE,
+        bronze=np.append(ALL, copy),
+        admitted=np.append(GOOD, copy),
+        gold=np.append(GOOD, copy),
+        copies={int(copy[0]): int(BAD[1])},
+    )
+    log = replace(LOG, sent=np.append(ALL, copy), predicted=np.append(GOOD, BAD[1]))
+
+    assert told(lake, log) == []
+    assert told(lake, replace(log, predicted=GOOD)) == ["admitted and not predicted"]
+
+
+def test_a_refused_event_that_was_scored_by_batch_is_no_gap() -> None:
+    assert told(LAKE, replace(LOG, predicted=np.append(GOOD, BAD[0]), by_batch=BAD[:1])) == []
+
+
+def test_what_retention_deleted_is_not_missed() -> None:
+    nothing = np.zeros(0, np.int64)
+
+    assert told(LAKE, Logged(nothing, nothing, whole=frozenset())) == []
+    assert counts_of(LAKE, Logged(nothing, nothing, whole=frozenset()))["sent"] == 12
+
+
+def test_a_gap_names_its_records_by_stretches_of_offsets_and_says_what_to_do() -> None:
+    (gap,) = gaps_of("mill", replace(LAKE, gold=without(GOOD, 0, 1, 2, 7)), LOG)
+
+    assert str(gap) == (
+        "4 admitted and not in gold: partition 0 offset 0 to 2, partition 1 offset 1; run the DAG mill_prepare"
+    )
+
+
+def test_outcomes_have_no_gold_and_no_predictions() -> None:
+    lake, log = replace(LAKE, gold=None), Logged(sent=ALL)
+
+    assert told(lake, log) == []
+    assert counts_of(lake, log)["predicted"] is None
