@@ -160,6 +160,13 @@ def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, s
         ) from None
 
 
+def append_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table) -> None:
+    """Append rows to a table, which is made where there is none."""
+    from deltalake import write_deltalake
+
+    write_deltalake(_uri(settings, fleet, table), rows, mode="append", partition_by=partitioned_by(table) or None)
+
+
 def _next_offsets(found: DeltaTable) -> Offsets:
     actions, offsets = _actions(found).to_pydict(), Offsets()
     columns = (
