@@ -1,8 +1,8 @@
 """The lake as it grows: from Kafka to gold and features, by number of events; one JSON line last.
 
 For each size a new lake is filled: `events_s` is by size and stage, `peak_mib` by size the memory of Spark at its most.
-`one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake over
-the same hour on an empty one; the Spark session runs already.
+`one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake
+over the same hour on an empty one; the Spark session runs already.
 """
 
 from __future__ import annotations
