@@ -2,7 +2,8 @@
 
 For each size a new lake is filled: `events_s` is by size and stage, `peak_mib` by size the memory of Spark at its most.
 `one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake
-over the same hour on an empty one; the Spark session runs already.
+over the same hour on an empty one; the Spark session runs already. `over_spark_sql`, `over_pandas`: how many times quicker the
+kernel in Spark makes the features of the smallest lake than SQL windows and pandas do.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from lake_bench.growing import steps_of
 from lake_bench.memory import Peak
+from lake_bench.race import race
 
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
@@ -47,12 +49,14 @@ class Lake:
         for histories in steps_of(self.fleet, self.devices, first, events // self.devices):
             produce(self.settings, self.fleet, histories)
 
+    def job(self, stage: str, **arguments: Any) -> Job:
+        """A job on this lake."""
+        return Job(stage, self.settings, self.fleet, argparse.Namespace(**arguments), start=lambda *_: self.session)
+
     def run(self, stage: str, work: Callable[[Job], Any], **arguments: Any) -> float:
         """Seconds that a job takes."""
         began = time.monotonic()
-        report = work(
-            Job(stage, self.settings, self.fleet, argparse.Namespace(**arguments), start=lambda *_: self.session)
-        )
+        report = work(self.job(stage, **arguments))
         seconds = time.monotonic() - began
         say(f"{self.name:10} {stage:10} {seconds:8.1f} s  {report}")
         return seconds
@@ -67,6 +71,7 @@ def main() -> None:
     given = _arguments()
     rates: dict[str, dict[str, int]] = {}
     peaks: dict[str, int] = {}
+    seconds: dict[str, float] = {}
     with open_stage(_PARTITIONS) as stage:
         session = spark_session(stage.settings, "lake_scale")
         warm, empty = (_lake(stage, name, given.devices, session) for name in ("warm", "empty"))
@@ -78,11 +83,15 @@ def main() -> None:
             with Peak(session.sparkContext._gateway.proc.pid) as peak:
                 rates[lake.name] = _filled(stage, lake, events)
             peaks[lake.name] = round(peak.mib)
+            if not seconds:
+                seconds = race(lake.job("race"))
+                say(f"features, seconds: {seconds}")
         hours.append(_hour(stage, lake, events // given.devices, given.hour))
         session.stop()
     figures = {"events_s": rates, "peak_mib": peaks, "one_more_hour_ratio": round(hours[1] / hours[0], 3)}
+    times = {f"over_{other}": round(seconds[other] / seconds["kernel"], 2) for other in ("spark_sql", "pandas")}
     given_as = {"hour_events": given.hour, "devices": given.devices, "partitions": _PARTITIONS}
-    json_line("lake_scale", {**figures, "hour_s": [round(s, 2) for s in hours], **given_as})
+    json_line("lake_scale", {**figures, **times, "hour_s": [round(s, 2) for s in hours], **given_as})
 
 
 def _lake(stage: Stage, name: str, devices: int, session: Any) -> Lake:

@@ -10,7 +10,7 @@ from aimaas.fleet import FleetSpec
 from stream.histories import Ending, Histories
 from stream.simulator import device_id
 
-_LIFE = 200  # steps of a run; then the device has failed and begins the next
+_LIFE = 50  # steps of a run; then the device has failed and begins the next
 _BLOCK = 200_000  # rows at once
 
 
