@@ -3,10 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 
 from aimaas.errors import LakeError
-from aimaas.lake import read_table
+from aimaas.lake import append_rows, read_table
 from aimaas.plan import plan_of
 from aimaas.split import split_of
 from aimaas.training_set import read_training_set
@@ -69,3 +70,12 @@ def test_without_silver_it_says_what_to_run(offline_settings: Any, make_fleet: A
 
     with pytest.raises(LakeError, match="run the land and admit jobs first"):
         find_sources(offline_settings, make_fleet())
+
+
+def test_a_version_that_an_older_release_made_is_not_guessed_at(offline_settings: Any, make_fleet: Any) -> None:
+    from spark_jobs.sources import sources_of
+
+    fleet = make_fleet()
+    append_rows(offline_settings, fleet.fleet, "gold", pa.table({"label": [1.0]}))
+    with pytest.raises(LakeError, match=r"version 0 does not say what it is made of: .* run the gold job"):
+        sources_of(offline_settings, fleet, 0)
