@@ -2,7 +2,7 @@
 
 Spark writes; the command line, training and the gates read here, and `aimaas topics grow` moves rows. `bronze`, `silver`,
 `quarantine` and `outcomes` are partitioned by Kafka topic and partition, so that the newest offset a table holds stands in its file
-statistics.
+statistics. `gold` has the rows of the corrected view; readers compute what depends on a row's neighbours (`aimaas.lifetimes`).
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
 
-Table = Literal["bronze", "outcomes", "silver", "quarantine", "gold", "admission_state"]
+Table = Literal["bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps"]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
+
+_KAFKA_PLACE = ["topic", "partition"]
 
 _MADE_BY: dict[str, str] = {
     "bronze": "the land job",
@@ -29,12 +31,19 @@ _MADE_BY: dict[str, str] = {
     "quarantine": "the admit job",
     "admission_state": "the admit job",
     "gold": "the gold job",
+    "gold_state": "the gold job",
+    "gaps": "the land job",
 }
 
 
 def table_path(settings: Settings, fleet: str, table: Table) -> str:
     """Path or URI of a fleet's table, as Spark takes it."""
     return f"{settings.lake.rstrip('/')}/{fleet}/{table}"
+
+
+def partitioned_by(table: Table) -> list[str]:
+    """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
+    return [] if table in ("gold", "gold_state", "gaps") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
@@ -50,6 +59,21 @@ def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None
     if found is None or commits == 0:
         return []
     return [note for commit in found.history(commits) if (note := commit.get("userMetadata")) is not None]
+
+
+def newest_note(settings: Settings, fleet: str, table: Table, version: int | None = None) -> str | None:
+    """What the newest commit up to `version` that has a note was noted with; None where there is no note that far back."""
+    found = _find(settings, fleet, table)
+    return None if found is None else _newest_note(found, version)
+
+
+def _newest_note(found: DeltaTable, version: int | None = None) -> str | None:
+    before = 0 if version is None else found.version() - version
+    for commits in (before + 1, None):  # most often the newest commit has one; upkeep's have none
+        for commit in found.history(commits)[before:]:
+            if (note := commit.get("userMetadata")) is not None:
+                return str(note)
+    return None
 
 
 def read_table(
@@ -95,8 +119,8 @@ def row_count(settings: Settings, fleet: str, table: Table) -> int:
 class Held:
     """What a table of Kafka records holds, at one version (None: there is no table yet).
 
-    `number` is that of a job's newest transaction (0: none), `offsets` are those after the newest of each topic and partition,
-    `note` is what the newest commit was noted with.
+    `number` is that of a job's newest transaction (0: none), `offsets` are those after the newest of each topic and partition (of
+    tables partitioned by them), `note` is what the newest commit with a note was noted with.
     """
 
     version: int | None = None
@@ -114,7 +138,8 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
     if found is None:
         return Held()
     number = found.transaction_version(app_id) or 0
-    return Held(int(found.version()), number, _next_offsets(found), found.history(1)[0].get("userMetadata"))
+    offsets = _next_offsets(found) if partitioned_by(table) else {}
+    return Held(int(found.version()), number, offsets, _newest_note(found))
 
 
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
@@ -128,11 +153,18 @@ def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, s
     found = _open(settings, fleet, table, seen.version)
     numbered = CommitProperties(app_transactions=[Transaction(app_id, seen.number + 1)], max_commit_retries=0)
     try:
-        write_deltalake(found, rows, mode="overwrite", partition_by=["topic", "partition"], commit_properties=numbered)
+        write_deltalake(found, rows, mode="overwrite", partition_by=_KAFKA_PLACE, commit_properties=numbered)
     except CommitFailedError:
         raise LakeError(
             f"{found.table_uri}: {_MADE_BY[table]} wrote to it meanwhile; nothing is changed, run this again"
         ) from None
+
+
+def append_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table) -> None:
+    """Append rows to a table, which is made where there is none."""
+    from deltalake import write_deltalake
+
+    write_deltalake(_uri(settings, fleet, table), rows, mode="append", partition_by=partitioned_by(table) or None)
 
 
 def _next_offsets(found: DeltaTable) -> Offsets:

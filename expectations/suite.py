@@ -12,7 +12,7 @@ from typing import Any, Literal
 import yaml
 
 from aimaas.errors import FleetFileError
-from aimaas.fleet import FleetSpec, RemainingUsefulLife
+from aimaas.fleet import FleetSpec
 from expectations.sensors import CLOCK_BACK, SHIFTED, STUCK
 
 Table = Literal["silver", "gold"]
@@ -101,20 +101,11 @@ def _gold(fleet: FleetSpec) -> list[Expected]:
         ("expect_column_values_to_not_be_null", {"column": "split"}, "critical"),
         # few devices may leave a part empty: training then says what is missing
         ("expect_column_distinct_values_to_contain_set", _declared_splits(fleet), "warning"),
-        _labels(fleet),
     ]
 
 
 def _declared_splits(fleet: FleetSpec) -> Kwargs:
     return {"column": "split", "value_set": [name for name in SPLITS if getattr(fleet.split, name) > 0]}
-
-
-def _labels(fleet: FleetSpec) -> Expected:
-    """Labels that are not known yet are null, and no expectation on values looks at nulls."""
-    if isinstance(fleet.task, RemainingUsefulLife):
-        limits = {"column": "label", "min_value": 0, "max_value": fleet.task.cap}
-        return ("expect_column_values_to_be_between", limits, "critical")
-    return ("expect_column_values_to_be_in_set", {"column": "label", "value_set": [0, 1]}, "critical")
 
 
 def _mistake(path: Path, index: int, entry: object, table: Table) -> str | None:

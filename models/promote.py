@@ -7,8 +7,6 @@ of its own plan and fit, so they are computed again from gold's raw rows by the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from aimaas.errors import LakeError, RegistryError
 from aimaas.features import Float32, kernel_of
 from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
+from aimaas.lifetimes import lives_of
 from aimaas.registry import Champion, load_artefact, set_challenger, set_champion, settle, show_model
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
@@ -122,22 +121,17 @@ def recomputed(settings: Settings, fleet: FleetSpec, metadata: ModelMetadata, ve
     import pyarrow.dataset as ds
 
     plan = metadata.plan
-    columns = ["device_id", "run", "order", "begins", "label", *plan.readings]
+    columns = ["device_id", "run", "order", "broker_ts", *plan.readings]
     gold = read_table(settings, fleet.fleet, "gold", columns, ds.field("split") == "test", version)
-    gold = gold.sort_by([(name, "ascending") for name in ("device_id", "run", "order")])
-    ids, run = gold["device_id"].to_pylist(), gold["run"].to_pylist()
+    gold = gold.sort_by([(name, "ascending") for name in ("device_id", "run", "order")]).combine_chunks()
+    begins = np.concatenate([np.zeros(0, np.bool_), *(lives_of(fleet, batch).begins for batch in gold.to_batches())])
+    ids, run, order = (gold[name].to_pylist() for name in ("device_id", "run", "order"))
     state = DeviceState(plan.readings, plan.window, plan.first)
-    slots = state.slots(ids)
-    resets = gold["begins"].to_numpy().astype(np.bool_) | _changes(zip(ids, run, strict=True))
     readings = np.stack([gold[name].to_numpy().astype(np.float32) for name in plan.readings], axis=1)
-    features = kernel_of(plan, metadata.fit).advance(state, slots, readings, resets)
-    kept = gold["label"].is_valid().to_numpy()
-    if not np.array_equal(gold["order"].to_numpy()[kept], test.order) or len(features[kept]) != len(test):
-        raise LakeError(f"gold version {version} has other test rows than the training set made of it; train again")
+    features = kernel_of(plan, metadata.fit).advance(state, state.slots(ids), readings, begins)
+    wanted = set(zip(test.device_id, test.run.tolist(), test.order.tolist(), strict=True))
+    kept = np.array([key in wanted for key in zip(ids, run, order, strict=True)], np.bool_)
+    if kept.sum() != len(test):
+        raise LakeError(f"gold version {version} lacks test rows of the training set made of it; train again")
     labelled: Float32 = features[kept]
     return labelled
-
-
-def _changes(keys: Any) -> Any:
-    """True where a key is not the one before it."""
-    return np.array([a != b for a, b in pairwise([None, *keys])], np.bool_)

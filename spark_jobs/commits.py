@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Held, Table, commit_notes, table_path
+from aimaas.lake import Held, Table, commit_notes, partitioned_by, table_path
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -28,12 +28,14 @@ def commit(
     note: str = "",
     mode: Literal["append", "overwrite"] = "append",
 ) -> None:
-    """Write the rows, partitioned as Kafka has them, if the table is still as the job has `seen` it.
+    """Write the rows if the table is still as the job has `seen` it; what is overwritten may have had other columns.
 
     Raises LakeError where another run of the job committed since.
     """
     mark = f"{uuid.uuid4()} {note}"
-    write = rows.write.format("delta").mode(mode).partitionBy("topic", "partition").option("userMetadata", mark)
+    write = rows.write.format("delta").mode(mode).partitionBy(*partitioned_by(table)).option("userMetadata", mark)
+    if mode == "overwrite":
+        write = write.option("overwriteSchema", True)
     path = table_path(settings, fleet.fleet, table)
     write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
     if mark not in commit_notes(settings, fleet.fleet, table, seen.version):
@@ -44,4 +46,9 @@ def commit(
 
 def note_of(seen: Held) -> str:
     """What the table's newest commit was noted with; empty where it was not made by `commit`."""
-    return (seen.note or "").partition(" ")[2]
+    return without_mark(seen.note or "")
+
+
+def without_mark(note: str) -> str:
+    """The note that was given to `commit`."""
+    return note.partition(" ")[2]

@@ -1,101 +1,123 @@
 """Features: freezes a training set from gold, fit and feature rows made by the kernel that the scorer runs.
 
-The folder is written once: Parquet rows, then `training_set.json`, which names what they were made of and their digest.
+A version of gold names its rows and the outcomes known then; labels, and where the kernel begins anew, are computed in the pass
+that computes the features. The folder is written once: Parquet rows, then `training_set.json`, which names what they were made of
+and their digest.
 """
 
 from __future__ import annotations
 
-import itertools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from aimaas.errors import LakeError
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version
+from aimaas.lifetimes import NEVER, labels, lives_of
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.training_set import DESCRIPTION, ROWS, TrainingSetInfo, read_info, write_description
 from spark_jobs.fitting import fit_of, matrix
 from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.labels import ENDS, run_ends
 from spark_jobs.session import read_version
+from spark_jobs.sources import sources_of
+from spark_jobs.whole_devices import whole_devices
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
 _COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, features array<float>"
+_PIECE = 10_000  # rows that go through the kernel at once
 
 
-def feature_rows(plan: FeaturePlan, fit: Fit, gold: DataFrame) -> DataFrame:
-    """Labelled rows with their features (`_COLUMNS`); the kernel runs over all rows of a device, in order."""
+def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame, ends: DataFrame) -> DataFrame:
+    """Labelled rows with their features (`_COLUMNS`); the kernel runs over all rows of a device, in order.
+
+    `ends` says how runs ended, as `run_ends` does.
+    """
     return (
-        gold.select("device_id", "run", "order", "begins", "split", "label", *plan.readings)
+        gold.select("device_id", "run", "order", "broker_ts", "split", *plan.readings)
+        .join(ends, ["device_id", "run"], "left")
         .repartition("device_id")
         .sortWithinPartitions("device_id", "run", "order")
-        .mapInArrow(compute(plan, fit), _COLUMNS)
+        .mapInArrow(compute(fleet, plan, fit), _COLUMNS)
     )
 
 
-def compute(plan: FeaturePlan, fit: Fit) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def compute(
+    fleet: FleetSpec, plan: FeaturePlan, fit: Fit
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for `mapInArrow`: ordered raw rows in, labelled feature rows out."""
 
     def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        task = _Task(plan, kernel_of(plan, fit))
-        for batch in batches:
-            if len(batch):
-                yield task.advance(batch)
+        task = _Task(fleet, plan, kernel_of(plan, fit))
+        for rows in whole_devices(batches):
+            yield from task.advance(rows)
 
     return computed
 
 
 class _Task:
-    """One Spark task: state of the one device whose rows may go on in the next batch."""
+    """One Spark task, which goes through whole devices."""
 
-    def __init__(self, plan: FeaturePlan, kernel: Kernel) -> None:
-        self._plan, self._kernel = plan, kernel
-        self._state = DeviceState(plan.readings, plan.window, plan.first)
-        self._last: tuple[str, int] | None = None
+    def __init__(self, fleet: FleetSpec, plan: FeaturePlan, kernel: Kernel) -> None:
+        self._fleet, self._plan, self._kernel = fleet, plan, kernel
 
-    def advance(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        ids, run = batch["device_id"].to_pylist(), batch["run"].to_numpy()
-        slots = self._state.slots(ids)
-        before = [self._last, *zip(ids, run.tolist(), strict=True)]
-        begins = batch["begins"].to_numpy(zero_copy_only=False).astype(np.bool_)
-        resets = begins | np.array([a != b for a, b in itertools.pairwise(before)])
-        rows = matrix(batch, self._plan).astype(np.float32)
-        features = self._kernel.advance(self._state, slots, rows, resets)
-        self._last = before[-1]
-        for device in set(ids) - {ids[-1]}:  # its rows are done
-            self._state.forget(device)
-        return _labelled(batch, features)
+    def advance(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Labelled feature rows; `rows` hold whole devices."""
+        lives = lives_of(self._fleet, rows)
+        order, failure, end = (_keys(rows[name]) for name in ("order", *ENDS))
+        label = labels(self._fleet, lives.new_run, order, failure, end)
+        state = DeviceState(self._plan.readings, self._plan.window, self._plan.first)
+        slots = state.slots(_of(rows["device_id"], lives.new_device).to_pylist())[np.cumsum(lives.new_device) - 1]
+        for at in range(0, len(rows), _PIECE):  # of one device there may be millions
+            piece = slice(at, at + _PIECE)
+            part = rows.slice(at, _PIECE)
+            values = matrix(part, self._plan).astype(np.float32)
+            yield _labelled(part, label[piece], self._kernel.advance(state, slots[piece], values, lives.begins[piece]))
 
 
-def _labelled(batch: pa.RecordBatch, features: Any) -> pa.RecordBatch:
+def _keys(column: pa.Array) -> npt.NDArray[np.int64]:
+    """Order keys, NEVER for null."""
+    keys: npt.NDArray[np.int64] = column.fill_null(NEVER).to_numpy(zero_copy_only=False)
+    return keys
+
+
+def _of(rows: Any, chosen: npt.NDArray[np.bool_]) -> Any:
+    """The chosen rows of a batch or of a column."""
     import pyarrow as pa
 
-    kept = batch["label"].is_valid().to_numpy(zero_copy_only=False)
-    chosen = batch.select(["device_id", "run", "order", "split", "label"]).filter(pa.array(kept))
+    return rows.filter(pa.array(chosen))
+
+
+def _labelled(rows: pa.RecordBatch, label: npt.NDArray[np.float64], features: Any) -> pa.RecordBatch:
+    """The rows that have a label, with it and their features."""
+    import pyarrow as pa
+
+    names, kept = ["device_id", "run", "order", "split"], ~np.isnan(label)
+    chosen = _of(rows.select(names), kept)
     flat = np.ascontiguousarray(features[kept]).reshape(-1)
     offsets = np.arange(len(chosen) + 1, dtype=np.int32) * features.shape[1]
-    columns = [*(chosen[name] for name in ("device_id", "run", "order", "split")), chosen["label"].cast(pa.float32())]
     lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
-    return pa.RecordBatch.from_arrays([*columns, lists], ["device_id", "run", "order", "split", "label", "features"])
+    columns = [*chosen.columns, pa.array(label[kept].astype(np.float32)), lists]
+    return pa.RecordBatch.from_arrays(columns, [*names, "label", "features"])
 
 
-def failures_by_split(gold: DataFrame) -> dict[str, int]:
+def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
     """Runs with labelled rows that ended in a failure, by split."""
-    from pyspark.sql import functions as f
-
-    failed = gold.where(f.col("failure_order").isNotNull() & f.col("label").isNotNull())
-    counted = failed.select("split", "device_id", "run").distinct().groupBy("split").count().collect()
-    return {row["split"]: row["count"] for row in counted}
+    failed = ends.where("failure_order IS NOT NULL").select("device_id", "run")
+    runs = rows.select("split", "device_id", "run").distinct().join(failed, ["device_id", "run"])
+    return {row["split"]: row["count"] for row in runs.groupBy("split").count().collect()}
 
 
 def gold_version(settings: Settings, fleet: FleetSpec) -> int:
@@ -121,11 +143,14 @@ def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int) -> T
 
 def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingSetInfo:
     """Write the training set; a folder without description, left by a killed run, is written anew."""
-    fleet = job.fleet
+    fleet, rows = job.fleet, (folder / ROWS).absolute().as_uri()
+    outcomes = sources_of(job.settings, fleet, version).outcomes
     gold = read_version(job.spark, job.settings, fleet, "gold", version)
+    ends = run_ends(read_version(job.spark, job.settings, fleet, "outcomes", outcomes))
     fit = fit_of(fleet, plan, gold.where("split = 'train'"))
-    feature_rows(plan, fit, gold).write.mode("overwrite").parquet((folder / ROWS).absolute().as_uri())
-    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures_by_split(gold))
+    feature_rows(fleet, plan, fit, gold, ends).write.mode("overwrite").parquet(rows)
+    failures = failures_by_split(job.spark.read.parquet(rows), ends)
+    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures)
 
 
 def features(job: Job) -> Report:

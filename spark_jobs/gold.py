@@ -1,102 +1,84 @@
-"""Gold: the rows of silver in the order of their devices, with label and split.
+"""Gold: the rows of the corrected view, with their split; each run appends what came since the last.
 
-Written whole from one version of silver and of outcomes, which stand in the commit: a run that finds them there already has nothing
-to do. A late outcome relabels at the next run.
+The corrected view has the rows of silver and, beside them, the events in quarantine that came late but within `limits.lateness_s`;
+of rows with one (device, run, order) it has the first that the broker received. Where a run begins and what a label is follow from
+rows beside it and from outcomes: readers compute that (`aimaas.lifetimes`), so what is stored never changes. The commit's note says
+what a version is made of; outcomes that come late make a version without new rows.
 """
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from aimaas.errors import LakeError
-from aimaas.fleet import FleetSpec, Split
-from aimaas.lake import Table, commit_notes, table_path, table_version
-from aimaas.settings import Settings
-from aimaas.split import HEX_DIGITS, split_bounds
+from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
+from spark_jobs.commits import commit, note_of
+from spark_jobs.corrected import KEY, between, not_there_yet, received
+from spark_jobs.gold_state import keep_state, newest_keys, newest_of
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.labels import with_labels
 from spark_jobs.session import read_version
+from spark_jobs.sources import Sources, find_sources, read_sources
 
 if TYPE_CHECKING:
-    from pyspark.sql import Column, DataFrame
+    from pyspark.sql import DataFrame
 
-_TABLES: tuple[Table, Table] = ("silver", "outcomes")
-_MEANING = 1  # raise it when labels or columns mean something else: gold is then written anew
-
-
-class Sources(msgspec.Struct, frozen=True):
-    """What gold is made of: versions of the tables, and a digest of what the fleet file says about labels and split."""
-
-    silver: int
-    outcomes: int
-    fleet: str
-    meaning: int = _MEANING
+APP_ID = "gold"
+_PARTS: tuple[Table, Table] = ("silver", "quarantine")
 
 
-def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
-    """The newest versions there are. Raises LakeError before the first admission."""
-    silver, outcomes = (_version(settings, fleet, table) for table in _TABLES)
-    said = fleet.model_dump_json(include={"order", "settings", "sensors", "task", "split"})
-    return Sources(silver, outcomes, hashlib.sha256(said.encode()).hexdigest()[:16])
-
-
-def _version(settings: Settings, fleet: FleetSpec, table: Table) -> int:
-    version = table_version(settings, fleet.fleet, table)
-    if version is None:
-        raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table; run the land and admit jobs first")
-    return version
-
-
-def split(shares: Split) -> Column:
-    """The device's split, as `aimaas.split.split_of` has it."""
-    from pyspark.sql import functions as f
-
-    digits = f.substring(f.sha2(f.col("device_id").cast("binary"), 256), 1, HEX_DIGITS)
-    point = f.conv(digits, 16, 10).cast("double") / float(16**HEX_DIGITS)
-    *others, (last, _) = split_bounds(shares)
-    column = f.lit(last)
-    for name, end in reversed(others):
-        column = f.when(point < end, name).otherwise(column)
-    return column
-
-
-def build(fleet: FleetSpec, silver: DataFrame, outcomes: DataFrame) -> DataFrame:
-    """Gold from silver and outcomes, each device's rows together and in order."""
-    columns = ["device_id", "run", "seq", "order", "ts", "begins", *fleet.readings]
-    return (
-        with_labels(fleet, silver, outcomes)
-        .withColumn("split", split(fleet.split))
-        .select(*columns, "failure_order", "label", "split", "topic", "partition", "offset", "broker_ts")
-        .repartition("device_id")
-        .sortWithinPartitions("device_id", "run", "order")
+def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
+    """The rows of the corrected view that were received at offsets in [start, end)."""
+    settings, fleet = job.settings, job.fleet
+    silver, quarantine = (
+        read_version(job.spark, settings, fleet, table, table_version(settings, fleet.fleet, table) or 0)
+        for table in _PARTS
     )
+    here = between(start, end)
+    return received(fleet, silver.where(here), quarantine.where(here))
+
+
+def write_whole(job: Job, seen: Held, now: Sources) -> None:
+    """Write gold from its beginning."""
+    _commit(job, seen, now, all_rows(job, {}, now.offsets), "overwrite")
+    keep_state(job, now, newest_of(_gold(job, table_version(job.settings, job.fleet.fleet, "gold") or 0)))
+
+
+def go_on(job: Job, seen: Held, before: Sources, now: Sources) -> None:
+    """Append what gold, made of `before`, lacks of `now`; an empty commit where only outcomes came."""
+    there = _gold(job, seen.version or 0)
+    if before.rows_digest == now.rows_digest:
+        _commit(job, seen, now, there.limit(0), "append")
+        return
+    newest = newest_keys(job, before, there)
+    came = all_rows(job, before.offsets, now.offsets).persist()
+    _commit(job, seen, now, not_there_yet(came, newest, there), "append")
+    keep_state(job, now, newest_of(newest.unionByName(came.select(*KEY))))
+    came.unpersist()
+
+
+def _gold(job: Job, version: int) -> DataFrame:
+    return read_version(job.spark, job.settings, job.fleet, "gold", version)
+
+
+def _commit(job: Job, seen: Held, now: Sources, rows: DataFrame, mode: Literal["append", "overwrite"]) -> None:
+    note = msgspec.json.encode(now).decode()
+    commit(job.settings, job.fleet, "gold", APP_ID, rows, seen, note, mode)
 
 
 def gold(job: Job) -> Report:
-    """Write gold anew where silver, outcomes or the fleet file have changed."""
+    """Bring gold up to what was admitted and to the outcomes; whole where what the fleet file says of it has changed."""
     settings, fleet = job.settings, job.fleet
-    sources = find_sources(settings, fleet)
-    note = msgspec.json.encode(sources).decode()
-    done = table_version(settings, fleet.fleet, "gold")
-    if done is None or commit_notes(settings, fleet.fleet, "gold", done - 1) != [note]:
-        tables = [
-            read_version(job.spark, settings, fleet, "silver", sources.silver),
-            read_version(job.spark, settings, fleet, "outcomes", sources.outcomes),
-        ]
-        write = build(fleet, *tables).write.format("delta").mode("overwrite")
-        write.option("overwriteSchema", True).option("userMetadata", note).save(
-            table_path(settings, fleet.fleet, "gold")
-        )
-    return {
-        "version": table_version(settings, fleet.fleet, "gold"),
-        "silver": sources.silver,
-        "outcomes": sources.outcomes,
-    }
+    now, seen = find_sources(settings, fleet), held(settings, fleet.fleet, "gold", APP_ID)
+    before, rows = read_sources(note_of(seen)), row_count(settings, fleet.fleet, "gold")
+    if before is None or not now.goes_on_from(before):
+        write_whole(job, seen, now)
+    elif before != now:
+        go_on(job, seen, before, now)
+    after = row_count(settings, fleet.fleet, "gold")
+    return {"version": table_version(settings, fleet.fleet, "gold"), "rows": after, "added": after - rows}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

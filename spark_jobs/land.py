@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
@@ -18,6 +19,7 @@ from aimaas.lake import Offsets, held
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of
+from spark_jobs.gaps import record_gaps
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
 
@@ -29,10 +31,11 @@ APP_ID = "land"
 
 @dataclass(frozen=True)
 class Landing:
-    """What is to be read: from `start` on and before `end`, of the partitions with anything new."""
+    """What is to be read of the partitions with anything new: from `start` on and before `end`; from `lost` to `start` is a gap."""
 
     start: Offsets
     end: Offsets
+    lost: Offsets = field(default_factory=dict)
 
 
 def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: bool = False) -> Landing:
@@ -42,6 +45,7 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
     (with `accept_loss` they are passed over), and where a topic ends before what bronze holds of it.
     """
     start: Offsets = {}
+    lost: Offsets = {}
     for at, stop in end.items():
         start[at] = landed.get(at, begin[at])
         where = f"topic {at[0]}, partition {at[1]}"
@@ -56,9 +60,9 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
                     f"{where}: offsets {start[at]} to {begin[at] - 1} were deleted by retention before they were landed; "
                     "run the land job with --accept-loss to go on without them, and raise topics.retention_days"
                 )
-            start[at] = begin[at]
+            lost[at], start[at] = start[at], begin[at]
     new = {at for at, stop in end.items() if stop > start[at]}
-    return Landing({at: start[at] for at in new}, {at: end[at] for at in new})
+    return Landing(*({at: offset for at, offset in found.items() if at in new} for found in (start, end, lost)))
 
 
 def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
@@ -96,6 +100,8 @@ def land(job: Job) -> Report:
     # offsets without records, such as transaction markers, lie past what bronze holds: the note says that they were read
     if not landing.end or note_of(seen) == offsets_json(end):
         return {"offsets": 0}
+    if landing.lost:
+        record_gaps(settings, fleet, landing.lost, landing.start, datetime.now(UTC))
     commit(settings, fleet, "bronze", APP_ID, read_topics(job.spark, settings, landing), seen, offsets_json(end))
     return {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
 

@@ -15,9 +15,9 @@ import numpy as np
 
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
-from stream.faults import Faults
-from stream.producer import Encoder
-from stream.simulator import simulate
+from stream.devices.faults import Faults
+from stream.devices.producer import Encoder
+from stream.devices.simulator import simulate
 
 HOUR_US = 3_600_000_000
 REASONS: Mapping[Reason, float] = {

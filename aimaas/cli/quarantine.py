@@ -29,7 +29,7 @@ def quarantine_list(
 ) -> None:
     """Count the refused records by reason and show the newest: where each was read, what was observed, which run refused it."""
     from aimaas.quarantine import read_quarantine
-    from stream.letters import since_ms
+    from stream.letters.letters import since_ms
 
     settings = read_settings()
     after = None if since is None else since_ms(since, datetime.now(UTC))
@@ -72,10 +72,10 @@ def quarantine_replay(
     """Send refused events again: as `aimaas dlq replay` does their dead letters, also where the topic has dropped these."""
     from aimaas.logs import set_up_logs
     from aimaas.quarantine import find_quarantined, read_quarantine
-    from stream.letter_decisions import Action, Replayed
-    from stream.letter_replay import replay_letters
-    from stream.letters import read_letters
-    from stream.quarantine_letters import events_only, letters_of, rebuilt
+    from stream.letters.decisions import Action, Replayed
+    from stream.letters.letters import read_letters
+    from stream.letters.quarantine import events_only, letters_of, rebuilt
+    from stream.letters.replay import replay_letters
 
     if sum((bool(coordinates), reason is not None, everything)) != 1:
         raise typer.BadParameter("say which records: coordinates, --reason, or --all")
@@ -103,7 +103,7 @@ def _with_reason(found: list[Quarantined], reason: str | None) -> list[Quarantin
 
 def _place(fleet: FleetSpec, coordinates: str) -> Place:
     from aimaas.topics import topic_names
-    from stream.dead_letters import Source
+    from stream.records.dead_letters import Source
 
     source = Source.parse(coordinates) or Source.parse(f"{topic_names(fleet).events}/{coordinates}")
     if source is None:

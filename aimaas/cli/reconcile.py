@@ -36,8 +36,8 @@ def reconcile(
     """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap."""
     from aimaas.reconcile import counts_of, gaps_of
     from aimaas.topics import topic_names
-    from stream.reconcile_lake import LakeDay
-    from stream.reconcile_topics import TopicDay
+    from stream.reconcile.lake import LakeDay
+    from stream.reconcile.topics import TopicDay
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)

@@ -13,7 +13,7 @@ from rich.table import Table
 from aimaas.cli.options import out
 
 if TYPE_CHECKING:
-    from stream.letter_decisions import Replayed
+    from stream.letters.decisions import Replayed
 
 Limit = Annotated[int, typer.Option(min=0, help="show so many, the newest; the counts are of all")]
 Since = Annotated[str | None, typer.Option(help="not older: 2026-11-23T10:00:00Z, or 30m, 2h, 7d")]

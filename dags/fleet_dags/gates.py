@@ -55,5 +55,5 @@ def last_versions(events: Any) -> dict[str, int]:
 
 _DOC = {
     "silver": "Great Expectations over the rows that are new in silver: order, ranges, completeness, share refused.",
-    "gold": "Great Expectations over gold: order, ranges, labels within the task's range, a split for each device.",
+    "gold": "Great Expectations over gold: order, ranges, a split for each device.",
 }

@@ -14,9 +14,9 @@ from fleet_dags.spark import job_file, spark_job
 
 DOC = """\
 ### Prepare
-Runs when silver has a new version that passed its gate. **build_gold** writes each device's rows in order with the labels
-that its outcomes allow and the part of the split its id belongs to; **check_gold** stops the run when they do not meet the
-expectations. A new version of gold may start the fleet's *train* DAG.
+Runs when silver has a new version that passed its gate. **build_gold** appends what is new, late events among it, once for each
+place in a device's life, with the part of the split its id belongs to; **check_gold** stops the run when the rows do not meet the
+expectations. A new version of gold, which outcomes make too, may start the fleet's *train* DAG.
 """
 
 
@@ -29,7 +29,7 @@ def prepare_dag(fleet: FleetSpec) -> Any:
         **dag_arguments(fleet.fleet, "prepare", DOC),
     )
     def prepare() -> None:
-        gold = spark_job(fleet.fleet, "build_gold", "gold", doc="Ordered raw rows, labels from outcomes, split.")
+        gold = spark_job(fleet.fleet, "build_gold", "gold", doc="Append new rows, late ones too, with their split.")
         gold >> gate_task(fleet.fleet, "gold")
 
     return prepare()

@@ -9,7 +9,7 @@ import pytest
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
 from aimaas.errors import LakeError
-from aimaas.lake import Held, commit_notes, held, read_table, row_count, table_path, table_version
+from aimaas.lake import Held, commit_notes, held, newest_note, read_table, row_count, table_path, table_version
 from aimaas.settings import Settings, read_settings
 
 
@@ -56,6 +56,15 @@ def test_compaction_changes_nothing_of_what_is_held(settings: Settings) -> None:
     after = held(settings, "pump", "bronze", "job")
     assert (after.offsets, after.number) == (before.offsets, before.number)
     assert after.version == 3
+
+
+def test_a_note_is_found_behind_commits_without_one_and_as_of_a_version(settings: Settings) -> None:
+    assert newest_note(settings, "pump", "bronze") is None
+    for n in range(3):
+        write(settings, {0: [n]}, n + 1, f"note {n}")
+    DeltaTable(table_path(settings, "pump", "bronze")).optimize.compact()
+    assert newest_note(settings, "pump", "bronze") == held(settings, "pump", "bronze", "job").note == "note 2"
+    assert [newest_note(settings, "pump", "bronze", version) for version in (0, 1, 3)] == ["note 0", "note 1", "note 2"]
 
 
 def test_rows_are_read_by_column_filter_and_version(settings: Settings) -> None:

@@ -127,13 +127,12 @@ def test_a_failing_warning_does_not_stop_the_run(offline_settings: Settings, wri
     assert "pair_values_a_to_be_greater_than_b" in warning.expectation
 
 
-def test_gold_with_an_impossible_label_and_a_repeated_row_names_both(
+def test_gold_with_an_impossible_split_and_a_repeated_row_names_both(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:
     gold: Mapping[str, list[Any]] = {
         "order": [0, 1, 1],
-        "label": [0.0, 0.5, None],
-        "split": ["train", "train", "train"],
+        "split": ["train", "train", "trian"],
     }
     write("gold", rows(MILL, 0, 3, **gold))
 
@@ -141,7 +140,7 @@ def test_gold_with_an_impossible_label_and_a_repeated_row_names_both(
         check_table(offline_settings, MILL, "gold")
 
     findings = str(failed.value).splitlines()[1:-1]
-    assert [f.split()[1] for f in findings] == ["device_id,", "label"]
+    assert [f.split()[1] for f in findings] == ["device_id,", "split"]
 
 
 def test_a_missing_column_is_named(offline_settings: Settings, write: Callable[..., None]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
 from expectations.sensors import Share, shares
-from stream.simulator import simulate
+from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 W = 30

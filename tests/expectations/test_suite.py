@@ -31,19 +31,6 @@ def test_every_reading_has_its_range_and_its_completeness_in_the_suite(fleet: Fl
     assert set(fleet.readings) <= complete
 
 
-def test_gold_labels_must_lie_within_what_the_task_allows() -> None:
-    turbofan, mill = (load_fleet(FLEETS / f"{name}.yaml") for name in ("turbofan", "mill"))
-
-    labels = {
-        f.fleet: [(t, k) for t, k, _ in derived(f, "gold") if k.get("column") == "label"] for f in (turbofan, mill)
-    }
-
-    assert labels["turbofan"] == [
-        ("expect_column_values_to_be_between", {"column": "label", "min_value": 0, "max_value": 125.0})
-    ]
-    assert labels["mill"] == [("expect_column_values_to_be_in_set", {"column": "label", "value_set": [0, 1]})]
-
-
 def test_the_share_refused_in_a_run_is_limited_by_the_fleet_file(fleet: FleetSpec) -> None:
     ((_, kwargs, severity),) = derived_of_run(fleet)
 

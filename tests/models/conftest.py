@@ -80,6 +80,7 @@ def labelled(fleet: FleetSpec, table: pa.Table) -> pa.Table:
             "run": np.zeros(len(left), np.int64),
             "order": table["order"],
             "begins": table["order"].to_numpy() == 0,
+            "broker_ts": pa.array(table["order"].to_numpy() * 60_000_000, pa.timestamp("us", "UTC")),
             "split": [split_of(d, fleet.split) for d in table["device_id"].to_pylist()],
             "label": label.astype(np.float64),
             "heat": table["heat"],

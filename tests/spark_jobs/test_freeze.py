@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -14,43 +16,58 @@ from aimaas.errors import LakeError, TrainingRefusedError
 from aimaas.features import kernel_of
 from aimaas.fit import find_regimes, finish, moments
 from aimaas.fleet import FleetSpec
-from aimaas.lake import table_path
+from aimaas.lake import Table, held, table_version
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
 from aimaas.split import split_of
 from aimaas.state import DeviceState
 from aimaas.training_set import DESCRIPTION, read_training_set
+from spark_jobs.commits import commit
 from spark_jobs.features import feature_rows, features
 from spark_jobs.fitting import fit_of
 from spark_jobs.job import Job
+from spark_jobs.labels import run_ends
+from spark_jobs.sources import Sources
 
 pytestmark = pytest.mark.spark
-ROWS = 40
+ROWS, CAP = 40, 20
+BEGAN = datetime(2026, 11, 23, tzinfo=UTC)
 
 
 def raw_rows(fleet: FleetSpec, devices: int, seed: int = 3) -> list[dict[str, Any]]:
-    """Rows of gold: two runs a device, nulls, a silence that begins anew, rows without label."""
+    """Rows of gold, with where the kernel begins anew and labels: two runs a device, the first failed; nulls; a silence."""
     rng, rows = np.random.default_rng(seed), []
     for device in (f"d{i}" for i in range(devices)):
         for run in (0, 1):
-            for order in range(int(rng.integers(3, ROWS))):
-                mode = float(rng.integers(0, 3))
+            count = int(rng.integers(3, ROWS))
+            for order in range(count):
+                mode, left = float(rng.integers(0, 3)), (ROWS if run == 0 else count - 1) - order
                 rows.append(
                     {
-                        "device_id": device, "run": run, "order": order, "begins": order in (0, 17),
-                        "split": split_of(device, fleet.split), "label": None if order % 5 == 3 else float(ROWS - order),
-                        "failure_order": ROWS if run == 0 else None,
+                        "device_id": device, "run": run, "order": order, "split": split_of(device, fleet.split),
+                        "broker_ts": BEGAN + timedelta(days=100 * run + 40 * (order >= 17), seconds=order),
                         "mode": mode, "heat": float(300 + 40 * mode + rng.normal()),
                         "load": None if rng.random() < 0.2 else float(rng.normal()),
+                        "begins": order in (0, 17),
+                        "label": min(left, CAP) if run == 0 or left >= CAP else None,
                     }
                 )  # fmt: skip
     return rows
 
 
-SCHEMA = (
-    "device_id string, run bigint, `order` bigint, begins boolean, split string, label double, failure_order bigint, "
-    "mode double, heat double, `load` double"
-)
+def frame(spark: Any, rows: list[dict[str, Any]]) -> Any:
+    """The rows as gold stores them."""
+    return spark.createDataFrame([tuple(r.values())[:-2] for r in rows], SCHEMA)
+
+
+def failures(spark: Any, rows: list[dict[str, Any]]) -> Any:
+    """Outcomes: the first run of each device failed."""
+    found = [("t", 0, i, device, 0, ROWS, "failed") for i, device in enumerate(sorted({r["device_id"] for r in rows}))]
+    columns = "topic string, partition int, offset bigint, device_id string, run bigint, `order` bigint, kind string"
+    return spark.createDataFrame(found, columns)
+
+
+SCHEMA = "device_id string, run bigint, `order` bigint, split string, broker_ts timestamp, mode double, heat double, `load` double"
 
 
 def stream_features(fleet: FleetSpec, fit: Any, rows: list[dict[str, Any]], seed: int) -> dict[tuple[Any, ...], bytes]:
@@ -87,12 +104,13 @@ def test_spark_and_stream_give_the_same_bits_however_events_are_cut(
 ) -> None:
     fleet = make_fleet()
     rows = raw_rows(fleet, 14)
-    gold = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
+    gold = frame(spark, rows)
     fit = fit_of(fleet, plan_of(fleet), gold.where("split = 'train'"))
     assert len(fit.centres) == 3
-    table = feature_rows(plan_of(fleet), fit, gold).collect()
+    table = feature_rows(fleet, plan_of(fleet), fit, gold, run_ends(failures(spark, rows))).collect()
     by_spark = {(r["device_id"], r["run"], r["order"]): np.array(r["features"], np.float32).tobytes() for r in table}
-    assert set(by_spark) == {(r["device_id"], r["run"], r["order"]) for r in rows if r["label"] is not None}
+    labels = {(r["device_id"], r["run"], r["order"]): r["label"] for r in rows if r["label"] is not None}
+    assert {(r["device_id"], r["run"], r["order"]): r["label"] for r in table} == labels
     for seed in range(5):
         by_stream = stream_features(fleet, fit, rows, seed)
         assert by_spark == {place: by_stream[place] for place in by_spark}
@@ -103,7 +121,7 @@ def test_the_fit_learns_from_training_devices_alone_and_has_the_same_bits_howeve
 ) -> None:
     fleet = make_fleet()
     plan, rows = plan_of(fleet), raw_rows(fleet, 14)
-    gold = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
+    gold = frame(spark, rows)
     train = gold.where("split = 'train'")
     fits = {fit_of(fleet, plan, train.repartition(n)).id for n in (1, 3)}
     assert len(fits) == 1
@@ -126,9 +144,14 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
         arguments = argparse.Namespace(out=str(tmp_path / folder))
         return features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
 
+    def write(table: Table, content: Any, note: str) -> None:
+        seen = held(offline_settings, fleet.fleet, table, "test")
+        commit(offline_settings, fleet, table, "test", content, seen, note, "overwrite")
+
     def write_gold(rows: list[dict[str, Any]]) -> None:
-        frame = spark.createDataFrame([tuple(r.values()) for r in rows], SCHEMA)
-        frame.write.format("delta").mode("overwrite").save(table_path(offline_settings, fleet.fleet, "gold"))
+        write("outcomes", failures(spark, rows), "")
+        outcomes = table_version(offline_settings, fleet.fleet, "outcomes") or 0
+        write("gold", frame(spark, rows), msgspec.json.encode(Sources("{}", outcomes, "digest")).decode())
 
     with pytest.raises(LakeError, match="run the gold job first"):
         freeze("a")

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from confluent_kafka import TopicPartition
 
 from aimaas.errors import LakeError
-from aimaas.kafka import end_offsets, read_all
+from aimaas.kafka import admin, end_offsets, read_all
 from aimaas.lake import Held, held, read_table, table_version
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit
+from spark_jobs.gaps import record_gaps
 from spark_jobs.land import Landing, ask_topics, land, plan_landing, read_topics
 
 if TYPE_CHECKING:
@@ -27,6 +30,13 @@ def sent(plant: Plant) -> list[tuple[Any, ...]]:
     names = topic_names(plant.fleet)
     records = [r for topic in (names.events, names.outcomes) for r in read_all(plant.settings, topic)]
     return sorted((r.topic, r.partition, r.offset, r.key, r.value) for r in records)
+
+
+def delete_before(plant: Plant, topic: str, partition: int, offset: int) -> None:
+    """Delete the records before an offset, as retention does."""
+    client = admin(plant.settings)
+    for deleted in client.delete_records([TopicPartition(topic, partition, offset)]).values():
+        deleted.result(30)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +65,20 @@ def test_a_landing_starts_where_bronze_ends(landed: Any, begin: Any, end: Any, e
 def test_records_that_retention_deleted_unread_are_named() -> None:
     with pytest.raises(LakeError, match="topic events, partition 0: offsets 3 to 6 were deleted"):
         plan_landing({A: 3}, {A: 7}, {A: 9})
-    assert plan_landing({A: 3}, {A: 7}, {A: 9}, accept_loss=True) == Landing({A: 7}, {A: 9})
+    assert plan_landing({A: 3}, {A: 7}, {A: 9}, accept_loss=True) == Landing({A: 7}, {A: 9}, {A: 3})
+
+
+def test_an_accepted_gap_is_written_down_once(offline_settings: Any, make_fleet: Any) -> None:
+    fleet, now = make_fleet(), datetime(2026, 11, 23, tzinfo=UTC)
+    for _ in range(2):  # the second is a run again after a kill
+        record_gaps(offline_settings, fleet, {A: 3, B: 0}, {A: 7, B: 2}, now)
+    record_gaps(offline_settings, fleet, {A: 9}, {A: 11}, now)
+    found = read_table(offline_settings, fleet.fleet, "gaps").sort_by(
+        [("topic", "ascending"), ("first_offset", "ascending")]
+    )
+    assert [tuple(row.values()) for row in found.to_pylist()] == [
+        ("events", 1, 0, 1, now), ("events", 0, 3, 6, now), ("events", 0, 9, 10, now),
+    ]  # fmt: skip
 
 
 def test_a_topic_made_anew_is_not_mistaken_for_the_old_one() -> None:
@@ -93,6 +116,26 @@ def test_of_two_landings_from_one_start_only_one_is_written(plant: Plant, spark:
     with pytest.raises(LakeError, match="another land job wrote to it meanwhile"):
         commit(plant.settings, plant.fleet, "bronze", "land", slow, Held())
     assert bronze(plant) == sent(plant)
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_a_gap_that_somebody_accepts_is_passed_over_and_told(plant: Plant) -> None:
+    plant.send(*[("d1", plant.event("d1", i)) for i in range(4)])
+    land(plant.job("land"))
+    plant.send(*[("d1", plant.event("d1", i)) for i in range(4, 9)])
+    events = topic_names(plant.fleet).events
+    ((partition, end),) = [(p, n) for p, n in end_offsets(plant.settings, events).items() if n]
+    delete_before(plant, events, partition, end - 2)
+
+    with pytest.raises(LakeError, match="offsets 4 to 6 were deleted by retention"):
+        land(plant.job("land"))
+    assert land(plant.job("land", accept_loss=True))["offsets"] == 2
+    (gap,) = read_table(plant.settings, plant.fleet.fleet, "gaps").to_pylist()
+    assert {**gap, "accepted_at": None} == {
+        "topic": events, "partition": partition, "first_offset": 4, "last_offset": 6, "accepted_at": None,
+    }  # fmt: skip
+    assert len(bronze(plant)) == 6
 
 
 @pytest.mark.broker

@@ -21,8 +21,8 @@ from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
-from stream.faults import Faults
-from stream.letters import read_letters
+from stream.devices.faults import Faults
+from stream.letters.letters import read_letters
 from tests.stream.test_letter_replay import by_origin, check, narrowed, scored_with_a_narrow_range, under
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]

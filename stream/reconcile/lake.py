@@ -15,7 +15,7 @@ from aimaas.quarantine import EXPECTATION
 from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.dead_letters import REPLAY_OF, Source
+from stream.records.dead_letters import REPLAY_OF, Source
 
 if TYPE_CHECKING:
     import pyarrow as pa

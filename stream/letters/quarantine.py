@@ -11,8 +11,8 @@ from aimaas.fleet import FleetSpec
 from aimaas.quarantine import EXPECTATION, Quarantined, find_quarantined, read_headers
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
-from stream.letters import Letter
+from stream.letters.letters import Letter
+from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
 
 _KEY_BYTES = 1_000  # quarantine keeps so much of a key
 

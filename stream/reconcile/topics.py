@@ -13,11 +13,11 @@ from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.backfill import BACKFILL_TYPE
-from stream.dead_letters import Source
-from stream.letter_log import CLOCKS_MS
-from stream.letters import letter_of
-from stream.log_reader import LogReader, Span
+from stream.letters.backfill import BACKFILL_TYPE
+from stream.letters.letters import letter_of
+from stream.letters.log import CLOCKS_MS
+from stream.records.dead_letters import Source
+from stream.state.log_reader import LogReader, Span
 
 
 class TopicDay:

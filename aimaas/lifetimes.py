@@ -1,0 +1,101 @@
+"""The lives of devices in the corrected view: where the kernel begins anew, and what a row's label is.
+
+All functions take whole devices, each device's rows together in the order of (run, order), as readers of the lake have them. So
+nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what is stored.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.fleet import FleetSpec, RemainingUsefulLife
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+Mask = npt.NDArray[np.bool_]
+Int64 = npt.NDArray[np.int64]
+
+NEVER = np.iinfo(np.int64).max  # the order key of what has not happened
+
+
+class Lives(NamedTuple):
+    """Rows of whole devices: where a device begins (n,), where a run does (n,), and where the kernel begins anew (n,)."""
+
+    new_device: Mask
+    new_run: Mask
+    begins: Mask
+
+
+def lives_of(fleet: FleetSpec, rows: pa.RecordBatch) -> Lives:
+    """The lives in rows with the columns device_id, run and broker_ts."""
+    import pyarrow as pa
+
+    device = rows["device_id"].dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    broker_us = rows["broker_ts"].cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False)
+    new_device = _changes(device)
+    new_run = new_device | _changes(rows["run"].to_numpy())
+    begins = beginnings(new_device, new_run, broker_us // 1000, int(fleet.limits.silence_s * 1e3))
+    return Lives(new_device, new_run, begins)
+
+
+def _changes(values: npt.NDArray[np.integer[Any]]) -> Mask:
+    """True where a value is not the one before it, and at the first."""
+    found = np.ones(len(values), np.bool_)
+    found[1:] = values[1:] != values[:-1]
+    return found
+
+
+def beginnings(new_device: Mask, new_run: Mask, broker_ms: Int64, silence_ms: int) -> Mask:
+    """Where the kernel begins anew (n,): with a device, with a run, and after a silence longer than `silence_ms`.
+
+    A late row counts for the time of the rows that it belongs before, so that it ends no silence and begins none. That a scorer
+    forgot a device for want of room is not part of the device's life.
+    """
+    silent = np.diff(_counted_ms(new_device, broker_ms), prepend=0) > silence_ms
+    begins: Mask = new_device | new_run | silent
+    return begins
+
+
+def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
+    """The least broker time of each row and those of its device that follow it."""
+    if not len(broker_ms):
+        return broker_ms
+    apart = (
+        int(broker_ms.max() - broker_ms.min()) + 1
+    )  # lifts each device above the one before, so that it ends the minimum
+    lift = (np.cumsum(new_device) - 1) * apart
+    counted: Int64 = np.minimum.accumulate((broker_ms + lift)[::-1])[::-1] - lift
+    return counted
+
+
+def labels(fleet: FleetSpec, new_run: Mask, order: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
+    """Labels (n,), NaN where none is known. `new_run` is also True at a new device; `failure`, `end` are of the row's run.
+
+    `failure` is the order key of the first failure, `end` that of the first repair or retirement, NEVER where there is none. A row
+    is labelled with what came after it in its run:
+
+    - a run that failed: the remaining useful life (in the task's unit, capped), or whether the failure came within the horizon;
+    - a run that goes on, or was repaired or retired first (censored): the cap, or 0, where the row was watched for so long;
+    - rows after the failure, and all others: none.
+    """
+    fails = (failure != NEVER) & (order <= failure) & ((end >= failure) | (end < order))
+    watched = np.where((order <= end) & (end != NEVER), end, _newest(new_run, order)) - order
+    task, step = fleet.task, fleet.order_units_per_step
+    if isinstance(task, RemainingUsefulLife):
+        failing, alive, needed = np.minimum((failure - order) / step, task.cap), task.cap, task.cap * step
+    else:
+        needed = task.horizon * step
+        failing, alive = (failure - order <= needed).astype(np.float64), 0.0
+    survives = (order <= failure) & (watched >= needed)
+    return np.where(fails, failing, np.where(survives, alive, np.nan))
+
+
+def _newest(new_run: Mask, order: Int64) -> Int64:
+    """The newest order key of each row's run (n,)."""
+    first = np.flatnonzero(new_run)
+    last = np.append(first[1:], len(order)) - 1
+    return order[last][np.cumsum(new_run) - 1] if len(order) else order

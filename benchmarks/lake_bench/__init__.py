@@ -1,0 +1,1 @@
+"""What benchmarks/lake_scale.py is made of."""

@@ -1,0 +1,42 @@
+"""The most memory that Spark's driver and its workers had at once."""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+
+import psutil
+
+_EVERY_S = 0.2
+
+
+class Peak:
+    """Looks at a process and all its children while it is entered; `mib` is the largest sum of resident memory."""
+
+    def __init__(self, pid: int) -> None:
+        self._process, self.mib = psutil.Process(pid), 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+
+    def __enter__(self) -> Peak:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._ended.wait(_EVERY_S):
+            self.mib = max(
+                self.mib, sum(map(_resident, [self._process, *self._process.children(recursive=True)])) / 2**20
+            )
+
+
+def _resident(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.NoSuchProcess:  # a worker that has just ended
+        return 0

@@ -1,0 +1,131 @@
+"""The lake as it grows: from Kafka to gold and features, by number of events; one JSON line last.
+
+For each size a new lake is filled: `events_s` is by size and stage, `peak_mib` by size the memory of Spark at its most.
+`one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake
+over the same hour on an empty one; the Spark session runs already. `over_spark_sql`, `over_pandas`: how many times quicker the
+kernel in Spark makes the features of the smallest lake than SQL windows and pandas do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lake_bench.growing import steps_of
+from lake_bench.memory import Peak
+from lake_bench.race import race
+
+from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
+from spark_jobs.admit import admit
+from spark_jobs.features import features
+from spark_jobs.gold import gold
+from spark_jobs.job import Job
+from spark_jobs.land import land
+from spark_jobs.session import spark_session
+from stream.devices.producer import produce
+from stream_bench.figures import json_line, say
+from stream_bench.stage import Stage, open_stage
+
+_PARTITIONS = 8
+_TO_GOLD: dict[str, Callable[[Job], Any]] = {"land": land, "admit": admit, "gold": gold}
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A lake of its own, with topics of its own."""
+
+    name: str
+    settings: Settings
+    fleet: FleetSpec
+    devices: int
+    session: Any
+
+    def send(self, first: int, events: int) -> None:
+        """Send the events of all devices from step `first` on."""
+        for histories in steps_of(self.fleet, self.devices, first, events // self.devices):
+            produce(self.settings, self.fleet, histories)
+
+    def job(self, stage: str, **arguments: Any) -> Job:
+        """A job on this lake."""
+        return Job(stage, self.settings, self.fleet, argparse.Namespace(**arguments), start=lambda *_: self.session)
+
+    def run(self, stage: str, work: Callable[[Job], Any], **arguments: Any) -> float:
+        """Seconds that a job takes."""
+        began = time.monotonic()
+        report = work(self.job(stage, **arguments))
+        seconds = time.monotonic() - began
+        say(f"{self.name:10} {stage:10} {seconds:8.1f} s  {report}")
+        return seconds
+
+    def to_gold(self) -> dict[str, float]:
+        """Seconds by stage."""
+        return {stage: self.run(stage, work) for stage, work in _TO_GOLD.items()}
+
+
+def main() -> None:
+    """Fill the lakes, print the figures."""
+    given = _arguments()
+    rates: dict[str, dict[str, int]] = {}
+    peaks: dict[str, int] = {}
+    seconds: dict[str, float] = {}
+    with open_stage(_PARTITIONS) as stage:
+        session = spark_session(stage.settings, "lake_scale")
+        warm, empty = (_lake(stage, name, given.devices, session) for name in ("warm", "empty"))
+        for first in (0, 1):  # the first of its kind compiles
+            _hour(stage, warm, first, given.devices)
+        hours = [_hour(stage, empty, 0, given.hour)]
+        for events in given.events:
+            lake = _lake(stage, str(events), given.devices, session)
+            with Peak(session.sparkContext._gateway.proc.pid) as peak:
+                rates[lake.name] = _filled(stage, lake, events)
+            peaks[lake.name] = round(peak.mib)
+            if not seconds:
+                seconds = race(lake.job("race"))
+                say(f"features, seconds: {seconds}")
+        hours.append(_hour(stage, lake, events // given.devices, given.hour))
+        session.stop()
+    figures = {"events_s": rates, "peak_mib": peaks, "one_more_hour_ratio": round(hours[1] / hours[0], 3)}
+    times = {f"over_{other}": round(seconds[other] / seconds["kernel"], 2) for other in ("spark_sql", "pandas")}
+    given_as = {"hour_events": given.hour, "devices": given.devices, "partitions": _PARTITIONS}
+    json_line("lake_scale", {**figures, **times, "hour_s": [round(s, 2) for s in hours], **given_as})
+
+
+def _lake(stage: Stage, name: str, devices: int, session: Any) -> Lake:
+    fleet = stage.fleet(events=f"events-{name}", outcomes=f"outcomes-{name}")
+    return Lake(name, replace(stage.settings, lake=str(stage.folder / "lakes" / name)), fleet, devices, session)
+
+
+def _filled(stage: Stage, lake: Lake, events: int) -> dict[str, int]:
+    """Fill the lake; events/s by stage."""
+    with stage.topics_of(lake.fleet):
+        lake.send(0, events)
+    seconds = lake.to_gold()
+    seconds["features"] = lake.run("features", features, out=str(stage.folder / "sets" / lake.name))
+    return {name: round(events / s) for name, s in seconds.items()}
+
+
+def _hour(stage: Stage, lake: Lake, first: int, events: int) -> float:
+    """Seconds from Kafka to gold for events from step `first` on."""
+    with stage.topics_of(lake.fleet):
+        lake.send(first, events)
+    return sum(lake.to_gold().values())
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--events", type=int, nargs="+", default=[1_000_000, 3_000_000, 10_000_000])
+    parser.add_argument("--hour", type=int, default=100_000, help="rows of the hour that comes on top")
+    parser.add_argument("--devices", type=int, default=10_000)
+    parser.add_argument("--quick", action="store_true", help="small lakes, to see that it runs")
+    given = parser.parse_args()
+    if given.quick:
+        given.events, given.hour, given.devices = [20_000, 40_000], 2_000, 100
+    return given
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""The corrected view, as frames: served and late rows together, one for each place in a device's life."""
+
+from __future__ import annotations
+
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING
+
+from aimaas.fleet import FleetSpec, Split
+from aimaas.lake import Offsets
+from aimaas.split import HEX_DIGITS, split_bounds
+from spark_jobs.late import late_columns, late_rows
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+KEY = ("device_id", "run", "order")
+_PLACE = "place among rows of one key"
+
+
+def between(start: Offsets, end: Offsets) -> Column:
+    """Condition: the row's offset lies in [start, end) of its topic and partition; a partition that `start` lacks begins at 0."""
+    from pyspark.sql import functions as f
+
+    parts = [
+        (f.col("topic") == topic)
+        & (f.col("partition") == p)
+        & f.col("offset").between(start.get((topic, p), 0), stop - 1)
+        for (topic, p), stop in sorted(end.items())
+        if stop > start.get((topic, p), 0)
+    ]
+    return reduce(or_, parts, f.lit(False))
+
+
+def split(shares: Split) -> Column:
+    """The device's split, as `aimaas.split.split_of` has it."""
+    from pyspark.sql import functions as f
+
+    digits = f.substring(f.sha2(f.col("device_id").cast("binary"), 256), 1, HEX_DIGITS)
+    point = f.conv(digits, 16, 10).cast("double") / float(16**HEX_DIGITS)
+    *others, (last, _) = split_bounds(shares)
+    column = f.lit(last)
+    for name, end in reversed(others):
+        column = f.when(point < end, name).otherwise(column)
+    return column
+
+
+def received(fleet: FleetSpec, silver: DataFrame, quarantine: DataFrame) -> DataFrame:
+    """Served and late rows as gold's; of rows with one key the first that was received, each device's in order."""
+    from pyspark.sql import Window
+    from pyspark.sql import functions as f
+
+    names = list(late_columns(fleet))
+    served = silver.select(*names, f.lit(False).alias("late"))
+    rows = served.unionByName(late_rows(fleet, quarantine).withColumn("late", f.lit(True)))
+    same_key = Window.partitionBy(*KEY).orderBy("broker_ts", "topic", "partition", "offset")
+    columns = [*KEY, "seq", "ts", *fleet.readings, "split", "late", "topic", "partition", "offset", "broker_ts"]
+    return (
+        rows.repartition("device_id")
+        .withColumn("split", split(fleet.split))
+        .select(*columns, f.row_number().over(same_key).alias(_PLACE))
+        .where(f.col(_PLACE) == 1)
+        .drop(_PLACE)
+    )
+
+
+def not_there_yet(rows: DataFrame, newest: DataFrame, there: DataFrame) -> DataFrame:
+    """The rows whose keys gold does not hold. Only those not newer than their device's `newest` key are looked for `there`."""
+    from pyspark.sql import functions as f
+
+    known = newest.select("device_id", f.struct("run", "order").alias("newest"))
+    older = rows.join(known, "device_id").where(f.struct("run", "order") <= f.col("newest")).select(*KEY)
+    low, high = (older.agg(*(side(name).alias(name) for name in ("run", "order"))).first() for side in (f.min, f.max))
+    if low is None or high is None or low["run"] is None:
+        return rows
+    # files whose statistics exclude such keys are not read
+    near = f.col("run").between(low["run"], high["run"]) & f.col("order").between(low["order"], high["order"])
+    doubled = there.where(near).select(*KEY).join(f.broadcast(older), list(KEY), "left_semi")
+    return rows.join(f.broadcast(doubled), list(KEY), "left_anti")

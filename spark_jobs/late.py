@@ -1,0 +1,69 @@
+"""Late events, read back from quarantine: what the corrected view has beside silver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aimaas.admission import Judge, Reason
+from aimaas.fleet import FleetSpec
+from spark_jobs.records import SILVER, SOURCE, arrow_schema, columns_of, ddl
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+
+def late_columns(fleet: FleetSpec) -> dict[str, str]:
+    """Columns of a late row with their Spark types: those of silver but for `begins`, which only a served row has."""
+    return {name: kind for name, kind in (SOURCE | columns_of(SILVER, fleet)).items() if name != "begins"}
+
+
+def late_rows(fleet: FleetSpec, quarantine: DataFrame) -> DataFrame:
+    """Rows (`late_columns`) of the events in quarantine that came late, but not later than `limits.lateness_s`."""
+    late = quarantine.where(f"reason = '{Reason.LATE.label}'").select(*SOURCE, "key", "value")
+    return late.mapInArrow(decode_late(fleet), ddl(late_columns(fleet)))
+
+
+def decode_late(fleet: FleetSpec) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function for `mapInArrow`: records (`SOURCE`, key, value) in, rows of `late_columns` out."""
+
+    def decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        judge = Judge(fleet)
+        for batch in batches:
+            yield _rows(judge, batch)
+
+    return decoded
+
+
+def _rows(judge: Judge, records: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows that the fleet file, as it is now, admits and that are not too late."""
+    import pyarrow as pa
+
+    fleet = judge.fleet
+    batch = judge.decode(records["key"].to_pylist(), records["value"].to_pylist())
+    rows = batch.admitted
+    taken_us = records["broker_ts"].cast(pa.int64()).to_numpy(zero_copy_only=False)[batch.at[rows]]
+    rows = rows[taken_us - batch.ts_us[rows] <= int(fleet.limits.lateness_s * 1e6)]
+    columns: dict[str, Any] = {
+        **{name: records[name].take(pa.array(batch.at[rows])) for name in SOURCE},
+        "device_id": [batch.device_ids[r] for r in rows],
+        "run": batch.run[rows],
+        "seq": [batch.events[r].seq for r in rows],
+        "order": batch.order[rows],
+        "ts": batch.ts_us[rows],
+        **{
+            name: pa.array(
+                np.ascontiguousarray(batch.values[rows, c]), from_pandas=True
+            )  # NaN: how the judge holds a null
+            for c, name in enumerate(fleet.readings)
+        },
+    }
+    schema = arrow_schema(late_columns(fleet))
+    arrays = [
+        v.cast(k) if isinstance(v := columns[n], pa.Array) else pa.array(v, k)
+        for n, k in zip(schema.names, schema.types, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)

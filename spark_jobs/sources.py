@@ -1,0 +1,84 @@
+"""What a version of gold is made of. It stands in the note of the commit that made the version."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.lake import Offsets, Table, held, newest_note, table_path, table_version
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from spark_jobs.commits import without_mark
+from spark_jobs.kafka_options import offsets_json
+
+_MEANING = 2  # raise it when columns or the way to them mean something else: gold is then written anew
+# what of the fleet file decides which rows gold has, what they say and what is read out of them
+_SAID: dict[str, Any] = {
+    "order": True, "settings": True, "sensors": True, "task": True, "split": True,
+    "limits": {"record_bytes", "lateness_s", "silence_s"},
+}  # fmt: skip
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """Rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, and a digest of the fleet file."""
+
+    admitted: str
+    outcomes: int
+    fleet: str
+    meaning: int = _MEANING
+
+    @property
+    def offsets(self) -> Offsets:
+        """Where the rows end, by topic and partition."""
+        topics = msgspec.json.decode(self.admitted, type=dict[str, dict[int, int]])
+        return {(topic, p): offset for topic, ends in topics.items() for p, offset in ends.items()}
+
+    @property
+    def rows_digest(self) -> str:
+        """The same for two versions of gold that hold the same rows."""
+        return hashlib.sha256(f"{self.admitted} {self.fleet} {self.meaning}".encode()).hexdigest()[:16]
+
+    def goes_on_from(self, before: Sources) -> bool:
+        """Whether the rows of `before` are the first part of these."""
+        return (before.fleet, before.meaning) == (self.fleet, self.meaning)
+
+
+def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
+    """The newest that there is. Raises LakeError before the first admission."""
+    for table in ("silver", "quarantine", "outcomes"):
+        _version(settings, fleet, table)
+    # written last by each admission: below these offsets silver and quarantine hold all that was admitted or refused
+    ends = held(settings, fleet.fleet, "admission_state", "admit").offsets
+    events = {at: end for at, end in ends.items() if at[0] != topic_names(fleet).outcomes}
+    digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
+    return Sources(offsets_json(events), _version(settings, fleet, "outcomes"), digest)
+
+
+def read_sources(note: str) -> Sources | None:
+    """What a commit to gold was noted with; None where it is no note of this release."""
+    try:
+        return msgspec.json.decode(note, type=Sources)
+    except msgspec.DecodeError:
+        return None
+
+
+def sources_of(settings: Settings, fleet: FleetSpec, version: int) -> Sources:
+    """What gold was made of at a version. Raises LakeError where its log says it no more, or an older release made it."""
+    sources = read_sources(without_mark(newest_note(settings, fleet.fleet, "gold", version) or ""))
+    if sources is None:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'gold')}: version {version} does not say what it is made of: its log was cleaned "
+            "up, or an older release made it; run the gold job, and take the version that it names"
+        )
+    return sources
+
+
+def _version(settings: Settings, fleet: FleetSpec, table: Table) -> int:
+    version = table_version(settings, fleet.fleet, table)
+    if version is None:
+        raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table; run the land and admit jobs first")
+    return version
