@@ -21,8 +21,12 @@ _NEEDED = {
     # a table's log is replayed in so many tasks; the default of 50 suits logs of millions of files
     "spark.databricks.delta.snapshotPartitions": "2",
 }
-# jobs are short: the quick compiler alone, no collector threads, and pinned jars need no check of their bytecode
-_QUICK_START = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"
+# jobs are short: the quick compiler alone (with the room for code that both have, or a long session runs out of it), no collector
+# threads, and pinned jars need no check of their bytecode
+_QUICK_START = (
+    "-XX:TieredStopAtLevel=1 -XX:ReservedCodeCacheSize=240m -XX:+UseSerialGC -XX:+UnlockDiagnosticVMOptions "
+    "-XX:-BytecodeVerificationRemote"
+)
 
 
 def spark_session(settings: Settings, app: str) -> SparkSession:
