@@ -65,10 +65,10 @@ def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are
 ) -> None:
     line, now = tolerant_line, datetime.now(UTC)
     line.champion()
-    sent = send(line, dirty_day(line.fleet, range(40), 3, now, BLIND, CLEAN))
+    sent = send(line, dirty_day(line.fleet, range(16), 3, now, BLIND, CLEAN))
     run(line, spark, land, admit)
     before = check_table(line.settings, line.fleet, "silver")
-    dirty = send(line, dirty_day(line.fleet, range(1_000, 1_040), 4, now, BLIND))
+    dirty = send(line, dirty_day(line.fleet, range(1_000, 1_030), 4, now, BLIND))
     sent |= dirty
     refused = {source: r.reason.label for source, r in sent.items() if r.reason}
     line.score_all(len(sent) - len(refused), len(refused))
