@@ -179,7 +179,7 @@ def _trees(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 
     return fit
 
 
-def _forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 1, features: Share = 0.5) -> Fit:
+def _forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 3, features: Share = 1.0) -> Fit:
     """Random forest: unlike extra trees it looks for the best thresholds, which finds failures that are limits of a channel."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
