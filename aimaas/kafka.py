@@ -93,8 +93,8 @@ def admin(settings: Settings) -> AdminClient:
 
 
 def _common(settings: Settings) -> dict[str, Any]:
-    """What all clients share; the client's own log goes to Python's logger `kafka`."""
-    return {"logger": _log, "log.connection.close": False, **settings.kafka}
+    """What all clients share: back soon after a broker is; the client's own log goes to Python's logger `kafka`."""
+    return {"logger": _log, "log.connection.close": False, "reconnect.backoff.max.ms": 1_000, **settings.kafka}
 
 
 def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:

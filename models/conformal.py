@@ -2,20 +2,20 @@
 
 The score of a row is its absolute residual. Within each band of the prediction (Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian
 confidence machine, 2003) the interval's half-width is a quantile of the scores. Rows of one device are nearly copies of each
-other, so devices, not rows, are what is exchangeable: each device weighs 1, shared by its rows, and the quantile's level is raised
-as if one more device had come (Lee, Barber, Willett: Distribution-free inference with hierarchical data, 2023).
+other, so devices, not rows, are what is exchangeable: each device weighs 1, shared by its rows (Lee, Barber, Willett:
+Distribution-free inference with hierarchical data, 2023).
 
 Whose residuals: where the fleet file keeps calibration devices, those of the exported file on them, which is split conformal with
-its guarantee (Vovk 2015; Romano, Patterson, Candès 2019). Else those of cross-validation, each device predicted by the mean of
-the fold models that have not seen it: it costs no device, and all devices calibrate instead of a tenth of them. Those models
-learned from fewer devices than the one that ships, so they err a little more and the intervals are rather too wide than too narrow;
-the guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani: Predictive inference with the jackknife+,
-2021; jackknife+ itself would need all fold models whenever a prediction is made).
+its guarantee (Vovk 2015; Romano, Patterson, Candès 2019); the quantile's level is raised as if one more device had come. Else
+those of cross-validation, each device predicted by the mean of the fold models that have not seen it: it costs no device, and all
+devices calibrate instead of a tenth of them. Those models learned from fewer devices than the one that ships and err a little more,
+which is why the level is not raised; the guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani:
+Predictive inference with the jackknife+, 2021; jackknife+ itself would need all fold models whenever a prediction is made).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,11 +28,12 @@ FEWEST_DEVICES = 10  # below 1 / (1 - COVERAGE) - 1 = 9 no finite half-width is 
 _BANDS = 8
 _BAND_DEVICES = 20  # a band with fewer joins the one below it
 
+Source = Literal["calibration", "cross-validation"]
 Vector = npt.NDArray[np.floating]
 
 
 def calibrate(
-    predicted: Vector, truth: Vector, devices: npt.NDArray[Any], target_range: tuple[float, float], source: str
+    predicted: Vector, truth: Vector, devices: npt.NDArray[Any], target_range: tuple[float, float], source: Source
 ) -> Intervals:
     """Intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
 
@@ -46,7 +47,7 @@ def calibrate(
     widths = []
     for b in range(len(edges) + 1):
         of = band == b
-        found = _half_width(scores[of], weights[of], len(np.unique(device[of])))
+        found = _half_width(scores[of], weights[of], len(np.unique(device[of])), source)
         widths.append(float(min(found, whole)))
     return Intervals(COVERAGE, tuple(edges), tuple(-w for w in widths), tuple(widths), len(rows), source)
 
@@ -66,11 +67,11 @@ def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> 
     return kept
 
 
-def _half_width(scores: Vector, weights: Vector, devices: int) -> float:
-    """The smallest score that at least the share COVERAGE * (1 + 1 / devices) of the weight does not exceed; infinite above 1."""
-    level = COVERAGE * (1 + 1 / devices) if devices else np.inf
-    if level > 1:
+def _half_width(scores: Vector, weights: Vector, devices: int, source: Source) -> float:
+    """The smallest score that at least the share COVERAGE of the weight (raised or not) does not exceed; infinite for few."""
+    if devices < FEWEST_DEVICES:
         return float("inf")
+    level = COVERAGE * (1 + 1 / devices) if source == "calibration" else COVERAGE
     order = np.argsort(scores)
     reached = np.cumsum(weights[order])
     return float(scores[order][np.searchsorted(reached, level * reached[-1] * (1 - 1e-12))])

@@ -84,11 +84,17 @@ def run_onnx(content: bytes, features: Float32) -> Float32:
     return answer
 
 
-def parity(content: bytes, estimator: Estimator, features: Float32, target_range: tuple[float, float]) -> Parity:
-    """Compare the file with the estimator on every row of features (n, F)."""
+def parity(
+    content: bytes,
+    estimator: Estimator,
+    features: Float32,
+    target_range: tuple[float, float],
+    reach: Float32 | float = 1.0,
+) -> Parity:
+    """Compare the file with the estimator on every row of features (n, F); a difference counts by its part of `reach` (n,)."""
     low, high = target_range
     expected = np.clip(predict(estimator, features), low, high)
-    difference = np.abs(run_onnx(content, features) - expected)
+    difference = np.abs(run_onnx(content, features) - expected) / reach
     row = int(np.argmax(np.where(np.isnan(difference), np.inf, difference)))
     return Parity(float(difference[row]) / (high - low), row)
 

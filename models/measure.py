@@ -32,7 +32,7 @@ def checked_parity(
     probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
     on_rows = parity(content, estimator, test.features, between)
     check_parity(on_rows, limit, place_of(test, on_rows.row))
-    on_probes = parity(content, estimator, probes.features, between)
+    on_probes = parity(content, estimator, probes.features, between, probes.reach)
     check_parity(on_probes, limit, probes.names[on_probes.row])
     return {"parity_max_rel": on_rows.max_rel, "parity_max_rel_probes": on_probes.max_rel}
 

@@ -26,10 +26,16 @@ _ROWS = 300  # of each other kind
 
 @dataclass(frozen=True)
 class Probes:
-    """Features (n, F) float32, all finite, and what each row is."""
+    """Features (n, F) float32, all finite, and what each row is.
+
+    `reach` (n,) is how many times farther out than any real row a probe lies, at least 1. At the end of a physical range that is
+    thousands of times for a sensor that hardly moves, and float32 is as much coarser there: sums in another order differ by as
+    much more.
+    """
 
     features: Float32
     names: Sequence[str]
+    reach: Float32
 
 
 def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: Float32, seed: int) -> Probes:
@@ -46,7 +52,10 @@ def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, row
     names = [f"{name} (number {i + 1} of {len(part)})" for name, part in parts for i in range(len(part))]
     features = np.concatenate([part.astype(np.float32) for _, part in parts])
     whole = np.isfinite(features).all(axis=1)
-    return Probes(features[whole], [name for name, kept in zip(names, whole.tolist(), strict=True) if kept])
+    kept = [name for name, good in zip(names, whole.tolist(), strict=True) if good]
+    farthest = np.maximum(np.abs(rows).max(axis=0), 1)
+    reach: Float32 = np.maximum((np.abs(features[whole]) / farthest).max(axis=1), 1)
+    return Probes(features[whole], kept, reach)
 
 
 def thresholds(content: bytes) -> list[tuple[int, np.float32]]:

@@ -106,10 +106,14 @@ def demo_settings(settings: Settings, fleet: FleetSpec, name: str) -> Settings:
 
 
 def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
-    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins."""
+    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins.
+
+    It shows how a second model takes over, and a dozen test devices seldom make one sure: more likely better than not is enough.
+    """
     settings.fleets.mkdir(parents=True, exist_ok=True)
     spec = fleet.model_dump(mode="json", exclude_unset=True)
     spec["schedule"] = {**spec.get("schedule", {}), "ingest": _YEARLY, "train": _YEARLY}
+    spec["gates"] = {**spec.get("gates", {}), "confidence": 0.5}
     (settings.fleets / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
 
 

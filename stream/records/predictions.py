@@ -44,17 +44,16 @@ def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: 
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
     answers = zip(part.answers.tolist(), *model.interval(part.answers), strict=True)
     for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), answers, strict=True):
-        value = encode_prediction(events[row], answer, model, scored_at)
-        yield keys[i], value, [*shared, ("ce_id", sources[i])]
+        yield keys[i], encode_prediction(events[row], answer, model, scored_at), [*shared, ("ce_id", sources[i])]
 
 
 def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:
     """The prediction of a decoded event as JSON."""
-    about, (prediction, lower, upper) = model.metadata, answer
+    prediction, lower, upper = answer
     return _encode(
         Prediction(
-            about.fleet, event.device_id, event.run, event.seq, event.ts, prediction, about.unit, model.version,
-            scored_at, lower, upper,
+            model.metadata.fleet, event.device_id, event.run, event.seq, event.ts,
+            prediction, model.metadata.unit, model.version, scored_at, lower, upper,
         )
     )  # fmt: skip
 

@@ -41,7 +41,13 @@ class Transactions:
     def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int) -> None:
         self._where, self._id = settings.bootstrap_servers, transactional_id
         self._sender = Sender(
-            settings, largest_record, transactional_id=transactional_id, transaction_timeout_ms=timeout_ms
+            settings,
+            largest_record,
+            transactional_id=transactional_id,
+            transaction_timeout_ms=timeout_ms,
+            # handing over offsets waits without limit for a coordinator that went away until the client connects for another
+            # reason (librdkafka issues 5456 and 5511): this gives it one
+            topic_metadata_refresh_interval_ms=2_000,
         )
         self._producer = self._sender.client
         self._begun = False

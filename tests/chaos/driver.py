@@ -112,16 +112,20 @@ class Driver:
         self._until(lambda: self._owned(heir) == PARTITIONS, f"scorer {heir} to inherit the partitions")
         self._until(lambda: time.monotonic() - frozen_at > SESSION_MS / 1e3, "the session to run out")
         self.await_predictions()
+        self._zombies.add(zombie.pid)
         zombie.send_signal(signal.SIGCONT)
         self._until(lambda: self._is_fenced(zombie, instance, said_before), f"scorer {instance} to find it was put out")
-        self._zombies.add(zombie.pid)
         self.thaws += 1
         self.say(f"scorer {instance} frozen: {point}; thawed and fenced after {heir} took over")
 
     def _is_fenced(self, zombie: subprocess.Popen[bytes], instance: str, said_before: int) -> bool:
-        """Whether a thawed scorer has ended with the one line of a fenced one, or rolled back what it had."""
-        said = self._line.log_of(instance)[said_before:]
-        return zombie.poll() == 1 or "partitions lost" in said or "transaction aborted" in said
+        """Whether a thawed scorer has ended as one that was put out; or, where its name is its own, has begun anew."""
+        if zombie.poll() is None:
+            return self._running[instance] is zombie and "partitions lost" in self._line.log_of(instance)[said_before:]
+        assert zombie.returncode == 1, f"the thawed scorer ended with {zombie.returncode}: {self._said(instance)}"
+        if self._running[instance] is zombie:
+            del self._running[instance]
+        return True
 
     def await_predictions(self) -> None:
         """Return when predictions can be read that were made after this was called."""

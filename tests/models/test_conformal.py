@@ -28,7 +28,10 @@ def coverage(bounds: Bounds, seed: int, count: int = 300) -> tuple[float, list[f
 
 
 def test_new_devices_are_covered_as_promised_in_every_band() -> None:
-    found = [coverage(Bounds(calibrate(*devices_of(100, seed), RANGE, "x"), RANGE), seed + 1_000) for seed in range(20)]
+    found = [
+        coverage(Bounds(calibrate(*devices_of(100, seed), RANGE, "calibration"), RANGE), seed + 1_000)
+        for seed in range(20)
+    ]
     assert np.mean([whole for whole, _ in found]) == pytest.approx(COVERAGE, abs=0.02)
     by_band = np.mean([bands for _, bands in found], axis=0)
     assert len(by_band) == 8
@@ -46,18 +49,18 @@ def test_a_device_with_many_rows_counts_as_much_as_one_with_few() -> None:
     odd = devices == "0"
     off = np.where(odd, np.clip(truth + 60, *RANGE), predicted).astype(np.float32)
     more = [np.concatenate([a, np.repeat(a[odd], 50)]) for a in (off, truth, devices)]
-    once, often = calibrate(off, truth, devices, RANGE, "x"), calibrate(*more, RANGE, "x")
+    once, often = calibrate(off, truth, devices, RANGE, "calibration"), calibrate(*more, RANGE, "calibration")
     assert np.allclose(once.upper, often.upper, atol=1.5)
 
 
 def test_few_devices_share_one_band_and_too_few_give_the_whole_range() -> None:
-    assert calibrate(*devices_of(15, 1), RANGE, "x").edges == ()
-    made = calibrate(*devices_of(5, 1), RANGE, "x")
+    assert calibrate(*devices_of(15, 1), RANGE, "calibration").edges == ()
+    made = calibrate(*devices_of(5, 1), RANGE, "calibration")
     assert (made.lower, made.upper) == ((-125.0,), (125.0,))
 
 
 def test_predictions_that_are_all_alike_give_one_band() -> None:
     _, truth, devices = devices_of(50, 1)
-    made = calibrate(np.full(len(truth), 60.0), truth, devices, RANGE, "x")
+    made = calibrate(np.full(len(truth), 60.0), truth, devices, RANGE, "calibration")
     assert len(made.upper) == len(made.edges) + 1
     assert made.upper[-1] > 50

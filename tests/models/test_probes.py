@@ -40,8 +40,8 @@ def test_every_family_is_equal_at_thresholds_extremes_and_borders(
     fleet = pump_fleet({name: FAMILIES[name]}, classify)
     frozen, estimator, content = made(fleet, training_set(fleet), name)
     probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, frozen.rows.features, 7)
-    assert len(probes.names) == len(probes.features)
-    found = parity(content, estimator, probes.features, target_range(fleet))
+    assert len(probes.names) == len(probes.features) == len(probes.reach)
+    found = parity(content, estimator, probes.features, target_range(fleet), probes.reach)
     assert found.max_rel <= 1e-5, probes.names[found.row]
 
 

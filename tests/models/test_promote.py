@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -56,23 +57,23 @@ def test_the_gate_asks_for_an_improvement(registry: Settings, training_set: Make
     assert not found.promoted and "an improvement of 99.0% included" in found.reason
 
 
+def seeded(seed: int, **gates: float) -> FleetSpec:
+    fleet = pump_fleet(GOOD, gates=gates)
+    return fleet.model_copy(update={"training": fleet.training.model_copy(update={"seed": seed})})
+
+
 def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champion(
     registry: Settings, training_set: MakeSet
 ) -> None:
     folder = training_set(pump_fleet())
-    seeds = [
-        pump_fleet(GOOD).model_copy(update={"training": pump_fleet(GOOD).training.model_copy(update={"seed": s})})
-        for s in (1, 2)
-    ]
-    versions = [registered(registry, fleet, folder, f"seed-{i}") for i, fleet in enumerate(seeds)]
-    promote(registry, pump_fleet(), versions[0])
-    strict = pump_fleet(gates={"confidence": 1.0})
-    found = promote(registry, strict, versions[1])
-    assert not found.promoted and found.confidence < 1
-    assert "resamplings of the 8 devices, 100.0% are needed" in found.reason or found.challenger_error > (
-        found.champion_error or 0
-    )
-    assert list_models(registry, strict)[0].aliases == ("challenger",)
+    first, second = (registered(registry, seeded(s), folder, f"seed-{s}") for s in (1, 2))
+    promote(registry, seeded(1), first)
+    found = promote(registry, seeded(1), second)
+    assert found.champion_error is not None and found.challenger_error < found.champion_error
+    assert not found.promoted and 0.5 < found.confidence < 0.8
+    assert re.search(r"% of the resamplings of the \d devices, 80.0% are needed", found.reason)
+    assert list_models(registry, seeded(1))[0].aliases == ("challenger",)
+    assert promote(registry, seeded(1, confidence=0.5), second).promoted
 
 
 def test_a_model_that_is_surely_better_passes_any_confidence(registry: Settings, training_set: MakeSet) -> None:
