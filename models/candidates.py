@@ -179,7 +179,22 @@ def _trees(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 
     return fit
 
 
-_BUILDERS: dict[str, Callable[..., Fit]] = {"ridge": _ridge, "boosting": _boosting, "mlp": _mlp, "trees": _trees}
+def _forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 3, features: Share = 1.0) -> Fit:
+    """Random forest: unlike extra trees it looks for the best thresholds, which finds failures that are limits of a channel."""
+    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+
+    kind = RandomForestClassifier if classify else RandomForestRegressor
+
+    def fit(samples: Samples, seed: int) -> Estimator:
+        model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
+        return model.fit(samples.features, samples.targets)
+
+    return fit
+
+
+_BUILDERS: dict[str, Callable[..., Fit]] = {
+    "ridge": _ridge, "boosting": _boosting, "mlp": _mlp, "trees": _trees, "forest": _forest
+}  # fmt: skip
 
 
 def _check_name(fleet: FleetSpec, name: str) -> None:

@@ -17,7 +17,9 @@ from models.promote import metadata_of
 from models.train import train
 from tests.models.conftest import CAP, pump_fleet
 
-ALL = {"ridge": {}, "boosting": {"trees": 30}, "mlp": {"epochs": 15}, "trees": {"trees": 20}, "blend": {}}
+ALL = {
+    "ridge": {}, "boosting": {"trees": 30}, "mlp": {"epochs": 15}, "trees": {"trees": 20}, "forest": {"trees": 20}, "blend": {},
+}  # fmt: skip
 MakeSet = Callable[..., Path]
 
 
@@ -36,7 +38,7 @@ def test_every_candidate_is_tried_and_the_best_on_validation_ships(
     assert [c.name for c in report.candidates] == list(ALL)
     assert report.chosen == min(report.candidates, key=lambda c: c.validation).name
     assert all(len(c.folds) == 2 for c in report.candidates)
-    assert steps == [(i, 8) for i in range(1, 9)]  # a blend needs no fit of its own
+    assert steps == [(i, 10) for i in range(1, 11)]  # a blend needs no fit of its own
     assert report.metrics["rmse"] < report.metrics["baseline_rmse"] / 1.5
     assert report.metrics["parity_max_rel"] <= 1e-5
     assert report == read_report(out)
@@ -155,7 +157,10 @@ def test_a_model_that_differs_from_its_export_is_not_shipped(
 @pytest.mark.parametrize(
     ("candidates", "message"),
     [
-        ({"forest": {}}, "training.candidates.forest: no such candidate; allowed: ridge, boosting, mlp, trees, blend"),
+        (
+            {"oak": {}},
+            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, blend",
+        ),
         ({"ridge": {"alpha": 1}}, "training.candidates.ridge.alpha: no such key; allowed: l2"),
         ({"ridge": {}, "blend": {}}, "training.candidates.blend.of: found .*at least two of ridge"),
         ({"boosting": {"trees": "many"}}, "training.candidates.boosting.trees: found 'many', allowed: "),
