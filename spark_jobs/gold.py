@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
+from aimaas.quarantine import EXPECTATION
 from spark_jobs.commits import commit, note_of
 from spark_jobs.corrected import KEY, between, not_there_yet, received
 from spark_jobs.gold_state import keep_state, newest_keys, newest_of
@@ -27,17 +28,22 @@ if TYPE_CHECKING:
 
 APP_ID = "gold"
 _PARTS: tuple[Table, Table] = ("silver", "quarantine")
+_SOURCE = ["topic", "partition", "offset"]
 
 
 def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
-    """The rows of the corrected view that were received at offsets in [start, end)."""
+    """The rows of the corrected view that were received at offsets in [start, end), without those an expectation set aside."""
+    from pyspark.sql import functions as f
+
     settings, fleet = job.settings, job.fleet
     silver, quarantine = (
         read_version(job.spark, settings, fleet, table, table_version(settings, fleet.fleet, table) or 0)
         for table in _PARTS
     )
     here = between(start, end)
-    return received(fleet, silver.where(here), quarantine.where(here))
+    silver, quarantine = silver.where(here), quarantine.where(here)
+    aside = quarantine.where(f.col("reason") == EXPECTATION).select(*_SOURCE)
+    return received(fleet, silver.join(aside, _SOURCE, "left_anti"), quarantine)
 
 
 def write_whole(job: Job, seen: Held, now: Sources) -> None:

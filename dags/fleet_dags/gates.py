@@ -41,7 +41,10 @@ def judge(
     report = check_table(settings, spec, table, since)
     for warning in report.warnings:
         print(f"warning: {warning}")  # noqa: T201  # the task's log
-    seen = {"rows": report.rows, "refused": report.refused, "versions": dict(report.versions), "data_docs": report.docs}
+    seen = {
+        "rows": report.rows, "refused": report.refused, "set_aside": report.set_aside,
+        "versions": dict(report.versions), "data_docs": report.docs,
+    }  # fmt: skip
     outlet_events[asset].extra.update(seen)
     return seen
 

@@ -21,6 +21,7 @@ from aimaas.events import Announcement, Prediction
 from aimaas.fleet import FleetSpec, RemainingUsefulLife
 from aimaas.kafka import read_all
 from aimaas.lake import read_table
+from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from local.demo.account import Account, Errors, errors, percentiles, reckon
@@ -232,12 +233,14 @@ def dead_letters(settings: Settings, topic: str) -> set[Refused]:
 
 
 def quarantined(settings: Settings, fleet: FleetSpec) -> set[Refused]:
-    """Source partition, offset and reason of every event that the lake has refused."""
+    """Source partition, offset and reason of every event that the judge has refused in the lake."""
     rows = read_table(
         settings, fleet.fleet, "quarantine", columns=["topic", "partition", "offset", "reason"]
     ).to_pylist()
     events = topic_names(fleet).events
-    return {(r["partition"], r["offset"], r["reason"]) for r in rows if r["topic"] == events}
+    return {
+        (r["partition"], r["offset"], r["reason"]) for r in rows if r["topic"] == events and r["reason"] != EXPECTATION
+    }
 
 
 def places_of(demo: Demo) -> Places:

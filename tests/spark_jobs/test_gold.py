@@ -65,6 +65,23 @@ def test_gold_is_silver_with_its_split_and_a_late_outcome_relabels_without_touch
     assert again.digest == frozen["digest"], "a version of gold goes on to say what it said"
 
 
+@pytest.mark.broker
+def test_a_row_that_an_expectation_set_aside_is_not_in_gold(plant: Plant) -> None:
+    plant.send(*[("d1", plant.event("d1", seq)) for seq in range(6)], ("d1", b"no event"))
+    for name, work in (("land", land), ("admit", admit)):
+        work(plant.job(name))
+    noted = read_table(plant.settings, plant.fleet.fleet, "quarantine")  # one row, as the judge writes it
+    for name, value in {"offset": 2, "reason": "expectation"}.items():
+        at = noted.schema.get_field_index(name)
+        noted = noted.set_column(at, noted.schema.field(at), pa.array([value], noted.schema.field(at).type))
+    append_rows(plant.settings, plant.fleet.fleet, "quarantine", noted)
+
+    gold(plant.job("gold"))
+
+    rows = read_table(plant.settings, plant.fleet.fleet, "gold", ["order"]).to_pylist()
+    assert sorted(r["order"] for r in rows) == [0, 1, 3, 4, 5]
+
+
 def test_without_silver_it_says_what_to_run(offline_settings: Any, make_fleet: Any) -> None:
     from spark_jobs.sources import find_sources
 
