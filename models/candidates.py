@@ -1,7 +1,8 @@
 """Candidate models by the name that a fleet file gives them under `training.candidates`.
 
 Each builder's keyword arguments are the keys that its mapping may hold. It returns a function from samples and a seed to a fitted
-scikit-learn estimator that skl2onnx can export. Defaults were chosen by grouped cross-validation on C-MAPSS' train_* files.
+scikit-learn estimator that skl2onnx can export. Defaults were chosen by grouped cross-validation on C-MAPSS' train_*
+files, those of the forest by cross-validation on AI4I 2020.
 """
 
 from __future__ import annotations
