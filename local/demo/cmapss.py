@@ -17,7 +17,7 @@ from aimaas.topics import topic_names
 from local.demo.account import errors, percentiles
 from local.demo.narrator import Narrator
 from local.demo.report import Report, make_report, print_report
-from local.demo.run import Demo, parity_of, places_of, reckon_topics, running_stack
+from local.demo.steps import Demo, parity_of, places_of, reckon_topics, running_stack
 from local.demo.tap import Tap
 from local.demo.traffic import DemoPlan
 from local.stack import start_scorer

@@ -1,0 +1,152 @@
+"""The steps that every run of the demo has in common: a stack, histories, trainings, the reckoning of what came out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+
+import msgspec
+import yaml
+
+from aimaas.events import Announcement, Prediction
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import read_all
+from aimaas.lake import read_table
+from aimaas.quarantine import EXPECTATION
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+from local.demo.account import Account, reckon
+from local.demo.narrator import Narrator
+from local.demo.report import Places
+from local.demo.traffic import Sent, send_history
+from local.demo.watch import Chain
+from local.stack import Stack, start_stack, stop_stack
+from stream.devices.histories import Histories
+
+_YEARLY = "0 0 1 1 *"
+_ERRORS = "__connect.errors."
+
+Refused = tuple[int, int, str]  # source partition, source offset, reason
+
+
+@dataclass
+class Demo:
+    """What one run of the demo has under its hands."""
+
+    fleet: FleetSpec
+    stack: Stack
+    narrator: Narrator
+    sent: list[Sent] = field(default_factory=list)
+    champions: list[Announcement] = field(default_factory=list)
+
+    @property
+    def settings(self) -> Settings:
+        """Settings under which everything finds the stack."""
+        return self.stack.settings
+
+    def send_history(self, histories: Histories, bad_per_reason: int) -> None:
+        """Send events and outcomes at full speed, bad records among them."""
+        title = f"{len(histories):,} events of {len(histories.devices)} devices to Kafka"
+        with self.narrator.stage(f"history_{len(self.sent) + 1}", title, len(histories)) as s:
+            sent = send_history(self.settings, self.fleet, histories, bad_per_reason, lambda done, _: s.move(done))
+            s.say(f"{sum(sent.refused.values())} bad records among them")
+        self.sent.append(sent)
+
+    def train(self, name: str, limit_s: float) -> Announcement:
+        """Let the DAGs run from the topic to a new champion."""
+        after = self.champions[-1].sequence if self.champions else -1
+        with self.narrator.stage(name, f"Airflow: ingest, prepare, train ({name})") as s:
+            chain = Chain.begin(self.stack.airflow, self.fleet)
+            found = chain.await_champion(self.settings, after, limit_s, s.say)
+            s.say(f"version {found.version} is champion")
+        self.narrator.seconds |= {f"{name}.{task}": seconds for task, seconds in chain.seconds().items()}
+        self.champions.append(found)
+        return found
+
+
+@contextmanager
+def running_stack(settings: Settings, fleet: FleetSpec, narrator: Narrator) -> Iterator[Stack]:
+    """A stack in a fresh folder, stopped with all its processes whatever happens."""
+    stop_stack(settings)  # what an earlier demo that was killed may have left
+    shutil.rmtree(settings.home, ignore_errors=True)
+    write_fleet(settings, fleet)
+    with narrator.stage("start", "start Kafka, Airflow and the registry"):
+        stack = start_stack(settings, [fleet])
+    try:
+        yield stack
+    finally:
+        with narrator.stage("stop", "stop everything"):
+            stack.stop()
+
+
+def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
+    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins.
+
+    It shows how a second model takes over, and a dozen test devices seldom make one sure: more likely better than not is enough.
+    """
+    settings.fleets.mkdir(parents=True, exist_ok=True)
+    spec = fleet.model_dump(mode="json", exclude_unset=True)
+    spec["schedule"] = {**spec.get("schedule", {}), "ingest": _YEARLY, "train": _YEARLY}
+    spec["gates"] = {**spec.get("gates", {}), "confidence": 0.5}
+    (settings.fleets / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
+
+
+def reckon_topics(demo: Demo) -> Account:
+    """Read predictions and dead letters as a downstream system would, from the beginning, and compare with what was sent."""
+    with demo.narrator.stage("reckon", "read everything back and reckon up"):
+        names = topic_names(demo.fleet)
+        decode = msgspec.json.Decoder(Prediction).decode
+        predictions = [decode(r.value or b"") for r in read_all(demo.settings, names.predictions)]
+        dead = dead_letters(demo.settings, names.dead_letters)
+        refused: Counter[str] = Counter()
+        for sent in demo.sent:
+            refused.update(sent.refused)
+        valid = {event for sent in demo.sent for event in sent.truth}
+        account = reckon(
+            valid, [(p.device_id, p.run, p.seq) for p in predictions], Counter(r for *_, r in dead), refused
+        )
+        return replace(account, quarantine_differs=len(dead ^ quarantined(demo.settings, demo.fleet)))
+
+
+def dead_letters(settings: Settings, topic: str) -> set[Refused]:
+    """Source partition, offset and reason of every dead letter."""
+    found = (r.headers for r in read_all(settings, topic))
+    return {
+        (int(h[f"{_ERRORS}partition"]), int(h[f"{_ERRORS}offset"]), h[f"{_ERRORS}exception.class.name"].decode())
+        for h in found
+    }
+
+
+def quarantined(settings: Settings, fleet: FleetSpec) -> set[Refused]:
+    """Source partition, offset and reason of every event that the judge has refused in the lake."""
+    rows = read_table(
+        settings, fleet.fleet, "quarantine", columns=["topic", "partition", "offset", "reason"]
+    ).to_pylist()
+    events = topic_names(fleet).events
+    return {
+        (r["partition"], r["offset"], r["reason"]) for r in rows if r["topic"] == events and r["reason"] != EXPECTATION
+    }
+
+
+def places_of(demo: Demo) -> Places:
+    """Where a person looks further; the stack is stopped by then, so the command that starts it again."""
+    home, airflow = demo.settings.home, demo.stack.airflow
+    again = f"AIMAAS_HOME={os.path.relpath(home)} .venv/bin/aimaas up --fleet {demo.fleet.fleet}"
+    return Places(
+        airflow=f"{airflow.url}, login {airflow.user} / {airflow.password}, after `{again} --airflow-port {airflow.port}`",
+        mlflow=f"{demo.settings.mlflow_tracking_uri}, pages by the same command",
+        data_docs=demo.settings.data_docs,
+        logs=home,
+    )
+
+
+def parity_of(demo: Demo) -> float:
+    """Largest difference between an exported champion and scikit-learn, as its report says."""
+    from aimaas.registry import show_model
+
+    models = [show_model(demo.settings, demo.fleet, c.version) for c in demo.champions]
+    return max(float(m["metrics"]["parity_max_rel"]) for m in models)
