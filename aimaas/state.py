@@ -174,11 +174,12 @@ class DeviceState:
             LAYOUT, rows, first, len(self.readings), self.digest,
             count, self.run[slot], self.newest[slot], self.seen_ms[slot], admitted,
         )  # fmt: skip
-        order = [(count - rows + i) % self.window for i in range(rows)]
+        begin = (count - rows) % self.window  # the rest of the rows goes on at the beginning of the ring
         return b"".join(
             (
                 head,
-                self.ring[slot, order].tobytes(),
+                self.ring[slot, begin : begin + rows].tobytes(),
+                self.ring[slot, : max(begin + rows - self.window, 0)].tobytes(),
                 self.first[slot, :first].tobytes(),
                 self.keys[slot, :].tobytes(),
                 self.digests[slot].tobytes(),

@@ -41,18 +41,17 @@ def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: 
     shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
     for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), part.answers.tolist(), strict=True):
-        value = encode_prediction(events[row], answer, model, scored_at)
-        yield keys[i], value, [*shared, ("ce_id", sources[i])]
+        yield keys[i], encode_prediction(events[row], answer, model, scored_at), [*shared, ("ce_id", sources[i])]
 
 
 def encode_prediction(event: Any, answer: float, model: Model, scored_at: datetime) -> bytes:
     """The prediction of a decoded event as JSON."""
-    about = model.metadata
     return _encode(
         Prediction(
-            about.fleet, event.device_id, event.run, event.seq, event.ts, answer, about.unit, model.version, scored_at
+            model.metadata.fleet, event.device_id, event.run, event.seq, event.ts,
+            answer, model.metadata.unit, model.version, scored_at,
         )
-    )
+    )  # fmt: skip
 
 
 def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:

@@ -56,7 +56,7 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
         group_instance_id=f"{group}-{instance}",
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=max(session_timeout_ms // 5, 500),
-        queued_min_messages=100_000,
+        queued_min_messages=20_000,  # of each partition; what waits longer has left the processor's cache
         fetch_queue_backoff_ms=20,  # the default of a second starves a scorer that empties the queue sooner
         partition_assignment_strategy="cooperative-sticky",
     )

@@ -119,7 +119,7 @@ class Scorer:
         finally:
             self._consumer.close()
         tally = self._monitor.tally
-        log.info("scorer stopped", events=tally.events, predictions=tally.predictions)
+        log.info("scorer stopped", events=tally.events, predictions=tally.predictions, step_s=tally.step_s)
 
     def _give_up(self) -> None:
         """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
@@ -134,6 +134,7 @@ class Scorer:
             if self._orphans.must_rejoin(time.monotonic()):
                 self._assignment.rejoin()
             messages = self._gather()
+            self._monitor.lap("gather")
             if messages:
                 self._score(messages)
             elif self._outbox.is_committing:
@@ -144,6 +145,7 @@ class Scorer:
                 self._save_idle_devices()
         except TransactionAbortedError as e:
             self._roll_back(str(e))
+        self._monitor.lap("commit")
         self._monitor.turned(self._consumer, self._assignment.states, self._model.version)
         self._breaks.take(time.monotonic())
 
@@ -190,10 +192,11 @@ class Scorer:
         scored = score_batch(groups, states, self._judge, self._model)
         self._touched.update(groups)
         self._count(scored)
+        self._monitor.lap("score")
         self._open()
-        began = time.perf_counter()
+        self._monitor.lap("wait")
         write_batch(scored, self._outbox, self._names, self._fleet)
-        self._monitor.written(scored, time.perf_counter() - began)
+        self._monitor.lap("write")
 
     def _open(self) -> None:
         """Open a transaction, unless one is open; the commit under way ends first."""

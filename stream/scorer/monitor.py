@@ -100,9 +100,9 @@ class Monitor:
         reasons = [part.batch.reason for part in scored.parts]
         self._metrics.batch_scored(reasons, [part.records.broker_ms for part in scored.parts], scored.model.version)
 
-    def written(self, scored: Scored, seconds: float) -> None:
-        """Its records went into the outbox."""
-        self.tally.add_steps({**scored.step_s, "write": seconds})
+    def lap(self, step: str) -> None:
+        """The time since the last lap was spent on this step of the loop."""
+        self.tally.lap(step, time.monotonic())
 
     def opened(self, at: float) -> None:
         """A transaction has been open since `at` (monotonic seconds)."""

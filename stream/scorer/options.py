@@ -13,7 +13,7 @@ class ScorerOptions:
     """How a scorer works. `state_share`: bytes of state records for each byte of input."""
 
     delivery: Delivery = "exactly-once"
-    batch: int = 2_000
+    batch: int = 1_000
     commit_interval_ms: int = 100
     transaction_events: int = 20_000
     transaction_timeout_ms: int = 10_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -31,7 +30,10 @@ class Tally:
     state_records: int = 0
     state_bytes: int = 0
     refused: Counter[str] = field(default_factory=Counter)
-    step_s: dict[str, float] = field(default_factory=dict)  # seconds by step of the loop
+    step_s: dict[str, float] = field(
+        default_factory=dict
+    )  # seconds by step of the loop; waiting for events is `gather`
+    _lap_at: float = field(default_factory=time.monotonic)
 
     def add_batch(self, reasons: npt.NDArray[np.int64]) -> None:
         """Count one judged batch; records by reason, indexed by `Reason`."""
@@ -42,10 +44,10 @@ class Tally:
             if reason != Reason.ADMITTED:
                 self.refused[Reason(reason).label] += int(reasons[reason])
 
-    def add_steps(self, seconds: Mapping[str, float]) -> None:
-        """Count the seconds that steps of the loop took."""
-        for step, took in seconds.items():
-            self.step_s[step] = self.step_s.get(step, 0.0) + took
+    def lap(self, step: str, now: float) -> None:
+        """The time since the last lap (monotonic seconds) was spent on this step."""
+        self.step_s[step] = self.step_s.get(step, 0.0) + now - self._lap_at
+        self._lap_at = now
 
 
 class RateLog:
@@ -55,6 +57,7 @@ class RateLog:
         self._tally, self._at = tally, time.monotonic()
         self._events = self._predictions = self._batches = self._transactions = 0
         self._commit_s = 0.0
+        self._step_s: dict[str, float] = {}
 
     def report(self, now: float, model_version: str) -> None:
         """Log the rates if it is time; `now` is in monotonic seconds."""
@@ -67,7 +70,13 @@ class RateLog:
                 "rates", events_s=round(events / seconds, 1), predictions_s=round((t.predictions - self._predictions) / seconds, 1),
                 batch=round(events / max(t.batches - self._batches, 1), 1),
                 commit_ms=round((t.commit_s - self._commit_s) / max(transactions, 1) * 1e3, 1),
+                us_per_event={step: round(took / events * 1e6, 2) for step, took in self._steps().items()},
                 refused=dict(t.refused), aborts=t.aborts, model_version=model_version,
             )  # fmt: skip
         self._at, self._events, self._predictions = now, t.events, t.predictions
         self._batches, self._transactions, self._commit_s = t.batches, t.transactions, t.commit_s
+        self._step_s = dict(t.step_s)
+
+    def _steps(self) -> dict[str, float]:
+        """Seconds by step since the last line."""
+        return {step: took - self._step_s.get(step, 0.0) for step, took in self._tally.step_s.items()}

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,12 +25,11 @@ Groups = Mapping[int, Sequence[Any]]  # partition -> messages of confluent-kafka
 
 @dataclass(frozen=True)
 class Scored:
-    """A batch with its answers; `step_s` says how many seconds each step took."""
+    """A batch with its answers."""
 
     model: Model
     at: datetime
     parts: list[Part]
-    step_s: dict[str, float] = field(default_factory=dict)
 
     def reasons(self) -> npt.NDArray[np.int64]:
         """Records by reason, indexed by `Reason`."""
@@ -66,19 +64,16 @@ def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) 
 
 def score_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Judge, model: Model) -> Scored:
     """Judge the messages, advance their devices and with them the partitions' positions, and run the model once."""
-    began = time.perf_counter()
     work = []
     for p, messages in groups.items():
         records = records_of(messages)
         batch, features = states[p].advance(judge, model.kernel, records)
         work.append((p, messages, records, batch, features))
-    advanced = time.perf_counter()
     every = np.concatenate([features for *_, features in work])
     answers = model.predict(every) if len(every) else np.zeros(0, np.float32)
     ends = np.cumsum([len(features) for *_, features in work])[:-1]
     parts = [Part(*of[:4], part) for of, part in zip(work, np.split(answers, ends), strict=True)]
-    steps = {"advance": advanced - began, "inference": time.perf_counter() - advanced}
-    return Scored(model, datetime.now(UTC), parts, steps)
+    return Scored(model, datetime.now(UTC), parts)
 
 
 def write_batch(scored: Scored, outbox: Outbox, names: TopicNames, fleet: FleetSpec) -> None:
@@ -102,8 +97,15 @@ def sources_of(part: Part, topic: str) -> list[str]:
     """`topic/partition/offset` of each record; of a dead letter that was sent again, those of the original."""
     here = f"{topic}/{part.partition}/"
     sources = [f"{here}{offset}" for offset in part.records.offsets.tolist()]
-    for i, message in enumerate(part.messages):
-        original = original_of(message, topic)
-        if original is not None:
+    for i in with_headers(part.messages):
+        if (original := original_of(part.messages[i], topic)) is not None:
             sources[i] = str(original)
     return sources
+
+
+def with_headers(messages: Sequence[Any]) -> list[int]:
+    """Places of the messages that have headers; few do, and to ask each of them alone would cost more than the rest."""
+    try:
+        return [i for i, message in enumerate(messages) if message.headers()]
+    except UnicodeDecodeError:  # a device may name its headers by any bytes
+        return list(range(len(messages)))

@@ -49,9 +49,9 @@ def plan(driver: Driver) -> None:
 
 
 @pytest.mark.broker
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(1_500)
 def test_every_event_gets_one_answer_through_all_of_it(ground: Ground) -> None:
-    outcome = run(ground, plan, rate=1_000, least=EVENTS, most_s=600, say=lambda text: print(text, flush=True))
+    outcome = run(ground, plan, rate=1_000, least=EVENTS, most_s=900, say=lambda text: print(text, flush=True))
     print(report(outcome))
     kills = outcome.driver.kills
     assert outcome.account.is_square

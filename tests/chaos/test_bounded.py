@@ -8,7 +8,7 @@ from tests.chaos.conftest import Ground
 from tests.chaos.driver import Driver
 from tests.chaos.run import run
 
-pytestmark = pytest.mark.broker
+pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
 
 
 def plan(driver: Driver) -> None:
@@ -25,7 +25,7 @@ def plan(driver: Driver) -> None:
 def test_kills_between_the_steps_of_a_commit_a_broker_killed_and_a_zombie_leave_one_answer_per_record(
     ground: Ground,
 ) -> None:
-    outcome = run(ground, plan, rate=400, least=8_000, most_s=280, say=print)
+    outcome = run(ground, plan, rate=400, least=8_000, most_s=400, say=print)
 
     assert outcome.account.is_square, outcome.figures()
     assert (outcome.driver.kills.total(), outcome.driver.broker_kills, outcome.driver.thaws) == (4, 1, 1)
