@@ -100,6 +100,14 @@ class Assignment:
         self._consumer.consume(1, 0.05)
         self.raise_failure()
 
+    def rejoin(self) -> None:
+        """Leave and join again, so that the group shares its partitions out anew."""
+        log.warning("partitions without an owner: leaving and joining again", had=sorted(self.states))
+        try:
+            self.leave()
+        finally:
+            self.subscribe()
+
     def give_up(self) -> None:
         """Let partitions go without a commit from now on."""
         self._given_up = True

@@ -33,6 +33,7 @@ from stream.scorer.assignment import Assignment, group_consumer
 from stream.scorer.garbage import Breaks
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
+from stream.scorer.orphans import OrphanWatch
 from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
 from stream.scorer.scoring import Scored, by_partition, score_batch, write_batch
 from stream.scorer.transaction import Transactions
@@ -69,16 +70,19 @@ class Scorer:
         self._touched: set[int] = set()  # partitions with work since the last commit was started
         name = f"aimaas-{fleet.fleet}"
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
-        self._check_topics(self._consumer)
+        partitions = self._check_topics(self._consumer)
+        self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
         self._outbox = self._open_outbox(f"{name}-{instance}")
         self._assignment = Assignment(
             settings, fleet, self._judge, self._consumer, self, monitor, options.delivery == "at-least-once"
         )
         monitor.model_serves(model)
 
-    def _check_topics(self, consumer: Consumer) -> None:
+    def _check_topics(self, consumer: Consumer) -> int:
+        """Partitions of the events topic. Raises KafkaError where the other topics have not as many."""
         topics = consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
+        return len(topics[self._names.events].partitions)
 
     def _open_outbox(self, transactional_id: str) -> Outbox:
         largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(self._fleet))
@@ -127,6 +131,8 @@ class Scorer:
         """One turn of the loop; an aborted transaction costs its work and nothing else."""
         try:
             self._take_model()
+            if self._orphans.must_rejoin(time.monotonic()):
+                self._assignment.rejoin()
             messages = self._gather()
             self._monitor.lap("gather")
             if messages:

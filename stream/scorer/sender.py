@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from typing import Any
 
 from confluent_kafka import Producer
@@ -14,6 +15,7 @@ from stream.records.outgoing import Outgoing
 from stream.scorer.outbox import Done
 
 _WAIT_S = 0.05
+_CHECK_S = 1.0
 
 
 class Sender:
@@ -58,10 +60,9 @@ class Sender:
 
 
 class CommitBeside:
-    """At most one commit at a time, in a thread of its own."""
+    """At most one commit at a time, in a thread of its own: a daemon, so that one that hangs in the client lets the process end."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(1, "committer")
         self._under_way: Future[Done] | None = None
 
     @property
@@ -71,11 +72,21 @@ class CommitBeside:
 
     def start(self, commit: Callable[[], Done]) -> None:
         """Begin; `settle` tells how it went."""
-        self._under_way = self._pool.submit(commit)
+        future = self._under_way = Future()
+        threading.Thread(target=_fulfil, args=(future, commit), name="committer", daemon=True).start()
 
-    def settle(self) -> Done | None:
-        """Wait for the one under way; what it did, None where there is none. Raises what it raised."""
+    def settle(self, check: Callable[[], None] | None = None) -> Done | None:
+        """Wait for the one under way; what it did, None where there is none. Raises what it raised, or `check` meanwhile."""
         if self._under_way is None:
             return None
         commit, self._under_way = self._under_way, None
+        while check is not None and not wait([commit], _CHECK_S).done:
+            check()
         return commit.result()
+
+
+def _fulfil(future: Future[Done], commit: Callable[[], Done]) -> None:
+    try:
+        future.set_result(commit())
+    except BaseException as e:  # noqa: BLE001 - handed to whoever settles
+        future.set_exception(e)

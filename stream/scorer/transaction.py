@@ -23,6 +23,7 @@ from stream.scorer.sender import CommitBeside, Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
+_HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
 _FENCED = {
     ClientError._FENCED,
     ClientError.INVALID_PRODUCER_EPOCH,
@@ -52,6 +53,7 @@ class Transactions:
         self._producer = self._sender.client
         self._begun = False
         self._commit = CommitBeside()
+        self._called: tuple[str, float] | None = None  # what the client is doing, and since when in monotonic seconds
         self.opened_at = 0.0
         self.records = 0
         self._insist(self._producer.init_transactions, "take over the transactional id")
@@ -91,7 +93,16 @@ class Transactions:
 
     def settle(self) -> Done | None:
         """Wait for the commit under way; what it did, None where there is none."""
-        return self._commit.settle()
+        return self._commit.settle(self._check_call)
+
+    def _check_call(self) -> None:
+        """Raise KafkaError where a call hangs: nobody can end it but by ending the process."""
+        called = self._called
+        if called is not None and time.monotonic() - called[1] > _HANGS_S:
+            raise KafkaError(
+                f"{called[0]}: the client has not come back for {_HANGS_S:g} s, as happens when a broker went away; nothing is "
+                "lost: start the scorer again"
+            )
 
     def _finish(self, progress: Progress) -> Done:
         """The end of a transaction, in the committer's thread. The order matters:
@@ -125,6 +136,7 @@ class Transactions:
         """Call until it succeeds, while the error says that another attempt may."""
         limit = time.monotonic() + _LIMIT_S
         while True:
+            self._called = doing, time.monotonic()
             try:
                 call(_CALL_S)
                 return
@@ -134,6 +146,8 @@ class Transactions:
                     time.sleep(0.02)  # the client backs off by itself; this only keeps a broken one from spinning
                     continue
                 self._give_up(error, doing)
+            finally:
+                self._called = None
 
     def _give_up(self, error: Any, doing: str) -> None:
         """Roll back where that can help; always raises."""
