@@ -21,7 +21,7 @@ from aimaas.errors import KafkaError
 from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.partitioner import partition_of
 from stream.devices.faults import Faults
-from stream.growth import grow
+from stream.growth.grow import grow
 from stream.growth.topics import grow_topic
 from stream.model.load import load_model
 from stream.state.partition import PartitionState, Records
@@ -129,7 +129,7 @@ def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Any) -> N
 def killing(call: int) -> str:
     """A program that has the growth killed at its `call`th step: before a topic grows, or in a transaction, small ones."""
     return f"""
-import os, stream.growth as g, stream.records.exclusive_writer as w
+import os, stream.growth.grow as g, stream.records.exclusive_writer as w
 g.CHUNK, steps = 2, []
 def killed(real):
     def step(*arguments):
@@ -233,7 +233,7 @@ def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Any) -> None:
         line,
         "--partitions",
         str(GROWN),
-        before="import os, stream.growth as g\ng.move_in_lake = lambda *_: os.kill(os.getpid(), 9)",
+        before="import os, stream.growth.grow as g\ng.move_in_lake = lambda *_: os.kill(os.getpid(), 9)",
     )
 
     assert killed.returncode == -9
