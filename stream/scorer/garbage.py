@@ -15,9 +15,7 @@ EVERY_S = 10.0
 
 @contextmanager
 def collected_between_batches() -> Iterator[None]:
-    """Switch the collector off for a process that calls `Breaks.take`; what is there now is never looked at again."""
-    gc.collect()
-    gc.freeze()
+    """Switch the collector off for a process that takes `Breaks`."""
     gc.disable()
     try:
         yield
@@ -31,6 +29,12 @@ class Breaks:
 
     def __init__(self, now: float) -> None:
         self._last = now
+
+    def set_apart(self) -> None:
+        """Never look again at what is there now: libraries, compiled code and a model are 0.2 s of looking each time."""
+        if not gc.isenabled():
+            gc.collect()
+            gc.freeze()
 
     def take(self, now: float) -> None:
         """Collect if the last time is long ago and nobody else does; `now` in monotonic seconds."""

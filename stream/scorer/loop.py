@@ -107,6 +107,7 @@ class Scorer:
     def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set, then commit what is done and leave the group."""
         self._warm_up()
+        self._breaks.set_apart()
         self._assignment.subscribe()
         log.info("scorer started", fleet=self._fleet.fleet, model_version=self._model.version)
         try:
@@ -155,6 +156,7 @@ class Scorer:
         if newest is not None and newest is not self._model:
             self._monitor.model_serves(newest, before=self._model)
             self._model = newest
+            self._breaks.set_apart()
         self._monitor.models_refused(len(self._watcher.refused))
 
     def _gather(self) -> list[Any]:
