@@ -48,13 +48,13 @@ def partitioned_by(table: Table) -> list[str]:
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
     """Version of the table's newest commit; None where there is no table yet."""
-    found = _find(settings, fleet, table)
+    found = find_table(settings, fleet, table)
     return None if found is None else int(found.version())
 
 
 def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None = None) -> list[str]:
     """What the commits after version `since` were noted with (Delta's user metadata), newest first; all where it is None."""
-    found = _find(settings, fleet, table)
+    found = find_table(settings, fleet, table)
     commits = 0 if found is None else found.version() - (-1 if since is None else since)
     if found is None or commits == 0:
         return []
@@ -63,7 +63,7 @@ def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None
 
 def newest_note(settings: Settings, fleet: str, table: Table, version: int | None = None) -> str | None:
     """What the newest commit up to `version` that has a note was noted with; None where there is no note that far back."""
-    found = _find(settings, fleet, table)
+    found = find_table(settings, fleet, table)
     return None if found is None else _newest_note(found, version)
 
 
@@ -111,7 +111,7 @@ def arrow_dataset(found: DeltaTable) -> ds.Dataset:
 
 def row_count(settings: Settings, fleet: str, table: Table) -> int:
     """Rows of the table, 0 where there is none yet; read from the log, not from the rows."""
-    found = _find(settings, fleet, table)
+    found = find_table(settings, fleet, table)
     return 0 if found is None else sum(_actions(found)["num_records"].to_pylist())
 
 
@@ -134,7 +134,7 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
 
     Offsets are read from the statistics of the files, each of which holds one Kafka partition, so they stay right after OPTIMIZE.
     """
-    found = _find(settings, fleet, table)
+    found = find_table(settings, fleet, table)
     if found is None:
         return Held()
     number = found.transaction_version(app_id) or 0
@@ -164,7 +164,7 @@ def append_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table) ->
     """Append rows to a table, which is made where there is none."""
     from deltalake import write_deltalake
 
-    write_deltalake(_uri(settings, fleet, table), rows, mode="append", partition_by=partitioned_by(table) or None)
+    write_deltalake(table_uri(settings, fleet, table), rows, mode="append", partition_by=partitioned_by(table) or None)
 
 
 def _next_offsets(found: DeltaTable) -> Offsets:
@@ -189,10 +189,11 @@ def _actions(found: DeltaTable) -> pa.Table:
     return pa.table(found.get_add_actions(flatten=True))
 
 
-def _find(settings: Settings, fleet: str, table: Table) -> DeltaTable | None:
+def find_table(settings: Settings, fleet: str, table: Table) -> DeltaTable | None:
+    """The newest version of a table, for readers that look at its files; None where there is none yet. Raises LakeError."""
     from deltalake import DeltaTable
 
-    uri = _uri(settings, fleet, table)
+    uri = table_uri(settings, fleet, table)
     return _open(settings, fleet, table) if DeltaTable.is_deltatable(uri) else None
 
 
@@ -200,7 +201,7 @@ def _open(settings: Settings, fleet: str, table: Table, version: int | None = No
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError, TableNotFoundError
 
-    uri = _uri(settings, fleet, table)
+    uri = table_uri(settings, fleet, table)
     try:
         return DeltaTable(uri, version=version)
     except TableNotFoundError:
@@ -213,6 +214,6 @@ def _open(settings: Settings, fleet: str, table: Table, version: int | None = No
         raise LakeError(f"{uri}: cannot be read{at}: {str(e).splitlines()[0]}") from None
 
 
-def _uri(settings: Settings, fleet: str, table: Table) -> str:
+def table_uri(settings: Settings, fleet: str, table: Table) -> str:
     """The table's place as delta-rs takes it, which says s3 where Hadoop says s3a."""
     return table_path(settings, fleet, table).replace("s3a://", "s3://", 1)

@@ -13,10 +13,9 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any
 
-from aimaas.delta import find_table, table_uri
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import arrow_dataset, read_table
+from aimaas.lake import arrow_dataset, find_table, read_table, table_uri
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -102,9 +101,9 @@ def read_headers(
 
 
 def _records(settings: Settings, fleet: FleetSpec, columns: Sequence[str], condition: Any) -> list[Quarantined]:
-    found = find_table(settings, fleet, "quarantine")
+    found = find_table(settings, fleet.fleet, "quarantine")
     if found is None:
-        uri = table_uri(settings, fleet, "quarantine")
+        uri = table_uri(settings, fleet.fleet, "quarantine")
         raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
     rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
     run_of = _runs(found)

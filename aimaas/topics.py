@@ -43,6 +43,11 @@ class TopicSpec:
     config: Mapping[str, str]
 
 
+def scorer_group(fleet: FleetSpec) -> str:
+    """The consumer group of the fleet's scorers."""
+    return f"aimaas-{fleet.fleet}"
+
+
 def topic_names(fleet: FleetSpec) -> TopicNames:
     """Names of the fleet's topics: `iot.<fleet>.<topic>` unless the fleet file overrides one."""
     kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state")

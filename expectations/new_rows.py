@@ -6,9 +6,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aimaas.delta import find_table
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, arrow_dataset
+from aimaas.lake import Table, arrow_dataset, find_table
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -44,7 +43,7 @@ def new_rows(
     One scan, of those `columns` that the table has. A file rewritten since (by compaction or a merge) brings its old rows again:
     they are judged once more, none is missed. Where there is no table yet the version is -1.
     """
-    newest = find_table(settings, fleet, table)
+    newest = find_table(settings, fleet.fleet, table)
     if newest is None:
         return NO_ROWS
     seen = set(_files_at(newest, since))
@@ -55,7 +54,7 @@ def rows_before(
     settings: Settings, fleet: FleetSpec, table: Table, since: int | None, columns: Collection[str], most: int
 ) -> pa.Table | None:
     """Rows of the newest files of version `since`, about `most`; None where that version is None or vacuumed."""
-    newest = find_table(settings, fleet, table)
+    newest = find_table(settings, fleet.fleet, table)
     files = {} if newest is None else _files_at(newest, since)
     if newest is None or not files:
         return None

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aimaas.delta import table_uri
 from aimaas.fleet import FleetSpec
-from aimaas.lake import read_table, table_version
+from aimaas.lake import read_table, table_uri, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from expectations.suite import Expected
@@ -38,7 +37,7 @@ def set_aside(
     if taken:
         notes = [_note(row, "; ".join(_told(details[i], row, failing))) for i, row in taken.items()]
         write_deltalake(
-            table_uri(settings, fleet, "quarantine"),
+            table_uri(settings, fleet.fleet, "quarantine"),
             _table(notes),
             mode="append",
             partition_by=["topic", "partition"],

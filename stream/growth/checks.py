@@ -16,21 +16,16 @@ from aimaas.lake import held
 from aimaas.partitioner import partition_of
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
-from aimaas.topics import topic_names
+from aimaas.topics import scorer_group, topic_names
 from stream.growth.lake import ADMIT
 from stream.state.log_reader import LogReader
 
 _STABLE_S = 60.0  # a transaction that a killed scorer left open holds its offsets until it times out
 
 
-def group_of(fleet: FleetSpec) -> str:
-    """The consumer group of the fleet's scorers."""
-    return f"aimaas-{fleet.fleet}"
-
-
 def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
     """Raise KafkaError while the fleet's group of scorers has members."""
-    client, group = admin(settings), group_of(fleet)
+    client, group = admin(settings), scorer_group(fleet)
     try:
         found = client.describe_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)
     except KafkaException as e:
@@ -59,7 +54,7 @@ def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Off
 
 def commit_where_none_is(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:
     """Give partitions without an offset of the group one: a scorer that starts late must not begin after retention's cut."""
-    topic, group = topic_names(fleet).events, group_of(fleet)
+    topic, group = topic_names(fleet).events, scorer_group(fleet)
     missing = [p for p, offset in _committed(settings, fleet, topic, list(positions)).items() if offset is None]
     consumer = Consumer(consumer_config(settings, group))
     try:
@@ -71,7 +66,7 @@ def commit_where_none_is(settings: Settings, fleet: FleetSpec, positions: Offset
 
 def _committed(settings: Settings, fleet: FleetSpec, topic: str, partitions: list[int]) -> dict[int, int | None]:
     asked = [TopicPartition(topic, p) for p in partitions]
-    consumer, limit = Consumer(consumer_config(settings, group_of(fleet))), time.monotonic() + _STABLE_S
+    consumer, limit = Consumer(consumer_config(settings, scorer_group(fleet))), time.monotonic() + _STABLE_S
     try:
         while True:
             try:

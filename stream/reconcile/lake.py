@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimaas.delta import find_table
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, arrow_dataset, read_table, table_version
+from aimaas.lake import Table, arrow_dataset, find_table, read_table, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
 from aimaas.settings import Settings
@@ -65,7 +64,7 @@ class LakeDay:
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
 
-        bronze = find_table(self._settings, self._fleet, "bronze")
+        bronze = find_table(self._settings, self._fleet.fleet, "bronze")
         with_headers = pc.list_value_length(ds.field("headers")) > 0
         condition = (ds.field("topic") == self._topic) & (ds.field("broker_ts") >= self._begin) & with_headers
         columns = ["partition", "offset", "headers"]

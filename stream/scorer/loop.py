@@ -25,7 +25,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from aimaas.topics import topic_names, topic_specs
+from aimaas.topics import scorer_group, topic_names, topic_specs
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.scorer.acknowledged import Acknowledged
@@ -68,7 +68,7 @@ class Scorer:
         self._breaks = Breaks(time.monotonic())
         self._aborts_in_a_row = 0
         self._touched: set[int] = set()  # partitions with work since the last commit was started
-        name = f"aimaas-{fleet.fleet}"
+        name = scorer_group(fleet)
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         partitions = self._check_topics(self._consumer)
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
