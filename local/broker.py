@@ -23,6 +23,8 @@ from local.java import require_java
 from local.ports import HOST, answers, free_port, is_free
 from local.processes import ManagedProcess, find_process, start_process
 
+# as Kafka's own start script has them: short pauses of the collector
+_COLLECTOR = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
 READY_LIMIT_S = 180.0  # 5 s on an idle machine, 35 with six times the work it has cores for
 _NAME = "kafka"
 _CLUSTER_ID = "YWltYWFzLWxvY2FsLTAwMQ"
@@ -128,7 +130,7 @@ def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
     base = [java, "-cp", os.pathsep.join(map(str, classpath)), *_LOGGING]
     _format(base, properties)
     heap = ["-Xms256m", "-Xmx768m", "-XX:MaxDirectMemorySize=256m"]
-    command = [*base[:1], *heap, *base[1:], "kafka.Kafka", str(properties)]
+    command = [*base[:1], *heap, *_COLLECTOR, *base[1:], "kafka.Kafka", str(properties)]
     process = start_process(command, name=_NAME, folder=folder)
     broker = Broker(folder, jars, port, process)
     _wait_until_ready(broker)

@@ -1,7 +1,11 @@
-"""When each output was seen: a read-committed consumer that notes the time as records come in."""
+"""When each output was seen: a read-committed consumer that notes the time as records come in.
+
+Python's collector rests meanwhile: it walks over all that was seen so far, 0.2 s of it, which is no time of the scorer's.
+"""
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from types import TracebackType
@@ -36,9 +40,11 @@ class Reader:
                 raise ContenderError(f"{len(self.seen)} of {count} outputs came within {limit_s:g} s")
 
     def __enter__(self) -> Self:
+        gc.disable()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        gc.enable()
         self._consumer.close()

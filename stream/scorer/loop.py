@@ -44,7 +44,8 @@ from stream.state.topic import check_partitions
 log = logger("scorer")
 
 _IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
-_GATHER_S = 0.005  # wait for more events once one is there
+_GATHER_S = 0.005  # wait for more events once one is there, at most a quarter of the commit interval
+_OPEN_S = 0.008  # a transaction is open for at least so long: the broker still writes the end of the one before
 _MAX_ABORTS = 8  # in a row, before the scorer says that it gets nowhere
 _PARTING_BYTES = 8_000_000  # snapshots of a partition that is given up: the next owner re-reads less
 
@@ -66,6 +67,8 @@ class Scorer:
         self._names, self._judge = topic_names(fleet), Judge(fleet)
         self._watcher, self._model, self._monitor = watcher, model, monitor
         self._breaks = Breaks(time.monotonic())
+        self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
+        self._commit_at = 0.0  # monotonic seconds at which the last commit was started
         self._aborts_in_a_row = 0
         self._touched: set[int] = set()  # partitions with work since the last commit was started
         name = scorer_group(fleet)
@@ -164,7 +167,7 @@ class Scorer:
         wait_s = min(self._due_in_s(), _IDLE_S) if self._outbox.is_open else _IDLE_S
         messages = self._consumer.consume(1, wait_s)
         if messages and self._options.batch > 1:
-            messages += self._consumer.consume(self._options.batch - 1, _GATHER_S)
+            messages += self._consumer.consume(self._options.batch - 1, self._gather_s)
         self._assignment.raise_failure()
         return [m for m in messages if m.error() is None or self._pass_over(m.error())]
 
@@ -219,11 +222,11 @@ class Scorer:
             check_limit(windows, self._fleet.quality.refused_share, self._names.events, scored.newest_refusal())
 
     def _due_in_s(self) -> float:
-        age = time.monotonic() - self._outbox.opened_at
-        return max(self._options.commit_interval_ms / 1e3 - age, 0.0)
+        due_at = max(self._commit_at + self._options.commit_interval_ms / 1e3, self._outbox.opened_at + _OPEN_S)
+        return max(due_at - time.monotonic(), 0.0)
 
     def _is_due(self) -> bool:
-        """Whether the open transaction is old or large enough."""
+        """Whether the last commit is long enough ago, or the open transaction large enough."""
         box = self._outbox
         return box.is_open and (box.records >= self._options.transaction_events or self._due_in_s() == 0)
 
@@ -241,6 +244,7 @@ class Scorer:
         positions = {s.partition: s.position for s in states}
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
+        self._commit_at = time.monotonic()
         self._outbox.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
 
     def _note(self, done: Done | None) -> None:
