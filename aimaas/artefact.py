@@ -24,6 +24,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
 
     `target_range` is the (lowest, highest) value the target can take; `training_set` and `digest` name the frozen rows it learned
     from; `metrics` are those of the report. `intervals` are None for a classification, and in models made before there were any.
+    `typical` (F,) are the medians of the features over the rows it learned from, None in models made before they were kept.
     """
 
     fleet: str
@@ -40,6 +41,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     code_version: str
     metrics: dict[str, float]
     intervals: Intervals | None = None
+    typical: tuple[float, ...] | None = None
 
 
 def encode_metadata(metadata: ModelMetadata) -> str:

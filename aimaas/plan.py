@@ -65,6 +65,14 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         return None
 
 
+def channels_of(feature_names: Sequence[str]) -> dict[str, list[int]]:
+    """Positions of each channel's features; a setting and the age are channels of their own."""
+    found: dict[str, list[int]] = {}
+    for i, name in enumerate(feature_names):
+        found.setdefault(name.split(".")[0], []).append(i)
+    return found
+
+
 def plan_of(fleet: FleetSpec) -> FeaturePlan:
     """The feature plan that a fleet file asks for."""
     return FeaturePlan(

@@ -18,6 +18,7 @@ from aimaas.artefact import ModelMetadata
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.intervals import Bounds, Intervals
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
+from aimaas.plan import channels_of
 from aimaas.training_report import TrainReport
 from aimaas.training_set import Rows, TrainingSet
 from models.candidates import Estimator
@@ -34,7 +35,7 @@ from models.card_plots import (
 )
 from models.card_tables import Table, named, shown, tables_of
 from models.evaluate import error_of
-from models.importance import channels_of, permutation_importance
+from models.importance import permutation_importance
 from models.learning_curves import learning_curves
 from models.onnx_session import microseconds_per_row, open_session, run_session
 from models.promote import metadata_of

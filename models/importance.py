@@ -6,7 +6,7 @@ replaced by its neighbours, and none would seem to matter.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,14 +29,6 @@ class Importance:
     def mean(self) -> float:
         """Mean rise of the error."""
         return sum(self.rises) / len(self.rises)
-
-
-def channels_of(feature_names: Sequence[str]) -> dict[str, list[int]]:
-    """Positions of each channel's features; a setting and the age are channels of their own."""
-    found: dict[str, list[int]] = {}
-    for i, name in enumerate(feature_names):
-        found.setdefault(name.split(".")[0], []).append(i)
-    return found
 
 
 def permutation_importance(

@@ -12,6 +12,8 @@ import time
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import numpy as np
+
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
@@ -91,6 +93,7 @@ def _ship(
         fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
         plan=info.plan, fit=info.fit, target_range=between, training_set=where, digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
+        typical=tuple(np.median(frozen.rows.of("train", "validation").features, axis=0).tolist()),
     )  # fmt: skip
     content = stamp(plain, metadata)
     report = TrainReport(

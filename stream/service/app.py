@@ -27,6 +27,7 @@ from stream.service.predictor import Predictor
 from stream.service.problems import Problem
 
 _encode = msgspec.json.Encoder().encode
+_MOST_REASONS = 1_000  # more than there are channels: all of them
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -49,6 +50,27 @@ class Routes:
         )
         named = {"model_version": model.version, "unit": model.metadata.unit}
         return _json({**_with_interval(model, predictions), **named})
+
+    async def explain(self, request: Request) -> Response:
+        """Predict as `/predict` does, and say which channels the prediction rests on most."""
+        count, model = self._reasons_wanted(request), self._predictor.model()
+        if model.metadata.typical is None:
+            detail = f"model version {model.version} was made before typical values were kept: train it anew"
+            raise Problem(409, "no-reasons", detail)
+        raws, pointers = self._reader.split(await request.body())
+        instances = [self._reader.instance(raw, p, model.kernel.width) for raw, p in zip(raws, pointers, strict=True)]
+        found = await self._predictor.explain(model, instances, pointers)
+        answer: dict[str, Any] = {**_with_interval(model, [one.prediction for one in found])}
+        answer["reasons"] = [one.strongest(count) for one in found]
+        return _json({**answer, "model_version": model.version, "unit": model.metadata.unit})
+
+    @staticmethod
+    def _reasons_wanted(request: Request) -> int:
+        """How many channels to name: the query's `top`, 3 where it is not given."""
+        given = request.query_params.get("top", "3")
+        if not (given.isdecimal() and 1 <= int(given) <= _MOST_REASONS):
+            raise Problem(422, "invalid-input", f"query top: found {given[:20]!r}, allowed: 1 to {_MOST_REASONS}")
+        return int(given)
 
     async def infer(self, request: Request) -> Response:
         """Predict for rows of features, by the Open Inference Protocol."""
@@ -135,6 +157,11 @@ def _add_routes(app: FastAPI, routes: Routes, fleet: FleetSpec, options: Service
     app.add_api_route(
         "/predict", routes.predict, methods=["POST"], tags=["predict"],
         openapi_extra={"requestBody": predict}, responses=openapi.predict_responses(fleet),
+    )  # fmt: skip
+    app.add_api_route(
+        "/explain", routes.explain, methods=["POST"], tags=["predict"],
+        openapi_extra={"requestBody": predict, "parameters": openapi.top_parameter()},
+        responses=openapi.explain_responses(fleet),
     )  # fmt: skip
     app.add_api_route(
         "/v2/models/{fleet}/infer", routes.infer, methods=["POST"], tags=["inference protocol"],

@@ -12,18 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stream.model.load import Model
-from stream.service.instances import Instance
+from stream.service.instances import Asked
 from stream.service.problems import Problem
 from stream.service.scoring import Answer
 
-Score = Callable[[Model, Sequence[Instance]], list[Answer]]
+Score = Callable[[Model, Sequence[Asked]], list[Answer]]
 _RETRY_AFTER_S = 1
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     model: Model
-    instances: Sequence[Instance]
+    instances: Sequence[Asked]
     rows: int
     answers: asyncio.Future[list[Answer]]
 
@@ -60,7 +60,7 @@ class Batcher:
         """For how many seconds the worker has been at its present batch; 0 when it is idle."""
         return time.monotonic() - self._busy_since if self._busy_since is not None else 0.0
 
-    async def answers(self, model: Model, instances: Sequence[Instance]) -> list[Answer]:
+    async def answers(self, model: Model, instances: Sequence[Asked]) -> list[Answer]:
         """The answers of `model`, by place. Raises Problem (503) at once while the queue is full."""
         job = _Job(model, instances, sum(one.rows for one in instances), asyncio.get_running_loop().create_future())
         try:

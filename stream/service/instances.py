@@ -48,7 +48,21 @@ class Features:
         return 1
 
 
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """An instance whose prediction is wanted with its reasons, which take `channels` rows more."""
+
+    instance: Events | Features
+    channels: int
+
+    @property
+    def rows(self) -> int:
+        """Rows to score."""
+        return self.instance.rows + self.channels
+
+
 Instance = Events | Features
+Asked = Instance | Explained
 
 
 class _Body(msgspec.Struct):

@@ -38,6 +38,7 @@ _PROBLEM = {
         },
     },
 }
+_PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": _PROBLEM}}
 _REFUSALS = {
     400: "The body is no JSON.",
     401: "The API key is missing or wrong.",
@@ -94,9 +95,45 @@ def _features_schema() -> dict[str, Any]:
 
 def predict_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of `POST /predict`."""
+    example = {"prediction": [112.4], "model_version": "3", "unit": fleet.task.unit}
+    return {200: _content("Predictions.", _prediction_schema(), example), **_refusals()}
+
+
+def explain_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI's `responses` of `POST /explain`."""
+    schema, channel = _prediction_schema(), plan_of(fleet).channels[0]
+    effect = {
+        "type": "number",
+        "description": "the prediction less what it would be if this channel were as it typically is, in the target's unit",
+    }
+    reason = {"type": "object", "properties": {"channel": {"type": "string"}, "effect": effect}}
+    schema["properties"]["reasons"] = {
+        "type": "array",
+        "description": "one list for each instance, the largest effect first; effects do not add up, and name no causes",
+        "items": {"type": "array", "items": reason},
+    }
+    example = {
+        "prediction": [112.4],
+        "reasons": [[{"channel": channel, "effect": -7.3}]],
+        "model_version": "3",
+        "unit": fleet.task.unit,
+    }
+    without: dict[int | str, dict[str, Any]] = {
+        409: {"description": "The model has no typical values to compare with.", "content": _PROBLEM_CONTENT}
+    }
+    return {200: _content("Predictions with reasons.", schema, example), **_refusals(), **without}
+
+
+def top_parameter() -> list[dict[str, Any]]:
+    """OpenAPI's `parameters` of `POST /explain`."""
+    schema = {"type": "integer", "minimum": 1, "default": 3}
+    return [{"name": "top", "in": "query", "description": "how many channels to name", "schema": schema}]
+
+
+def _prediction_schema() -> dict[str, Any]:
     numbers = {"type": "array", "items": {"type": "number"}}
     interval = "where the model has intervals, that of each prediction"
-    schema = {
+    return {
         "type": "object",
         "required": ["prediction", "model_version", "unit"],
         "properties": {
@@ -107,8 +144,6 @@ def predict_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
             "unit": {"type": "string"},
         },
     }
-    example = {"prediction": [112.4], "model_version": "3", "unit": fleet.task.unit}
-    return {200: _content("Predictions.", schema, example), **_refusals()}
 
 
 def infer_request(fleet: FleetSpec) -> dict[str, Any]:
@@ -155,6 +190,4 @@ def _content(what: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
 
 
 def _refusals() -> dict[int | str, dict[str, Any]]:
-    return {
-        code: {"description": what, "content": {MEDIA_TYPE: {"schema": _PROBLEM}}} for code, what in _REFUSALS.items()
-    }
+    return {code: {"description": what, "content": _PROBLEM_CONTENT} for code, what in _REFUSALS.items()}

@@ -12,15 +12,17 @@ from cachetools import LRUCache
 
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
+from aimaas.plan import channels_of
 from aimaas.readings import Fault
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.service.batching import Batcher
-from stream.service.instances import Instance, sample
+from stream.service.instances import Explained, Instance, sample
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.problems import FieldError, Problem, invalid, reading_error
-from stream.service.scoring import Scoring
+from stream.service.reasons import Reasoned
+from stream.service.scoring import Answer, Scoring
 
 _LOOK_S = 0.1  # so often it is seen whether a new champion stands ready
 _MOST_ERRORS = 20  # in one answer
@@ -84,16 +86,26 @@ class Predictor:
         self._metrics.cache(len(found) - len(missing), len(missing))
         if missing:
             answers = await self.batcher.answers(model, [decode(i) for i in missing])
-            errors: list[FieldError] = []
+            self._check(answers, [pointers[i] for i in missing])
             for i, answer in zip(missing, answers, strict=True):
-                if isinstance(answer, Fault):
-                    errors.append(_error(pointers[i], answer))
-                else:
+                if isinstance(answer, float):
                     found[i] = answer
                     self._remember(keys[i], answer)
-            if errors:
-                raise invalid(errors[:_MOST_ERRORS])
         return found
+
+    async def explain(self, model: Model, instances: Sequence[Instance], pointers: Sequence[str]) -> list[Reasoned]:
+        """Predictions with their reasons, of a model that has typical values. Nothing of it is remembered. Raises Problem."""
+        channels = len(channels_of(model.metadata.plan.feature_names))
+        answers = await self.batcher.answers(model, [Explained(one, channels) for one in instances])
+        self._check(answers, pointers)
+        return [answer for answer in answers if isinstance(answer, Reasoned)]
+
+    @staticmethod
+    def _check(answers: Sequence[Answer], pointers: Sequence[str]) -> None:
+        """Raise Problem for the instances that the judge refused; `pointers` say where each stands in the body."""
+        errors = [_error(p, answer) for p, answer in zip(pointers, answers, strict=True) if isinstance(answer, Fault)]
+        if errors:
+            raise invalid(errors[:_MOST_ERRORS])
 
     def _remember(self, key: tuple[str, bytes], answer: float) -> None:
         if self._options.cache:

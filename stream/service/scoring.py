@@ -11,9 +11,10 @@ from aimaas.readings import Fault, ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import DeviceState
 from stream.model.load import Model
-from stream.service.instances import Events, Features, Float32, Instance
+from stream.service.instances import Asked, Events, Explained, Features, Float32, Instance
+from stream.service.reasons import Reasoned, reasons
 
-Answer = float | Fault
+Answer = float | Reasoned | Fault
 
 
 class Scoring:
@@ -22,20 +23,26 @@ class Scoring:
     def __init__(self, fleet: FleetSpec) -> None:
         self._rules, self._state = ReadingRules(fleet), DeviceState.of(fleet)
 
-    def score(self, model: Model, instances: Sequence[Instance]) -> list[Answer]:
-        """A prediction or a fault for each instance, by its place.
+    def score(self, model: Model, asked: Sequence[Asked]) -> list[Answer]:
+        """A prediction, with reasons where they are asked for, or a fault for each instance, by its place.
 
         An instance of events is answered as the stream answers its last event, bit for bit, if it holds the whole run. Faults
         name the first event that admission would refuse.
         """
+        instances = [one.instance if isinstance(one, Explained) else one for one in asked]
         faults = self._faults(instances)
         good = [i for i in range(len(instances)) if i not in faults]
         features = self._features(model, [instances[i] for i in good])
+        predictions = model.predict(features) if good else np.zeros(0, np.float32)
         answers: list[Answer] = [0.0] * len(instances)
         for i, fault in faults.items():
             answers[i] = fault
-        for i, answer in zip(good, model.predict(features).tolist() if good else [], strict=True):
+        for i, answer in zip(good, predictions.tolist(), strict=True):
             answers[i] = answer if np.isfinite(answer) else _no_answer(answer)
+        explained = [k for k, i in enumerate(good) if isinstance(asked[i], Explained) and np.isfinite(predictions[k])]
+        if explained:
+            for k, found in zip(explained, reasons(model, features[explained], predictions[explained]), strict=True):
+                answers[good[k]] = found
         return answers
 
     def _faults(self, instances: Sequence[Instance]) -> dict[int, Fault]:

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from aimaas.plan import channels_of
 from models.evaluate import rmse
-from models.importance import channels_of, permutation_importance
+from models.importance import permutation_importance
 
 NAMES = ("heat.mean_3", "noise.mean_3", "heat.slope_6", "altitude", "age")
 

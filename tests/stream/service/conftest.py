@@ -67,7 +67,8 @@ def weighted_sum(
     )  # fmt: skip
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     unit, kind = fleet.task.unit, fleet.task.kind
-    about = ModelMetadata(fleet.fleet, 1, kind, unit, "t", plan, fit, (0, 1), "", "", 7, "", {}, intervals)
+    typical = (1.0,) * width
+    about = ModelMetadata(fleet.fleet, 1, kind, unit, "t", plan, fit, (0, 1), "", "", 7, "", {}, intervals, typical)
     helper.set_model_props(made, {METADATA_KEY: encode_metadata(about)})
     path = folder / f"model-{version}.onnx"
     path.write_bytes(made.SerializeToString())
