@@ -161,6 +161,20 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
     return Held(int(found.version()), number, offsets, _newest_note(found))
 
 
+def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
+    """The offsets after the newest of each topic and partition at a version; its files need not be there any more."""
+    return _next_offsets(_open(settings, fleet, table, version))
+
+
+def has_files(settings: Settings, fleet: str, table: Table, version: int) -> bool:
+    """Whether all files of a version are there: a vacuum takes those that newer versions do not have."""
+    from pyarrow.fs import FileType
+
+    rows = arrow_dataset(_open(settings, fleet, table, version))
+    found = rows.filesystem.get_file_info(rows.files) if rows.files else []
+    return all(info.type == FileType.File for info in found)
+
+
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
     """Put `rows` in the place of all that the table held, in the name of the job `app_id`, if it is as it was `seen`.
 

@@ -16,9 +16,11 @@ import numpy.typing as npt
 
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, decode_metadata, sha256
 from aimaas.errors import ModelRefusedError
-from aimaas.features import Kernel, kernel_of
+from aimaas.features import Kernel
 from aimaas.intervals import Bounds
 from aimaas.onnx_session import open_session
+from aimaas.plan import FeaturePlan
+from aimaas.widening import kernel_for
 
 Float32 = npt.NDArray[np.float32]
 
@@ -72,15 +74,17 @@ def read_metadata(content: bytes, where: str) -> ModelMetadata:
         ) from None
 
 
-def open_model(content: bytes, version: str, metadata: ModelMetadata, cache: Path, where: str) -> OpenModel:
-    """Open the file whose `metadata` was read, check and warm it. Raises ModelRefusedError.
+def open_model(
+    content: bytes, version: str, metadata: ModelMetadata, present: FeaturePlan, cache: Path, where: str
+) -> OpenModel:
+    """Open the file whose `metadata` was read, check and warm it, for state with the readings of the `present` plan.
 
-    `cache` is a folder for optimised graphs.
+    `cache` is a folder for optimised graphs. Raises ModelRefusedError.
     """
     session = _session(content, cache, where)
     _check_shapes(session, len(metadata.plan.feature_names), where)
     bounds = Bounds(metadata.intervals, metadata.target_range) if metadata.intervals else None
-    model = OpenModel(version, metadata, kernel_of(metadata.plan, metadata.fit), session, bounds)
+    model = OpenModel(version, metadata, kernel_for(metadata.plan, metadata.fit, present), session, bounds)
     _smoke_run(model, where)
     return model
 

@@ -36,16 +36,17 @@ def commit(
     note: str = "",
     mode: Literal["append", "overwrite"] | Replace = "append",
 ) -> None:
-    """Write the rows if the table is still as the job has `seen` it; what is overwritten may have had other columns.
+    """Write the rows if the table is still as the job has `seen` it.
 
-    Raises LakeError where another run of the job committed since.
+    What is overwritten may have had other columns, and what is appended may bring new ones. Raises LakeError where another run of
+    the job committed since.
     """
     mark = f"{uuid.uuid4()} {note}"
     write = rows.write.format("delta").partitionBy(*partitioned_by(table)).option("userMetadata", mark)
     if isinstance(mode, Replace):
         write = write.mode("overwrite").option("replaceWhere", mode.condition)
     else:
-        write = write.mode(mode).option("overwriteSchema", mode == "overwrite")
+        write = write.mode(mode).option("overwriteSchema" if mode == "overwrite" else "mergeSchema", True)
     path = table_path(settings, fleet.fleet, table)
     write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
     if mark not in commit_notes(settings, fleet.fleet, table, seen.version):

@@ -18,6 +18,7 @@ from aimaas.model import read_metadata
 from aimaas.registry import load_artefact
 from aimaas.settings import Settings
 from spark_jobs.commits import Replace, commit
+from spark_jobs.evolution import widened
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.records import ddl
 from spark_jobs.served import COLUMNS, KEPT, Artefact, predict_served
@@ -56,7 +57,10 @@ def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> Data
     readings = artefact.metadata.plan.readings
     lacking = [name for name in readings if name not in silver.columns]
     if lacking:
-        raise ModelRefusedError(f"{artefact.where}: it reads {lacking[0]!r}, which silver has no column for")
+        raise ModelRefusedError(
+            f"{artefact.where}: it reads {lacking[0]!r}, which silver has no column for; "
+            "put the reading back into the fleet file"
+        )
     wanted = days(first, None)
     if first is not None:
         silver = silver.join(silver.where(wanted).select("device_id").distinct(), "device_id", "left_semi")
@@ -79,7 +83,7 @@ def rescore(job: Job) -> Report:
             f"{table_path(settings, fleet.fleet, 'silver')}: no such table; run the land and admit jobs first"
         )
     artefact = find_artefact(settings, fleet, asked.version)
-    served = read_version(job.spark, settings, fleet, "silver", silver).where(days(None, asked.last))
+    served = widened(read_version(job.spark, settings, fleet, "silver", silver), fleet).where(days(None, asked.last))
     app_id = f"rescore {artefact.version}"  # runs of other versions go on beside this one
     seen, between = held(settings, fleet.fleet, "rescored", app_id), days(asked.first, asked.last)
     rows = as_served(served, artefact, asked.first).mapInArrow(predict_served(artefact), ddl(COLUMNS)).persist()

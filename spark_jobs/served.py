@@ -44,7 +44,7 @@ class Artefact:
 
     def open(self) -> OpenModel:
         """Open, check and warm it. Raises ModelRefusedError."""
-        return open_model(self.content, self.version, self.metadata, self.cache, self.where)
+        return open_model(self.content, self.version, self.metadata, self.metadata.plan, self.cache, self.where)
 
 
 def predict_served(artefact: Artefact) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:

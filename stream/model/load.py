@@ -16,8 +16,10 @@ from aimaas.errors import ModelRefusedError
 from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.model import OpenModel, open_model, read_metadata
+from aimaas.plan import plan_of
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
+from aimaas.widening import lacks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +45,7 @@ def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings)
         )
     metadata = read_metadata(content, where)
     _check_metadata(metadata, announcement, fleet, where)
-    opened = open_model(content, announcement.version, metadata, settings.home / "models", where)
+    opened = open_model(content, announcement.version, metadata, plan_of(fleet), settings.home / "models", where)
     return Model(**vars(opened), sequence=announcement.sequence, promoted_at=announcement.at)
 
 
@@ -85,6 +87,8 @@ def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: 
             f"{where}: holds plan {plan} and fit {fit}, announced were {announcement.plan} and {announcement.fit}; "
             "register and announce it again"
         )
-    missing = metadata.plan.needs(state.readings, state.window, state.first_rows)
+    missing = lacks(metadata.plan, plan_of(fleet)) or metadata.plan.needs(
+        metadata.plan.readings, state.window, state.first_rows
+    )
     if missing:
         raise ModelRefusedError(f"{where}: {missing}; train it anew, or start with the fleet file it was made with")

@@ -38,9 +38,9 @@ def registered(line: Line, content: bytes) -> str:
     folder.mkdir()
     (folder / FILE_NAME).write_bytes(content)
     report = TrainReport(
-        fleet=line.fleet.fleet, fleet_version=1, chosen="ridge", error="rmse",
-        candidates=[CandidateReport("ridge", [1.0], 1.0, 0.1)], metrics={"rmse": 1.0},
-        splits={}, settings={}, seed=7, training_set="x", digest="d", gold_version=0, plan="p", fit="f", sha256=sha256(content), code_version="1", seconds=1.0,
+        fleet=line.fleet.fleet, fleet_version=1, chosen="ridge", error="rmse", metrics={"rmse": 1.0}, splits={}, settings={},
+        candidates=[CandidateReport("ridge", [1.0], 1.0, 0.1)], seed=7, training_set="x", digest="d", gold_version=0,
+        plan="p", fit="f", sha256=sha256(content), code_version="1", seconds=1.0,
     )  # fmt: skip
     write_report(folder, report)
     return register(line.settings, line.fleet, folder)
