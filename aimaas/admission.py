@@ -71,9 +71,8 @@ class Judge:
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
         self._silence_ms = int(fleet.limits.silence_s * 1e3)
-        nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
-        self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, nullable))
-        self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order))
+        self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, fleet.nullable, fleet.nullable))
+        self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, None, fleet.nullable))
         self._rules = ReadingRules(fleet)
 
     def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:

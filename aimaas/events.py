@@ -77,23 +77,31 @@ class ModelRefusal(msgspec.Struct, frozen=True):
 
 
 @lru_cache(maxsize=64)
-def event_type(readings: tuple[str, ...], order: str, nullable: frozenset[str] | None = None) -> type[msgspec.Struct]:
+def event_type(
+    readings: tuple[str, ...],
+    order: str,
+    nullable: frozenset[str] | None = None,
+    optional: frozenset[str] = frozenset(),
+) -> type[msgspec.Struct]:
     """The struct of one event: fleet, device_id, ts, readings, run and seq (with `order: ts`, seq may be left out).
 
     Readings are numbers or null; which of them may be null is judged later, with a reason of its own. Unknown keys are
     passed over, so that a device may send more than the fleet file asks for. Where `nullable` is given, only
-    those readings may be null, which decodes a third faster.
+    those readings may be null, which decodes a third faster. `optional` ones may be left out, which says null.
     """
-    values = readings_type(readings, nullable)
+    values = readings_type(readings, nullable, optional)
     fields: list[Any] = [("fleet", str), ("device_id", DeviceId), ("ts", Time), ("readings", values)]
     fields += [("seq", Seq)] if order == "seq" else [("seq", Seq, 0)]
     return msgspec.defstruct("Event", [*fields, ("run", Run, 0)], gc=False, frozen=True)
 
 
-def readings_type(readings: tuple[str, ...], nullable: frozenset[str] | None) -> type[msgspec.Struct]:
-    """The struct of an event's readings; only `nullable` ones may be null, or all where that is None."""
+def readings_type(
+    readings: tuple[str, ...], nullable: frozenset[str] | None, optional: frozenset[str] = frozenset()
+) -> type[msgspec.Struct]:
+    """The struct of an event's readings; only `nullable` ones may be null, or all where that is None; see `event_type`."""
     kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
-    return msgspec.defstruct("Readings", kinds, gc=False, frozen=True)
+    fields = [(n, kind, None) if n in optional else (n, kind) for n, kind in kinds]
+    return msgspec.defstruct("Readings", fields, gc=False, frozen=True, kw_only=True)
 
 
 def encode_event(
@@ -127,6 +135,10 @@ def event_schema(fleet: FleetSpec) -> dict[str, Any]:
             "run": {"type": "integer", "minimum": 0, "maximum": MAX_RUN, "default": 0},
             "seq": {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
             "ts": {"type": "string", "format": "date-time"},
-            "readings": {"type": "object", "required": list(fleet.readings), "properties": readings},
+            "readings": {
+                "type": "object",
+                "required": [n for n in fleet.readings if n not in fleet.nullable],
+                "properties": readings,
+            },
         },
     }

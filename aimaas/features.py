@@ -39,11 +39,12 @@ _compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 @dataclass(frozen=True)
 class Kernel:
-    """A plan and a fit, laid out as the arrays that the compiled code reads."""
+    """A plan and a fit, laid out as the arrays that the compiled code reads; `width` features of those are answered."""
 
     plan: FeaturePlan
     width: int
     _arrays: tuple[Any, ...]
+    _kept: Int64 | None = None  # places of the features to answer; None: all
 
     def advance(self, state: DeviceState, slots: Int64, rows: Float32, resets: npt.NDArray[np.bool_]) -> Float32:
         """Put `rows` (n, R; NaN for null) of the devices in `slots` (n,) into `state`, in order; features (n, F) float32.
@@ -62,13 +63,13 @@ class Kernel:
         )
         if n and not 0 <= slots.min() <= slots.max() < len(state.count):
             raise TypeError(f"slots lie within {slots.min()} to {slots.max()}; the state has {len(state.count)}")
-        out = np.empty((n, self.width), np.float32)
+        out = np.empty((n, len(self.plan.feature_names)), np.float32)
         _advance(
             state.ring, state.first, state.count, state.held, state.started,
             state.regimes, state.first_regimes, state.noted_by,
             *given, *self._arrays, out,
         )  # fmt: skip
-        return out
+        return out if self._kept is None else np.take(out, self._kept, axis=1)
 
 
 def _checked(name: str, array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
@@ -79,8 +80,8 @@ def _checked(name: str, array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
     return np.require(array, None, ("C", "W"))
 
 
-def kernel_of(plan: FeaturePlan, fit: Fit) -> Kernel:
-    """Lay out a plan and a fit for the compiled code."""
+def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
+    """Lay out a plan and a fit for the compiled code; with `kept` only the features at these places are answered."""
     lengths = [len(p.codes) for p in plan.programs]
     arrays = (
         np.array(plan.fill_values, np.float32),
@@ -96,7 +97,7 @@ def kernel_of(plan: FeaturePlan, fit: Fit) -> Kernel:
         plan.first,
         int.from_bytes(hashlib.sha256(f"{plan.hash}{fit.id}".encode()).digest()[:7], "big") + 1,  # 0: noted by none
     )
-    return Kernel(plan, len(plan.feature_names), arrays)
+    return Kernel(plan, len(plan.feature_names) if kept is None else len(kept), arrays, kept)
 
 
 @_compiled

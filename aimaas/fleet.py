@@ -33,7 +33,7 @@ class Reading(_Part):
     name: str = Field(min_length=1, description="what a person calls it")
     unit: str = Field(description="unit of the values, `1` where there is none")
     range: tuple[Physical, Physical] = Field(description="physically possible values, both ends included")
-    nullable: bool = Field(default=False, description="whether a record may say null")
+    nullable: bool = Field(default=False, description="whether a record may say null, or leave it out")
     fill: Literal["previous"] | Physical | None = Field(
         default=None, description="how a null is filled: the device's previous value (else mid-range), or a number"
     )
@@ -254,6 +254,11 @@ class FleetSpec(_Part):
     def reading_specs(self) -> tuple[Reading, ...]:
         """The readings' declarations, in the order of `readings`."""
         return (*self.settings.values(), *self.sensors.values())
+
+    @property
+    def nullable(self) -> frozenset[str]:
+        """The readings that a record may say null for, or leave out."""
+        return frozenset(n for n, r in zip(self.readings, self.reading_specs, strict=True) if r.nullable)
 
     @property
     def programs(self) -> tuple[Program, ...]:

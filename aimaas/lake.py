@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from aimaas.errors import LakeError
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
 
-Table = Literal["bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps"]
+Table = Literal[
+    "bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps", "rescored"
+]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
 _KAFKA_PLACE = ["topic", "partition"]
@@ -33,6 +36,7 @@ _MADE_BY: dict[str, str] = {
     "gold": "the gold job",
     "gold_state": "the gold job",
     "gaps": "the land job",
+    "rescored": "`aimaas rescore`",
 }
 
 
@@ -43,6 +47,8 @@ def table_path(settings: Settings, fleet: str, table: Table) -> str:
 
 def partitioned_by(table: Table) -> list[str]:
     """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
+    if table == "rescored":
+        return ["model_version", "day"]
     return [] if table in ("gold", "gold_state", "gaps") else _KAFKA_PLACE
 
 
@@ -50,6 +56,19 @@ def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
     """Version of the table's newest commit; None where there is no table yet."""
     found = find_table(settings, fleet, table)
     return None if found is None else int(found.version())
+
+
+def version_at(settings: Settings, fleet: str, table: Table, at: datetime) -> int:
+    """The version that was the table's newest at a time, by the clock of who committed. Raises LakeError where none was."""
+    found = _open(settings, fleet, table)
+    commits = [(commit["timestamp"], int(commit["version"])) for commit in found.history()]
+    then = [version for ms, version in commits if ms <= at.timestamp() * 1e3]
+    if not then:
+        oldest = datetime.fromtimestamp(min(ms for ms, _ in commits) / 1e3, UTC).isoformat(timespec="seconds")
+        raise LakeError(
+            f"{found.table_uri}: its log begins at {oldest}, after {at.isoformat()}; give a later time, or a version"
+        )
+    return max(then)
 
 
 def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None = None) -> list[str]:
@@ -138,8 +157,22 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
     if found is None:
         return Held()
     number = found.transaction_version(app_id) or 0
-    offsets = _next_offsets(found) if partitioned_by(table) else {}
+    offsets = _next_offsets(found) if partitioned_by(table) == _KAFKA_PLACE else {}
     return Held(int(found.version()), number, offsets, _newest_note(found))
+
+
+def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
+    """The offsets after the newest of each topic and partition at a version; its files need not be there any more."""
+    return _next_offsets(_open(settings, fleet, table, version))
+
+
+def has_files(settings: Settings, fleet: str, table: Table, version: int) -> bool:
+    """Whether all files of a version are there: a vacuum takes those that newer versions do not have."""
+    from pyarrow.fs import FileType
+
+    rows = arrow_dataset(_open(settings, fleet, table, version))
+    found = rows.filesystem.get_file_info(rows.files) if rows.files else []
+    return all(info.type == FileType.File for info in found)
 
 
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:

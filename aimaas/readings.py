@@ -84,14 +84,16 @@ class ReadingRules:
     def fault_of(self, readings: Mapping[str, Any], row: int = 0) -> Fault | None:
         """The first fault of parsed readings that cannot be decoded; None where it is of another kind."""
         names = self._names
-        missing = [name for name in names if name not in readings]
+        missing = [
+            name for name, required in zip(names, self._required, strict=True) if required and name not in readings
+        ]
         if missing:
             detail = f"without {', '.join(missing)}"
             return Fault(
                 row, missing[0], Reason.MISSING_READING, detail, "nothing", self._range(names.index(missing[0]))
             )
         for c, name in enumerate(names):
-            value = readings[name]
+            value = readings.get(name)
             if isinstance(value, float) and not np.isfinite(value):
                 return Fault(row, name, Reason.NOT_FINITE, f"{name} is {value}", str(value), self._range(c))
         return None

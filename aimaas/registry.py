@@ -102,6 +102,12 @@ def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, 
         }
 
 
+def trained_on(settings: Settings, fleet: FleetSpec, digest: str) -> list[str]:
+    """The versions that learned from the training set with this digest, oldest first."""
+    with client_of(settings) as client:
+        return [str(v.version) for v in reversed(_versions(client, fleet.fleet)) if v.tags.get("digest") == digest]
+
+
 def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
     """The ONNX file of a version. Raises RegistryError where it is gone or not the registered bytes."""
     with client_of(settings) as client:

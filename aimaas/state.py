@@ -13,10 +13,9 @@ Raw readings only, never normalised or aggregated values, so that any model vers
 
 from __future__ import annotations
 
-import hashlib
 import struct
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from aimaas.errors import StateError
 from aimaas.eviction import devices_to_forget
 from aimaas.fleet import FleetSpec
+from aimaas.state_layouts import Layouts, readings_digest
 
 HISTORY = 8  # order keys kept per device
 LAYOUT = 1
@@ -47,9 +47,13 @@ class Forgotten(NamedTuple):
 class DeviceState:
     """State of the devices of one partition (or one Spark task). Not thread-safe."""
 
-    def __init__(self, readings: Sequence[str], window: int, first: int) -> None:
+    def __init__(
+        self, readings: Sequence[str], window: int, first: int, fills: Mapping[str, float] | None = None
+    ) -> None:
+        """`fills` (by reading) are what `unpack` puts for readings that a packed device was written without."""
         self.readings, self.window, self.first_rows = tuple(readings), window, first
-        self.digest = hashlib.sha256("\0".join(readings).encode()).digest()[:8]
+        self.digest = readings_digest(self.readings)
+        self._layouts = Layouts(self.readings, fills or {})
         self._slots: dict[str, int] = {}
         self._free: list[int] = []
         self._allocate(_START_SLOTS)
@@ -57,7 +61,8 @@ class DeviceState:
     @classmethod
     def of(cls, fleet: FleetSpec) -> DeviceState:
         """Empty state with the fleet's maxima of W and K."""
-        return cls(fleet.readings, max(fleet.features.windows, default=1), fleet.features.first)
+        fills = {n: r.fill_value for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable}
+        return cls(fleet.readings, max(fleet.features.windows, default=1), fleet.features.first, fills)
 
     def _allocate(self, slots: int) -> None:
         r = len(self.readings)
@@ -189,10 +194,12 @@ class DeviceState:
     def unpack(self, device_id: str, packed: bytes) -> None:
         """Put a device's packed state back. Raises StateError where layout or readings differ."""
         layout, rows, first, r, digest, count, run, newest, seen_ms, admitted = self._head(device_id, packed)
-        if layout != LAYOUT or digest != self.digest:
+        written = self._layouts.of(digest, r)
+        if layout != LAYOUT or written is None:
             raise StateError(
                 f"state of device {device_id!r} has layout {layout} and {r} readings, this scorer layout {LAYOUT} and "
-                f"{len(self.readings)}: start it with the fleet file it was written with, or empty the state topic"
+                f"{len(self.readings)}, and the difference is more than some nullable readings that were added: start it with the "
+                "fleet file it was written with, or empty the state topic"
             )
         sizes = [rows * r * 4, first * r * 4, HISTORY * 16, HISTORY * 8]
         ends = np.cumsum([_HEAD.size, *sizes])
@@ -201,10 +208,12 @@ class DeviceState:
         parts = [packed[a:b] for a, b in pairwise(ends)]
         slot = self._slot(device_id)
         kept = min(rows, self.window)
-        ring = np.frombuffer(parts[0], np.float32).reshape(rows, r)[rows - kept :]
+        ring = written.widened(np.frombuffer(parts[0], np.float32).reshape(rows, r)[rows - kept :])
         self.ring[slot, [(count - kept + i) % self.window for i in range(kept)]] = ring
         kept_first = min(first, self.first_rows)
-        self.first[slot, :kept_first] = np.frombuffer(parts[1], np.float32).reshape(first, r)[:kept_first]
+        self.first[slot, :kept_first] = written.widened(
+            np.frombuffer(parts[1], np.float32).reshape(first, r)[:kept_first]
+        )
         self.keys[slot] = np.frombuffer(parts[2], np.int64).reshape(HISTORY, 2)
         self.digests[slot] = np.frombuffer(parts[3], np.uint64)
         self.count[slot], self.held[slot], self.started[slot], self.admitted[slot] = count, kept, kept_first, admitted

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, Offsets, Table, held, table_version
 from aimaas.settings import Settings
-from spark_jobs.commits import commit
+from spark_jobs.commits import commit, note_of
+from spark_jobs.evolution import check_changes, declared
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
 from spark_jobs.session import read_version
@@ -109,18 +110,19 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
 
 
 def admit(job: Job) -> Report:
-    """Judge what is new; rows by table."""
+    """Judge what is new; rows by table. Raises LakeError where the fleet file has changed in a way that the lake cannot follow."""
     settings, fleet = job.settings, job.fleet
     portion = find_portion(settings, fleet)
     if portion is None:
         return dict.fromkeys(TAKING, 0)
+    check_changes(fleet, note_of(portion.state))
     judged = judge_portion(job.spark, settings, fleet, portion).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
     with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works
         list(pool.map(lambda table: append(settings, fleet, table, judged, portion), wanted))
     state = rows_of(judged, STATE, fleet)
-    commit(settings, fleet, "admission_state", APP_ID, state, portion.state, mode="overwrite")
+    commit(settings, fleet, "admission_state", APP_ID, state, portion.state, declared(fleet), "overwrite")
     judged.unpersist()
     return {table: counts.get(table, 0) for table in TAKING}
 

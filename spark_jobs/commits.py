@@ -7,6 +7,7 @@ same job came first, Delta passes the write over, in silence: so every commit ca
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aimaas.errors import LakeError
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+@dataclass(frozen=True)
+class Replace:
+    """How rows are written that take the place of those that meet a condition, in Spark's SQL; the new rows must meet it too."""
+
+    condition: str
+
+
 def commit(
     settings: Settings,
     fleet: FleetSpec,
@@ -26,16 +34,19 @@ def commit(
     rows: DataFrame,
     seen: Held,
     note: str = "",
-    mode: Literal["append", "overwrite"] = "append",
+    mode: Literal["append", "overwrite"] | Replace = "append",
 ) -> None:
-    """Write the rows if the table is still as the job has `seen` it; what is overwritten may have had other columns.
+    """Write the rows if the table is still as the job has `seen` it.
 
-    Raises LakeError where another run of the job committed since.
+    What is overwritten may have had other columns, and what is appended may bring new ones. Raises LakeError where another run of
+    the job committed since.
     """
     mark = f"{uuid.uuid4()} {note}"
-    write = rows.write.format("delta").mode(mode).partitionBy(*partitioned_by(table)).option("userMetadata", mark)
-    if mode == "overwrite":
-        write = write.option("overwriteSchema", True)
+    write = rows.write.format("delta").partitionBy(*partitioned_by(table)).option("userMetadata", mark)
+    if isinstance(mode, Replace):
+        write = write.mode("overwrite").option("replaceWhere", mode.condition)
+    else:
+        write = write.mode(mode).option("overwriteSchema" if mode == "overwrite" else "mergeSchema", True)
     path = table_path(settings, fleet.fleet, table)
     write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
     if mark not in commit_notes(settings, fleet.fleet, table, seen.version):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,16 +20,17 @@ from aimaas.errors import LakeError
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
-from aimaas.lake import table_path, table_version
+from aimaas.lake import table_path, table_version, version_at
 from aimaas.lifetimes import NEVER, labels, lives_of
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.training_set import DESCRIPTION, ROWS, TrainingSetInfo, read_info, write_description
+from spark_jobs.as_of import gold_as_of, outcomes_as_of
+from spark_jobs.evolution import widened
 from spark_jobs.fitting import fit_of, matrix
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.labels import ENDS, run_ends
-from spark_jobs.session import read_version
 from spark_jobs.sources import sources_of
 from spark_jobs.whole_devices import whole_devices
 
@@ -120,12 +122,29 @@ def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
     return {row["split"]: row["count"] for row in runs.groupBy("split").count().collect()}
 
 
-def gold_version(settings: Settings, fleet: FleetSpec) -> int:
-    """The newest version of gold. Raises LakeError where there is none."""
-    version = table_version(settings, fleet.fleet, "gold")
-    if version is None:
-        raise LakeError(f"{table_path(settings, fleet.fleet, 'gold')}: no such table; run the gold job first")
-    return version
+def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None) -> int:
+    """The version of gold that `as_of` means: a number, or the newest at an ISO 8601 time; None is the newest of all.
+
+    Raises LakeError where there is no such version.
+    """
+    newest = table_version(settings, fleet.fleet, "gold")
+    where = table_path(settings, fleet.fleet, "gold")
+    if newest is None:
+        raise LakeError(f"{where}: no such table; run the gold job first")
+    if as_of is None:
+        return newest
+    if as_of.isdecimal():
+        if int(as_of) > newest:
+            raise LakeError(f"{where}: no version {as_of}; the newest is {newest}")
+        return int(as_of)
+    try:
+        at = datetime.fromisoformat(as_of)
+    except ValueError:
+        raise LakeError(
+            f"as of {as_of!r}: neither a version of gold nor a time such as 2026-11-23T10:00:00Z; "
+            f"the newest version is {newest}"
+        ) from None
+    return version_at(settings, fleet.fleet, "gold", at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int) -> TrainingSetInfo | None:
@@ -133,10 +152,13 @@ def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int) -> T
     if not (folder / DESCRIPTION).is_file():
         return None
     info = read_info(folder)
-    if (info.fleet, info.plan.hash, info.gold_version) != (fleet.fleet, plan.hash, version):
+    if (info.fleet, info.fleet_version, info.plan.hash, info.gold_version) != (
+        fleet.fleet, fleet.version, plan.hash, version
+    ):  # fmt: skip
         raise LakeError(
-            f"{folder}: holds a training set of fleet {info.fleet}, gold version {info.gold_version}, plan {info.plan.hash}, "
-            f"not of {fleet.fleet}, {version}, {plan.hash}; training sets are never overwritten: give another --out"
+            f"{folder}: holds a training set of fleet {info.fleet} version {info.fleet_version}, gold version {info.gold_version}, "
+            f"plan {info.plan.hash}, not of {fleet.fleet} version {fleet.version}, {version}, {plan.hash}; "
+            "training sets are never overwritten: give another --out"
         )
     return info
 
@@ -145,8 +167,7 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     """Write the training set; a folder without description, left by a killed run, is written anew."""
     fleet, rows = job.fleet, (folder / ROWS).absolute().as_uri()
     outcomes = sources_of(job.settings, fleet, version).outcomes
-    gold = read_version(job.spark, job.settings, fleet, "gold", version)
-    ends = run_ends(read_version(job.spark, job.settings, fleet, "outcomes", outcomes))
+    gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
     fit = fit_of(fleet, plan, gold.where("split = 'train'"))
     feature_rows(fleet, plan, fit, gold, ends).write.mode("overwrite").parquet(rows)
     failures = failures_by_split(job.spark.read.parquet(rows), ends)
@@ -156,7 +177,7 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
 def features(job: Job) -> Report:
     """Freeze the training set, or find it frozen already."""
     folder, plan = Path(job.arguments.out), plan_of(job.fleet)
-    version = gold_version(job.settings, job.fleet)
+    version = gold_version(job.settings, job.fleet, getattr(job.arguments, "as_of", None))
     info = frozen(folder, job.fleet, plan, version) or freeze(job, folder, plan, version)
     rows = {name: counts.rows for name, counts in info.splits.items()}
     return {"out": str(folder), "gold": version, "rows": rows, "digest": info.digest}
@@ -166,6 +187,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; the exit code."""
     arguments = parser("features", __doc__)
     arguments.add_argument("--out", required=True, help="folder to write, on storage that all workers share")
+    arguments.add_argument(
+        "--as-of", help="version of gold, or a time (ISO 8601): the set as it was then; the newest if left out"
+    )
     return run("features", arguments.parse_args(argv), features)
 
 

@@ -18,6 +18,7 @@ from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
 from aimaas.quarantine import EXPECTATION
 from spark_jobs.commits import commit, note_of
 from spark_jobs.corrected import KEY, between, not_there_yet, received
+from spark_jobs.evolution import widened
 from spark_jobs.gold_state import keep_state, newest_keys, newest_of
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.session import read_version
@@ -43,7 +44,7 @@ def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
     here = between(start, end)
     silver, quarantine = silver.where(here), quarantine.where(here)
     aside = quarantine.where(f.col("reason") == EXPECTATION).select(*_SOURCE)
-    return received(fleet, silver.join(aside, _SOURCE, "left_anti"), quarantine)
+    return received(fleet, widened(silver, fleet).join(aside, _SOURCE, "left_anti"), quarantine)
 
 
 def write_whole(job: Job, seen: Held, now: Sources) -> None:

@@ -62,7 +62,7 @@ def arrow_schema(columns: dict[str, str]) -> pa.Schema:
 
     kinds = {
         "string": pa.string(), "int": pa.int32(), "bigint": pa.int64(), "double": pa.float64(), "boolean": pa.bool_(),
-        "binary": pa.binary(), "timestamp": pa.timestamp("us", "UTC"),
+        "binary": pa.binary(), "timestamp": pa.timestamp("us", "UTC"), "float": pa.float32(), "date": pa.date32(),
     }  # fmt: skip
     return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
 

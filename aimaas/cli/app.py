@@ -8,6 +8,7 @@ import typer
 
 from aimaas.cli.dlq import dlq_app
 from aimaas.cli.fleets import fleets_app
+from aimaas.cli.history import history_app
 from aimaas.cli.local import local_app
 from aimaas.cli.models import models_app
 from aimaas.cli.quarantine import quarantine_app
@@ -25,6 +26,7 @@ app = typer.Typer(
 )
 app.add_typer(local_app)
 app.add_typer(stream_app)
+app.add_typer(history_app)
 app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")

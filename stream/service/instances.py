@@ -84,12 +84,11 @@ class InstanceReader:
     """Reads the bodies of one fleet."""
 
     def __init__(self, fleet: FleetSpec, most: int) -> None:
-        nullable = frozenset(n for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable)
         self._most, self._order = most, fleet.order
         self._order_of = operator.attrgetter("run", fleet.order)
         self._rules = ReadingRules(fleet)
         self._body = msgspec.json.Decoder(_Body)
-        self._strict = msgspec.json.Decoder(_instance_type(fleet, nullable))
+        self._strict = msgspec.json.Decoder(_instance_type(fleet, fleet.nullable))
         self._lenient = msgspec.json.Decoder(_instance_type(fleet, None))
 
     def split(self, body: bytes) -> tuple[list[bytes | msgspec.Raw], list[str]]:
@@ -153,7 +152,8 @@ class InstanceReader:
 
 def _instance_type(fleet: FleetSpec, nullable: frozenset[str] | None) -> type[msgspec.Struct]:
     order = Seq if fleet.order == "seq" else Time
-    fields: list[Any] = [("readings", readings_type(fleet.readings, nullable)), ("run", Run, 0)]
+    readings = readings_type(fleet.readings, nullable, fleet.nullable)
+    fields: list[Any] = [("readings", readings), ("run", Run, 0)]
     event: Any = msgspec.defstruct("Event", [*fields, (fleet.order, order | msgspec.UnsetType, UNSET)], gc=False)
     members: list[Any] = [("events", list[event] | msgspec.UnsetType, UNSET)]
     members += [("features", list[float] | msgspec.UnsetType, UNSET)]

@@ -1,0 +1,89 @@
+"""`aimaas train` and `rescore`: what people do with the lake's history, outside of the DAGs."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+history_app = typer.Typer()
+
+
+@history_app.command()
+def rescore(
+    fleet: Fleet,
+    version: Annotated[str, typer.Option(help="registered model version")],
+    first: Annotated[
+        datetime | None,
+        typer.Option(
+            "--from", formats=["%Y-%m-%d"], help="first day in UTC, by the broker's time; the lake's if left out"
+        ),
+    ] = None,
+    last: Annotated[
+        datetime | None,
+        typer.Option("--to", formats=["%Y-%m-%d"], help="last day, itself included; the newest if left out"),
+    ] = None,
+) -> None:
+    """Predict history with any registered version, into the table `rescored`: to the bit what the stream says with that version."""
+    from spark_jobs.job import Job
+    from spark_jobs.rescore import rescore as run_rescore
+
+    settings = read_settings()
+    days = {"first": _day(first), "last": _day(last)}
+    done = run_rescore(Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days)))
+    _say(f"{done['rows']:,} predictions of version {version} in {done['table']}, of silver {done['silver']}")
+
+
+@history_app.command()
+def train(
+    fleet: Fleet,
+    as_of: Annotated[
+        str | None,
+        typer.Option(
+            help="version of gold, or a time such as 2026-11-23T10:00:00Z: train on what was known then; else on all"
+        ),
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--out", help="folder for training set and model; below the home if left out")
+    ] = None,
+    register: Annotated[
+        bool, typer.Option("--register", help="put the model into the registry; it is not promoted")
+    ] = False,
+) -> None:
+    """Freeze a training set, or find the same one again, and train on it. Prints the digest of its rows."""
+    from aimaas.plan import plan_of
+    from aimaas.registry import register as to_registry
+    from aimaas.registry import trained_on
+    from models.train import train as run_training
+    from spark_jobs.features import features, gold_version
+    from spark_jobs.job import Job
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    version = gold_version(settings, spec, as_of)
+    folder = into or settings.home / "training" / fleet / f"gold-{version}-{plan_of(spec).hash}-v{spec.version}"
+    arguments = Namespace(out=str(folder / "training_set"), as_of=str(version))
+    done = features(Job("features", settings, spec, arguments))
+    same = ", ".join(trained_on(settings, spec, done["digest"]))
+    _say(f"training set of gold {version}: {sum(done['rows'].values()):,} rows, digest {done['digest']}")
+    _say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
+    report = run_training(settings, spec, folder / "training_set", folder / "trained")
+    _say(
+        f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {folder / 'trained'}"
+    )
+    if register:
+        _say(f"registered as version {to_registry(settings, spec, folder / 'trained')}")
+
+
+def _say(line: str) -> None:
+    out.print(line, highlight=False, soft_wrap=True)
+
+
+def _day(given: datetime | None) -> date | None:
+    return None if given is None else given.date()

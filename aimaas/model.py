@@ -1,0 +1,127 @@
+"""A model artefact in memory, ready to answer: what the stream and the lake's re-scoring both predict with.
+
+A model is data, never code. Checked are, in this order: the ONNX checker, the metadata, input and output, and a smoke run on rows
+of zeros and noise, which also warms the session before it takes traffic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, decode_metadata, sha256
+from aimaas.errors import ModelRefusedError
+from aimaas.features import Kernel
+from aimaas.intervals import Bounds
+from aimaas.onnx_session import open_session
+from aimaas.plan import FeaturePlan
+from aimaas.widening import kernel_for
+
+Float32 = npt.NDArray[np.float32]
+
+_WARM_ROWS = (1, 2, 3, 7, 64, 255, 2_000)  # sizes that the loop will meet: onnxruntime plans its memory for each
+_LARGEST_ANSWER = 3.0e38  # just inside float32
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """One model version that is ready to answer."""
+
+    version: str
+    metadata: ModelMetadata
+    kernel: Kernel
+    session: Any
+    bounds: Bounds | None
+
+    def predict(self, features: Float32) -> Float32:
+        """Predictions (n,) float32 of features (n, F) float32; the same bits however the rows are cut into calls.
+
+        One row alone would be multiplied by another routine than many, with other bits for linear models: it gets company.
+        """
+        given = features if len(features) != 1 else np.repeat(features, 2, axis=0)
+        answers: Float32 = self.session.run([OUTPUT], {INPUT: given})[0].reshape(len(given))
+        return answers[: len(features)]
+
+    def interval(self, answers: Float32) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
+        """Lower and upper bounds of predictions (n,); None for each where the model has no intervals."""
+        if self.bounds is None:
+            nothing = [None] * len(answers)
+            return nothing, nothing
+        lower, upper = self.bounds.of(answers)
+        return lower.tolist(), upper.tolist()
+
+
+def read_metadata(content: bytes, where: str) -> ModelMetadata:
+    """Run the ONNX checker and read the metadata that travels inside the file. Raises ModelRefusedError."""
+    import onnx
+
+    try:
+        proto = onnx.load_model_from_string(content)
+        onnx.checker.check_model(proto)
+    except Exception as e:  # noqa: BLE001 - protobuf's DecodeError among others: a torn file must be refused, not end the scorer
+        raise ModelRefusedError(f"{where}: no valid ONNX ({_first_line(e)}); export it again") from None
+    texts = {entry.key: entry.value for entry in proto.metadata_props}
+    try:
+        return decode_metadata(texts[METADATA_KEY])
+    except (KeyError, msgspec.MsgspecError) as e:
+        raise ModelRefusedError(
+            f"{where}: no usable metadata {METADATA_KEY!r} ({_first_line(e)}); export it again"
+        ) from None
+
+
+def open_model(
+    content: bytes, version: str, metadata: ModelMetadata, present: FeaturePlan, cache: Path, where: str
+) -> OpenModel:
+    """Open the file whose `metadata` was read, check and warm it, for state with the readings of the `present` plan.
+
+    `cache` is a folder for optimised graphs. Raises ModelRefusedError.
+    """
+    session = _session(content, cache, where)
+    _check_shapes(session, len(metadata.plan.feature_names), where)
+    bounds = Bounds(metadata.intervals, metadata.target_range) if metadata.intervals else None
+    model = OpenModel(version, metadata, kernel_for(metadata.plan, metadata.fit, present), session, bounds)
+    _smoke_run(model, where)
+    return model
+
+
+def _session(content: bytes, cache: Path, where: str) -> Any:
+    try:
+        return open_session(content, sha256(content), cache)
+    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+        raise ModelRefusedError(f"{where}: onnxruntime cannot run it ({_first_line(e)}); export it again") from None
+
+
+def _check_shapes(session: Any, width: int, where: str) -> None:
+    given = [(i.name, i.type, i.shape[1:]) for i in session.get_inputs()]
+    answers = [(o.name, o.type, o.shape[1:]) for o in session.get_outputs()]
+    wanted = [(INPUT, "tensor(float)", [width])], [(OUTPUT, "tensor(float)", [1])]
+    if (given, answers) != wanted:
+        raise ModelRefusedError(
+            f"{where}: inputs {given} and outputs {answers}, expected {wanted[0]} and {wanted[1]}; export it again"
+        )
+
+
+def _smoke_run(model: OpenModel, where: str) -> None:
+    """Score rows of zeros and noise in calls of several sizes: finite answers, and the same bits in each."""
+    noise = np.random.default_rng(0).normal(size=(max(_WARM_ROWS), model.kernel.width)).astype(np.float32)
+    noise[0] = 0
+    try:
+        answers = [model.predict(noise[:rows]) for rows in _WARM_ROWS]
+    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+        raise ModelRefusedError(f"{where}: the smoke run failed ({_first_line(e)}); export it again") from None
+    if not all((np.abs(a) < _LARGEST_ANSWER).all() for a in answers):
+        raise ModelRefusedError(f"{where}: the smoke run gave NaN or infinity; export it again")
+    if not all((a == answers[-1][: len(a)]).all() for a in answers):
+        raise ModelRefusedError(
+            f"{where}: its answers depend on how many rows are scored at once, so a replay would not repeat them; "
+            "export it with operators that treat each row alike"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

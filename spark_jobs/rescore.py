@@ -1,0 +1,114 @@
+"""Rescore: what a registered model says of history, to the bit what the stream said where that model served.
+
+It runs over silver, the as-served view: the stream's verdicts, the stream's order, and the kernel begun anew where the stream began
+it. Rows go to the table `rescored`, one for each event and model version; a repeat replaces what it wrote before.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+from aimaas.errors import LakeError, ModelRefusedError
+from aimaas.fleet import FleetSpec
+from aimaas.lake import held, table_path, table_version
+from aimaas.model import read_metadata
+from aimaas.registry import load_artefact
+from aimaas.settings import Settings
+from spark_jobs.commits import Replace, commit
+from spark_jobs.evolution import widened
+from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.records import ddl
+from spark_jobs.served import COLUMNS, KEPT, Artefact, predict_served
+from spark_jobs.session import read_version
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+
+_TAKEN = "newest broker_ts so far"
+
+
+def find_artefact(settings: Settings, fleet: FleetSpec, version: str) -> Artefact:
+    """The registered version, opened once to see that it can be. Raises RegistryError, ModelRefusedError."""
+    where = f"model {fleet.fleet} version {version}"
+    content = load_artefact(settings, fleet, version)
+    artefact = Artefact(content, version, read_metadata(content, where), settings.home / "models", where)
+    artefact.open()
+    return artefact
+
+
+def days(first: date | None, last: date | None) -> str:
+    """Condition, in SQL: the day lies in [first, last], either of which may be open."""
+    ends = ((">=", first), ("<=", last))
+    return " AND ".join(f"day {sign} DATE '{day}'" for sign, day in ends if day is not None) or "true"
+
+
+def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> DataFrame:
+    """Rows of silver that those from the `first` day on follow from: whole devices, in the order in which the stream took them.
+
+    Within a Kafka partition that is the order of offsets. A device that moved to another one, when the topic grew, came there
+    later: the newest broker time so far, which never falls, says what was before.
+    """
+    from pyspark.sql import Window
+    from pyspark.sql import functions as f
+
+    readings = artefact.metadata.plan.readings
+    lacking = [name for name in readings if name not in silver.columns]
+    if lacking:
+        raise ModelRefusedError(
+            f"{artefact.where}: it reads {lacking[0]!r}, which silver has no column for; "
+            "put the reading back into the fleet file"
+        )
+    wanted = days(first, None)
+    if first is not None:
+        silver = silver.join(silver.where(wanted).select("device_id").distinct(), "device_id", "left_semi")
+    here = Window.partitionBy("device_id", "topic", "partition").orderBy("offset")
+    return (
+        silver.select(*KEPT, "day", "begins", *readings, f.expr(wanted).alias("wanted"))
+        .repartition("device_id")
+        .withColumn(_TAKEN, f.max("broker_ts").over(here))
+        .sortWithinPartitions("device_id", _TAKEN, "topic", "partition", "offset")
+        .drop(_TAKEN)
+    )
+
+
+def rescore(job: Job) -> Report:
+    """Write the version's predictions of the days asked for."""
+    settings, fleet, asked = job.settings, job.fleet, job.arguments
+    silver = table_version(settings, fleet.fleet, "silver")
+    if silver is None:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'silver')}: no such table; run the land and admit jobs first"
+        )
+    artefact = find_artefact(settings, fleet, asked.version)
+    served = widened(read_version(job.spark, settings, fleet, "silver", silver), fleet).where(days(None, asked.last))
+    app_id = f"rescore {artefact.version}"  # runs of other versions go on beside this one
+    seen, between = held(settings, fleet.fleet, "rescored", app_id), days(asked.first, asked.last)
+    rows = as_served(served, artefact, asked.first).mapInArrow(predict_served(artefact), ddl(COLUMNS)).persist()
+    count = rows.count()
+    replaced = Replace(f"model_version = '{artefact.version}' AND {between}")
+    commit(settings, fleet, "rescored", app_id, rows, seen, f"silver {silver}", replaced)
+    rows.unpersist()
+    return {
+        "model_version": artefact.version,
+        "rows": count,
+        "silver": silver,
+        "table": table_path(settings, fleet.fleet, "rescored"),
+    }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code."""
+    arguments = parser("rescore", __doc__)
+    arguments.add_argument("--version", required=True, help="registered model version")
+    arguments.add_argument(
+        "--from", dest="first", type=date.fromisoformat, help="first day in UTC, by the broker's time"
+    )
+    arguments.add_argument("--to", dest="last", type=date.fromisoformat, help="last day; its events count too")
+    return run("rescore", arguments.parse_args(argv), rescore)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
