@@ -142,6 +142,19 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
     return Held(int(found.version()), number, offsets, _newest_note(found))
 
 
+def offsets_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets | None:
+    """Offsets after the newest of each topic and partition at an older version; None where its log or its files are gone."""
+    from deltalake import DeltaTable
+    from deltalake.exceptions import DeltaError
+
+    try:
+        found = DeltaTable(table_uri(settings, fleet, table), version=version)
+        arrow_dataset(found).to_table(columns=["offset"])  # files that a vacuum took are still named
+    except (DeltaError, OSError):
+        return None
+    return _next_offsets(found)
+
+
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
     """Put `rows` in the place of all that the table held, in the name of the job `app_id`, if it is as it was `seen`.
 

@@ -7,6 +7,7 @@ same job came first, Delta passes the write over, in silence: so every commit ca
 from __future__ import annotations
 
 import uuid
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aimaas.errors import LakeError
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
+@dataclass(frozen=True)
+class Replace:
+    """Overwrite the rows for which a condition holds (SQL over columns of the table), and only with such rows."""
+
+    where: str
+
+
 def commit(
     settings: Settings,
     fleet: FleetSpec,
@@ -26,15 +34,18 @@ def commit(
     rows: DataFrame,
     seen: Held,
     note: str = "",
-    mode: Literal["append", "overwrite"] = "append",
+    mode: Literal["append", "overwrite"] | Replace = "append",
 ) -> None:
     """Write the rows if the table is still as the job has `seen` it; what is overwritten may have had other columns.
 
     Raises LakeError where another run of the job committed since.
     """
     mark = f"{uuid.uuid4()} {note}"
-    write = rows.write.format("delta").mode(mode).partitionBy(*partitioned_by(table)).option("userMetadata", mark)
-    if mode == "overwrite":
+    write = rows.write.format("delta").mode(mode if isinstance(mode, str) else "overwrite")
+    write = write.partitionBy(*partitioned_by(table)).option("userMetadata", mark)
+    if isinstance(mode, Replace):
+        write = write.option("replaceWhere", mode.where)
+    elif mode == "overwrite":
         write = write.option("overwriteSchema", True)
     path = table_path(settings, fleet.fleet, table)
     write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
