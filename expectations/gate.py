@@ -71,11 +71,16 @@ def check_table(
     return _judge(settings, fleet, table, suite, rows, quarantine if table == "silver" else None, since)
 
 
-def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport:
-    """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`."""
+def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | None:
+    """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
+
+    None where the lake has no record of that day.
+    """
     suite = [*derived(fleet, "silver"), *hand_written(settings.fleets, fleet, "silver")]
     rows = rows_of_day(settings, fleet, "silver", day, _columns(suite, "silver"))
     quarantine = rows_of_day(settings, fleet, "quarantine", day, ["reason"])
+    if not rows.count and not quarantine.count:
+        return None
     return _judge(settings, fleet, "silver", suite, rows, quarantine, {}, f"day-{day}")
 
 

@@ -36,6 +36,8 @@ def check_day(fleet: str) -> Any:
 
     @task(doc_md="Great Expectations over the day's rows of silver, with pages of its own in Data Docs.")
     def check_day(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
         from aimaas.fleet import find_fleet
         from aimaas.settings import read_settings
         from expectations.gate import check_day
@@ -43,6 +45,8 @@ def check_day(fleet: str) -> Any:
         settings = read_settings()
         day = day_of(params, dag_run)
         report = check_day(settings, find_fleet(settings.fleets, fleet), date.fromisoformat(day))
+        if report is None:
+            raise AirflowSkipException(f"the lake has no record of {fleet} of {day}")
         return {"day": day, **seen_by(report)}
 
     return check_day()
