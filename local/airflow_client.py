@@ -89,6 +89,10 @@ class AirflowClient:
         how = {"max_active_runs": max_active_runs, "reprocess_behavior": "completed" if again else "none"}
         return int(self._send("POST", "/backfills", {**body, **how})["id"])
 
+    def backfill_is_over(self, backfill_id: int) -> bool:
+        """Say whether all runs of a backfill have ended and Airflow has noted it, which takes it half a minute."""
+        return self._get(f"/backfills/{backfill_id}")["completed_at"] is not None
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run now and return its run id."""
         body = {"logical_date": None, "conf": dict(conf or {})}

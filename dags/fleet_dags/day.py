@@ -24,7 +24,7 @@ def _day(given: str | None, dag_run: Any) -> date:
     """What a person gave; else the data interval's; a run by hand has the day before."""
     if given:
         return date.fromisoformat(given)
-    if str(dag_run.run_type) == "manual" or dag_run.data_interval_start is None:
+    if dag_run.run_type == "manual" or dag_run.data_interval_start is None:
         found: date = (dag_run.run_after.astimezone(UTC) - timedelta(days=1)).date()
         return found
     begin: date = dag_run.data_interval_start.astimezone(UTC).date()

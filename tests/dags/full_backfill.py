@@ -5,9 +5,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from deltalake import DeltaTable
 from aimaas.lake import read_table, table_path
 from aimaas.settings import Settings, read_settings
 from local.airflow import Airflow, start_airflow
-from local.airflow_client import ENDED, RunState
+from local.airflow_client import ENDED
 from tests.spark_jobs.arrivals import Arrivals
 from tests.spark_jobs.conftest import small_fleet
 from tests.spark_jobs.test_corrected import LIMITS, Lake
@@ -68,14 +67,10 @@ def tables(lake: Lake) -> dict[str, Any]:
     return {t: rows.select(sorted(rows.column_names)).sort_by(PLACE).combine_chunks() for t, rows in found.items()}
 
 
-def awaited(airflow: Airflow, dag: str, count: int, limit_s: float = 900) -> list[RunState]:
-    """The runs of a DAG once so many have ended and none goes on."""
+def awaited(holds: Callable[[], bool], limit_s: float = 900) -> None:
     deadline = time.monotonic() + limit_s
-    while True:
-        runs = airflow.client.dag_runs(dag)
-        if len(runs) >= count and all(r.state in ENDED for r in runs):
-            return runs
-        assert time.monotonic() < deadline, [(r.run_id, r.state) for r in runs]
+    while not holds():
+        assert time.monotonic() < deadline, "the limit of this wait has passed"
         time.sleep(1)
 
 
@@ -86,14 +81,17 @@ def test_a_backfill_over_three_days_leaves_tables_equal_and_nothing_twice(lake: 
     DeltaTable(table_path(lake.settings, name, "quarantine")).delete("partition = 0")
     for stage in ("prepare", "rebuild"):
         airflow.client.unpause(f"{name}_{stage}")
-    awaited(airflow, f"{name}_rebuild", 1)  # the scheduled one: yesterday, of which the lake has nothing
+
+    def states(stage: str) -> list[str]:
+        return [r.state for r in airflow.client.dag_runs(f"{name}_{stage}")]
 
     for again in (False, True):
-        airflow.client.backfill(f"{name}_rebuild", FIRST, FIRST + timedelta(days=2), 2, again)
-        time.sleep(2)  # until the runs are there to be awaited
-        runs = [r for r in awaited(airflow, f"{name}_rebuild", 4) if r.run_type == "backfill"]
-        assert [r.state for r in runs] == ["success"] * 3, json.dumps([str(r) for r in runs])
-        assert {r.state for r in awaited(airflow, f"{name}_prepare", 1)} == {"success"}
+        number = airflow.client.backfill(f"{name}_rebuild", FIRST, FIRST + timedelta(days=2), 2, again)
+        awaited(lambda number=number: airflow.client.backfill_is_over(number))  # type: ignore[misc]
+        awaited(lambda: len(states("prepare")) > 0 and all(s in ENDED for s in states("prepare")))
+        runs = [r for r in airflow.client.dag_runs(f"{name}_rebuild") if r.run_type == "backfill"]
+        assert [r.state for r in runs] == ["success"] * 3
+        assert set(states("prepare")) == {"success"}
         assert tables(lake) == before
     sites = lake.settings.data_docs / name / "site" / "validations" / f"{name}_silver"
     assert sorted(p.name for p in sites.iterdir()) == [f"day-{(FIRST + timedelta(days=i)).date()}" for i in range(3)]
