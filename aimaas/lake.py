@@ -175,6 +175,14 @@ def has_files(settings: Settings, fleet: str, table: Table, version: int) -> boo
     return all(info.type == FileType.File for info in found)
 
 
+def offsets_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets | None:
+    """Offsets after the newest of each topic and partition at an older version; None where its log or its files are gone."""
+    try:
+        return ends_at(settings, fleet, table, version) if has_files(settings, fleet, table, version) else None
+    except LakeError:
+        return None
+
+
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
     """Put `rows` in the place of all that the table held, in the name of the job `app_id`, if it is as it was `seen`.
 

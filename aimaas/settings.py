@@ -13,6 +13,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_MLFLOW_ARTIFACTS | where new MLflow experiments keep artefacts | `<home>/mlflow/artifacts` |
 | AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
 | AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
+| AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
 | AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`; empty: anyone may call | empty |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
@@ -46,6 +47,7 @@ class Settings:
     kafka: Mapping[str, str]
     log_format: str
     api_key: str | None = field(default=None, repr=False)
+    spark_pool: str = "default_pool"
 
     @property
     def bootstrap_servers(self) -> str:
@@ -73,6 +75,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         kafka=_kafka_values(values),
         log_format=log_format,
         api_key=values.get("AIMAAS_API_KEY") or None,
+        spark_pool=values.get("AIMAAS_SPARK_POOL", "default_pool"),
     )
 
 

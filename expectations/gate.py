@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import TYPE_CHECKING
 
 from aimaas.errors import GateFailedError, LakeError
@@ -16,7 +17,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
-from expectations.new_rows import NewRows, new_rows, rows_before
+from expectations.new_rows import NewRows, new_rows, rows_before, rows_of_day
 from expectations.sensors import Share, shares
 from expectations.set_aside import SOURCE, columns_of, set_aside
 from expectations.suite import Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
@@ -42,6 +43,11 @@ class GateReport:
     docs: str = ""
     set_aside: int = 0
 
+    @property
+    def quarantine_share(self) -> float:
+        """Refused records of all that came."""
+        return self.refused / max(self.rows + self.refused, 1)
+
 
 def nothing_new(settings: Settings, fleet: FleetSpec, table: Table, since: Mapping[str, int]) -> bool:
     """Say whether the table still has the version that was judged last, or none at all."""
@@ -59,18 +65,45 @@ def check_table(
     hand-written suite.
     """
     since = since or {}
-    docs = DataDocs(settings.data_docs, fleet.fleet)
     suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
     rows = new_rows(settings, fleet, table, since.get(table) if table == "silver" else None, _columns(suite, table))
+    quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
+    return _judge(settings, fleet, table, suite, rows, quarantine if table == "silver" else None, since)
+
+
+def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | None:
+    """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
+
+    None where the lake has no record of that day.
+    """
+    suite = [*derived(fleet, "silver"), *hand_written(settings.fleets, fleet, "silver")]
+    rows = rows_of_day(settings, fleet, "silver", day, _columns(suite, "silver"))
+    quarantine = rows_of_day(settings, fleet, "quarantine", day, ["reason"])
+    if not rows.count and not quarantine.count:
+        return None
+    return _judge(settings, fleet, "silver", suite, rows, quarantine, {}, f"day-{day}")
+
+
+def _judge(
+    settings: Settings,
+    fleet: FleetSpec,
+    table: Table,
+    suite: list[Expected],
+    rows: NewRows,
+    quarantine: NewRows | None,
+    since: Mapping[str, int],
+    run: str = "",
+) -> GateReport:
+    """Judge rows of a table, and with `quarantine` the run that refused those; `run` names the pages (the version, if empty)."""
     if rows.table is None:
         raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table yet: run the step before this gate")
-    name, run = f"{fleet.fleet}_{table}", f"v{rows.version}"
+    docs = DataDocs(settings.data_docs, fleet.fleet)
+    name, run = f"{fleet.fleet}_{table}", run or f"v{rows.version}"
     frame = _frame(rows.table, suite)
     done = [docs.validate(name, suite, frame, run)]
     versions: dict[str, int] = {table: rows.version}
     refused = 0
-    if table == "silver":
-        quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
+    if quarantine is not None:
         versions["quarantine"], refused = quarantine.version, _refused(quarantine)
         seen = _seen(settings, fleet, rows, since.get(table))
         whole_run = [*derived_of_run(fleet), *(e for e in derived_of_windows(fleet) if e[1]["column"] in seen)]

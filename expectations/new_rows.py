@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import TYPE_CHECKING
 
 from aimaas.fleet import FleetSpec
@@ -48,6 +49,18 @@ def new_rows(
         return NO_ROWS
     seen = set(_files_at(newest, since))
     return NewRows(int(newest.version()), _read(newest, lambda path: path not in seen, columns))
+
+
+def rows_of_day(settings: Settings, fleet: FleetSpec, table: Table, day: date, columns: Collection[str]) -> NewRows:
+    """The rows of a day of `silver` or `quarantine`, of those `columns` that the table has."""
+    import pyarrow.dataset as ds
+
+    newest = find_table(settings, fleet.fleet, table)
+    if newest is None:
+        return NO_ROWS
+    whole = arrow_dataset(newest)
+    there = [name for name in whole.schema.names if name in columns]
+    return NewRows(int(newest.version()), whole.to_table(columns=there, filter=ds.field("day") == day))
 
 
 def rows_before(

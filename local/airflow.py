@@ -24,7 +24,15 @@ import psutil
 from aimaas.errors import StackError
 from aimaas.settings import Settings
 from local.airflow_client import AirflowClient
-from local.airflow_environment import ADMIN, PASSWORDS_FILE, SPARK_FOLDER, STACK_MARK, process_environment
+from local.airflow_environment import (
+    ADMIN,
+    PASSWORDS_FILE,
+    SPARK_FOLDER,
+    SPARK_POOL,
+    SPARK_SLOTS,
+    STACK_MARK,
+    process_environment,
+)
 from local.airflow_spark import write_spark_submit
 from local.ports import HOST, free_port, is_free
 from local.processes import ManagedProcess, find_process, start_process
@@ -117,6 +125,7 @@ def start_airflow(  # what differs between a stack, a test and a demo
     )
     airflow = Airflow(folder, port, _client(folder, port, password), processes)
     _wait_until_ready(airflow, has_dags=any(dags.glob("*.py")))
+    airflow.client.ensure_pool(SPARK_POOL, SPARK_SLOTS, "Spark jobs at once: one fills this machine")
     return airflow
 
 

@@ -77,6 +77,22 @@ class AirflowClient:
         """Keep the DAG from being scheduled; runs that began go on."""
         self._send("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": True})
 
+    def ensure_pool(self, name: str, slots: int, description: str) -> None:
+        """Make the pool where there is none; one that is there keeps the slots that it has."""
+        pools = self._get("/pools?limit=100")["pools"]
+        if name not in (p["name"] for p in pools):
+            self._send("POST", "/pools", {"name": name, "slots": slots, "description": description})
+
+    def backfill(self, dag_id: str, first: datetime, last: datetime, max_active_runs: int, again: bool = False) -> int:
+        """Start a backfill over the data intervals from `first` to `last`, `again` also of those that ran; its id."""
+        body = {"dag_id": dag_id, "from_date": first.isoformat(), "to_date": last.isoformat()}
+        how = {"max_active_runs": max_active_runs, "reprocess_behavior": "completed" if again else "none"}
+        return int(self._send("POST", "/backfills", {**body, **how})["id"])
+
+    def backfill_is_over(self, backfill_id: int) -> bool:
+        """Say whether all runs of a backfill have ended and Airflow has noted it, which takes it half a minute."""
+        return self._get(f"/backfills/{backfill_id}")["completed_at"] is not None
+
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Start a run now and return its run id."""
         body = {"logical_date": None, "conf": dict(conf or {})}

@@ -18,6 +18,11 @@ from local.ports import HOST
 ADMIN = "admin"
 PASSWORDS_FILE = "passwords.json"
 SPARK_FOLDER = "spark"
+SPARK_POOL = "spark"
+SPARK_SLOTS = 1  # a Spark task alone fills two cores
+
+# the triggers that wake DAGs up: one group; what came while no triggerer ran comes with the schedule
+_WAKING = {"group.id": "aimaas-airflow", "auto.offset.reset": "latest", "enable.auto.commit": "false"}
 STACK_MARK = "AIMAAS_STACK_FOLDER"
 """Names, in every process of the stack and their children, the folder that they were started for."""
 
@@ -35,6 +40,7 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "AIMAAS_DATA_DOCS": str(settings.data_docs),
         "AIMAAS_SPARK_MASTER": settings.spark_master,
         "AIMAAS_LOG_FORMAT": settings.log_format,
+        "AIMAAS_SPARK_POOL": settings.spark_pool,
         **kafka,
     }
 
@@ -47,7 +53,7 @@ def airflow_variables(settings: Settings, folder: Path, dags: Path, port: int) -
         **_api(port),
         **_pace(),
         **_quiet(),
-        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": dict(settings.kafka)}),
+        "AIRFLOW_CONN_KAFKA_DEFAULT": json.dumps({"conn_type": "kafka", "extra": {**_WAKING, **settings.kafka}}),
         "AIRFLOW_CONN_SPARK_DEFAULT": json.dumps({"conn_type": "spark", "host": settings.spark_master}),
     }
 
@@ -68,6 +74,7 @@ def process_environment(
         **airflow_variables(settings, folder, dags, port),
         **kept,
         **settings_variables(settings),
+        "AIMAAS_SPARK_POOL": SPARK_POOL,
         "AIRFLOW_HOME": str(folder),
         STACK_MARK: str(folder),
         "SPT_NOENV": "1",  # Airflow renames its processes: leave their environment readable
@@ -82,7 +89,7 @@ def _core(folder: Path, dags: Path) -> dict[str, str]:
     return {
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__PARALLELISM": "2",  # a Spark task alone fills two cores
+        "AIRFLOW__CORE__PARALLELISM": "2",  # two cores
         "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True",
         "AIRFLOW__CORE__HOSTNAME_CALLABLE": "socket.gethostname",  # the default asks a name server
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{ADMIN}:admin",

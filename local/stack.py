@@ -57,10 +57,13 @@ class Stack:
         stop_stack(self.settings)
 
 
-def start_stack(settings: Settings, fleets: list[FleetSpec], ports: Ports = Ports()) -> Stack:  # frozen
+def start_stack(
+    settings: Settings, fleets: list[FleetSpec], ports: Ports = Ports(), *, triggerer: bool = False
+) -> Stack:  # frozen
     """Start broker and Airflow side by side, make the registry and the fleets' topics. Raises StackError.
 
-    Starting on a folder used before goes on with what it holds. Where a part fails, all that was started is stopped.
+    Starting on a folder used before goes on with what it holds. Where a part fails, all that was started is stopped. Without a
+    `triggerer` nothing waits in the background: outcomes wake no DAG up.
     """
     if find_broker(settings.home / "kafka", settings.jars) or find_airflow(settings.home / "airflow"):
         raise StackError(f"a stack already runs in {settings.home}: see `aimaas status`, or stop it with `aimaas down`")
@@ -71,7 +74,7 @@ def start_stack(settings: Settings, fleets: list[FleetSpec], ports: Ports = Port
     try:
         with ThreadPoolExecutor(3) as pool:
             broker = pool.submit(start_broker, settings.home / "kafka", settings.jars, kafka_port)
-            airflow = pool.submit(start_airflow, reached, port=ports.airflow)
+            airflow = pool.submit(start_airflow, reached, port=ports.airflow, triggerer=triggerer)
             registry = pool.submit(_prepare_registry, reached)
             stack = Stack(reached, broker.result(), airflow.result())
             registry.result()
@@ -173,7 +176,7 @@ def stop_stack(settings: Settings) -> list[str]:
 
 def bring_up(settings: Settings, fleets: list[FleetSpec], ports: Ports) -> Stack:
     """Start all that `aimaas up` promises: broker, Airflow with the fleets' DAGs unpaused, MLflow, a scorer per fleet."""
-    stack = start_stack(settings, fleets, ports)
+    stack = start_stack(settings, fleets, ports, triggerer=True)
     try:
         start_mlflow(stack.settings, ports.mlflow)
         for fleet in fleets:

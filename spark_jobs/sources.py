@@ -12,7 +12,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import Offsets, Table, held, newest_note, table_path, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from spark_jobs.commits import without_mark
+from spark_jobs.commits import note_of, without_mark
 from spark_jobs.kafka_options import offsets_json
 
 _MEANING = 2  # raise it when columns or the way to them mean something else: gold is then written anew
@@ -24,12 +24,16 @@ _SAID: dict[str, Any] = {
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, and a digest of the fleet file."""
+    """Rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, and a digest of the fleet file.
+
+    `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job.
+    """
 
     admitted: str
     outcomes: int
     fleet: str
     meaning: int = _MEANING
+    rebuilt: int = 0
 
     @property
     def offsets(self) -> Offsets:
@@ -44,7 +48,7 @@ class Sources(msgspec.Struct, frozen=True):
 
     def goes_on_from(self, before: Sources) -> bool:
         """Whether the rows of `before` are the first part of these."""
-        return (before.fleet, before.meaning) == (self.fleet, self.meaning)
+        return (before.fleet, before.meaning, before.rebuilt) == (self.fleet, self.meaning, self.rebuilt)
 
 
 def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
@@ -55,7 +59,14 @@ def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
     ends = held(settings, fleet.fleet, "admission_state", "admit").offsets
     events = {at: end for at, end in ends.items() if at[0] != topic_names(fleet).outcomes}
     digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
-    return Sources(offsets_json(events), _version(settings, fleet, "outcomes"), digest)
+    rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
+    return Sources(offsets_json(events), _version(settings, fleet, "outcomes"), digest, rebuilt=rebuilt)
+
+
+def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:
+    """Whether days were rebuilt since gold was made. False before the first gold."""
+    before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")))
+    return before is not None and before.rebuilt != find_sources(settings, fleet).rebuilt
 
 
 def read_sources(note: str) -> Sources | None:

@@ -7,11 +7,14 @@ from typing import Any
 
 from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule
 
+from fleet_dags.alerts import NOTIFIERS
+
 _FINAL = [f"aimaas.errors.{name}" for name in ("GateFailedError", "TrainingRefusedError", "FleetFileError")]
 
 _DESCRIPTIONS = {
-    "ingest": "Kafka to silver: land, admit, check",
+    "ingest": "Kafka to silver: land, admit, check; by schedule, and soon after an outcome",
     "prepare": "silver to gold: order, label, split, check; whenever silver has a new version",
+    "rebuild": "one day of bronze judged again, daily or for a range of days by backfill",
     "train": "gold to a serving model; by schedule, or when enough new outcomes came with gold",
 }
 
@@ -22,6 +25,7 @@ TASK_DEFAULTS: dict[str, Any] = {
     "retry_exponential_backoff": 3.0,
     "max_retry_delay": timedelta(minutes=10),
     "execution_timeout": timedelta(hours=2),
+    "on_failure_callback": NOTIFIERS,
     # the same data fails the same gate again
     "retry_policy": ExceptionRetryPolicy(rules=[RetryRule(exception=_FINAL, action=RetryAction.FAIL)]),
 }

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 def why_not_due(run_type: str, outcomes: int, outcomes_before: int, needed: int) -> str | None:
     """Return why this run should not train; None when it should.
 
-    `outcomes` are known now, `outcomes_before` were known at the last training. A run that new gold started
-    (`run_type` asset_triggered) trains when at least `needed` came since; one by schedule or hand needs just one outcome
-    at all, because `training.minimum` of the fleet file is judged by training itself.
+    `outcomes` are known now, `outcomes_before` were known at the last training. A run that new gold started (`run_type`
+    asset_triggered, as text or as Airflow's enumeration of texts) trains when at least `needed` came since; one by schedule or
+    hand needs just one outcome at all, because `training.minimum` of the fleet file is judged by training itself.
     """
     if outcomes == 0:
         return "no outcome of any device is known yet"

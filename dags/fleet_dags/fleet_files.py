@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from croniter import croniter
+
 from aimaas.errors import FleetFileError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.settings import read_settings
@@ -30,4 +34,11 @@ def _read(name: str) -> FleetSpec | list[str]:
         return problem.mistakes
     if spec.fleet != name:
         return [f"{path}: fleet: found {spec.fleet!r}, allowed {name!r}, the file's own name"]
-    return spec
+    return _crons(path, spec) or spec
+
+
+def _crons(path: Path, spec: FleetSpec) -> list[str]:
+    """Return a mistake for each cron expression that Airflow could not use: it would take the other fleets' DAGs along."""
+    given = {"ingest": spec.schedule.ingest, "train": spec.schedule.train}
+    wrong = {key: text for key, text in given.items() if not croniter.is_valid(text)}
+    return [f"{path}: schedule.{key}: found {text!r}, allowed is a cron expression" for key, text in wrong.items()]

@@ -12,8 +12,8 @@ from fleet_dags.assets import fleet_asset
 def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
     """Return the task `check_<table>`: it lets an asset event out when new rows meet the suite, and fails otherwise.
 
-    The event's `extra` holds the versions it judged, where the next gate starts. Where the table has not changed since,
-    the task is skipped, and so is what waits for the asset.
+    The event's `extra` holds the versions it judged, where the next gate starts. Where neither the table nor, for silver, the
+    outcomes have changed since, the task is skipped, and so is what waits for the asset.
     """
     asset = fleet_asset(fleet, table)
 
@@ -31,21 +31,33 @@ def judge(
     from airflow.sdk.exceptions import AirflowSkipException
 
     from aimaas.fleet import find_fleet
+    from aimaas.lake import table_version
     from aimaas.settings import read_settings
     from expectations.gate import check_table, nothing_new
 
     settings = read_settings()
     spec, since = find_fleet(settings.fleets, fleet), last_versions(inlet_events[asset])
-    if nothing_new(settings, spec, table, since):
-        raise AirflowSkipException(f"{table} of {fleet} has no new version since {since[table]}")
-    report = check_table(settings, spec, table, since)
+    outcomes = table_version(settings, fleet, "outcomes") if table == "silver" else None
+    if not nothing_new(settings, spec, table, since):
+        seen = seen_by(check_table(settings, spec, table, since))
+    elif outcomes == since.get("outcomes"):
+        raise AirflowSkipException(f"{table} of {fleet} has no new version since {since.get(table)}")
+    else:  # labels change, rows do not
+        seen = {"rows": 0, "versions": dict(since)}
+    if outcomes is not None:
+        seen["versions"]["outcomes"] = outcomes
+    outlet_events[asset].extra.update(seen)
+    return seen
+
+
+def seen_by(report: Any) -> dict[str, Any]:
+    """Return what an asset event says of a `GateReport`; its warnings go into the task's log."""
     for warning in report.warnings:
         print(f"warning: {warning}")  # noqa: T201  # the task's log
-    seen = {
-        "rows": report.rows, "refused": report.refused, "set_aside": report.set_aside,
-        "versions": dict(report.versions), "data_docs": report.docs,
-    }  # fmt: skip
-    outlet_events[asset].extra.update(seen)
+    seen = {"rows": report.rows, "versions": dict(report.versions), "data_docs": report.docs}
+    if report.table == "silver":
+        counts = {"refused": report.refused, "set_aside": report.set_aside}
+        seen |= {**counts, "quarantine_share": round(report.quarantine_share, 6)}
     return seen
 
 

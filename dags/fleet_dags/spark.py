@@ -1,8 +1,10 @@
-"""Spark jobs as tasks: `spark-submit` through the connection `spark_default`."""
+"""Spark jobs as tasks: `spark-submit` through the connection `spark_default`, in the pool that the settings name."""
 
 from __future__ import annotations
 
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
+
+from aimaas.settings import read_settings
 
 
 def spark_job(fleet: str, task_id: str, job: str, *arguments: str, doc: str) -> SparkSubmitOperator:
@@ -10,6 +12,7 @@ def spark_job(fleet: str, task_id: str, job: str, *arguments: str, doc: str) -> 
     return SparkSubmitOperator(
         task_id=task_id,
         conn_id="spark_default",
+        pool=read_settings().spark_pool,
         name=f"{fleet} {task_id}",
         application=f"{{{{ job_file('{job}') }}}}",
         application_args=["--fleet", fleet, *arguments],

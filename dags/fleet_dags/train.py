@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, chain, dag
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, TaskGroup, chain, dag
 
 from aimaas.fleet import FleetSpec
 from fleet_dags import training
@@ -35,10 +35,14 @@ def train_dag(fleet: FleetSpec) -> Any:
     )
     def train() -> None:
         folder = f"{{{{ training_set_folder('{name}', run_id) }}}}"
-        features = spark_job(name, "build_features", "features", "--out", folder, doc="Freeze the training set.")
-        features.execution_timeout = timedelta(hours=6)
         due = training.enough_outcomes(name)
-        registered = training.register_and_promote(name, due)
-        chain(due, features, training.train_candidates(name), registered, training.announce(name, registered))
+        with TaskGroup("model", prefix_group_id=False, tooltip="a frozen training set, and the best candidate on it"):
+            features = spark_job(name, "build_features", "features", "--out", folder, doc="Freeze the training set.")
+            features.execution_timeout = timedelta(hours=6)
+            trained = training.train_candidates(name)
+        with TaskGroup("serve", prefix_group_id=False, tooltip="into the registry, and to the scorers"):
+            registered = training.register_and_promote(name, due)
+            announced = training.announce(name, registered)
+        chain(due, features, trained, registered, announced)
 
     return train()

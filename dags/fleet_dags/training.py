@@ -32,7 +32,7 @@ def enough_outcomes(fleet: str) -> Any:
         events = inlet_events[model]
         before = int(events[-1].extra.get("outcomes", 0)) if len(events) else 0
         known = known_outcomes(settings, spec)
-        if reason := why_not_due(str(dag_run.run_type), known, before, spec.schedule.train_after_outcomes):
+        if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes):
             raise AirflowSkipException(f"no training of {fleet}: {reason}")
         return known
 

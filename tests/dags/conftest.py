@@ -34,8 +34,10 @@ def airflow_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def in_airflow(airflow_home: Path) -> Run:
     """Call with settings and a program's arguments: runs it as a task of the stack would run."""
 
-    def run(settings: Settings, *arguments: str, dags: Path = DAGS) -> subprocess.CompletedProcess[str]:
-        environment = process_environment(settings, airflow_home, dags, 1, dict(os.environ))
+    def run(
+        settings: Settings, *arguments: str, dags: Path = DAGS, hash_seed: str = "0"
+    ) -> subprocess.CompletedProcess[str]:
+        environment = process_environment(settings, airflow_home, dags, 1, {**os.environ, "PYTHONHASHSEED": hash_seed})
         write_spark_submit(airflow_home / SPARK_FOLDER, settings)
         return subprocess.run(
             [sys.executable, *arguments],
@@ -51,11 +53,12 @@ def in_airflow(airflow_home: Path) -> Run:
 
 
 @pytest.fixture
-def parsed(in_airflow: Run) -> Callable[[Settings], Any]:
+def parsed(in_airflow: Run) -> Callable[..., Any]:
     """Call with settings: what the DAG processor would see, and which modules reading it loaded."""
 
-    def parse(settings: Settings) -> Any:
-        done = in_airflow(settings, str(PROJECT / "tests" / "dags" / "parse_dags.py"), str(DAGS))
+    def parse(settings: Settings, hash_seed: str = "0") -> Any:
+        program = str(PROJECT / "tests" / "dags" / "parse_dags.py")
+        done = in_airflow(settings, program, str(DAGS), hash_seed=hash_seed)
         assert done.returncode == 0, done.stderr[-2000:]
         return json.loads(done.stdout.splitlines()[-1])
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import BundleDagBag
+from airflow.models.serialized_dag import SerializedDagModel
 from airflow.serialization.serialized_objects import DagSerialization
 
 
@@ -24,7 +25,13 @@ def main(folder: Path) -> None:
             "catchup": dag.catchup,
             "timetable": str(dag.timetable),
             "outlets": sorted(a.uri for t in dag.tasks for a in t.outlets),
+            "pools": sorted({t.pool for t in dag.tasks if hasattr(t, "_conn_id")}),
+            "groups": {g: sorted(t.task_id for t in group.iter_tasks()) for g, group in dag.task_group_dict.items()},
+            "told_of_failures": all(t.on_failure_callback for t in dag.tasks),
+            "limited": all(t.execution_timeout for t in dag.tasks),
+            "bounded": {t.task_id: t.max_active_tis_per_dag for t in dag.tasks if t.max_active_tis_per_dag},
             "same_twice": DagSerialization.to_dict(dag) == DagSerialization.to_dict(second.dags[dag.dag_id]),
+            "digest": SerializedDagModel.hash(DagSerialization.to_dict(dag)),  # a new one makes a new version
         }
         for dag in first.dags.values()
     }

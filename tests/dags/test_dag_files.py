@@ -21,9 +21,10 @@ def found(parsed: Callable[[Settings], Any], offline_settings: Settings) -> Any:
     return parsed(offline_settings)
 
 
-def test_each_fleet_file_gives_three_dags_in_order_and_reading_them_is_light(found: Any) -> None:
+def test_each_fleet_file_gives_its_dags_in_order_and_reading_them_is_light(found: Any) -> None:
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in ("ingest", "prepare", "train")]
+    stages = ("ingest", "prepare", "rebuild", "train")
+    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in stages]
     assert [m for m in HEAVY if m in found["modules"]] == []
     assert found["dags"]["turbofan_ingest"]["tasks"] == {
         "land": ["admit"],
@@ -38,18 +39,37 @@ def test_each_fleet_file_gives_three_dags_in_order_and_reading_them_is_light(fou
         "register_and_promote": ["announce"],
         "announce": [],
     }
+    assert found["dags"]["turbofan_rebuild"]["tasks"] == {
+        "day_is_over": ["rebuild"],
+        "rebuild": ["check_day"],
+        "check_day": ["tell_prepare"],
+        "tell_prepare": [],
+    }
+    assert found["dags"]["turbofan_rebuild"]["bounded"] == {"rebuild": 1}, "two days never write to one table at once"
+    assert found["dags"]["turbofan_train"]["groups"]["model"] == ["build_features", "train_candidates"]
     for name, dag in found["dags"].items():
         _check_habits(name, dag)
 
 
 def _check_habits(name: str, dag: dict[str, Any]) -> None:
     fleet, stage = name.rsplit("_", 1)
-    assert (dag["max_active_runs"], dag["catchup"], dag["documented"]) == (1, False, True), name
+    runs = 2 if stage == "rebuild" else 1
+    assert (dag["max_active_runs"], dag["catchup"], dag["documented"]) == (runs, False, True), name
     assert dag["same_twice"], f"{name} gives a new DAG version each time it is read"
     assert dag["retries"] == [2]
-    assert dag["connections"] == ["spark_default"]
-    asset = {"ingest": "silver", "prepare": "gold", "train": "model"}[stage]
+    assert dag["told_of_failures"], name
+    assert dag["limited"], name
+    assert (dag["connections"], dag["pools"]) == (["spark_default"], ["spark"])
+    asset = {"ingest": "silver", "prepare": "gold", "train": "model", "rebuild": "silver"}[stage]
     assert dag["outlets"] == [f"aimaas://{fleet}/{asset}"]
+
+
+def test_another_process_that_reads_the_dags_makes_no_new_version_of_any(
+    found: Any, parsed: Callable[..., Any], offline_settings: Settings
+) -> None:
+    again = parsed(offline_settings, hash_seed="7")
+
+    assert {n: d["digest"] for n, d in again["dags"].items()} == {n: d["digest"] for n, d in found["dags"].items()}
 
 
 def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_others(
@@ -58,6 +78,9 @@ def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_oth
     folder = tmp_path / "fleets"
     shutil.copytree(offline_settings.fleets, folder)
     (folder / "pump.yaml").write_text("fleet: pump\nversion: 1\n")
+    mill = (folder / "mill.yaml").read_text()
+    never = 'schedule: {ingest: "99 * * * *"}\n'
+    (folder / "fan.yaml").write_text(mill.replace("fleet: mill", "fleet: fan") + never)
 
     found = parsed(replace(offline_settings, fleets=folder))
 
@@ -65,3 +88,4 @@ def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_oth
     ((file, error),) = found["errors"].items()
     assert file.endswith("fleet_file_errors.py")
     assert f"{folder / 'pump.yaml'}: sensors:" in error
+    assert f"{folder / 'fan.yaml'}: schedule.ingest: found '99 * * * *'" in error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,15 +14,20 @@ import pytest
 
 from aimaas.errors import StackError
 from aimaas.settings import Settings, read_settings
-from local.airflow import Airflow, find_airflow, start_airflow
+from local.airflow import PROJECT_DAGS, Airflow, find_airflow, start_airflow
 from local.airflow_client import ENDED, RunState
 from local.airflow_environment import STACK_MARK
 
 T = TypeVar("T")
 pytestmark = [pytest.mark.airflow, pytest.mark.timeout(600)]
 
-DAGS = """
+DAGS = f"""
+import sys
+
 from airflow.sdk import Asset, dag, task
+
+sys.path.insert(0, {str(PROJECT_DAGS)!r})
+from fleet_dags.alerts import NOTIFIERS
 
 made = Asset("made", uri="aimaas://test/made")
 
@@ -34,7 +40,7 @@ def first():
 
         return str(read_settings().lake)
 
-    @task
+    @task(on_failure_callback=NOTIFIERS)
     def fail():
         raise ValueError("broken on purpose")
 
@@ -90,6 +96,11 @@ def awaited(look: Callable[[], T | None], limit_s: float = 90) -> T:
     return found
 
 
+def _alerts(settings: Settings) -> list[dict[str, str]]:
+    path = settings.home / "airflow-alerts.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
+
+
 def processes_of(folder: Path) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
@@ -127,6 +138,9 @@ def test_dags_run_follow_their_assets_and_tell_what_failed_through_a_kill_and_a_
 
     failed = awaited(lambda: next((t for t in client.task_states("first", run_id) if t.state == "failed"), None))
     assert "broken on purpose" in client.log_path("first", run_id, failed).read_text()
+    (alert,) = awaited(lambda: _alerts(settings) or None)
+    assert (alert["dag_id"], alert["task_id"], alert["run_id"]) == ("first", "fail", run_id)
+    assert alert["error"] == "ValueError: broken on purpose"
 
     awaited(lambda: next((t for t in client.task_states("first", run_id) if t.state == "running"), None))
     airflow.processes[1].signal_all(9)  # the scheduler and its task

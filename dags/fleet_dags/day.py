@@ -1,0 +1,76 @@
+"""The Python tasks of `<fleet>_rebuild`, and the day that a run stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+
+from airflow.sdk import task
+
+from fleet_dags.assets import fleet_asset
+from fleet_dags.gates import last_versions, seen_by
+
+
+def day_of(params: Mapping[str, Any], dag_run: Any, days: int = 0, hours: int = 0) -> str:
+    """Return the run's day as YYYY-MM-DD; with `days` or `hours` the moment so long after its begin. A macro of the DAG."""
+    day = _day(params.get("day"), dag_run)
+    if not days and not hours:
+        return day.isoformat()
+    return (datetime.combine(day, time(), UTC) + timedelta(days=days, hours=hours)).isoformat()
+
+
+def _day(given: str | None, dag_run: Any) -> date:
+    """What a person gave; else the data interval's; a run by hand has the day before."""
+    if given:
+        return date.fromisoformat(given)
+    if dag_run.run_type == "manual" or dag_run.data_interval_start is None:
+        found: date = (dag_run.run_after.astimezone(UTC) - timedelta(days=1)).date()
+        return found
+    begin: date = dag_run.data_interval_start.astimezone(UTC).date()
+    return begin
+
+
+def check_day(fleet: str) -> Any:
+    """Return the task that judges the day's rows of silver."""
+
+    @task(doc_md="Great Expectations over the day's rows of silver, with pages of its own in Data Docs.")
+    def check_day(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from aimaas.fleet import find_fleet
+        from aimaas.settings import read_settings
+        from expectations.gate import check_day
+
+        settings = read_settings()
+        day = day_of(params, dag_run)
+        report = check_day(settings, find_fleet(settings.fleets, fleet), date.fromisoformat(day))
+        if report is None:
+            raise AirflowSkipException(f"the lake has no record of {fleet} of {day}")
+        return {"day": day, **seen_by(report)}
+
+    return check_day()
+
+
+def tell_prepare(fleet: str) -> Any:
+    """Return the task that lets out an event of silver where days were put right that gold has not taken up yet."""
+    silver = fleet_asset(fleet, "silver")
+
+    @task(inlets=[silver], outlets=[silver], doc_md="Starts the fleet's *prepare* DAG where gold must be made anew.")
+    def tell_prepare(
+        *, params: Any = None, dag_run: Any = None, inlet_events: Any = None, outlet_events: Any = None
+    ) -> None:
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from aimaas.fleet import find_fleet
+        from aimaas.settings import read_settings
+        from spark_jobs.sources import gold_is_behind
+
+        settings = read_settings()
+        if not gold_is_behind(settings, find_fleet(settings.fleets, fleet)):
+            raise AirflowSkipException(f"gold of {fleet} is made of silver as it is")
+        # the next gate goes on where the last one was
+        going_on = {"versions": last_versions(inlet_events[silver]), "rebuilt": day_of(params, dag_run)}
+        outlet_events[silver].extra.update(going_on)
+
+    return tell_prepare()

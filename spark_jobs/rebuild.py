@@ -1,0 +1,188 @@
+"""Rebuild: judges one day of bronze again and puts right what silver, quarantine and outcomes hold of it.
+
+Bronze is never changed, and what admission made of a day is a function of it and of the state before the day. So the job judges the
+day from that state and compares. Rows that are missing or doubled are put right, in one commit per table that replaces the
+day's rows; where nothing differs nothing is written, so a day may be rebuilt as often as one likes. Rows that would now come out
+*otherwise* mean that the fleet file or the code has changed since: they stop the job, because silver says what the stream served,
+unless `--rejudge` asks for them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aimaas.errors import LakeError
+from aimaas.lake import Offsets, Table, held, table_version
+from aimaas.quarantine import EXPECTATION
+from spark_jobs.admit import TAKING, judge, rows_of
+from spark_jobs.commits import Replace, commit
+from spark_jobs.corrected import between
+from spark_jobs.day_start import find_start
+from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.session import read_version
+
+if TYPE_CHECKING:
+    from pyspark.sql import Column, DataFrame
+
+APP_ID = "rebuild"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """What a table holds of a day against what bronze gives: rows `missing`, rows there more than once, rows that differ."""
+
+    missing: int
+    doubled: int
+    other: int
+
+
+def rebuild(job: Job) -> Report:
+    """Compare a day with what bronze gives, and put it right; rows missing, doubled and other by table."""
+    day: date = job.arguments.day
+    judged = judge_day(job, day)
+    if judged is None:
+        return {"day": str(day), "rows": 0, "replaced": []}
+    judged = judged.persist()
+    fresh = {table: rows_of(judged, table, job.fleet) for table in TAKING}
+    found = {table: compare(rows, _held(job, table, day, rows)) for table, rows in fresh.items()}
+    others = {table: d.other for table, d in found.items() if d.other}
+    if others and not job.arguments.rejudge:
+        raise LakeError(_told(job, day, others))
+    wrong = [t for t, d in found.items() if d.missing or d.doubled or d.other]
+    for table in wrong:
+        _replace(job, table, day, fresh[table])
+    rows = judged.count()
+    judged.unpersist()
+    return {"day": str(day), "rows": rows, "replaced": wrong, **{t: vars(d) for t, d in found.items()}}
+
+
+def judge_day(job: Job, day: date) -> DataFrame | None:
+    """Verdicts (`wide_columns`) of the day's records that admission has come to; None where there are none."""
+    from pyspark.sql import functions as f
+
+    settings, fleet = job.settings, job.fleet
+    bronze, state = (
+        table_version(settings, fleet.fleet, "bronze"),
+        held(settings, fleet.fleet, "admission_state", "admit"),
+    )
+    if bronze is None or state.version is None:
+        return None
+    records = read_version(job.spark, settings, fleet, "bronze", bronze)
+    first, end = _stretch(records, day, state.offsets)
+    if not end:
+        return None
+    start = find_start(settings, fleet, first, end)
+    known = (
+        None if start.version is None else read_version(job.spark, settings, fleet, "admission_state", start.version)
+    )
+    tasks = min(len(end), job.spark.sparkContext.defaultParallelism)
+    needed = records.where(between({at: start.offsets.get(at, 0) for at in end}, end))
+    verdicts = judge(fleet, needed, known, tasks)
+    return verdicts.where(f.col("verdict").isin(*TAKING) & _taken_on(day))
+
+
+def _taken_on(day: date) -> Column:
+    """Condition: the broker took the record on that day. Files whose statistics exclude it are not read."""
+    from pyspark.sql import functions as f
+
+    begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    return (f.col("broker_ts") >= f.lit(begin)) & (f.col("broker_ts") < f.lit(begin + timedelta(days=1)))
+
+
+def _stretch(records: DataFrame, day: date, admitted: Offsets) -> tuple[Offsets, Offsets]:
+    """The day's first offset by topic and partition, and where it ends (exclusive), but not past what was admitted."""
+    from pyspark.sql import functions as f
+
+    mine = records.where(_taken_on(day)).groupBy("topic", "partition")
+    found = mine.agg(f.min("offset").alias("low"), f.max("offset").alias("high")).collect()
+    ends = {
+        (r["topic"], r["partition"]): min(r["high"] + 1, admitted.get((r["topic"], r["partition"]), 0)) for r in found
+    }
+    first = {(r["topic"], r["partition"]): r["low"] for r in found}
+    end = {at: offset for at, offset in ends.items() if offset > first[at]}
+    return {at: first[at] for at in end}, end
+
+
+def _held(job: Job, table: Table, day: date, like: DataFrame) -> DataFrame:
+    """What a table holds of the day, in the columns of `like`; a column that it has not yet is null."""
+    from pyspark.sql import functions as f
+
+    version = table_version(job.settings, job.fleet.fleet, table)
+    if version is None:
+        return like.limit(0)
+    rows = read_version(job.spark, job.settings, job.fleet, table, version).where(_of_day(table, day))
+    kinds = {field.name: field.dataType for field in like.schema}
+    columns = [f.col(f"`{c}`") if c in rows.columns else f.lit(None).cast(kinds[c]).alias(c) for c in like.columns]
+    return rows.select(*columns)
+
+
+def compare(fresh: DataFrame, there: DataFrame) -> Difference:
+    """Count, whole rows compared, null and NaN each equal to itself."""
+    from pyspark.sql import functions as f
+
+    both = fresh.withColumn("is_fresh", f.lit(1)).unionByName(there.withColumn("is_fresh", f.lit(0)))
+    names = [f.col(f"`{c}`") for c in fresh.columns]
+    same = both.groupBy(*names).agg(f.sum("is_fresh").alias("fresh"), f.sum(1 - f.col("is_fresh")).alias("there"))
+    counts = same.agg(
+        f.count_if(f.col("there") == 0).alias("missing"),
+        f.coalesce(f.sum(f.when(f.col("there") > 1, f.col("there") - 1)), f.lit(0)).alias("doubled"),
+        f.count_if(f.col("fresh") == 0).alias("other"),
+    ).first()
+    assert counts is not None  # noqa: S101  an aggregation without groups has one row
+    return Difference(counts["missing"], counts["doubled"], counts["other"])
+
+
+def _of_day(table: Table, day: date) -> str:
+    """The day's rows that admission made; what a gate set aside is the gate's."""
+    return f"day = DATE'{day}'" + (f" AND reason <> '{EXPECTATION}'" if table == "quarantine" else "")
+
+
+def _replace(job: Job, table: Table, day: date, rows: DataFrame) -> None:
+    from pyspark.errors import PySparkException
+
+    seen = held(job.settings, job.fleet.fleet, table, APP_ID)
+    try:
+        commit(job.settings, job.fleet, table, APP_ID, rows, seen, str(day), Replace(_of_day(table, day)))
+    except PySparkException as e:
+        if "CONCURRENT" not in str(e).upper():
+            raise
+        raise LakeError(
+            f"{table} of {job.fleet.fleet}: another job wrote to it meanwhile; run this one again"
+        ) from None
+
+
+def _told(job: Job, day: date, others: dict[Table, int]) -> str:
+    counts = ", ".join(f"{n} of {table}" for table, n in others.items())
+    return (
+        f"{job.fleet.fleet}, {day}: rows would come out otherwise than they did ({counts}): the fleet file or the release has "
+        "changed since. Nothing was written. To let the present rules judge that day, run this job with --rejudge (the DAG with "
+        '{"rejudge": true}); what the stream has answered stays as it is'
+    )
+
+
+def _day(text: str) -> date:
+    """A day in UTC, by broker time; it may not lie ahead."""
+    day = date.fromisoformat(text)
+    if day > datetime.now(UTC).date():
+        raise ValueError(text)
+    return day
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the job; the exit code."""
+    arguments = parser("rebuild", __doc__)
+    arguments.add_argument("--day", required=True, type=_day, help="the day in UTC, by broker time: 2026-11-23")
+    both = argparse.BooleanOptionalAction
+    arguments.add_argument(
+        "--rejudge", action=both, default=False, help="replace rows that present rules judge otherwise"
+    )
+    return run("rebuild", arguments.parse_args(argv), rebuild)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

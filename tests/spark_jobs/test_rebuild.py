@@ -1,0 +1,114 @@
+"""A day rebuilt is the day as it was: over lost, doubled and untouched rows, and never otherwise without being asked."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+from deltalake import DeltaTable
+
+from aimaas.errors import LakeError
+from aimaas.lake import append_rows, read_table, table_path, table_version
+from aimaas.settings import read_settings
+from spark_jobs.rebuild import rebuild
+from spark_jobs.sources import gold_is_behind
+from tests.spark_jobs.arrivals import BEGAN, Arrivals
+from tests.spark_jobs.conftest import small_fleet
+from tests.spark_jobs.test_corrected import LIMITS, Lake
+
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+
+TABLES = ("silver", "outcomes", "quarantine", "gold")
+DAYS = [BEGAN.date() + timedelta(days=i) for i in range(3)]
+IN_ORDER = [("topic", "ascending"), ("partition", "ascending"), ("offset", "ascending")]
+
+
+@pytest.fixture(scope="module")
+def lake(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """Three days, the second admitted in two runs; devices live on from day to day, so order keys carry over."""
+    settings = read_settings({"AIMAAS_HOME": str(tmp_path_factory.mktemp("home"))})
+    made = Lake(spark, settings, small_fleet(limits=LIMITS | {"silence_s": 200_000}, topics={"partitions": 2}))
+    arrivals = Arrivals(made.fleet, seed=5)
+    for seconds in (86_400, 40_000, 46_400, 0):
+        made.receive(arrivals.some(60))
+        arrivals.silence(seconds)
+    made.gold()
+    return made
+
+
+def tables(lake: Lake) -> dict[str, Any]:
+    found = {t: read_table(lake.settings, lake.fleet.fleet, t) for t in TABLES}  # type: ignore[arg-type]
+    columns = {t: sorted(rows.column_names) for t, rows in found.items()}
+    return {t: rows.sort_by(IN_ORDER).select(columns[t]).combine_chunks() for t, rows in found.items()}
+
+
+def versions(lake: Lake) -> list[int | None]:
+    return [table_version(lake.settings, lake.fleet.fleet, t) for t in TABLES]  # type: ignore[arg-type]
+
+
+def of_day(lake: Lake, day: date, rejudge: bool = False) -> dict[str, Any]:
+    return rebuild(lake.job("rebuild", day=day, rejudge=rejudge))
+
+
+def test_any_day_is_rebuilt_to_equal_tables_whatever_was_lost_or_doubled_and_a_second_time_writes_nothing(
+    lake: Lake,
+) -> None:
+    before, untouched = tables(lake), versions(lake)
+    assert min(len({str(d) for d in before[t]["day"].to_pylist()}) for t in ("silver", "quarantine")) == 3
+
+    assert of_day(lake, DAYS[1])["replaced"] == []
+    assert versions(lake) == untouched, "nothing differed, nothing was written"
+    assert not gold_is_behind(lake.settings, lake.fleet)
+
+    silver = DeltaTable(table_path(lake.settings, lake.fleet.fleet, "silver"))
+    quarantine = DeltaTable(table_path(lake.settings, lake.fleet.fleet, "quarantine"))
+    doubled = before["silver"].slice(0, 7)
+    append_rows(lake.settings, lake.fleet.fleet, "silver", doubled.select(lake_columns(silver)))
+    silver.update_incremental()
+    silver.delete(f"day = DATE '{DAYS[1]}' AND partition = 1")
+    quarantine.delete(f"day = DATE '{DAYS[1]}'")
+
+    reports = [of_day(lake, day) for day in DAYS]
+
+    assert [r["replaced"] for r in reports] == [["silver"], ["silver", "quarantine"], []]
+    assert reports[0]["silver"] == {"missing": 0, "doubled": 7, "other": 0}
+    assert gold_is_behind(lake.settings, lake.fleet)
+    lake.gold()
+    assert not gold_is_behind(lake.settings, lake.fleet)
+    assert tables(lake) == before
+    settled = versions(lake)
+    assert of_day(lake, DAYS[1])["replaced"] == []
+    assert versions(lake) == settled
+
+
+def lake_columns(table: DeltaTable) -> list[str]:
+    return [field.name for field in table.schema().fields]
+
+
+def test_rows_that_would_come_out_otherwise_stop_the_job_until_they_are_asked_for(lake: Lake) -> None:
+    before = tables(lake)
+    narrower = lake.fleet.model_copy(
+        update={
+            "sensors": lake.fleet.sensors | {"heat": lake.fleet.sensors["heat"].model_copy(update={"range": (0, 700)})}
+        }
+    )
+    now = Lake(lake.spark, lake.settings, narrower)
+
+    with pytest.raises(LakeError, match=r"rows would come out otherwise.*of silver.*--rejudge"):
+        of_day(now, DAYS[1])
+    assert tables(lake) == before
+
+    assert "silver" in of_day(now, DAYS[1], rejudge=True)["replaced"]
+
+    after = tables(lake)
+    for day in (DAYS[0], DAYS[2]):
+        kept = [
+            rows.filter([d == day for d in rows["day"].to_pylist()]) for rows in (before["silver"], after["silver"])
+        ]
+        assert kept[0] == kept[1], "the other days stay as they were"
+    assert after["silver"].num_rows < before["silver"].num_rows
+    assert after["silver"].num_rows + after["quarantine"].num_rows == (
+        before["silver"].num_rows + before["quarantine"].num_rows
+    )
+    assert of_day(now, DAYS[1])["replaced"] == []
