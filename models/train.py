@@ -24,6 +24,7 @@ from models.export import export, stamp
 from models.measure import checked_parity, classifies, evaluations, intervals_of, report_metrics
 from models.refusals import check_training_set
 from models.samples import Samples
+from models.search.before_training import searched
 from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
 from models.shards import place_of_shards
 from models.task import target_range
@@ -44,6 +45,7 @@ def train(
     started = time.perf_counter()
     frozen = read_training_set(training_set)
     check_training_set(fleet, frozen)
+    fleet = searched(settings, fleet, training_set)
     candidates, classify = candidates_of(fleet, place_of_shards(settings)), classifies(fleet)
     training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
