@@ -51,6 +51,10 @@ class TrainingRefusedError(AimaasError):
     exit_code = 4
 
 
+class SearchError(AimaasError):
+    """A search of settings cannot begin or go on."""
+
+
 class RegistryError(AimaasError):
     """The model registry does not hold what was asked for, or an update lost a race."""
 

@@ -102,13 +102,24 @@ class Minimum(_Part):
     failures: int = Field(default=5, ge=1, description="runs that ended in a failure")
 
 
+class Search(_Part):
+    """A search of the candidates' settings before each training, with trials or minutes above 0; see training.md."""
+
+    trials: int = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
+    minutes: float = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
+    workers: int = Field(default=0, ge=0, le=256, description="processes that try settings; 0: one for each core")
+
+
 class Training(_Part):
     """Candidate models and how they are compared. A candidate's mapping goes to its builder in models/candidates.py."""
 
-    candidates: dict[Name, dict[str, Any]] = Field(min_length=1, description="name and options of each")
+    candidates: dict[Name, dict[str, Any]] = Field(
+        min_length=1, description="name and options of each; training.md lists them"
+    )
     folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
     seed: int = Field(default=7, description="of every random choice in training")
     minimum: Minimum = Minimum()
+    search: Search = Search()
 
 
 class Gates(_Part):

@@ -13,12 +13,16 @@ FILE_NAME = "report.json"
 
 
 class CandidateReport(msgspec.Struct, frozen=True):
-    """One candidate: its error in each fold, and on the validation devices by the mean of the fold models."""
+    """One candidate: its error in each fold, and on the validation devices by the mean of the fold models.
+
+    `weights` are those of an ensemble's members where they were learned.
+    """
 
     name: str
     folds: list[float]
     validation: float
     seconds: float
+    weights: dict[str, float] = {}
 
     @property
     def cross_validated(self) -> float:

@@ -100,6 +100,17 @@ def read_info(folder: Path) -> TrainingSetInfo:
         raise LakeError(f"{folder / DESCRIPTION}: cannot be read ({e}); run the fleet's prepare step again") from None
 
 
+def newest_training_set(home: Path, fleet: str) -> Path:
+    """The folder of the fleet's training set that was frozen last. Raises LakeError where there is none."""
+    found = list((home / "training" / fleet).glob(f"*/training_set/{DESCRIPTION}"))
+    if not found:
+        raise LakeError(
+            f"{home / 'training' / fleet}: no training set; let the DAG {fleet}_train run once, or write one with the job "
+            f"`features` of spark_jobs and name it with --training-set"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime).parent
+
+
 def read_training_set(folder: Path) -> TrainingSet:
     """Read description and rows and check the digest. Raises LakeError where the rows are not those described."""
     info = read_info(folder)

@@ -25,7 +25,7 @@ from models.candidates import candidates_of
 from models.export import export, parity, run_onnx
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
-from models.train import target_range
+from models.task import target_range
 from stream.devices.histories import Histories, truth
 from stream.replay.mapping import load_mapping
 from stream.replay.table import read_table, table_histories

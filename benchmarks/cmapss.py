@@ -23,7 +23,7 @@ from models.evaluate import phm_score, rmse
 from models.export import export, parity, run_onnx
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
-from models.train import target_range
+from models.task import target_range
 from stream_bench.figures import json_line, say
 
 _FLEET = Path(__file__).resolve().parents[1] / "fleets" / "turbofan.yaml"
@@ -93,7 +93,7 @@ def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[bytes, float]:
     for r in reports:
         say(f"  {r.name}: cross-validated {r.cross_validated:.3f}, validation {r.validation:.3f}, {r.seconds:.0f} s")
     chosen = min(reports, key=lambda r: r.validation)
-    estimator = fit_chosen(candidates, chosen.name, whole, seed)
+    estimator = fit_chosen(candidates, chosen.name, whole, seed, chosen.weights)
     content = export(estimator, whole.features.shape[1], span)
     equal = parity(content, estimator, whole.features, span)
     assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"

@@ -10,40 +10,55 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, validate_call
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
-from models.network import fit_network, fit_standardised
+from models.mean import CLASSES, mean_of
+from models.network import Schedule, fit_network, fit_standardised
 from models.samples import Samples
+from models.shards import RunShards, dealt, in_turn
+from models.thresholds import round_thresholds_down
 
 Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
 Share = Annotated[float, Field(gt=0, le=1)]
 _APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
-CLASSES = np.array([0.0, 1.0], np.float32)
+_ENSEMBLES = ("blend", "stack")  # the mean of others, and the mean by weights that are learned
+_SHARDS = "shards"  # a key of every candidate that is fitted
+_BY_TASK: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # defaults of a regression, of a classification
+    "mlp": ({"l2": 2.0, "loss": "mse"}, {"l2": 0.1, "loss": "cross_entropy"}),  # whose loss is smaller
+}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be tried: `fit` trains it; a blend has no fit of its own but is the mean of its `members`."""
+    """A model to be tried: `fit` trains it; an ensemble has no fit of its own but is the mean of its `members`.
+
+    With `learned_weights` the mean is weighted.
+    """
 
     name: str
     fit: Fit | None
     members: tuple[str, ...] = ()
+    learned_weights: bool = False
 
 
-def candidates_of(fleet: FleetSpec) -> list[Candidate]:
-    """The fleet's candidates, blends last. Raises TrainingRefusedError for a name or key that does not exist."""
+def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Candidate]:
+    """The fleet's candidates, ensembles last. Raises TrainingRefusedError for a name or key that does not exist.
+
+    `run_shards` trains the members of those that are fitted on shards of the devices.
+    """
     classify = isinstance(fleet.task, FailureWithin)
     asked = fleet.training.candidates
     for name in asked:
         _check_name(fleet, name)
-    single = [Candidate(n, _build(fleet, n, _BUILDERS[n], p, classify)) for n, p in asked.items() if n in _BUILDERS]
-    return single + [_blend(fleet, asked[name]) for name in asked if name == "blend"]
+    single = [Candidate(n, _fit_of(fleet, n, classify, run_shards)) for n in asked if n in _BUILDERS]
+    return single + [_ensemble(fleet, name) for name in asked if name in _ENSEMBLES]
 
 
 def family_names() -> list[str]:
@@ -54,10 +69,18 @@ def family_names() -> list[str]:
 def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
     """What the fleet's candidate called `name` is built with: what the fleet file gives, and defaults."""
     given = fleet.training.candidates[name]
-    if name == "blend":
-        return {"of": _blend(fleet, given).members}
+    if name in _ENSEMBLES:
+        return {"of": _ensemble(fleet, name).members}
     options = [p for p in inspect.signature(_BUILDERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {p.name: given.get(p.name, p.default) for p in options}
+    by_task = _BY_TASK.get(name, ({}, {}))[isinstance(fleet.task, FailureWithin)]
+    found = {p.name: given.get(p.name, by_task.get(p.name, p.default)) for p in options}
+    return {**found, _SHARDS: given[_SHARDS]} if _SHARDS in given else found
+
+
+def with_candidates(fleet: FleetSpec, candidates: Mapping[str, Any]) -> FleetSpec:
+    """The fleet with these candidates instead of its own."""
+    training = fleet.training.model_copy(update={"candidates": dict(candidates)})
+    return fleet.model_copy(update={"training": training})
 
 
 def predict(estimator: Estimator, features: Any) -> Any:
@@ -65,22 +88,6 @@ def predict(estimator: Estimator, features: Any) -> Any:
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(features)[:, 1].astype(np.float64)
     return estimator.predict(features).astype(np.float64)
-
-
-def mean_of(members: Sequence[tuple[str, Estimator]]) -> Estimator:
-    """One estimator that answers with the mean of fitted ones."""
-    from sklearn.ensemble import VotingClassifier, VotingRegressor
-    from sklearn.preprocessing import LabelEncoder
-
-    named, fitted = list(members), [estimator for _, estimator in members]
-    if hasattr(fitted[0], "predict_proba"):
-        blend = VotingClassifier(named, voting="soft", flatten_transform=False)
-        blend.le_ = LabelEncoder().fit(CLASSES)
-        blend.classes_ = blend.le_.classes_
-    else:
-        blend = VotingRegressor(named)
-    blend.estimators_ = fitted
-    return blend
 
 
 def _ridge(classify: bool, *, l2: PositiveFloat = 10.0) -> Fit:
@@ -117,34 +124,44 @@ def _boosting(
             max_features=features, early_stopping=False, random_state=seed,
         )  # fmt: skip
         model.fit(samples.features, samples.targets)
-        _round_thresholds_down(model)
+        round_thresholds_down(model)
         return model
 
     return fit
 
 
-def _mlp(
+def _mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
     classify: bool,
     *,
     hidden: tuple[PositiveInt, ...] = (128, 64, 32),
+    activation: Literal["relu", "tanh", "logistic"] = "relu",
+    loss: Literal["mse", "cross_entropy"] | None = None,
+    solver: Literal["adam", "sgd"] = "adam",
+    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
     l2: NonNegativeFloat | None = None,
     rate: PositiveFloat = 2e-3,
+    adaptive: bool = True,
     batch: PositiveInt = 256,
     epochs: PositiveInt = 30,
+    early_stopping: bool = True,
     patience: PositiveInt = 2,
     networks: PositiveInt = 3,
 ) -> Fit:
-    """Multilayer perceptron: ReLU, Adam, L2, rate halved and training stopped by held-out devices; the mean of `networks` of them.
+    """Multilayer perceptron; the mean of `networks` of them, each of which begins with other weights and holds out other devices.
 
-    Each network begins with other weights and holds out other devices.
-
-    `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside the loss of standardised
-    targets; by default 2, and 0.1 for a classification, whose loss is smaller.
+    Held-out devices halve the rate (`adaptive`) and end the training (`early_stopping`). `loss` follows from the task: mean
+    squared error, or cross-entropy. `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside
+    the loss of standardised targets. `momentum` is that of `solver: sgd`.
     """
-    alpha = l2 if l2 is not None else 0.1 if classify else 2.0
+    by_task = _BY_TASK["mlp"][classify]
+    if loss not in (None, by_task["loss"]):
+        raise TrainingRefusedError(f"loss: found {loss!r}, allowed for this task: {by_task['loss']!r}")
+    alpha = by_task["l2"] if l2 is None else l2
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
+
+    schedule = Schedule(epochs, patience, adaptive, early_stopping)
 
     def fit(samples: Samples, seed: int) -> Estimator:
         if networks == 1:
@@ -154,14 +171,15 @@ def _mlp(
     def fit_one(samples: Samples, seed: int) -> Estimator:
         kind = MLPClassifier if classify else MLPRegressor
         network = kind(
-            hidden_layer_sizes=hidden, alpha=alpha, learning_rate_init=rate, batch_size=batch, random_state=seed
-        )
+            hidden_layer_sizes=hidden, activation=activation, solver=solver, momentum=momentum, alpha=alpha,
+            learning_rate_init=rate, batch_size=batch, random_state=seed,
+        )  # fmt: skip
         scaler = StandardScaler().fit(samples.features)
         scaled = Samples(scaler.transform(samples.features), samples.targets, samples.devices)
         if classify:
-            fit_network(network, scaled, CLASSES, epochs, patience, seed)
+            fit_network(network, scaled, CLASSES, schedule, seed)
         else:
-            fit_standardised(network, scaled, epochs, patience, seed)
+            fit_standardised(network, scaled, schedule, seed)
         return make_pipeline(scaler, network)
 
     return fit
@@ -198,10 +216,41 @@ _BUILDERS: dict[str, Callable[..., Fit]] = {
 }  # fmt: skip
 
 
+def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estimator:
+    """The member of a candidate that one shard of the devices makes, on one thread; called in another process."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):
+        return _fit_alone(fleet, name, isinstance(fleet.task, FailureWithin))(samples, seed)
+
+
+def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
+    """How a candidate is fitted: by itself, or as the mean of members that each saw one of `shards` parts of the devices."""
+    alone, shards = _fit_alone(fleet, name, classify), fleet.training.candidates[name].get(_SHARDS, 1)
+    if not isinstance(shards, int) or shards < 1:
+        where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{_SHARDS}"
+        raise TrainingRefusedError(f"{where}: found {shards!r}, allowed: a whole number from 1")
+    if shards == 1:
+        return alone
+
+    def fit(samples: Samples, seed: int) -> Estimator:
+        parts = dealt(samples, shards, seed, classify)
+        members = dict(run_shards([partial(fit_shard, fleet, name, part, seed) for part in parts]))
+        return mean_of([(f"shard_{i + 1}", members[i]) for i in range(shards)])
+
+    return fit
+
+
+def _fit_alone(fleet: FleetSpec, name: str, classify: bool) -> Fit:
+    given = {k: v for k, v in fleet.training.candidates[name].items() if k != _SHARDS}
+    return _build(fleet, name, _BUILDERS[name], given, classify)
+
+
 def _check_name(fleet: FleetSpec, name: str) -> None:
-    if name != "blend" and name not in _BUILDERS:
+    if name not in _ENSEMBLES and name not in _BUILDERS:
+        allowed = ", ".join([*_BUILDERS, *_ENSEMBLES])
         raise TrainingRefusedError(
-            f"fleets/{fleet.fleet}.yaml: training.candidates.{name}: no such candidate; allowed: {', '.join([*_BUILDERS, 'blend'])}"
+            f"fleets/{fleet.fleet}.yaml: training.candidates.{name}: no such candidate; allowed: {allowed}"
         )
 
 
@@ -217,6 +266,8 @@ def _build(fleet: FleetSpec, name: str, builder: Callable[..., Fit], given: Mapp
             for error in e.errors()
         ]
         raise TrainingRefusedError("\n".join(lines)) from None
+    except TrainingRefusedError as e:
+        raise TrainingRefusedError(f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{e}") from None
 
 
 def _check_keys(fleet: FleetSpec, name: str, given: Mapping[str, Any], allowed: Sequence[str]) -> None:
@@ -227,29 +278,16 @@ def _check_keys(fleet: FleetSpec, name: str, given: Mapping[str, Any], allowed: 
             )
 
 
-def _blend(fleet: FleetSpec, given: Mapping[str, Any]) -> Candidate:
+def _ensemble(fleet: FleetSpec, name: str) -> Candidate:
     """The mean of other candidates (`of`; by default all but the ridge baseline), which costs no training of its own."""
-    _check_keys(fleet, "blend", given, ["of"])
-    others = [n for n in fleet.training.candidates if n != "blend"]
+    given = fleet.training.candidates[name]
+    _check_keys(fleet, name, given, ["of"])
+    others = [n for n in fleet.training.candidates if n not in _ENSEMBLES]
     members = tuple(given.get("of", [n for n in others if n != "ridge"]))
     missing = [n for n in members if n not in others]
     if missing or len(members) < 2:
         raise TrainingRefusedError(
-            f"fleets/{fleet.fleet}.yaml: training.candidates.blend.of: found {list(members)}, allowed: at least two of "
+            f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.of: found {list(members)}, allowed: at least two of "
             f"{', '.join(others)}"
         )
-    return Candidate("blend", None, members)
-
-
-def _round_thresholds_down(model: Estimator) -> None:
-    """Move the thresholds to the next lower float32, as ONNX stores them: no float32 feature changes its side.
-
-    Rounding to the nearest instead could move a value that lies just above its threshold to the other branch.
-    """
-    for trees in model._predictors:
-        for tree in trees:
-            exact = tree.nodes["num_threshold"]
-            rounded = exact.astype(np.float32)
-            above = rounded.astype(np.float64) > exact
-            rounded[above] = np.nextafter(rounded[above], np.float32(-np.inf))
-            tree.nodes["num_threshold"] = rounded
+    return Candidate(name, None, members, learned_weights=name == "stack")

@@ -6,12 +6,14 @@ import numpy as np
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.plan import plan_of
 from aimaas.training_set import Rows, TrainingSet
 from models.conformal import FEWEST_DEVICES
 
 
 def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
     """Raise TrainingRefusedError with a line for each thing that is missing."""
+    _check_same_plan(fleet, training_set)
     problems = [
         *_below_minimum(fleet, training_set),
         *_empty_splits(fleet, training_set.rows),
@@ -21,6 +23,15 @@ def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
     if problems:
         where = f"training of {fleet.fleet} refused"
         raise TrainingRefusedError("\n".join(f"{where}: {problem}" for problem in problems))
+
+
+def _check_same_plan(fleet: FleetSpec, training_set: TrainingSet) -> None:
+    found, wanted = training_set.info.plan.hash, plan_of(fleet).hash
+    if training_set.info.fleet != fleet.fleet or found != wanted:
+        raise TrainingRefusedError(
+            f"{training_set.folder}: made for fleet {training_set.info.fleet!r} with plan {found}, the fleet file of "
+            f"{fleet.fleet!r} gives plan {wanted}; run the fleet's prepare step again"
+        )
 
 
 def _below_minimum(fleet: FleetSpec, training_set: TrainingSet) -> list[str]:

@@ -20,9 +20,11 @@ import numpy.typing as npt
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.training_report import CandidateReport
-from models.candidates import Candidate, Estimator, mean_of, predict
+from models.candidates import Candidate, Estimator, predict
 from models.evaluate import error_of
+from models.mean import mean_of
 from models.samples import Samples
+from models.stacking import learned_weights
 
 Progress = Callable[[str, int, int], None]  # what was done, steps done, steps in all
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -105,28 +107,46 @@ def _report(
     folds: Folds,
     classify: bool,
 ) -> Tried:
-    """Errors and predictions of one candidate; a blend's predictions are the mean of its members'."""
-    members = [trials[name] for name in candidate.members or (candidate.name,)]
-    by_fold = [[m[i] for m in members] for i in range(len(folds))]
+    """Errors and predictions of one candidate; an ensemble's predictions are the mean of its members'.
+
+    Weights that are learned are, for the rows of a fold, those of the other folds, so that an error tells of unseen devices.
+    """
+    names = candidate.members or (candidate.name,)
+    members = [trials[name] for name in names]
+    answers = np.empty((len(training), len(members)))
+    for i, (_, at) in enumerate(folds):
+        answers[at] = np.stack([m[i].held_out for m in members], axis=1)
+
+    def weights(of: Any) -> Any:
+        return learned_weights(answers[of], training.targets[of], classify) if candidate.learned_weights else None
+
     held_out, errors = np.empty(len(training)), []
-    for of, (_, at) in zip(by_fold, folds, strict=True):
-        held_out[at] = np.mean([t.held_out for t in of], axis=0)
+    for others, at in folds:
+        held_out[at] = np.average(answers[at], axis=1, weights=weights(others))
         errors.append(error_of(training.targets[at], held_out[at], classify))
-    mean = np.mean([t.validation for of in by_fold for t in of], axis=0)
-    seconds = sum(t.seconds for of in by_fold for t in of) if candidate.fit else 0.0
-    report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds)
+    learned = weights(slice(None))
+    mean = np.average([np.mean([t.validation for t in m], axis=0) for m in members], axis=0, weights=learned)
+    seconds = sum(t.seconds for m in members for t in m) if candidate.fit else 0.0
+    by_name = {} if learned is None else dict(zip(names, learned.tolist(), strict=True))
+    report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds, by_name)
     return Tried(report, held_out, mean)
 
 
-def fit_chosen(candidates: Sequence[Candidate], name: str, samples: Samples, seed: int) -> Estimator:
-    """Fit the candidate called `name`, or the members of a blend beside each other."""
+def fit_chosen(
+    candidates: Sequence[Candidate], name: str, samples: Samples, seed: int, weights: Mapping[str, float] | None = None
+) -> Estimator:
+    """Fit the candidate called `name`, or the members of an ensemble beside each other.
+
+    `weights` are those of the candidate's report, by member; a member without weight is left out.
+    """
     by_name = {c.name: c for c in candidates}
     chosen = by_name[name]
     if chosen.fit is not None:
         return next(iter(run_beside_each_other([partial(fit_alone, chosen, samples, seed)])))
-    members = [by_name[m] for m in chosen.members]
-    fitted = run_beside_each_other([partial(fit_alone, m, samples, seed) for m in members])
-    return mean_of(list(zip(chosen.members, fitted, strict=True)))
+    share = weights or dict.fromkeys(chosen.members, 1.0)
+    members = [m for m in chosen.members if share[m] > 0]
+    fitted = run_beside_each_other([partial(fit_alone, by_name[m], samples, seed) for m in members])
+    return mean_of(list(zip(members, fitted, strict=True)), [share[m] for m in members] if weights else None)
 
 
 def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:

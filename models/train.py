@@ -15,9 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
-from aimaas.errors import TrainingRefusedError
-from aimaas.fleet import FailureWithin, FleetSpec
-from aimaas.plan import plan_of
+from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
@@ -28,7 +26,10 @@ from models.export import export, stamp
 from models.measure import checked_parity, classifies, evaluations, intervals_of, report_metrics
 from models.refusals import check_training_set
 from models.samples import Samples
+from models.search.before_training import searched
 from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
+from models.shards import place_of_shards
+from models.task import target_range
 
 
 def train(
@@ -45,30 +46,17 @@ def train(
     """
     started = time.perf_counter()
     frozen = read_training_set(training_set)
-    _check_same_plan(fleet, frozen)
     check_training_set(fleet, frozen)
-    candidates, classify = candidates_of(fleet), classifies(fleet)
+    fleet = searched(settings, fleet, training_set)
+    candidates, classify = candidates_of(fleet, place_of_shards(settings)), classifies(fleet)
     training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
     tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
     chosen = min(tried, key=lambda t: t.report.validation)
-    estimator = fit_chosen(candidates, chosen.report.name, Samples.of(frozen.rows.of("train", "validation")), seed)
+    learned = Samples.of(frozen.rows.of("train", "validation"))
+    estimator = fit_chosen(candidates, chosen.report.name, learned, seed, chosen.report.weights)
     return _ship(settings, fleet, frozen, estimator, tried, chosen, out, started)
-
-
-def target_range(fleet: FleetSpec) -> tuple[float, float]:
-    """Lowest and highest value that the fleet's target can take."""
-    return (0.0, 1.0) if isinstance(fleet.task, FailureWithin) else (0.0, fleet.task.cap)
-
-
-def _check_same_plan(fleet: FleetSpec, frozen: TrainingSet) -> None:
-    found, wanted = frozen.info.plan.hash, plan_of(fleet).hash
-    if frozen.info.fleet != fleet.fleet or found != wanted:
-        raise TrainingRefusedError(
-            f"{frozen.folder}: made for fleet {frozen.info.fleet!r} with plan {found}, the fleet file of {fleet.fleet!r} "
-            f"gives plan {wanted}; run the fleet's prepare step again"
-        )
 
 
 def _ship(

@@ -13,6 +13,7 @@ from aimaas.cli.local import local_app
 from aimaas.cli.models import models_app
 from aimaas.cli.quarantine import quarantine_app
 from aimaas.cli.reconcile import reconcile_app
+from aimaas.cli.search import search_app
 from aimaas.cli.stream import stream_app
 from aimaas.cli.topics import topics_app
 from aimaas.errors import AimaasError
@@ -33,6 +34,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(reconcile_app)
+app.add_typer(search_app)
 
 
 def main() -> None:

@@ -18,18 +18,22 @@ fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, d
 @fleets_app.command("validate")
 def fleets_validate(files: Annotated[list[Path], typer.Argument(help="fleet files")]) -> None:
     """Check fleet files: one line for each mistake, with file, key, what was found and what is allowed."""
-    from aimaas.errors import FleetFileError
+    from aimaas.errors import FleetFileError, TrainingRefusedError
     from aimaas.fleet import load_fleet
+    from models.candidates import candidates_of
 
     mistakes: list[str] = []
     for path in files:
         try:
             spec = load_fleet(path)
+            candidates_of(spec)
             out.print(
                 f"{path}: ok: fleet {spec.fleet}, {len(spec.readings)} readings, {spec.task.kind}", highlight=False
             )
         except FleetFileError as e:
             mistakes += e.mistakes
+        except TrainingRefusedError as e:  # candidates are known to training alone
+            mistakes += str(e).splitlines()
     if mistakes:
         raise FleetFileError(mistakes)
 

@@ -26,7 +26,8 @@ from models.candidates import candidates_of
 from models.export import Float32, export, parity, run_onnx, stamp
 from models.samples import Samples
 from models.select import fit_chosen
-from models.train import code_version, target_range
+from models.task import target_range
+from models.train import code_version
 from stream.devices.histories import Float64, Histories, Int64, truth
 from stream.devices.simulator import simulate
 from stream_bench.stage import Stage

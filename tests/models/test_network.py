@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from sklearn.neural_network import MLPRegressor
 
-from models.network import fit_network, fit_standardised
+from models.network import Schedule, fit_network, fit_standardised
 from models.samples import Samples
 
 
@@ -20,7 +20,7 @@ def network(alpha: float = 1e-3) -> MLPRegressor:
 
 def test_the_scale_of_the_target_ends_up_in_the_last_layer() -> None:
     found, data = network(), samples()
-    fit_standardised(found, data, epochs=30, patience=3, seed=1)
+    fit_standardised(found, data, Schedule(epochs=30, patience=3), seed=1)
     assert np.sqrt(np.mean((found.predict(data.features) - data.targets) ** 2)) < 4
     assert all(weights.dtype == np.float32 for weights in (*found.coefs_, *found.intercepts_))
 
@@ -29,12 +29,12 @@ def test_training_stops_when_the_held_out_devices_get_no_better() -> None:
     data = samples()
     noise = Samples(data.features, np.random.default_rng(0).normal(size=len(data)).astype(np.float32), data.devices)
     found = network()
-    fit_network(found, noise, None, epochs=500, patience=2, seed=1)
+    fit_network(found, noise, None, Schedule(epochs=500, patience=2), seed=1)
     assert found.t_ / len(noise) < 60  # passes over the rows
 
 
 def test_one_fit_is_like_the_next() -> None:
     first, second = network(), network()
     for each in (first, second):
-        fit_standardised(each, samples(), epochs=5, patience=3, seed=1)
+        fit_standardised(each, samples(), Schedule(epochs=5, patience=3), seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(first.coefs_, second.coefs_, strict=True))

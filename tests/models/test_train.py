@@ -159,7 +159,7 @@ def test_a_model_that_differs_from_its_export_is_not_shipped(
     [
         (
             {"oak": {}},
-            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, blend",
+            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, blend, stack",
         ),
         ({"ridge": {"alpha": 1}}, "training.candidates.ridge.alpha: no such key; allowed: l2"),
         ({"ridge": {}, "blend": {}}, "training.candidates.blend.of: found .*at least two of ridge"),
@@ -200,6 +200,20 @@ def test_too_little_data_is_refused_with_what_is_missing(
     fleet = pump_fleet(**changes)
     with pytest.raises(TrainingRefusedError, match=message):
         train(offline_settings, fleet, training_set(fleet, devices), out)
+
+
+@pytest.mark.parametrize(("events", "devices"), [(50, 1), (0, 0)])
+def test_fifty_events_and_none_at_all_are_refused_with_what_is_missing_and_leave_nothing_to_promote(
+    offline_settings: Settings, training_set: MakeSet, out: Path, events: int, devices: int
+) -> None:
+    fleet = pump_fleet()
+    folder = training_set(fleet)
+    rewrite(folder, first=events)
+    with pytest.raises(TrainingRefusedError) as refused:
+        train(offline_settings, fleet, folder, out)
+    assert f"{devices} labelled devices, at least 10 needed (training.minimum.devices)" in str(refused.value)
+    assert f"{events} labelled rows, at least 200 needed (training.minimum.rows)" in str(refused.value)
+    assert not out.exists()
 
 
 def test_labels_that_are_all_alike_are_refused(offline_settings: Settings, training_set: MakeSet, out: Path) -> None:
@@ -296,8 +310,9 @@ def rewrite(
     constant: tuple[str, ...] = (),
     value: float = 0.0,
     failures: int | None = None,
+    first: int | None = None,
 ) -> None:
-    """Change the rows (labels of one split or all, one feature, or all features of channels) and describe them anew."""
+    """Change the rows (labels of one split or all, one feature, or all of channels; keep the first) and describe them anew."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -316,6 +331,6 @@ def rewrite(
         features = np.stack(table["features"].to_numpy())
         features[:, [name.split(".")[0] in constant for name in info.plan.feature_names]] = value
         table = table.set_column(5, "features", pa.array(list(features), pa.list_(pa.float32())))
-    pq.write_table(table, path)
+    pq.write_table(table.slice(0, first), path)
     known = {name: c.failures if failures is None else failures for name, c in info.splits.items()}
     write_description(folder, (info.fleet, info.fleet_version), info.plan, info.fit, info.gold_version, known)

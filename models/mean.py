@@ -1,0 +1,27 @@
+"""The mean of fitted estimators as an estimator that skl2onnx can export."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+CLASSES = np.array([0.0, 1.0], np.float32)
+
+
+def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None = None) -> Any:
+    """One estimator that answers with the mean, by weights if given, of fitted ones."""
+    from sklearn.ensemble import VotingClassifier, VotingRegressor
+    from sklearn.preprocessing import LabelEncoder
+
+    named, fitted = list(members), [estimator for _, estimator in members]
+    shares = None if weights is None else np.array(weights, np.float64)  # skl2onnx wants an array
+    if hasattr(fitted[0], "predict_proba"):
+        blend = VotingClassifier(named, voting="soft", flatten_transform=False, weights=shares)
+        blend.le_ = LabelEncoder().fit(CLASSES)
+        blend.classes_ = blend.le_.classes_
+    else:
+        blend = VotingRegressor(named, weights=shares)
+    blend.estimators_ = fitted
+    return blend

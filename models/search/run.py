@@ -1,0 +1,165 @@
+"""A search of settings: worker processes try them side by side, and this process watches over the workers.
+
+Nobody waits for anybody: a worker claims its next trial when the last has ended, and pruning compares with what has ended by then.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import optuna
+import psutil
+from filelock import FileLock, Timeout
+
+from aimaas.errors import SearchError
+from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
+from aimaas.training_set import TrainingSet, read_training_set
+from models.candidates import candidates_of
+from models.refusals import check_training_set
+from models.search.space import SPACES
+from models.search.standing import Standing, standing_of
+from models.search.studies import SearchJob, Studies, write_job
+
+_LOOK_S = 0.5  # between two looks at the standing
+_LOG = "workers.log"
+_DEATHS = 3  # of workers in a row that had no trial yet
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long to search: for so many trials in all, those of earlier runs counted, or minutes, whichever is over first.
+
+    With so many workers, 0 for one on each core.
+    """
+
+    trials: int | None = None
+    minutes: float | None = None
+    workers: int = 0
+
+
+def search(
+    settings: Settings,
+    fleet: FleetSpec,
+    training_set: Path,
+    budget: Budget,
+    families: Sequence[str] = (),
+    watch: Callable[[Standing], None] = lambda standing: None,
+) -> Standing:
+    """Search settings of the fleet's candidates, or of these `families` of them, on the training devices of a frozen training set.
+
+    A search that was killed goes on where it was. `watch` is called about twice a second. Raises TrainingRefusedError where the
+    data or the fleet file do not allow training, SearchError where the search cannot go on.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    frozen = read_training_set(training_set)
+    check_training_set(fleet, frozen)
+    deadline = None if budget.minutes is None else time.time() + budget.minutes * 60
+    job = SearchJob(
+        fleet=fleet, training_set=training_set.absolute(), families=_families(fleet, families),
+        trials=budget.trials, deadline=deadline,
+    )  # fmt: skip
+    folder = search_folder(settings, fleet, frozen)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / "search.lock", timeout=0):
+            return _run(folder, job, budget.workers or len(os.sched_getaffinity(0)), watch)
+    except Timeout:
+        raise SearchError(
+            f"{folder}: another search of {fleet.fleet} is at work here; wait for it, or stop it"
+        ) from None
+
+
+def search_folder(settings: Settings, fleet: FleetSpec, frozen: TrainingSet) -> Path:
+    """Trials may be compared while rows, folds and seed are the same; they are kept below a folder named after these."""
+    training = fleet.training
+    name = f"{frozen.info.digest[:12]}-folds{training.folds}-seed{training.seed}"
+    return settings.home / "search" / fleet.fleet / name
+
+
+def _families(fleet: FleetSpec, asked: Sequence[str]) -> tuple[str, ...]:
+    """The families to search: those asked for, or all that have a space. Raises SearchError."""
+    known = [c.name for c in candidates_of(fleet) if c.name in SPACES]
+    for name in asked:
+        if name not in known:
+            raise SearchError(
+                f"--candidate {name}: not searched in fleet {fleet.fleet}; allowed: {', '.join(known) or 'none'}"
+            )
+    if not known:
+        raise SearchError(
+            f"fleets/{fleet.fleet}.yaml: training.candidates: found {', '.join(fleet.training.candidates)}, "
+            f"at least one must be of {', '.join(SPACES)} to be searched"
+        )
+    return tuple(dict.fromkeys(asked)) or tuple(known)
+
+
+def _run(folder: Path, job: SearchJob, workers: int, watch: Callable[[Standing], None]) -> Standing:
+    """Watch over the workers until the search is at its end."""
+    studies = Studies(folder, job)
+    studies.prepare()
+    studies.give_back(None)  # the lock says that nobody else is at work: left by a kill
+    write_job(folder, job)
+    crew = _Crew(folder, studies)
+    try:
+        for _ in range(workers):
+            crew.hire()
+        while crew.at_work:
+            crew.look()
+            watch(standing_of(studies))
+    finally:
+        crew.dismiss()
+    found = standing_of(studies)
+    watch(found)
+    if not any(f.complete for f in found.families):
+        why = f": {found.refusals[0]}" if found.refusals else "; allow more minutes or trials"
+        raise SearchError(f"{folder}: no trial of {job.fleet.fleet} came through all folds{why}")
+    return found
+
+
+class _Crew:
+    """The workers at work, by name."""
+
+    def __init__(self, folder: Path, studies: Studies) -> None:
+        self._folder, self._studies = folder, studies
+        self.at_work: dict[str, psutil.Popen] = {}
+        self._in_vain = 0
+
+    def hire(self) -> None:
+        """Start a worker; what it has to say goes to the log of all."""
+        name = f"worker-{time.time_ns()}"
+        with (self._folder / _LOG).open("ab") as output:
+            self.at_work[name] = psutil.Popen(
+                [sys.executable, "-m", "models.search.worker", str(self._folder), name],
+                stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+
+    def look(self) -> None:
+        """Wait for workers to end for a moment. For one that was killed another is started, and its trial is tried anew."""
+        psutil.wait_procs(self.at_work.values(), _LOOK_S)
+        for name, process in list(self.at_work.items()):
+            if process.is_running():
+                continue
+            self.at_work.pop(name)
+            if process.wait() != 0:
+                self._replace(name)
+
+    def _replace(self, dead: str) -> None:
+        lost = self._studies.give_back({dead, ""})
+        self._in_vain = 0 if lost else self._in_vain + 1
+        if self._in_vain == _DEATHS:
+            raise SearchError(f"workers end before their first trial; see {self._folder / _LOG}")
+        self.hire()
+
+    def dismiss(self) -> None:
+        """End those that are still at work."""
+        for process in self.at_work.values():
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+            process.wait()

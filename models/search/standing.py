@@ -1,0 +1,85 @@
+"""How far a search is, and the best settings so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from optuna.trial import FrozenTrial, TrialState
+
+from aimaas.fleet import FailureWithin
+from models.evaluate import error_name
+from models.search.studies import AS_GIVEN, Studies, settings_tried
+
+
+@dataclass(frozen=True)
+class Family:
+    """Trials of one family: how many ended in which way, the mean error over the folds of the best one and with the fleet file's
+    own settings (None where none came through all folds), and the best one's settings.
+    """
+
+    name: str
+    complete: int
+    pruned: int
+    failed: int
+    error: float | None
+    as_given: float | None
+    settings: Mapping[str, Any]
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return self.complete + self.pruned + self.failed
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the best settings are others than the fleet file's own, and better as far as these were tried."""
+        return self.error is not None and (self.as_given is None or self.error < self.as_given)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The families of a search, by which error they are compared, and why settings failed that did."""
+
+    families: tuple[Family, ...]
+    measure: str
+    refusals: tuple[str, ...] = ()
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return sum(f.ended for f in self.families)
+
+    def better(self) -> dict[str, dict[str, Any]]:
+        """Settings that did better than the fleet file's own, as `training.candidates` holds them."""
+        return {f.name: dict(f.settings) for f in self.families if f.is_better}
+
+
+def standing_of(studies: Studies) -> Standing:
+    """Count, and look for the best."""
+    trials = {name: studies.trials(name) for name in studies.job.families}
+    refusals = {t.user_attrs["refused"]: None for of in trials.values() for t in of if "refused" in t.user_attrs}
+    families = tuple(_family(studies, name, of) for name, of in trials.items())
+    return Standing(families, error_name(isinstance(studies.job.fleet.task, FailureWithin)), tuple(refusals))
+
+
+def _family(studies: Studies, name: str, trials: list[FrozenTrial]) -> Family:
+    given = studies.job.fleet.training.candidates[name]
+    whole = [t for t in trials if t.state == TrialState.COMPLETE]
+    best = min(whole, key=lambda t: (_error(t), t.number), default=None)
+    own = [_error(t) for t in whole if t.user_attrs.get(AS_GIVEN) == given]
+    return Family(
+        name,
+        len(whole),
+        sum(t.state == TrialState.PRUNED for t in trials),
+        sum(t.state == TrialState.FAIL for t in trials),
+        None if best is None else _error(best),
+        own[0] if own else None,
+        given if best is None else settings_tried(studies.job, name, best),
+    )
+
+
+def _error(trial: FrozenTrial) -> float:
+    assert trial.value is not None  # noqa: S101 - a complete trial has one
+    return trial.value

@@ -1,0 +1,147 @@
+"""The studies of a search: one for each family, all in one SQLite file, which processes share and a kill leaves whole.
+
+A trial has one owner, the worker that claimed it. Whoever outlives a worker gives its running trials back: they are told as failed,
+and the same settings wait to be tried anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import optuna
+from filelock import FileLock
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState
+from pydantic import BaseModel
+
+from aimaas.fleet import FleetSpec
+from models.candidates import settings_of
+from models.search.space import SPACES, options_of, params_of
+
+AS_GIVEN = "as_given"  # marks the trial of the fleet file's own settings
+RETRIES = 2  # of a trial whose worker died: settings that kill every worker are given up
+_WORKER, _RETRY_OF, _RETRY = "worker", "retry_of", "retry"
+_JOB = "job.json"
+
+
+class SearchJob(BaseModel, frozen=True):
+    """What the workers are told. `trials` and `deadline` (seconds since 1970) bound the search, None where they do not."""
+
+    fleet: FleetSpec
+    training_set: Path
+    families: tuple[str, ...]
+    trials: int | None
+    deadline: float | None
+
+    @property
+    def out_of_time(self) -> bool:
+        """Whether the deadline has passed."""
+        return self.deadline is not None and time.time() >= self.deadline
+
+
+def write_job(folder: Path, job: SearchJob) -> None:
+    """Leave the job for the workers."""
+    (folder / _JOB).write_text(job.model_dump_json(), encoding="utf-8")
+
+
+def read_job(folder: Path) -> SearchJob:
+    """Read it back."""
+    return SearchJob.model_validate_json((folder / _JOB).read_text(encoding="utf-8"))
+
+
+class Studies:
+    """The studies below a folder."""
+
+    def __init__(self, folder: Path, job: SearchJob) -> None:
+        self.job = job
+        self._lock = FileLock(folder / "claim.lock")  # of the kernel: it ends with its holder
+        with self._lock:  # several processes would make the tables at once
+            self._storage = optuna.storages.RDBStorage(
+                f"sqlite:///{folder / 'studies.db'}", engine_kwargs={"connect_args": {"timeout": 60}}
+            )
+
+    def prepare(self) -> None:
+        """Make the studies that are not there yet; the fleet file's own settings are each one's first trial."""
+        for family in self.job.families:
+            study = optuna.create_study(
+                storage=self._storage, study_name=_name(self.job.fleet, family), load_if_exists=True
+            )
+            given = self.job.fleet.training.candidates[family]
+            own = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(AS_GIVEN) == given]
+            if all(t.state == TrialState.PRUNED for t in own):  # by the end of an earlier search's time
+                study.enqueue_trial(params_of(self.job.fleet, family), {AS_GIVEN: given})
+
+    def trials(self, family: str) -> list[FrozenTrial]:
+        """All trials of a family, without those that were given back and tried anew."""
+        found = self._study(family).get_trials(deepcopy=False)
+        retried = {t.user_attrs[_RETRY_OF] for t in found if _RETRY_OF in t.user_attrs}
+        return [t for t in found if t.number not in retried]
+
+    def claim(self, worker: str) -> tuple[str, optuna.Trial] | None:
+        """The next trial, of the family with the fewest; None where the search is at its end."""
+        with self._lock:
+            if self.job.out_of_time:
+                return None
+            trials = {family: self.trials(family) for family in self.job.families}
+            waiting = [f for f, of in trials.items() if any(t.state == TrialState.WAITING for t in of)]
+            taken = sum(map(len, trials.values()))
+            if not waiting and self.job.trials is not None and taken >= self.job.trials:
+                return None
+            family = min(waiting or trials, key=lambda f: len(trials[f]))
+            study = self._study(family, number=len(trials[family]))
+            trial = study.ask(SPACES[family])
+            trial.set_user_attr(_WORKER, worker)
+            return family, trial
+
+    def tell(self, family: str, trial: optuna.Trial, state: TrialState, value: float | None = None) -> None:
+        """End a trial."""
+        self._study(family).tell(trial, value, state)
+
+    def give_back(self, workers: set[str] | None) -> int:
+        """Give back the running trials of these workers, or of all; their number. `""` owns a claim that was cut short."""
+        with self._lock:
+            orphans = [
+                (s, t) for s, t in self._running() if workers is None or t.user_attrs.get(_WORKER, "") in workers
+            ]
+            for study, trial in orphans:
+                retry = trial.user_attrs.get(_RETRY, 0) + 1
+                if retry <= RETRIES:
+                    kept = {k: v for k, v in trial.user_attrs.items() if k == AS_GIVEN}
+                    study.enqueue_trial(trial.params, {**kept, _RETRY_OF: trial.number, _RETRY: retry})
+                study.tell(trial.number, state=TrialState.FAIL)
+            return len(orphans)
+
+    def _running(self) -> Iterator[tuple[optuna.Study, FrozenTrial]]:
+        for family in self.job.families:
+            study = self._study(family)
+            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+                yield study, trial
+
+    def _study(self, family: str, number: int = 0) -> optuna.Study:
+        """The study with the sampler of its next trial: the seed of a trial follows from its number."""
+        seed = zlib.crc32(f"{self.job.fleet.training.seed} {family} {number}".encode())
+        return optuna.load_study(
+            study_name=_name(self.job.fleet, family),
+            storage=self._storage,
+            sampler=TPESampler(seed=seed),
+            pruner=SuccessiveHalvingPruner(min_resource=1, reduction_factor=2),
+        )
+
+
+def settings_tried(job: SearchJob, family: str, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
+    """All that a trial sets for its family: the fleet file's options, and over them what is searched."""
+    if AS_GIVEN in trial.user_attrs:
+        return dict(trial.user_attrs[AS_GIVEN])
+    return {**job.fleet.training.candidates[family], **options_of(trial.params)}
+
+
+def _name(fleet: FleetSpec, family: str) -> str:
+    """Trials are compared with those of the same settings outside the space only."""
+    fixed = sorted((k, v) for k, v in settings_of(fleet, family).items() if k not in SPACES[family])
+    return f"{family}-{hashlib.sha256(repr(fixed).encode()).hexdigest()[:12]}"

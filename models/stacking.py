@@ -1,0 +1,34 @@
+"""Weights of an ensemble's members, learned from what each said of devices that it had not seen.
+
+Stacking with non-negative weights that add up to 1 (Wolpert: Stacked generalization, 1992; Breiman: Stacked regressions, 1996): the
+ensemble then stays within its members' answers, and members that add nothing get 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from models.evaluate import log_loss
+
+Float64 = npt.NDArray[np.float64]
+
+_LEAST = 0.01  # a smaller share is not worth a member's time in every prediction
+
+
+def learned_weights(answers: Float64, truth: npt.NDArray[np.floating], classify: bool) -> Float64:
+    """The weights (M,) with which the members' answers (n, M) err least: by mean square, or by log loss of a probability."""
+    from scipy.optimize import minimize
+
+    y, m = truth.astype(np.float64), answers.shape[1]
+    scale = max(float(np.mean(y**2)), 1e-12)
+    gram, cross = answers.T @ answers / len(y) / scale, answers.T @ y / len(y) / scale
+
+    def error(w: Float64) -> float:
+        return log_loss(y, answers @ w) if classify else float(w @ gram @ w - 2 * cross @ w)
+
+    whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
+    found = minimize(error, np.full(m, 1 / m), method="SLSQP", bounds=[(0, 1)] * m, constraints=[whole]).x
+    kept = np.where(found < _LEAST, 0.0, found)
+    weights: Float64 = np.round(kept / kept.sum(), 4)  # as a person reads them in the report
+    return weights
