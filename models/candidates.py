@@ -117,7 +117,7 @@ def _boosting(
             max_features=features, early_stopping=False, random_state=seed,
         )  # fmt: skip
         model.fit(samples.features, samples.targets)
-        _round_thresholds_down(model)
+        round_thresholds_down(model)
         return model
 
     return fit
@@ -241,7 +241,7 @@ def _blend(fleet: FleetSpec, given: Mapping[str, Any]) -> Candidate:
     return Candidate("blend", None, members)
 
 
-def _round_thresholds_down(model: Estimator) -> None:
+def round_thresholds_down(model: Estimator) -> None:
     """Move the thresholds to the next lower float32, as ONNX stores them: no float32 feature changes its side.
 
     Rounding to the nearest instead could move a value that lies just above its threshold to the other branch.

@@ -31,12 +31,13 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 @dataclass(frozen=True)
 class Tried:
     """A candidate's report, and what the fold models that have not seen a row say of it, clipped: `held_out` (n,) of the training
-    rows, `validation` (m,) of the validation rows by the mean of all folds.
+    rows, `validation` (m,) of the validation rows by the mean of all folds. `estimators` are the fold models.
     """
 
     report: CandidateReport
     held_out: npt.NDArray[np.float64]
     validation: npt.NDArray[np.float64]
+    estimators: tuple[Estimator, ...]
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,7 @@ class Trial:
     held_out: npt.NDArray[np.float64]
     validation: npt.NDArray[np.float64]
     seconds: float
+    estimator: Estimator
 
 
 def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Folds:
@@ -87,7 +89,7 @@ def cross_validate(
         answers = [
             np.clip(predict(estimator, x), *target_range) for x in (training.features[held_out], validation.features)
         ]
-        return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started)
+        return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started, estimator)
 
     jobs = [(c, i) for c in reversed(candidates) if c.fit is not None for i in range(len(folds))]
     trials: dict[str, list[Trial]] = {}
@@ -115,7 +117,12 @@ def _report(
     mean = np.mean([t.validation for of in by_fold for t in of], axis=0)
     seconds = sum(t.seconds for of in by_fold for t in of) if candidate.fit else 0.0
     report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds)
-    return Tried(report, held_out, mean)
+    return Tried(report, held_out, mean, tuple(_of_fold(candidate, trials) for trials in by_fold))
+
+
+def _of_fold(candidate: Candidate, trials: list[Trial]) -> Estimator:
+    fitted = [t.estimator for t in trials]
+    return mean_of(list(zip(candidate.members, fitted, strict=True))) if candidate.members else fitted[0]
 
 
 def fit_chosen(candidates: Sequence[Candidate], name: str, samples: Samples, seed: int) -> Estimator:
