@@ -134,10 +134,10 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
     best, limit = cheapest(fit, costs, allowance), min(fit.values()) * (1 + allowance)
     rows = stage.validation.features[:_TIMED_ROWS]
     runs = {r.name: partial(run_session, open_session(r.content)) for r in made}
-    times = [interleaved_times(runs, rows, batch) for batch in BATCHES]
+    one, many = (interleaved_times(runs, rows, batch) for batch in BATCHES)
     return [
         FormReport(
-            r.name, errors.get(r.name), len(r.content), costs.get(r.name), *(t.get(r.name) for t in times),
+            r.name, errors.get(r.name), len(r.content), costs.get(r.name), one.get(r.name), many.get(r.name),
             r.refused or (SHIPS if r.name == best else WITHIN if errors[r.name] <= limit else NOT_ACCURATE),
         )
         for r in rehearsed

@@ -64,6 +64,9 @@ Build = Callable[[Source], bytes]
 def forms_of(source: Source) -> dict[str, Build]:
     """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees."""
     forms: dict[str, Build] = {PLAIN: lambda s: s.plain, "optimised": lambda s: s.optimised}
+    if hasattr(source.estimator, "named_estimators"):
+        for i, (member, _) in enumerate(source.estimator.estimators):
+            forms[f"only_{member}"] = lambda s, k=i: optimised(s.exported(s.estimator.estimators_[k]))  # type: ignore[misc]
     neural, trees = is_neural(source.plain), has_trees(source.estimator)
     if neural:
         forms["fp16"] = lambda s: in_half_precision(s.optimised)
@@ -77,5 +80,4 @@ def forms_of(source: Source) -> dict[str, Build]:
     if neural or trees:
         for name, hidden in _STUDENTS.items():
             forms[name] = lambda s, h=hidden: optimised(s.student(h))  # type: ignore[misc]
-        forms["student_64_32_int8"] = lambda s: s.int8(s.student(_STUDENTS["student_64_32"]))
     return forms
