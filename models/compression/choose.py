@@ -126,7 +126,7 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
     made = [r for r in rehearsed if r.content]
     errors = {r.name: error_of(truth, np.concatenate([r.held_out, r.validation]), classify) for r in made}
     costs = {r.name: cost_of(r.content) for r in made}
-    fit = {r.name: errors[r.name] for r in made if not r.refused}
+    fit = {r.name: errors[r.name] for r in made if not r.refused and np.isfinite(errors[r.name])}
     if not fit:
         raise GateFailedError(
             "the answers of every form depend on how many rows are scored at once; nothing was shipped"
