@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,7 +89,9 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
     small = clone(network).set_params(hidden_layer_sizes=hidden, learning_rate_init=_TUNING_RATE, random_state=seed)
     learned = Samples(samples.features, ((samples.targets - mean) / deviation).astype(np.float32), samples.devices)
     begun = learned.at(np.sort(np.unique(learned.targets, return_index=True)[1])[:2])
-    small.partial_fit(begun.features, begun.targets, **({} if classes is None else {"classes": classes}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # two rows are less than a batch
+        small.partial_fit(begun.features, begun.targets, **({} if classes is None else {"classes": classes}))
     for mine, its in zip((*small.coefs_, *small.intercepts_), (*coefs, *intercepts), strict=True):
         mine[...] = its
     small.coefs_[-1] /= np.float32(deviation)
