@@ -64,9 +64,8 @@ Build = Callable[[Source], bytes]
 def forms_of(source: Source) -> dict[str, Build]:
     """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees."""
     forms: dict[str, Build] = {PLAIN: lambda s: s.plain, "optimised": lambda s: s.optimised}
-    if hasattr(source.estimator, "named_estimators"):
-        for i, (member, _) in enumerate(source.estimator.estimators):
-            forms[f"only_{member}"] = lambda s, k=i: optimised(s.exported(s.estimator.estimators_[k]))  # type: ignore[misc]
+    for i, name in enumerate(_distinct_members(source.estimator)):
+        forms[f"only_{name}"] = lambda s, k=i: optimised(s.exported(s.estimator.estimators_[k]))  # type: ignore[misc]
     neural, trees = is_neural(source.plain), has_trees(source.estimator)
     if neural:
         forms["fp16"] = lambda s: in_half_precision(s.optimised)
@@ -81,3 +80,11 @@ def forms_of(source: Source) -> dict[str, Build]:
         for name, hidden in _STUDENTS.items():
             forms[name] = lambda s, h=hidden: optimised(s.student(h))  # type: ignore[misc]
     return forms
+
+
+def _distinct_members(estimator: Estimator) -> list[str]:
+    """Names of a blend's members; none where all are of one kind: the best of those is so by chance."""
+    if not hasattr(estimator, "named_estimators"):
+        return []
+    kinds = {type(member[-1] if hasattr(member, "named_steps") else member) for member in estimator.estimators_}
+    return [name for name, _ in estimator.estimators] if len(kinds) > 1 else []
