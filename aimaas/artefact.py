@@ -19,12 +19,22 @@ INPUT, OUTPUT = "features", "prediction"
 FILE_NAME = "model.onnx"
 
 
+class FormTried(msgspec.Struct, frozen=True):
+    """A form of the candidate that was tried before training ended: its error on devices it has not seen, size, counted cost."""
+
+    error: float
+    bytes: int
+    cost_us: float
+
+
 class ModelMetadata(msgspec.Struct, frozen=True):
     """What a model needs to be served, and where it comes from.
 
     `target_range` is the (lowest, highest) value the target can take; `training_set` and `digest` name the frozen rows it learned
     from; `metrics` are those of the report. `intervals` are None for a classification, and in models made before there were any.
     `typical` (F,) are the medians of the features over the rows it learned from, None in models made before they were kept.
+    `form` is what the file was compressed to, `forms` are those that could be made; their times are in the report, for bytes must
+    not depend on them.
     """
 
     fleet: str
@@ -42,6 +52,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     metrics: dict[str, float]
     intervals: Intervals | None = None
     typical: tuple[float, ...] | None = None
+    form: str = "plain"
+    forms: dict[str, FormTried] = {}
 
 
 def encode_metadata(metadata: ModelMetadata) -> str:

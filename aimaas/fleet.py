@@ -130,6 +130,9 @@ class Gates(_Part):
         default=0.8,
         description="share of 1,000 resamplings of the test devices in which it must be so: noise does not promote",
     )
+    accuracy_allowance: Share = Field(
+        default=0.01, description="share by which the form that ships may err more than the most accurate one"
+    )
     parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
 
 

@@ -35,6 +35,9 @@ def log_run(
     for c in report.candidates:
         metrics.append(Metric(f"validation_{report.error}.{c.name}", c.validation, stamp, 0))
         metrics += [Metric(f"fold_{report.error}.{c.name}", e, stamp, i) for i, e in enumerate(c.folds, 1)]
+    for f in report.forms:
+        kept = {"error": f.error, "bytes": float(f.bytes), "us_1": f.us_1, "us_1024": f.us_1024}
+        metrics += [Metric(f"form_{k}.{f.name}", v, stamp, 0) for k, v in kept.items() if v is not None]
     params = [Param(f"candidates.{k}", str(v)) for k, v in fleet.training.candidates.items()]
     params += [
         Param(f"{split}.{k}", str(getattr(c, k))) for split, c in report.splits.items() for k in c.__struct_fields__
@@ -43,6 +46,7 @@ def log_run(
         Param("seed", str(report.seed)),
         Param("folds", str(fleet.training.folds)),
         Param("chosen", report.chosen),
+        Param("form", report.form),
     ]
     client.log_batch(run.info.run_id, metrics, params)
     for name in (FILE_NAME, REPORT_NAME):

@@ -258,7 +258,7 @@ def _check_trained(fleet: FleetSpec, trained: Path, report: TrainReport) -> None
 def _tags(report: TrainReport) -> dict[str, str]:
     """Where a version comes from: enough to build it again."""
     tags = {
-        "candidate": report.chosen, "sha256": report.sha256, "plan": report.plan, "fit": report.fit,
+        "candidate": report.chosen, "form": report.form, "sha256": report.sha256, "plan": report.plan, "fit": report.fit,
         "training_set": report.training_set, "digest": report.digest, "gold_version": report.gold_version,
         "code_version": report.code_version, "seed": report.seed, "fleet_version": report.fleet_version,
         "error": report.error, "error_on_test": report.metrics[report.error],

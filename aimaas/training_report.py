@@ -30,6 +30,20 @@ class CandidateReport(msgspec.Struct, frozen=True):
         return sum(self.folds) / len(self.folds)
 
 
+class FormReport(msgspec.Struct, frozen=True):
+    """One form that the chosen candidate was tried in: its error on devices that model and form have not seen, the file's size,
+    the counted cost and the measured times per row at batch 1 and 1,024 (microseconds), and what came of it.
+    """
+
+    name: str
+    error: float | None
+    bytes: int
+    cost_us: float | None
+    us_1: float | None
+    us_1024: float | None
+    verdict: str
+
+
 class Group(msgspec.Struct, frozen=True):
     """Errors of a part of the rows: a band of the true remaining life (`by` rul), of the prediction (`band`), or a `regime`.
 
@@ -87,7 +101,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices.
 
     `test` is what they are made of. `validation` is what the mean of the fold models, which did not see the validation devices,
-    does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any.
+    does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any. `form` is
+    that of the shipped file, chosen among `forms`.
     """
 
     fleet: str
@@ -109,6 +124,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     seconds: float
     test: Evaluation | None = None
     validation: Evaluation | None = None
+    form: str = "plain"
+    forms: list[FormReport] = []
 
 
 def write_report(folder: Path, report: TrainReport) -> None:

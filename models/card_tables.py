@@ -37,6 +37,7 @@ def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[i
         _candidates(report),
         _metrics(report),
         *_groups(report),
+        *_forms(report),
         _cost(report, size, speed),
         _data(report),
         _provenance(fleet, report),
@@ -96,6 +97,26 @@ def _groups(report: TrainReport) -> list[Table]:
     ]  # fmt: skip
     header = ("part of the test rows", "rows", "devices", "RMSE", "MAE", "bias", "coverage", "width")
     return [Table("Errors by part", header, rows, "Bias is the mean of predicted less true.")]
+
+
+def _forms(report: TrainReport) -> list[Table]:
+    """The forms that the chosen candidate was tried in; none in reports made before there were any."""
+    rows = [
+        (
+            f"{f.name} (chosen)" if f.name == report.form else f.name,
+            *("–" if value is None else shown(value) for value in (f.error, round(f.bytes / 1024), f.cost_us, f.us_1, f.us_1024)),
+            f.verdict,
+        )
+        for f in report.forms
+    ]  # fmt: skip
+    header = (
+        "form", named(report.error), "KiB", "counted cost, µs a row", "measured, µs a row at batch 1", "at batch 1,024", "verdict"
+    )  # fmt: skip
+    caption = (
+        "Of the model of the first fold, on the devices that it held out and on the validation devices. The cheapest form, by "
+        "counted cost, within gates.accuracy_allowance of the most accurate one ships, made anew of the final model."
+    )
+    return [Table("Forms", header, rows, caption)] if rows else []
 
 
 def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:

@@ -12,6 +12,7 @@ from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_m
 from aimaas.errors import GateFailedError
 from aimaas.training_set import Rows
 from models.candidates import Estimator, predict
+from models.onnx_session import open_session, run_session
 
 Float32 = npt.NDArray[np.float32]
 OPSETS = {"": 17, "ai.onnx.ml": 3}
@@ -25,14 +26,20 @@ class Parity:
     row: int
 
 
-def export(estimator: Estimator, width: int, target_range: tuple[float, float]) -> bytes:
-    """ONNX of an estimator: `features` (n, width) float32 to `prediction` (n, 1) float32, clipped to the target's range."""
+def export(estimator: Estimator, width: int, target_range: tuple[float, float], logits: bool = False) -> bytes:
+    """ONNX of an estimator: `features` (n, width) float32 to `prediction` (n, 1) float32, clipped to the target's range.
+
+    With `logits` the estimator is a regression of the log odds, and the file answers with the probability.
+    """
     import onnx
     from onnx import helper
 
     low, high = target_range
     model, answer = _converted(estimator, width)
     graph = model.graph
+    if logits:
+        graph.node.append(helper.make_node("Sigmoid", [answer], ["chance"], name="chance"))
+        answer = "chance"
     for name, value in (("lowest", low), ("highest", high)):
         graph.initializer.append(helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [value]))
     graph.node.append(helper.make_node("Clip", [answer, "lowest", "highest"], [OUTPUT], name="clip"))
@@ -74,14 +81,7 @@ def _converted(estimator: Estimator, width: int) -> tuple[Any, str]:
 
 def run_onnx(content: bytes, features: Float32) -> Float32:
     """Predictions (n,) float32 of the file for features (n, F), on one thread as in the scorer."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    answer: Float32 = session.run([OUTPUT], {INPUT: features})[0].reshape(len(features))
-    return answer
+    return run_session(open_session(content), features)
 
 
 def parity(

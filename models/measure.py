@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from aimaas.errors import GateFailedError
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.intervals import Bounds, Intervals
 from aimaas.training_report import Evaluation
 from aimaas.training_set import TrainingSet
 from models.candidates import Estimator
 from models.conformal import calibrate
-from models.evaluate import error_name, metrics_of, rmse
+from models.evaluate import error_name, error_of, metrics_of, rmse
 from models.export import check_parity, parity, place_of, run_onnx
 from models.holdout import Answers, evaluate
+from models.onnx_session import cut_differently
 from models.probes import probes_of
 from models.select import Tried
 
@@ -35,6 +37,19 @@ def checked_parity(
     on_probes = parity(content, estimator, probes.features, between, probes.reach)
     check_parity(on_probes, limit, probes.names[on_probes.row])
     return {"parity_max_rel": on_rows.max_rel, "parity_max_rel_probes": on_probes.max_rel}
+
+
+def check_cuts(fleet: FleetSpec, frozen: TrainingSet, content: bytes) -> None:
+    """Raise GateFailedError naming a test row or probe whose answer depends on the rows asked about with it, or is no number."""
+    test = frozen.rows.of("test")
+    probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
+    places = [place_of(test, int(row)) for row in cut_differently(content, test.features)[:1]]
+    places += [probes.names[row] for row in cut_differently(content, probes.features)[:1]]
+    if places:
+        raise GateFailedError(
+            f"the answer of the ONNX file depends on how many rows are scored at once, or is not finite: at {places[0]}; "
+            "nothing was shipped"
+        )
 
 
 def intervals_of(frozen: TrainingSet, between: Range, content: bytes, chosen: Tried) -> Intervals:
@@ -65,6 +80,12 @@ def evaluations(
     info, seed = frozen.info, fleet.training.seed
     on_test, on_validation = (evaluate(a, classifies(fleet), info.plan, info.fit, between, seed) for a in both)
     return on_test, on_validation
+
+
+def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str, float]:
+    """The error on the test devices of the export before it was compressed, beside which stands that of the form that ships."""
+    test, classify = frozen.rows.of("test"), classifies(fleet)
+    return {f"plain_{error_name(classify)}": error_of(test.label, run_onnx(plain, test.features), classify)}
 
 
 def report_metrics(

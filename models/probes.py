@@ -46,7 +46,7 @@ def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, row
         ("a reading at the end of its range", _extremes(fleet, plan, fit)),
         ("a row whose features are the next larger float32", np.nextafter(_drawn(rows, random), np.float32(np.inf))),
         ("a row whose features are the next smaller float32", np.nextafter(_drawn(rows, random), np.float32(-np.inf))),
-        ("zeros", np.zeros((1, rows.shape[1]), np.float32)),
+        ("zeros and the smallest float32", _smallest(rows.shape[1])),
         ("noise between the lowest and highest features", _noise(rows, random)),
     ]
     names = [f"{name} (number {i + 1} of {len(part)})" for name, part in parts for i in range(len(part))]
@@ -98,6 +98,14 @@ def _extremes(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Float32:
     slots = np.repeat(state.slots(["probe"]), len(readings))
     features: Float32 = kernel_of(plan, fit).advance(state, slots, readings, resets)
     return features
+
+
+def _smallest(width: int) -> Float32:
+    """Rows of zeros, and of the smallest normal and subnormal numbers, of either sign."""
+    known = np.finfo(np.float32)
+    values = np.array([0, known.tiny, known.smallest_subnormal], np.float32)
+    rows: Float32 = np.repeat(np.concatenate([values, -values])[:, None], width, axis=1)
+    return rows
 
 
 def _drawn(rows: Float32, random: np.random.Generator) -> Float32:

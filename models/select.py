@@ -33,12 +33,13 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 @dataclass(frozen=True)
 class Tried:
     """A candidate's report, and what the fold models that have not seen a row say of it, clipped: `held_out` (n,) of the training
-    rows, `validation` (m,) of the validation rows by the mean of all folds.
+    rows, `validation` (m,) of the validation rows by the mean of all folds. `estimators` are the fold models.
     """
 
     report: CandidateReport
     held_out: npt.NDArray[np.float64]
     validation: npt.NDArray[np.float64]
+    estimators: tuple[Estimator, ...]
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,7 @@ class Trial:
     held_out: npt.NDArray[np.float64]
     validation: npt.NDArray[np.float64]
     seconds: float
+    estimator: Estimator
 
 
 def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Folds:
@@ -89,7 +91,7 @@ def cross_validate(
         answers = [
             np.clip(predict(estimator, x), *target_range) for x in (training.features[held_out], validation.features)
         ]
-        return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started)
+        return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started, estimator)
 
     jobs = [(c, i) for c in reversed(candidates) if c.fit is not None for i in range(len(folds))]
     trials: dict[str, list[Trial]] = {}
@@ -129,7 +131,20 @@ def _report(
     seconds = sum(t.seconds for m in members for t in m) if candidate.fit else 0.0
     by_name = {} if learned is None else dict(zip(names, learned.tolist(), strict=True))
     report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds, by_name)
-    return Tried(report, held_out, mean)
+    fitted = [[m[i].estimator for m in members] for i in range(len(folds))]
+    shares = [weights(others) for others, _ in folds]
+    estimators = tuple(
+        _ensemble(names, *of) if candidate.members else of[0][0] for of in zip(fitted, shares, strict=True)
+    )
+    return Tried(report, held_out, mean, estimators)
+
+
+def _ensemble(names: Sequence[str], fitted: Sequence[Estimator], weights: Any) -> Estimator:
+    """The mean of the members, by `weights` unless None; those without weight are left out."""
+    if weights is None:
+        return mean_of(list(zip(names, fitted, strict=True)))
+    kept = [i for i, weight in enumerate(weights) if weight > 0]
+    return mean_of([(names[i], fitted[i]) for i in kept], [float(weights[i]) for i in kept])
 
 
 def fit_chosen(
@@ -143,10 +158,9 @@ def fit_chosen(
     chosen = by_name[name]
     if chosen.fit is not None:
         return next(iter(run_beside_each_other([partial(fit_alone, chosen, samples, seed)])))
-    share = weights or dict.fromkeys(chosen.members, 1.0)
-    members = [m for m in chosen.members if share[m] > 0]
-    fitted = run_beside_each_other([partial(fit_alone, by_name[m], samples, seed) for m in members])
-    return mean_of(list(zip(members, fitted, strict=True)), [share[m] for m in members] if weights else None)
+    members = [m for m in chosen.members if not weights or weights[m] > 0]
+    fitted = list(run_beside_each_other([partial(fit_alone, by_name[m], samples, seed) for m in members]))
+    return _ensemble(members, fitted, [weights[m] for m in members] if weights else None)
 
 
 def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:

@@ -21,9 +21,18 @@ from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import Estimator, candidates_of
 from models.card import write_card
+from models.compression.choose import Stage, compress
 from models.evaluate import error_name
 from models.export import export, stamp
-from models.measure import checked_parity, classifies, evaluations, intervals_of, report_metrics
+from models.measure import (
+    check_cuts,
+    checked_parity,
+    classifies,
+    evaluations,
+    intervals_of,
+    plain_error,
+    report_metrics,
+)
 from models.refusals import check_training_set
 from models.samples import Samples
 from models.search.before_training import searched
@@ -53,10 +62,11 @@ def train(
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
     tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
-    chosen = min(tried, key=lambda t: t.report.validation)
+    chosen = _best(tried).report
     learned = Samples.of(frozen.rows.of("train", "validation"))
-    estimator = fit_chosen(candidates, chosen.report.name, learned, seed, chosen.report.weights)
-    return _ship(settings, fleet, frozen, estimator, tried, chosen, out, started)
+    estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
+    stage = Stage(training, validation, folds, target_range(fleet), seed)
+    return _ship(settings, fleet, frozen, estimator, tried, stage, out, started)
 
 
 def _ship(
@@ -65,37 +75,45 @@ def _ship(
     frozen: TrainingSet,
     estimator: Estimator,
     tried: list[Tried],
-    chosen: Tried,
+    stage: Stage,
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, calibrate, evaluate, stamp and write."""
-    info, code, between = frozen.info, code_version(), target_range(fleet)
+    """Export, check, compress, calibrate, evaluate, stamp and write."""
+    info, code, between, chosen = frozen.info, code_version(), target_range(fleet), _best(tried)
     plain = export(estimator, len(info.plan.feature_names), between)
     equal = checked_parity(fleet, frozen, between, plain, estimator)
-    intervals = None if classifies(fleet) else intervals_of(frozen, between, plain, chosen)
-    test, validation = evaluations(fleet, frozen, between, plain, intervals, chosen)
-    metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal}
+    learned = Samples.of(frozen.rows.of("train", "validation"))
+    shipped = compress(stage, chosen, estimator, learned, fleet.gates.accuracy_allowance)
+    check_cuts(fleet, frozen, shipped.content)
+    intervals = None if classifies(fleet) else intervals_of(frozen, between, shipped.content, shipped.tried)
+    test, validation = evaluations(fleet, frozen, between, shipped.content, intervals, chosen)
+    metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal, **plain_error(fleet, frozen, plain)}
     where = _place(settings, frozen.folder)
     metadata = ModelMetadata(
         fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
         plan=info.plan, fit=info.fit, target_range=between, training_set=where, digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
         typical=tuple(np.median(frozen.rows.of("train", "validation").features, axis=0).tolist()),
+        form=shipped.form, forms=shipped.counted,
     )  # fmt: skip
-    content = stamp(plain, metadata)
+    content = stamp(shipped.content, metadata)
     report = TrainReport(
         fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(classifies(fleet)),
         candidates=[t.report for t in tried], metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
         seed=fleet.training.seed, training_set=where, digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
-        seconds=time.perf_counter() - started, test=test, validation=validation,
+        seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)
     write_card(out, fleet, frozen, estimator, content, report)
     write_report(out, report)
     return report
+
+
+def _best(tried: list[Tried]) -> Tried:
+    return min(tried, key=lambda t: t.report.validation)
 
 
 def _place(settings: Settings, folder: Path) -> str:

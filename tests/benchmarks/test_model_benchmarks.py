@@ -64,3 +64,11 @@ def test_the_benchmark_on_ai4i_scores_every_row_out_of_fold(tmp_path: Path) -> N
     found = figures("ai4i.py", "--data", str(path))
     assert found["rows"] == 600 and found["failures"] > 30
     assert found["pr_auc"] > 0.8 and found["recall_at_1pct_fpr"] > 0.7
+
+
+def test_the_benchmark_of_inference_times_every_form_and_says_what_compression_costs() -> None:
+    found = figures("inference.py", "--devices", "30")
+    assert found["us_per_row"].keys() == {"scikit-learn", "exported", "optimised", "compressed"}
+    assert all(us.keys() == {"1", "64", "1024"} and min(us.values()) > 0 for us in found["us_per_row"].values())
+    assert found["speedup"] == min(found["speedup_by_batch"].values()) > 0
+    assert abs(found["rmse_change"]) < 0.2 and found["form"]

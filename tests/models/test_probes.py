@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from onnxruntime.quantization import quantize_dynamic
 
 from aimaas.errors import GateFailedError
 from aimaas.settings import Settings
 from aimaas.training_set import TrainingSet, read_training_set
 from models import train as training
 from models.candidates import candidates_of
+from models.compression.graphs import optimised
 from models.export import export, parity
+from models.measure import check_cuts
 from models.probes import probes_of, thresholds
 from models.samples import Samples
 from models.select import fit_chosen
@@ -69,6 +72,32 @@ def test_extremes_of_the_readings_and_filled_nulls_are_among_the_probes(training
         normal = [(v - fit.means[0][column]) * fit.scales[0][column] for v in values]
         assert all(np.isclose(probes[:, column], v, rtol=1e-5).any() for v in normal)
     assert np.isfinite(probes).all()
+
+
+def test_the_smallest_float32_of_either_sign_are_among_the_probes(training_set: MakeSet) -> None:
+    fleet = pump_fleet({"ridge": {}})
+    frozen, _, content = made(fleet, training_set(fleet), "ridge")
+    probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, frozen.rows.features, 7)
+    small = {row[0] for row in probes.features.tolist() if len(set(row)) == 1}
+    known = np.finfo(np.float32)
+    assert {0.0, *(sign * float(v) for sign in (1, -1) for v in (known.tiny, known.smallest_subnormal))} <= small
+
+
+def test_an_answer_that_depends_on_its_batch_stops_a_file_and_the_row_is_named(
+    training_set: MakeSet, tmp_path: Path
+) -> None:
+    fleet = pump_fleet({"mlp": FAMILIES["mlp"]})
+    frozen, _, content = made(fleet, training_set(fleet), "mlp")
+    check_cuts(fleet, frozen, content)
+    quantize_dynamic(
+        onnx.load_model_from_string(optimised(content)),
+        tmp_path / "dynamic.onnx",
+        op_types_to_quantize=["Gemm", "MatMul"],
+    )
+    with pytest.raises(
+        GateFailedError, match=r"depends on how many rows .*: at device pump-\d+, run 0, order \d+; nothing"
+    ):
+        check_cuts(fleet, frozen, (tmp_path / "dynamic.onnx").read_bytes())
 
 
 def test_a_threshold_that_the_export_moved_fails_the_gate_and_is_named(

@@ -1,0 +1,90 @@
+"""The forms that a model may ship in, each made of the fitted model and the rows it was fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from models.candidates import Estimator
+from models.compression.graphs import in_half_precision, in_int8, is_neural, optimised
+from models.compression.smaller import fewer_trees, has_networks, has_trees, pruned, student_network, student_trees
+from models.export import export
+from models.samples import Samples
+
+PLAIN = "plain"
+_STUDENTS = {"student_128_64_32": (128, 64, 32), "student_64_32": (64, 32)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A fitted model, the samples it was fitted to, the target's range and a seed."""
+
+    estimator: Estimator
+    samples: Samples
+    target_range: tuple[float, float]
+    seed: int
+
+    @cached_property
+    def plain(self) -> bytes:
+        """The model as skl2onnx exports it."""
+        return self.exported(self.estimator)
+
+    @cached_property
+    def optimised(self) -> bytes:
+        """The plain export, simplified."""
+        return optimised(self.plain)
+
+    def exported(self, estimator: Estimator, logits: bool = False) -> bytes:
+        """Any model of the same features as ONNX."""
+        return export(estimator, self.samples.features.shape[1], self.target_range, logits)
+
+    def student(self, hidden: tuple[int, ...]) -> bytes:
+        """A network that learned from the model, as skl2onnx exports it."""
+        student = student_network(self.estimator, self.samples, hidden, self.seed)
+        return self.exported(student, self._classifies)
+
+    def boosted_student(self) -> bytes:
+        """A small boosting that learned from the model."""
+        student = student_trees(self.estimator, self.samples, self.seed)
+        return optimised(self.exported(student, self._classifies))
+
+    def int8(self, content: bytes) -> bytes:
+        """A file's layers in int8, calibrated with the samples; its scalers stay, for one int8 range cannot hold all raw inputs."""
+        return in_int8(content, self.samples.features, self.seed)
+
+    @property
+    def _classifies(self) -> bool:
+        return hasattr(self.estimator, "predict_proba")
+
+
+Build = Callable[[Source], bytes]
+
+
+def forms_of(source: Source) -> dict[str, Build]:
+    """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees."""
+    forms: dict[str, Build] = {PLAIN: lambda s: s.plain, "optimised": lambda s: s.optimised}
+    for i, name in enumerate(_distinct_members(source.estimator)):
+        forms[f"only_{name}"] = lambda s, k=i: optimised(s.exported(s.estimator.estimators_[k]))  # type: ignore[misc]
+    neural, trees = is_neural(source.plain), has_trees(source.estimator)
+    if neural:
+        forms["fp16"] = lambda s: in_half_precision(s.optimised)
+        forms["int8"] = lambda s: s.int8(s.plain)
+    if has_networks(source.estimator):
+        forms["pruned_networks"] = lambda s: optimised(s.exported(pruned(s.estimator, s.samples, s.seed)))
+    if trees:
+        for share in (2, 4):
+            forms[f"trees_1_of_{share}"] = lambda s, k=share: optimised(s.exported(fewer_trees(s.estimator, 1 / k)))  # type: ignore[misc]
+        forms["student_boosting"] = lambda s: s.boosted_student()
+    if neural or trees:
+        for name, hidden in _STUDENTS.items():
+            forms[name] = lambda s, h=hidden: optimised(s.student(h))  # type: ignore[misc]
+    return forms
+
+
+def _distinct_members(estimator: Estimator) -> list[str]:
+    """Names of a blend's members; none where all are of one kind: the best of those is so by chance."""
+    if not hasattr(estimator, "named_estimators"):
+        return []
+    kinds = {type(member[-1] if hasattr(member, "named_steps") else member) for member in estimator.estimators_}
+    return [name for name, _ in estimator.estimators] if len(kinds) > 1 else []
