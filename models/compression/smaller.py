@@ -168,7 +168,8 @@ def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = Non
     if not hasattr(estimator, "predict_proba"):
         return mixed.astype(np.float32)
     with np.errstate(divide="ignore"):
-        logits: Float64 = np.log(mixed) - np.log1p(-mixed)
+        chance = np.clip(mixed, 0, 1)  # a mean of trees may lie above 1 by a rounding
+        logits: Float64 = np.log(chance) - np.log1p(-chance)
     lesson: Float32 = np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float32)
     return lesson
 
