@@ -28,7 +28,9 @@ def test_the_connections_point_where_the_settings_point(offline_settings: Settin
     found = environment(replace(offline_settings, spark_master="spark://cluster:7077"))
 
     assert json.loads(found["AIRFLOW_CONN_SPARK_DEFAULT"]) == {"conn_type": "spark", "host": "spark://cluster:7077"}
-    assert json.loads(found["AIRFLOW_CONN_KAFKA_DEFAULT"])["extra"] == dict(offline_settings.kafka)
+    waking = {"group.id": "aimaas-airflow", "auto.offset.reset": "latest", "enable.auto.commit": "false"}
+    assert json.loads(found["AIRFLOW_CONN_KAFKA_DEFAULT"])["extra"] == {**waking, **offline_settings.kafka}
+    assert found["AIMAAS_SPARK_POOL"] == "spark", "the pool that the stack makes"
 
 
 def test_the_callers_own_airflow_settings_win_but_not_his_other_aimaas_settings(offline_settings: Settings) -> None:
