@@ -42,6 +42,7 @@ format: $(VENV)/.project ## write all files in the one style
 lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(LOCK) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --extra deep --group dev --constraint requirements/dev.lock pyproject.toml -o requirements/deep.lock
 	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
 
 # the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
