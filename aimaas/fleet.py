@@ -106,7 +106,11 @@ class Minimum(_Part):
 class Training(_Part):
     """Candidate models and how they are compared. A candidate's mapping goes to its builder in models/candidates.py."""
 
-    candidates: dict[Name, dict[str, Any]] = Field(min_length=1, description="name and options of each")
+    candidates: dict[Name, dict[str, Any]] = Field(
+        min_length=1,
+        description="name and options of each: ridge, boosting, mlp, trees, forest, blend; with the extra `deep` also cnn, lstm, "
+        "gru, transformer ([training](training.md#networks-over-the-window))",
+    )
     folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
     seed: int = Field(default=7, description="of every random choice in training")
     minimum: Minimum = Minimum()

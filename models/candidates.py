@@ -10,15 +10,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, validate_call
 
 from aimaas.errors import TrainingRefusedError
+from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.plan import plan_of
+from models.deep.families import check_installed, cnn, is_installed, recurrent, transformer
+from models.deep.layout import Layout
 from models.network import fit_network, fit_standardised
 from models.samples import Samples
+from models.vector_only import vector_only
 
 Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
@@ -42,13 +48,13 @@ def candidates_of(fleet: FleetSpec) -> list[Candidate]:
     asked = fleet.training.candidates
     for name in asked:
         _check_name(fleet, name)
-    single = [Candidate(n, _build(fleet, n, _BUILDERS[n], p, classify)) for n, p in asked.items() if n in _BUILDERS]
+    single = [Candidate(n, _fit_of(fleet, n, p, classify)) for n, p in asked.items() if n != "blend"]
     return single + [_blend(fleet, asked[name]) for name in asked if name == "blend"]
 
 
 def family_names() -> list[str]:
-    """Names of all candidates that are fitted by themselves."""
-    return list(_BUILDERS)
+    """Names of all candidates that are fitted by themselves and can be here."""
+    return [name for name in _BUILDERS if name not in SEQUENCE_FAMILIES or is_installed()]
 
 
 def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
@@ -194,7 +200,8 @@ def _forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt =
 
 
 _BUILDERS: dict[str, Callable[..., Fit]] = {
-    "ridge": _ridge, "boosting": _boosting, "mlp": _mlp, "trees": _trees, "forest": _forest
+    "ridge": _ridge, "boosting": _boosting, "mlp": _mlp, "trees": _trees, "forest": _forest,
+    "cnn": cnn, "lstm": partial(recurrent, "lstm"), "gru": partial(recurrent, "gru"), "transformer": transformer,
 }  # fmt: skip
 
 
@@ -203,6 +210,23 @@ def _check_name(fleet: FleetSpec, name: str) -> None:
         raise TrainingRefusedError(
             f"fleets/{fleet.fleet}.yaml: training.candidates.{name}: no such candidate; allowed: {', '.join([*_BUILDERS, 'blend'])}"
         )
+
+
+def _fit_of(fleet: FleetSpec, name: str, given: Mapping[str, Any], classify: bool) -> Fit:
+    """The candidate's fit; where the kernel gives the window to some candidate, the others are shown the feature vector alone."""
+    plan, builder = plan_of(fleet), _BUILDERS[name]
+    if name in SEQUENCE_FAMILIES:
+        check_installed(fleet.fleet, name)
+        return _build(fleet, name, partial(builder, Layout.of(plan)), given, classify)
+    fit = _build(fleet, name, builder, given, classify)
+    return _on_vector(fit, len(plan.vector_names)) if plan.sequence else fit
+
+
+def _on_vector(fit: Fit, width: int) -> Fit:
+    def fit_on_vector(samples: Samples, seed: int) -> Estimator:
+        return vector_only(fit(samples.first(width), seed), width)
+
+    return fit_on_vector
 
 
 def _build(fleet: FleetSpec, name: str, builder: Callable[..., Fit], given: Mapping[str, Any], classify: bool) -> Fit:

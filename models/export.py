@@ -11,6 +11,7 @@ import numpy.typing as npt
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata
 from aimaas.errors import GateFailedError
 from aimaas.training_set import Rows
+from models.assemble import assemble, looks_at_window
 from models.candidates import Estimator, predict
 
 Float32 = npt.NDArray[np.float32]
@@ -31,7 +32,9 @@ def export(estimator: Estimator, width: int, target_range: tuple[float, float]) 
     from onnx import helper
 
     low, high = target_range
-    model, answer = _converted(estimator, width)
+    model, answer = (
+        assemble(estimator, width, OPSETS, _converted) if looks_at_window(estimator) else _converted(estimator, width)
+    )
     graph = model.graph
     for name, value in (("lowest", low), ("highest", high)):
         graph.initializer.append(helper.make_tensor(name, onnx.TensorProto.FLOAT, [], [value]))

@@ -24,7 +24,7 @@ def fit_network(network: Any, samples: Samples, classes: Any, epochs: int, patie
     After `patience` epochs without a better loss on the held-out devices the rate is halved, after the third time training stops.
     `network.held_out_losses_` then holds the loss after each epoch.
     """
-    fitted, held_out = _hold_out(samples, seed)
+    fitted, held_out = hold_out(samples, seed)
     rate, best, waited, halved = network.learning_rate_init, np.inf, 0, 0
     kept: list[Any] = []
     network.held_out_losses_ = []
@@ -60,7 +60,7 @@ def fit_standardised(network: Any, samples: Samples, epochs: int, patience: int,
     network.intercepts_[-1] = network.intercepts_[-1] * np.float32(deviation) + np.float32(mean)
 
 
-def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """Samples of most devices, and of the held-out ones."""
     devices = np.unique(samples.devices)
     chosen = np.random.default_rng(seed).permutation(devices)[: max(1, round(_HELD_OUT * len(devices)))]

@@ -27,6 +27,7 @@ from models.measure import checked_parity, classifies, evaluations, intervals_of
 from models.refusals import check_training_set
 from models.samples import Samples
 from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
+from models.vector_only import without_window
 
 
 def train(
@@ -79,7 +80,10 @@ def _ship(
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, calibrate, evaluate, stamp and write."""
+    """Export, check, calibrate, evaluate, stamp and write; a model that does not look at the window is not served one."""
+    simpler = without_window(estimator)
+    if simpler is not None:
+        estimator, frozen = simpler, frozen.vector_only
     info, code, between = frozen.info, code_version(), target_range(fleet)
     plain = export(estimator, len(info.plan.feature_names), between)
     equal = checked_parity(fleet, frozen, between, plain, estimator)
