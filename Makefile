@@ -3,6 +3,7 @@
 FITS = -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null
 PYTHON ?= $(or $(shell for p in python3 python3.11 python3.12; do $$p $(FITS) && echo $$p && break; done),python3)
 VENV := .venv
+DEEP := .venv-deep
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url
@@ -13,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-deep chaos lint format lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +23,9 @@ setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .ve
 
 test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
+	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no
@@ -42,6 +46,7 @@ format: $(VENV)/.project ## write all files in the one style
 lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(LOCK) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
+	$(LOCK) --extra deep --group dev --constraint requirements/dev.lock pyproject.toml -o requirements/deep.lock
 	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
 
 # the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
@@ -53,10 +58,10 @@ $(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaa
 clean: ## stop the local stack and delete all it wrote, and the caches
 	@if [ -x $(BIN)/aimaas ] && [ -d var ]; then $(BIN)/aimaas down; fi
 	rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find . -name __pycache__ -not -path './$(VENV)/*' -prune -exec rm -rf {} +
+	find . -name __pycache__ -not -path './$(VENV)*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and delete the environment and the jars too
-	rm -rf $(VENV) jars
+	rm -rf $(VENV) $(DEEP) jars
 
 preflight:
 	@$(PYTHON) $(FITS) || $(call FAILED,$(PYTHON) is not Python 3.11 or 3.12: install one$(COMMA) or name it: make setup PYTHON=…)
@@ -85,5 +90,18 @@ $(VENV)/.packages: requirements/dev.lock | $(VENV)/.bootstrap
 
 $(VENV)/.project: pyproject.toml $(VENV)/.packages
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable . \
+		|| $(call FAILED,the project itself could not be installed (see the lines above))
+	@touch $@
+
+# apart from $(VENV), so that the other tests show that scoring needs no PyTorch
+$(DEEP)/.packages: requirements/deep.lock | $(VENV)/.bootstrap
+	@echo "making the environment $(DEEP): PyTorch takes some minutes"
+	@[ -x $(DEEP)/bin/python ] || $(UV) venv --quiet --python $(BIN)/python $(DEEP)
+	@$(UV) pip sync --quiet --python $(DEEP)/bin/python --require-hashes --compile-bytecode $< \
+		|| $(call FAILED,the packages could not be fetched: no network or a full disk (see the lines above))
+	@touch $@
+
+$(DEEP)/.project: pyproject.toml $(DEEP)/.packages
+	@$(UV) pip install --quiet --python $(DEEP)/bin/python --no-deps --no-build-isolation --editable . \
 		|| $(call FAILED,the project itself could not be installed (see the lines above))
 	@touch $@

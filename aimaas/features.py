@@ -9,7 +9,10 @@ Features of a row, with z = (channel - mean[regime]) * scale[regime] and n rows 
 - `slope_W`: mean of z over the newer half of the window less that over the older half (0 while there is no older half),
 - `from_first_k`: `mean_w` of the smallest window less the mean of z over the run's first min(k, count) rows,
 - `now`: z itself, where the plan has no windows,
-- the operating settings as they are, and `age`: rows of the run so far.
+- the operating settings as they are, and `age`: rows of the run so far,
+- `back_j`, where the plan asks for the sequence: the normalised window itself, z of the row j rows before this one, for j from
+  W - 1 down to 0. A run shorter than W is lengthened by copies of its oldest row, so a sequence model needs no mask, and a
+  window that restarts or grows is filled by one rule.
 """
 
 from __future__ import annotations
@@ -95,6 +98,7 @@ def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
         np.array(fit.scales, np.float32),
         np.array(plan.windows, np.int64),
         plan.first,
+        plan.sequence,
         int.from_bytes(hashlib.sha256(f"{plan.hash}{fit.id}".encode()).digest()[:7], "big") + 1,  # 0: noted by none
     )
     return Kernel(plan, len(plan.feature_names) if kept is None else len(kept), arrays, kept)
@@ -235,9 +239,20 @@ def _window_features(z, n, windows, sums, out):  # type: ignore[no-untyped-def]
 
 
 @_compiled
+def _copy_window(z, n, rows, out):  # type: ignore[no-untyped-def]
+    """Write `rows` rows of z (n, C), newest first, to `out`, oldest first; the oldest stands for those before it."""
+    channels = z.shape[1]
+    for j in range(rows):
+        row = z[min(j, n - 1)]
+        into = out[(rows - 1 - j) * channels : (rows - j) * channels]
+        for c in range(channels):
+            into[c] = row[c]
+
+
+@_compiled
 def _advance(  # type: ignore[no-untyped-def]
     ring, first, count, held, started, regimes, first_regimes, noted_by, slots, rows, resets,
-    fill_values, fill_previous, codes, values, ends, centres, weights, means, scales, windows, k, token,
+    fill_values, fill_previous, codes, values, ends, centres, weights, means, scales, windows, k, sequence, token,
     out,
 ):  # fmt: skip
     """Advance the state row by row and write the features; see the module's docstring for the formulas."""
@@ -247,6 +262,7 @@ def _advance(  # type: ignore[no-untyped-def]
     z = np.empty((most, channels), np.float32)
     stack = np.empty((MAX_DEPTH, most), np.float64)
     sums = np.empty((3, channels), np.float64)
+    vector = out.shape[1] - sequence * channels
     for i in range(rows.shape[0]):
         slot = slots[i]
         newest = _store(ring, first, count, held, started, slot, rows, i, resets[i], fill_values, fill_previous)
@@ -262,7 +278,9 @@ def _advance(  # type: ignore[no-untyped-def]
         else:
             _window_features(z, n, windows, sums, out[i])
             settings_at = (blocks + 2) * channels
-            out[i, out.shape[1] - 1] = count[slot]
+            out[i, vector - 1] = count[slot]
+            if sequence:
+                _copy_window(z, n, sequence, out[i, vector:])
         if k > 0:
             m = min(started[slot], k)
             _standardise(

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from aimaas.errors import FleetFileError
 from aimaas.expression import ExpressionError, Program, compile_expression
+from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.mistakes import mistake_lines
 
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
@@ -250,6 +251,9 @@ class FleetSpec(_Part):
             raise ValueError(f"sensors.{commanded[0]}.command: only a setting can be commanded")
         if self.features.regimes > 1 and not self.settings:
             raise ValueError("features.regimes: more than one regime needs settings")
+        sequences = [n for n in self.training.candidates if n in SEQUENCE_FAMILIES]
+        if sequences and not self.features.windows:
+            raise ValueError(f"training.candidates.{sequences[0]}: it learns from the window: give features.windows")
         if self.order == "ts" and self.task.unit not in SECONDS_PER_UNIT:
             raise ValueError(f"task.unit: {self.task.unit!r} with order: ts; allowed: {', '.join(SECONDS_PER_UNIT)}")
         for name, text in self.derived.items():

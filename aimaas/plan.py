@@ -12,13 +12,15 @@ from collections.abc import Sequence
 import msgspec
 
 from aimaas.expression import Program
+from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FleetSpec
 
 
-class FeaturePlan(msgspec.Struct, frozen=True):
+class FeaturePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is computed of a device's raw readings (R of them), in which order.
 
     The first `settings` readings are operating settings, the others sensors; channels (C) are the sensors, then the derived ones.
+    `sequence` says how many rows of the normalised window follow the feature vector: all of `window`, or 0 for none.
     """
 
     readings: tuple[str, ...]
@@ -30,6 +32,7 @@ class FeaturePlan(msgspec.Struct, frozen=True):
     windows: tuple[int, ...]
     first: int
     max_regimes: int
+    sequence: int = 0  # left out where it is 0: plans made before there were windows keep their hash
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -42,14 +45,25 @@ class FeaturePlan(msgspec.Struct, frozen=True):
         return max(self.windows, default=1)
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
-        """Names of the F features, in the kernel's order: block by block, within a block by channel."""
+    def vector_names(self) -> tuple[str, ...]:
+        """Names of the feature vector, in the kernel's order: block by block, within a block by channel."""
         blocks = [f"mean_{w}" for w in self.windows]
         if self.windows:
             blocks += [f"deviation_{self.window}", f"slope_{self.window}"]
             blocks += [f"from_first_{self.first}"] if self.first else []
         names = [f"{channel}.{block}" for block in blocks or ["now"] for channel in self.channels]
         return (*names, *self.readings[: self.settings], *(["age"] if self.windows else []))
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """Names of the F features: those of the vector, then the window's, the oldest row first, within a row by channel."""
+        rows = [f"{channel}.back_{back}" for back in reversed(range(self.sequence)) for channel in self.channels]
+        return (*self.vector_names, *rows)
+
+    @property
+    def vector_only(self) -> FeaturePlan:
+        """The same plan without the window: its features are this plan's first ones."""
+        return msgspec.structs.replace(self, sequence=0)
 
     @property
     def hash(self) -> str:
@@ -74,7 +88,8 @@ def channels_of(feature_names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def plan_of(fleet: FleetSpec) -> FeaturePlan:
-    """The feature plan that a fleet file asks for."""
+    """The feature plan that a fleet file asks for; with the window where a candidate learns from sequences."""
+    wanted = any(name in SEQUENCE_FAMILIES for name in fleet.training.candidates)
     return FeaturePlan(
         readings=fleet.readings,
         fill_values=tuple(r.fill_value for r in fleet.reading_specs),
@@ -85,6 +100,7 @@ def plan_of(fleet: FleetSpec) -> FeaturePlan:
         windows=fleet.features.windows,
         first=fleet.features.first,
         max_regimes=fleet.features.regimes,
+        sequence=max(fleet.features.windows) if wanted else 0,
     )
 
 

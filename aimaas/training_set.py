@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,14 @@ class TrainingSet:
     folder: Path
     info: TrainingSetInfo
     rows: Rows
+
+    @property
+    def vector_only(self) -> TrainingSet:
+        """The same rows and description for a model that does not look at the window."""
+        plan = self.info.plan.vector_only
+        features = np.ascontiguousarray(self.rows.features[:, : len(plan.feature_names)])
+        info = msgspec.structs.replace(self.info, plan=plan)
+        return TrainingSet(self.folder, info, replace(self.rows, features=features))
 
 
 def write_description(  # the writer of the rows calls this last: a folder without description is no training set

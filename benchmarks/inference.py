@@ -20,11 +20,12 @@ from cmapss_data import JudgedRows, features_of, freeze, judged_rows, training_e
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
 from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import Estimator, candidates_of, predict
+from models.candidates import candidates_of, predict
 from models.compression.choose import Shipped, Stage, compress
 from models.compression.graphs import optimised
 from models.evaluate import rmse
 from models.export import export, parity
+from models.families import Estimator
 from models.onnx_session import interleaved_times, open_session, run_session
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds

@@ -1,8 +1,7 @@
 """Candidate models by the name that a fleet file gives them under `training.candidates`.
 
-Each builder's keyword arguments are the keys that its mapping may hold. It returns a function from samples and a seed to a fitted
-scikit-learn estimator that skl2onnx can export. Defaults were chosen by grouped cross-validation on C-MAPSS' train_*
-files, those of the forest by cross-validation on AI4I 2020.
+Each family (`models/families.py`, `models/deep/families.py`) is a function whose keyword arguments are the keys that its mapping may
+hold.
 """
 
 from __future__ import annotations
@@ -11,28 +10,26 @@ import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, ValidationError, validate_call
+from pydantic import ValidationError, validate_call
 
 from aimaas.errors import TrainingRefusedError
+from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FailureWithin, FleetSpec
-from models.mean import CLASSES, mean_of
-from models.network import Schedule, fit_network, fit_standardised
+from aimaas.plan import plan_of
+from models.deep.families import check_installed, cnn, is_installed, recurrent, transformer
+from models.deep.layout import Layout
+from models.families import MLP_BY_TASK, Estimator, Fit, boosting, forest, mlp, ridge, trees
+from models.mean import mean_of
 from models.samples import Samples
 from models.shards import RunShards, dealt, in_turn
-from models.thresholds import round_thresholds_down
+from models.vector_only import vector_only
 
-Estimator = Any  # a fitted scikit-learn regressor or classifier
-Fit = Callable[[Samples, int], Estimator]
-Share = Annotated[float, Field(gt=0, le=1)]
-_APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
 _ENSEMBLES = ("blend", "stack")  # the mean of others, and the mean by weights that are learned
 _SHARDS = "shards"  # a key of every candidate that is fitted
-_BY_TASK: Mapping[str, tuple[dict[str, Any], dict[str, Any]]] = {  # defaults of a regression, of a classification
-    "mlp": ({"l2": 2.0, "loss": "mse"}, {"l2": 0.1, "loss": "cross_entropy"}),  # whose loss is smaller
-}
+_BY_TASK = {"mlp": MLP_BY_TASK}  # defaults of a regression, of a classification
 
 
 @dataclass(frozen=True)
@@ -62,8 +59,8 @@ def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Can
 
 
 def family_names() -> list[str]:
-    """Names of all candidates that are fitted by themselves."""
-    return list(_BUILDERS)
+    """Names of all candidates that are fitted by themselves and can be here."""
+    return [name for name in _BUILDERS if name not in SEQUENCE_FAMILIES or is_installed()]
 
 
 def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
@@ -90,129 +87,9 @@ def predict(estimator: Estimator, features: Any) -> Any:
     return estimator.predict(features).astype(np.float64)
 
 
-def _ridge(classify: bool, *, l2: PositiveFloat = 10.0) -> Fit:
-    """Linear baseline: ridge, or logistic regression with the same penalty."""
-    from sklearn.linear_model import LogisticRegression, Ridge
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        linear = LogisticRegression(C=1 / l2, max_iter=1_000) if classify else Ridge(l2)
-        return make_pipeline(StandardScaler(), linear).fit(samples.features, samples.targets)
-
-    return fit
-
-
-def _boosting(
-    classify: bool,
-    *,
-    trees: PositiveInt = 200,
-    rate: PositiveFloat = 0.06,
-    leaves: Annotated[int, Field(ge=2)] = 15,
-    min_rows: PositiveInt = 20,
-    l2: NonNegativeFloat = 1.0,
-    features: Share = 0.25,
-) -> Fit:
-    """Gradient boosting on histograms; each split looks at the share `features` of the features."""
-    from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-
-    kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        model = kind(
-            max_iter=trees, learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=min_rows, l2_regularization=l2,
-            max_features=features, early_stopping=False, random_state=seed,
-        )  # fmt: skip
-        model.fit(samples.features, samples.targets)
-        round_thresholds_down(model)
-        return model
-
-    return fit
-
-
-def _mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
-    classify: bool,
-    *,
-    hidden: tuple[PositiveInt, ...] = (128, 64, 32),
-    activation: Literal["relu", "tanh", "logistic"] = "relu",
-    loss: Literal["mse", "cross_entropy"] | None = None,
-    solver: Literal["adam", "sgd"] = "adam",
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
-    l2: NonNegativeFloat | None = None,
-    rate: PositiveFloat = 2e-3,
-    adaptive: bool = True,
-    batch: PositiveInt = 256,
-    epochs: PositiveInt = 30,
-    early_stopping: bool = True,
-    patience: PositiveInt = 2,
-    networks: PositiveInt = 3,
-) -> Fit:
-    """Multilayer perceptron; the mean of `networks` of them, each of which begins with other weights and holds out other devices.
-
-    Held-out devices halve the rate (`adaptive`) and end the training (`early_stopping`). `loss` follows from the task: mean
-    squared error, or cross-entropy. `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside
-    the loss of standardised targets. `momentum` is that of `solver: sgd`.
-    """
-    by_task = _BY_TASK["mlp"][classify]
-    if loss not in (None, by_task["loss"]):
-        raise TrainingRefusedError(f"loss: found {loss!r}, allowed for this task: {by_task['loss']!r}")
-    alpha = by_task["l2"] if l2 is None else l2
-    from sklearn.neural_network import MLPClassifier, MLPRegressor
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    schedule = Schedule(epochs, patience, adaptive, early_stopping)
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        if networks == 1:
-            return fit_one(samples, seed)
-        return mean_of([(f"network_{i + 1}", fit_one(samples, seed + _APART * i)) for i in range(networks)])
-
-    def fit_one(samples: Samples, seed: int) -> Estimator:
-        kind = MLPClassifier if classify else MLPRegressor
-        network = kind(
-            hidden_layer_sizes=hidden, activation=activation, solver=solver, momentum=momentum, alpha=alpha,
-            learning_rate_init=rate, batch_size=batch, random_state=seed,
-        )  # fmt: skip
-        scaler = StandardScaler().fit(samples.features)
-        scaled = Samples(scaler.transform(samples.features), samples.targets, samples.devices)
-        if classify:
-            fit_network(network, scaled, CLASSES, schedule, seed)
-        else:
-            fit_standardised(network, scaled, schedule, seed)
-        return make_pipeline(scaler, network)
-
-    return fit
-
-
-def _trees(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 5, features: Share = 0.3) -> Fit:
-    """Extremely randomised trees."""
-    from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-
-    kind = ExtraTreesClassifier if classify else ExtraTreesRegressor
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
-        return model.fit(samples.features, samples.targets)
-
-    return fit
-
-
-def _forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 3, features: Share = 1.0) -> Fit:
-    """Random forest: unlike extra trees it looks for the best thresholds, which finds failures that are limits of a channel."""
-    from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
-
-    kind = RandomForestClassifier if classify else RandomForestRegressor
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
-        return model.fit(samples.features, samples.targets)
-
-    return fit
-
-
 _BUILDERS: dict[str, Callable[..., Fit]] = {
-    "ridge": _ridge, "boosting": _boosting, "mlp": _mlp, "trees": _trees, "forest": _forest
+    "ridge": ridge, "boosting": boosting, "mlp": mlp, "trees": trees, "forest": forest,
+    "cnn": cnn, "lstm": partial(recurrent, "lstm"), "gru": partial(recurrent, "gru"), "transformer": transformer,
 }  # fmt: skip
 
 
@@ -225,7 +102,13 @@ def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estim
 
 
 def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """How a candidate is fitted: by itself, or as the mean of members that each saw one of `shards` parts of the devices."""
+    """How a candidate is fitted; where the kernel gives the window to some candidate, the others are shown the vector alone."""
+    fit, plan = _sharded(fleet, name, classify, run_shards), plan_of(fleet)
+    return _on_vector(fit, len(plan.vector_names)) if plan.sequence and name not in SEQUENCE_FAMILIES else fit
+
+
+def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
+    """Fitted by itself, or as the mean of members that each saw one of `shards` parts of the devices."""
     alone, shards = _fit_alone(fleet, name, classify), fleet.training.candidates[name].get(_SHARDS, 1)
     if not isinstance(shards, int) or shards < 1:
         where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{_SHARDS}"
@@ -243,7 +126,11 @@ def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) 
 
 def _fit_alone(fleet: FleetSpec, name: str, classify: bool) -> Fit:
     given = {k: v for k, v in fleet.training.candidates[name].items() if k != _SHARDS}
-    return _build(fleet, name, _BUILDERS[name], given, classify)
+    builder = _BUILDERS[name]
+    if name in SEQUENCE_FAMILIES:
+        check_installed(fleet.fleet, name)
+        builder = partial(builder, Layout.of(plan_of(fleet)))
+    return _build(fleet, name, builder, given, classify)
 
 
 def _check_name(fleet: FleetSpec, name: str) -> None:
@@ -252,6 +139,13 @@ def _check_name(fleet: FleetSpec, name: str) -> None:
         raise TrainingRefusedError(
             f"fleets/{fleet.fleet}.yaml: training.candidates.{name}: no such candidate; allowed: {allowed}"
         )
+
+
+def _on_vector(fit: Fit, width: int) -> Fit:
+    def fit_on_vector(samples: Samples, seed: int) -> Estimator:
+        return vector_only(fit(samples.first(width), seed), width)
+
+    return fit_on_vector
 
 
 def _build(fleet: FleetSpec, name: str, builder: Callable[..., Fit], given: Mapping[str, Any], classify: bool) -> Fit:

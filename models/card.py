@@ -21,7 +21,6 @@ from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
 from aimaas.plan import channels_of
 from aimaas.training_report import TrainReport
 from aimaas.training_set import Rows, TrainingSet
-from models.candidates import Estimator
 from models.card_histories import histories, shown_runs
 from models.card_plots import (
     Plot,
@@ -35,6 +34,7 @@ from models.card_plots import (
 )
 from models.card_tables import Table, named, shown, tables_of
 from models.evaluate import error_of
+from models.families import Estimator
 from models.importance import permutation_importance
 from models.learning_curves import learning_curves
 from models.onnx_session import microseconds_per_row, open_session, run_session

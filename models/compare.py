@@ -12,7 +12,7 @@ from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models.evaluate import metrics_of
 from models.export import run_onnx
-from models.promote import champion_features
+from models.promote import features_for
 
 _PART = re.compile(r"_(low|high)$|_(rul|regime|band)_|^validation_(?!rmse$|log_loss$)")
 Metrics = dict[str, float]
@@ -70,6 +70,6 @@ def _measured(
     test, classify = frozen.rows.of("test"), isinstance(fleet.task, FailureWithin)
     contents = [load_artefact(settings, fleet, s["version"]) for s in shown]
     return [
-        metrics_of(test.label, run_onnx(content, champion_features(settings, fleet, content, frozen)), classify)
+        metrics_of(test.label, run_onnx(content, features_for(settings, fleet, content, frozen)), classify)
         for content in contents
     ]

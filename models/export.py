@@ -11,7 +11,9 @@ import numpy.typing as npt
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata
 from aimaas.errors import GateFailedError
 from aimaas.training_set import Rows
-from models.candidates import Estimator, predict
+from models.assemble import assemble, looks_at_window
+from models.candidates import predict
+from models.families import Estimator
 from models.onnx_session import open_session, run_session
 
 Float32 = npt.NDArray[np.float32]
@@ -35,7 +37,9 @@ def export(estimator: Estimator, width: int, target_range: tuple[float, float], 
     from onnx import helper
 
     low, high = target_range
-    model, answer = _converted(estimator, width)
+    model, answer = (
+        assemble(estimator, width, OPSETS, _converted) if looks_at_window(estimator) else _converted(estimator, width)
+    )
     graph = model.graph
     if logits:
         graph.node.append(helper.make_node("Sigmoid", [answer], ["chance"], name="chance"))

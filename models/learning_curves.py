@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.candidates import Estimator
 from models.evaluate import error_of
+from models.families import Estimator
 from models.samples import Samples
+from models.vector_only import VectorOnly
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ def learning_curves(name: str, estimator: Estimator, test: Samples, classify: bo
 
 
 def _parts(name: str, estimator: Estimator) -> Iterator[tuple[str, Estimator]]:
-    if hasattr(estimator, "named_estimators"):  # a blend
+    if isinstance(estimator, VectorOnly):
+        yield from _parts(name, estimator.inner)
+    elif hasattr(estimator, "named_estimators"):  # a blend
         for (part, _), fitted in zip(estimator.estimators, estimator.estimators_, strict=True):
             yield from _parts(f"{name} {part}", fitted)
     else:

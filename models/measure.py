@@ -9,10 +9,10 @@ from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.intervals import Bounds, Intervals
 from aimaas.training_report import Evaluation
 from aimaas.training_set import TrainingSet
-from models.candidates import Estimator
 from models.conformal import calibrate
 from models.evaluate import error_name, error_of, metrics_of, rmse
 from models.export import check_parity, parity, place_of, run_onnx
+from models.families import Estimator
 from models.holdout import Answers, evaluate
 from models.onnx_session import cut_differently
 from models.probes import probes_of

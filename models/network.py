@@ -39,7 +39,7 @@ def fit_network(network: Any, samples: Samples, classes: Any, schedule: Schedule
 
     With early stopping it is left with its best weights. `network.held_out_losses_` then holds the loss after each epoch.
     """
-    fitted, held_out = _hold_out(samples, seed) if schedule.early_stopping else (samples, samples)
+    fitted, held_out = hold_out(samples, seed) if schedule.early_stopping else (samples, samples)
     best, waited, halved = np.inf, 0, 0
     kept: list[Any] = []
     network.held_out_losses_ = []
@@ -97,7 +97,7 @@ def _halve_rate(network: Any) -> None:
         optimizer.learning_rate /= 2
 
 
-def _hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
+def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
     """Samples of most devices, and of the held-out ones."""
     devices = np.unique(samples.devices)
     chosen = np.random.default_rng(seed).permutation(devices)[: max(1, round(_HELD_OUT * len(devices)))]

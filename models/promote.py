@@ -50,7 +50,8 @@ def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     champion = settle(settings, fleet)
     shown = show_model(settings, fleet, version)
     frozen = read_training_set(settings.home / shown["training_set"])
-    answers = run_onnx(load_artefact(settings, fleet, version), frozen.rows.of("test").features)
+    content = load_artefact(settings, fleet, version)
+    answers = run_onnx(content, features_for(settings, fleet, content, frozen))
     if champion is not None and champion.version == version:
         mine = error_of(frozen.rows.of("test").label, answers, classifies(fleet))
         return Promotion(
@@ -78,7 +79,7 @@ def compare_with(
         other = np.full(len(test), mean, np.float32)
     else:
         content = load_artefact(settings, fleet, champion.version)
-        other = run_onnx(content, champion_features(settings, fleet, content, frozen))
+        other = run_onnx(content, features_for(settings, fleet, content, frozen))
     improvement = fleet.gates.improvement if champion else 0.0
     return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, fleet.training.seed)
 
@@ -97,11 +98,13 @@ def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> t
     return below and sure, reason
 
 
-def champion_features(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:
+def features_for(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:
     """Features (n, F) of the training set's test rows as the model in `content` wants them."""
     metadata, test = metadata_of(content), frozen.rows.of("test")
-    if (metadata.plan.hash, metadata.fit.id) == (frozen.info.plan.hash, frozen.info.fit.id):
+    if metadata.fit.id == frozen.info.fit.id and metadata.plan == frozen.info.plan:
         return test.features
+    if metadata.fit.id == frozen.info.fit.id and metadata.plan == frozen.info.plan.vector_only:
+        return frozen.vector_only.rows.of("test").features
     return recomputed(settings, fleet, metadata, frozen.info.gold_version, test)
 
 

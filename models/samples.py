@@ -28,5 +28,9 @@ class Samples:
         """The rows at `index`, which holds positions or one bool per row."""
         return Samples(self.features[index], self.targets[index], self.devices[index])
 
+    def first(self, width: int) -> Samples:
+        """The same rows with their first `width` features."""
+        return Samples(np.ascontiguousarray(self.features[:, :width]), self.targets, self.devices)
+
     def __len__(self) -> int:
         return len(self.targets)

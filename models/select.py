@@ -20,8 +20,9 @@ import numpy.typing as npt
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.training_report import CandidateReport
-from models.candidates import Candidate, Estimator, predict
+from models.candidates import Candidate, predict
 from models.evaluate import error_of
+from models.families import Estimator
 from models.mean import mean_of
 from models.samples import Samples
 from models.stacking import learned_weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -19,11 +20,12 @@ from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import Estimator, candidates_of
+from models.candidates import candidates_of
 from models.card import write_card
 from models.compression.choose import Stage, compress
 from models.evaluate import error_name
 from models.export import export, stamp
+from models.families import Estimator
 from models.measure import (
     check_cuts,
     checked_parity,
@@ -39,6 +41,7 @@ from models.search.before_training import searched
 from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
 from models.shards import place_of_shards
 from models.task import target_range
+from models.vector_only import without_window
 
 
 def train(
@@ -79,8 +82,9 @@ def _ship(
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, compress, calibrate, evaluate, stamp and write."""
-    info, code, between, chosen = frozen.info, code_version(), target_range(fleet), _best(tried)
+    """Export, check, compress, calibrate, evaluate, stamp and write; a model that does not look at the window gets none."""
+    estimator, chosen, stage, frozen = _without_window(estimator, _best(tried), stage, frozen)
+    info, code, between = frozen.info, code_version(), target_range(fleet)
     plain = export(estimator, len(info.plan.feature_names), between)
     equal = checked_parity(fleet, frozen, between, plain, estimator)
     learned = Samples.of(frozen.rows.of("train", "validation"))
@@ -114,6 +118,19 @@ def _ship(
 
 def _best(tried: list[Tried]) -> Tried:
     return min(tried, key=lambda t: t.report.validation)
+
+
+def _without_window(
+    estimator: Estimator, chosen: Tried, stage: Stage, frozen: TrainingSet
+) -> tuple[Estimator, Tried, Stage, TrainingSet]:
+    """All four as of the feature vector alone, where neither the estimator nor one of its fold models looks at the window."""
+    simpler = [without_window(one) for one in (estimator, *chosen.estimators)]
+    if any(one is None for one in simpler):
+        return estimator, chosen, stage, frozen
+    narrow = frozen.vector_only
+    width = len(narrow.info.plan.feature_names)
+    stage = replace(stage, training=stage.training.first(width), validation=stage.validation.first(width))
+    return simpler[0], replace(chosen, estimators=tuple(simpler[1:])), stage, narrow
 
 
 def _place(settings: Settings, folder: Path) -> str:

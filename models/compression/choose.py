@@ -19,11 +19,11 @@ import numpy as np
 from aimaas.artefact import FormTried
 from aimaas.errors import GateFailedError
 from aimaas.training_report import FormReport
-from models.candidates import Estimator
 from models.compression.cost import BATCHES, cost_of
 from models.compression.forms import PLAIN, Build, Source, forms_of
 from models.evaluate import error_of
 from models.export import Float32, run_onnx
+from models.families import Estimator
 from models.onnx_session import cut_differently, interleaved_times, open_session, run_session
 from models.samples import Samples
 from models.select import Folds, Tried, run_beside_each_other

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from models.candidates import Estimator
 from models.compression.graphs import in_half_precision, in_int8, is_neural, optimised
 from models.compression.smaller import fewer_trees, has_networks, has_trees, pruned, student_network, student_trees
 from models.export import export
+from models.families import Estimator
 from models.samples import Samples
 
 PLAIN = "plain"

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import Estimator, predict
+from models.candidates import predict
+from models.families import Estimator
 from models.mean import CLASSES
 from models.network import Schedule, fit_network
 from models.samples import Samples

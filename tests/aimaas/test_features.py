@@ -74,7 +74,11 @@ def by_formula(p: FeaturePlan, f: Fit, e: Events) -> Matrix:
         channels = np.column_stack([raw[:, p.settings :], *(evaluate(g, raw.astype(np.float64)) for g in p.programs)])
         g = regimes.assign(raw[:, : p.settings])
         z = (channels - np.array(f.means)[g]) * np.array(f.scales)[g]
-        features.append(np.concatenate(_of_run(p, z) + [raw[-1, : p.settings]] + ([[len(z)]] if p.windows else [])))
+        rows = np.maximum(
+            np.arange(len(z) - p.sequence, len(z)), max(len(z) - p.window, 0)
+        )  # the oldest again before it
+        vector = _of_run(p, z) + [raw[-1, : p.settings]] + ([[len(z)]] if p.windows else [])
+        features.append(np.concatenate([*vector, z[rows].ravel()]))
     return np.array(features)
 
 
@@ -89,19 +93,23 @@ def _of_run(p: FeaturePlan, z: Matrix) -> list[Matrix]:
     return [*means, held.std(axis=0), slope, *from_first]
 
 
-@pytest.mark.parametrize(("windows", "first"), [((2, 5, 8), 3), ((3,), 0), ((7,), 5), ((), 0)])
+@pytest.mark.parametrize(
+    ("windows", "first", "sequence"), [((2, 5, 8), 3, 0), ((3,), 0, 3), ((7,), 5, 0), ((), 0, 0), ((2, 5, 8), 3, 8)]
+)
 @pytest.mark.parametrize("regimes", [1, 3])
-def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int, regimes: int) -> None:
-    p, f, e = plan(windows, first), fit(regimes), events(300)
+def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int, sequence: int, regimes: int) -> None:
+    p, f, e = plan(windows, first, sequence=sequence), fit(regimes), events(300)
     found = advanced(DeviceState(READINGS, p.window, first), p, f, e)
     assert found.shape == (300, len(p.feature_names))
     np.testing.assert_allclose(found, by_formula(p, f, e), atol=1e-5)
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.lists(st.integers(0, 120), max_size=8), st.integers(0, 5))
-def test_any_cut_into_batches_gives_the_same_bits_of_features_and_state(cuts: list[int], seed: int) -> None:
-    p, f, e = plan(), fit(), events(120, seed)
+@given(st.lists(st.integers(0, 120), max_size=8), st.integers(0, 5), st.sampled_from([0, 8]))
+def test_any_cut_into_batches_gives_the_same_bits_of_features_and_state(
+    cuts: list[int], seed: int, sequence: int
+) -> None:
+    p, f, e = plan(sequence=sequence), fit(), events(120, seed)
     whole, parts = DeviceState(READINGS, 8, 3), DeviceState(READINGS, 8, 3)
     expected = advanced(whole, p, f, e)
     places = [0, *sorted(cuts), 120]
@@ -187,3 +195,14 @@ def test_read_only_and_strided_rows_are_taken() -> None:
     expected = advanced(DeviceState(READINGS, 8, 3), plan(), fit(), e)
     found = advanced(DeviceState(READINGS, 8, 3), plan(), fit(), Events(e.devices, strided, e.resets))
     assert found.tobytes() == expected.tobytes()
+
+
+def test_a_plan_with_the_window_has_a_hash_of_its_own_and_its_vector_is_that_of_the_plan_without() -> None:
+    p, whole, e = plan(), plan(sequence=8), events(60)
+    assert whole.hash != p.hash
+    assert whole.vector_only == p
+    assert whole.feature_names[: len(p.feature_names)] == p.feature_names
+    assert whole.feature_names[-4:] == ("a.back_0", "b.back_0", "c.back_0", "power.back_0")
+    with_window = advanced(DeviceState(READINGS, 8, 3), whole, fit(), e)
+    without = advanced(DeviceState(READINGS, 8, 3), p, fit(), e)
+    assert np.array_equal(with_window[:, : without.shape[1]], without)

@@ -15,7 +15,7 @@ from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models import promote as promotion
 from models.export import run_onnx
-from models.promote import champion_features, metadata_of, promote, recomputed
+from models.promote import features_for, metadata_of, promote, recomputed
 from models.train import train
 from tests.models.conftest import pump_fleet
 
@@ -100,7 +100,7 @@ def test_the_champion_is_asked_with_features_of_its_own_fit(registry: Settings, 
     registered(registry, fleet, old, "old")
     new = read_training_set(training_set(fleet, devices=60, seed=2, gold=True))
     content = (registry.home / "old" / "model.onnx").read_bytes()
-    own = champion_features(registry, fleet, content, new)
+    own = features_for(registry, fleet, content, new)
     test = new.rows.of("test")
     assert own.shape == test.features.shape and not np.array_equal(own, test.features)
     metadata = metadata_of(content)
@@ -130,13 +130,13 @@ def test_a_promotion_in_between_is_not_overwritten(
     weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
     third = registered(registry, pump_fleet({"ridge": {}}), folder, "third")
     promote(registry, pump_fleet(), weak)
-    compare = promotion.champion_features
+    compare = promotion.features_for
 
     def slow(*args: Any) -> Any:
         set_champion(registry, pump_fleet(), third)  # someone else, while we compare
         return compare(*args)
 
-    monkeypatch.setattr(promotion, "champion_features", slow)
+    monkeypatch.setattr(promotion, "features_for", slow)
     with pytest.raises(RegistryError, match=f"changed to version {third} meanwhile"):
         promote(registry, pump_fleet(), strong)
     champion = settle(registry, pump_fleet())

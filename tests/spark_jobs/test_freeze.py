@@ -99,10 +99,12 @@ def small_batches(spark: Any) -> Any:
     spark.conf.set(name, before)
 
 
+@pytest.mark.parametrize("candidate", ["ridge", "cnn"])  # the second also wants the window
 def test_spark_and_stream_give_the_same_bits_however_events_are_cut(
-    spark: Any, make_fleet: Any, small_batches: None
+    spark: Any, make_fleet: Any, small_batches: None, candidate: str
 ) -> None:
-    fleet = make_fleet()
+    fleet = make_fleet(training={"candidates": {candidate: {}}})
+    assert plan_of(fleet).sequence == (7 if candidate == "cnn" else 0)
     rows = raw_rows(fleet, 14)
     gold = frame(spark, rows)
     fit = fit_of(fleet, plan_of(fleet), gold.where("split = 'train'"))

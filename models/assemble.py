@@ -1,0 +1,45 @@
+"""One ONNX graph of a sequence model, or of several models that look at different parts of the kernel's row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from aimaas.artefact import INPUT
+from models.onnx_graph import Graph
+from models.vector_only import VectorOnly, members_of
+
+Estimator = Any
+Convert = Callable[[Estimator, int], tuple[Any, str]]
+
+
+def looks_at_window(estimator: Estimator) -> bool:
+    """Whether an estimator's rows hold the window too: skl2onnx cannot convert it then."""
+    return any(isinstance(m, VectorOnly) or hasattr(m, "emit") for m in _leaves(estimator))
+
+
+def assemble(estimator: Estimator, width: int, opsets: Mapping[str, int], convert: Convert) -> tuple[Any, str]:
+    """The graph for rows of `width` features and the name of its (n, 1) answer; `convert` makes those of scikit-learn's models."""
+    graph = Graph(INPUT, width)
+    answer = _part(graph, estimator, convert)
+    return graph.model(answer, opsets), answer
+
+
+def _part(graph: Graph, estimator: Estimator, convert: Convert) -> str:
+    if isinstance(estimator, VectorOnly):
+        model, answer = convert(estimator.inner, estimator.width)
+        return graph.include(model, estimator.width, answer)
+    if hasattr(estimator, "emit"):
+        return str(estimator.emit(graph))
+    parts = [_part(graph, member, convert) for member in estimator.estimators_]
+    if estimator.weights is None:
+        return graph.add("Mean", *parts)
+    shares = estimator.weights / np.sum(estimator.weights)
+    return graph.add("Sum", *(graph.add("Mul", p, graph.constant([[s]])) for p, s in zip(parts, shares, strict=True)))
+
+
+def _leaves(estimator: Estimator) -> list[Estimator]:
+    members = members_of(estimator)
+    return members if members == [estimator] else [leaf for m in members for leaf in _leaves(m)]
