@@ -1,6 +1,6 @@
 """Candidate models by the name that a fleet file gives them under `training.candidates`.
 
-Each family (`models/families.py`, `models/deep/families.py`) is a function whose keyword arguments are the keys that its mapping may
+Each family (`models/families.py`, `models/deep/families.py`) is a function; its keyword arguments are the keys that its mapping may
 hold.
 """
 
