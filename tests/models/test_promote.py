@@ -66,14 +66,14 @@ def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champio
     registry: Settings, training_set: MakeSet
 ) -> None:
     folder = training_set(pump_fleet())
-    first, second = (registered(registry, seeded(s), folder, f"seed-{s}") for s in (1, 2))
-    promote(registry, seeded(1), first)
-    found = promote(registry, seeded(1), second)
+    first, second = (registered(registry, seeded(s), folder, f"seed-{s}") for s in (4, 5))
+    promote(registry, seeded(4), first)
+    found = promote(registry, seeded(4), second)
     assert found.champion_error is not None and found.challenger_error < found.champion_error
     assert not found.promoted and 0.5 < found.confidence < 0.8
     assert re.search(r"% of the resamplings of the \d devices, 80.0% are needed", found.reason)
-    assert list_models(registry, seeded(1))[0].aliases == ("challenger",)
-    assert promote(registry, seeded(1, confidence=0.5), second).promoted
+    assert list_models(registry, seeded(4))[0].aliases == ("challenger",)
+    assert promote(registry, seeded(4, confidence=0.5), second).promoted
 
 
 def test_a_model_that_is_surely_better_passes_any_confidence(registry: Settings, training_set: MakeSet) -> None:
