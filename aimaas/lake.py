@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import pyarrow.dataset as ds
     from deltalake import DeltaTable
 
-Table = Literal["bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps"]
+Table = Literal[
+    "bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps", "forgotten"
+]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
 _KAFKA_PLACE = ["topic", "partition"]
@@ -33,6 +35,7 @@ _MADE_BY: dict[str, str] = {
     "gold": "the gold job",
     "gold_state": "the gold job",
     "gaps": "the land job",
+    "forgotten": "`aimaas forget`",
 }
 
 
@@ -43,7 +46,7 @@ def table_path(settings: Settings, fleet: str, table: Table) -> str:
 
 def partitioned_by(table: Table) -> list[str]:
     """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
-    return [] if table in ("gold", "gold_state", "gaps") else _KAFKA_PLACE
+    return [] if table in ("gold", "gold_state", "gaps", "forgotten") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:

@@ -1,13 +1,15 @@
-"""Airflow reads here three DAGs for each fleet file, and nothing else: a fleet is added by its file, not by code.
+"""Airflow reads here four DAGs for each fleet file, and nothing else: a fleet is added by its file, not by code.
 
 `<fleet>_ingest` lands and admits events, `<fleet>_prepare` makes gold rows of them, `<fleet>_train` trains, compares and
-promotes. Fleet files that cannot be read are told by `fleet_file_errors.py`, so that they do not take the others along.
+promotes, `<fleet>_maintenance` keeps the lake small. Fleet files that cannot be read are told by `fleet_file_errors.py`, so that
+they do not take the others along.
 """
 
 from __future__ import annotations
 
 from fleet_dags.fleet_files import readable_fleets
 from fleet_dags.ingest import ingest_dag
+from fleet_dags.maintenance import maintenance_dag
 from fleet_dags.prepare import prepare_dag
 from fleet_dags.train import train_dag
 
@@ -15,3 +17,4 @@ for fleet in readable_fleets():
     ingest_dag(fleet)
     prepare_dag(fleet)
     train_dag(fleet)
+    maintenance_dag(fleet)

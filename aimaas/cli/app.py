@@ -14,6 +14,7 @@ from aimaas.cli.quarantine import quarantine_app
 from aimaas.cli.reconcile import reconcile_app
 from aimaas.cli.stream import stream_app
 from aimaas.cli.topics import topics_app
+from aimaas.cli.upkeep import upkeep_app
 from aimaas.errors import AimaasError
 
 app = typer.Typer(
@@ -31,6 +32,7 @@ app.add_typer(models_app, name="models")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(reconcile_app)
+app.add_typer(upkeep_app)
 
 
 def main() -> None:

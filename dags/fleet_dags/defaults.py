@@ -12,6 +12,7 @@ _FINAL = [f"aimaas.errors.{name}" for name in ("GateFailedError", "TrainingRefus
 _DESCRIPTIONS = {
     "ingest": "Kafka to silver: land, admit, check",
     "prepare": "silver to gold: order, label, split, check; whenever silver has a new version",
+    "maintenance": "small files put together, old ones deleted, sizes told; every night",
     "train": "gold to a serving model; by schedule, or when enough new outcomes came with gold",
 }
 

@@ -13,6 +13,7 @@ import pytest
 from aimaas.settings import Settings
 
 HEAVY = ("pyspark", "sklearn", "onnx", "onnxruntime", "great_expectations", "mlflow", "numba", "pandas", "deltalake")
+STAGES = ("ingest", "maintenance", "prepare", "train")
 pytestmark = pytest.mark.airflow
 
 
@@ -21,9 +22,9 @@ def found(parsed: Callable[[Settings], Any], offline_settings: Settings) -> Any:
     return parsed(offline_settings)
 
 
-def test_each_fleet_file_gives_three_dags_in_order_and_reading_them_is_light(found: Any) -> None:
+def test_each_fleet_file_gives_its_dags_in_order_and_reading_them_is_light(found: Any) -> None:
     assert found["errors"] == {}
-    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in ("ingest", "prepare", "train")]
+    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in STAGES]
     assert [m for m in HEAVY if m in found["modules"]] == []
     assert found["dags"]["turbofan_ingest"]["tasks"] == {
         "land": ["admit"],
@@ -31,6 +32,7 @@ def test_each_fleet_file_gives_three_dags_in_order_and_reading_them_is_light(fou
         "check_silver": [],
     }
     assert found["dags"]["turbofan_prepare"]["tasks"] == {"build_gold": ["check_gold"], "check_gold": []}
+    assert found["dags"]["turbofan_maintenance"]["tasks"] == {"maintain": []}
     assert found["dags"]["turbofan_train"]["tasks"] == {
         "enough_outcomes": ["build_features", "register_and_promote"],
         "build_features": ["train_candidates"],
@@ -47,9 +49,9 @@ def _check_habits(name: str, dag: dict[str, Any]) -> None:
     assert (dag["max_active_runs"], dag["catchup"], dag["documented"]) == (1, False, True), name
     assert dag["same_twice"], f"{name} gives a new DAG version each time it is read"
     assert dag["retries"] == [2]
-    assert dag["connections"] == ["spark_default"]
-    asset = {"ingest": "silver", "prepare": "gold", "train": "model"}[stage]
-    assert dag["outlets"] == [f"aimaas://{fleet}/{asset}"]
+    assert dag["connections"] == ([] if stage == "maintenance" else ["spark_default"])
+    assets = {"ingest": ["silver"], "prepare": ["gold"], "train": ["model"], "maintenance": []}[stage]
+    assert dag["outlets"] == [f"aimaas://{fleet}/{asset}" for asset in assets]
 
 
 def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_others(
