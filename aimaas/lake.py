@@ -21,7 +21,16 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 Table = Literal[
-    "bronze", "outcomes", "silver", "quarantine", "gold", "admission_state", "gold_state", "gaps", "rescored"
+    "bronze",
+    "outcomes",
+    "silver",
+    "quarantine",
+    "gold",
+    "admission_state",
+    "gold_state",
+    "gaps",
+    "rescored",
+    "forgotten",
 ]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
@@ -37,6 +46,7 @@ _MADE_BY: dict[str, str] = {
     "gold_state": "the gold job",
     "gaps": "the land job",
     "rescored": "`aimaas rescore`",
+    "forgotten": "`aimaas forget`",
 }
 
 
@@ -49,7 +59,7 @@ def partitioned_by(table: Table) -> list[str]:
     """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
     if table == "rescored":
         return ["model_version", "day"]
-    return [] if table in ("gold", "gold_state", "gaps") else _KAFKA_PLACE
+    return [] if table in ("gold", "gold_state", "gaps", "forgotten") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -86,6 +86,40 @@ class Gap:
     def __str__(self) -> str:
         """One line: how many, what, which, and what to do."""
         return f"{len(self.codes)} {self.what}: {_stretches(self.codes)}" + (f"; {self.todo}" if self.todo else "")
+
+
+def without(erased: Codes, lake: Landed, log: Logged) -> tuple[Landed, Logged]:
+    """Both accounts without the records that were erased on purpose, wherever they are still or no more."""
+    if not len(erased):
+        return lake, log
+    gone = set(erased.tolist())
+    copies = {copy: original for copy, original in lake.copies.items() if copy not in gone and original not in gone}
+    return (
+        Landed(
+            _but(lake.bronze, erased),
+            _but(lake.admitted, erased),
+            _refused_but(lake.quarantined, erased),
+            _but(lake.set_aside, erased),
+            None if lake.gold is None else _but(lake.gold, erased),
+            copies,
+        ),
+        replace(
+            log,
+            sent=_but(log.sent, erased),
+            predicted=_but(log.predicted, erased),
+            by_batch=_but(log.by_batch, erased),
+            letters=_refused_but(log.letters, erased),
+        ),
+    )
+
+
+def _but(codes: Codes, erased: Codes) -> Codes:
+    return codes[~np.isin(codes, erased)]
+
+
+def _refused_but(found: Refusals, erased: Codes) -> Refusals:
+    kept = ~np.isin(found.codes, erased)
+    return Refusals(found.codes[kept], found.reasons[kept])
 
 
 def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:

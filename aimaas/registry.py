@@ -108,6 +108,15 @@ def trained_on(settings: Settings, fleet: FleetSpec, digest: str) -> list[str]:
         return [str(v.version) for v in reversed(_versions(client, fleet.fleet)) if v.tags.get("digest") == digest]
 
 
+def mark_void(settings: Settings, fleet: FleetSpec, digest: str, why: str) -> list[str]:
+    """Say at every version that learned from these rows (their digest) that they are gone: it cannot be rebuilt. The versions."""
+    with client_of(settings) as client:
+        mine = [v for v in _versions(client, fleet.fleet) if v.tags.get("digest") == digest]
+        for version in mine:
+            client.set_model_version_tag(fleet.fleet, version.version, "training_set_void", why)
+    return [str(v.version) for v in mine]
+
+
 def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
     """The ONNX file of a version. Raises RegistryError where it is gone or not the registered bytes."""
     with client_of(settings) as client:

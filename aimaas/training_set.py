@@ -21,7 +21,7 @@ from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.plan import FeaturePlan
 
-DESCRIPTION, ROWS = "training_set.json", "rows"
+DESCRIPTION, ROWS, VOID = "training_set.json", "rows", "void.json"
 SPLITS = ("train", "validation", "calibration", "test")
 
 
@@ -122,6 +122,11 @@ def newest_training_set(home: Path, fleet: str) -> Path:
 def read_training_set(folder: Path) -> TrainingSet:
     """Read description and rows and check the digest. Raises LakeError where the rows are not those described."""
     info = read_info(folder)
+    if (folder / VOID).is_file():
+        raise LakeError(
+            f"{folder}: void: a device that it learned from was forgotten, and the rows are erased; "
+            "run the fleet's training again"
+        )
     rows = read_rows(folder, len(info.plan.feature_names))
     if (found := row_digest(rows)) != info.digest:
         raise LakeError(

@@ -1,19 +1,20 @@
 """Airflow reads here the DAGs of each fleet file, and nothing else: a fleet is added by its file, not by code.
 
 `<fleet>_ingest` lands and admits events, `<fleet>_prepare` makes gold rows of them, `<fleet>_train` trains, compares
-and promotes, `<fleet>_rebuild` judges a day again. Fleet files that cannot be read are told by
-`fleet_file_errors.py`, so that they do not take the others along.
+and promotes, `<fleet>_rebuild` judges a day again, `<fleet>_maintenance` keeps the lake small. Fleet files that cannot be read are
+told by `fleet_file_errors.py`, so that they do not take the others along.
 """
 
 from __future__ import annotations
 
 from fleet_dags.fleet_files import readable_fleets
 from fleet_dags.ingest import ingest_dag
+from fleet_dags.maintenance import maintenance_dag
 from fleet_dags.prepare import prepare_dag
 from fleet_dags.rebuild import rebuild_dag
 from fleet_dags.train import train_dag
 
-DAGS = (ingest_dag, prepare_dag, train_dag, rebuild_dag)
+DAGS = (ingest_dag, prepare_dag, train_dag, rebuild_dag, maintenance_dag)
 
 for fleet in readable_fleets():
     for declare in DAGS:

@@ -20,7 +20,7 @@ from aimaas.settings import Settings
 from expectations.new_rows import NewRows, new_rows, rows_before, rows_of_day
 from expectations.sensors import Share, shares
 from expectations.set_aside import SOURCE, columns_of, set_aside
-from expectations.suite import Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
+from expectations.suite import ANY_ROWS, Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
 from expectations.validation import DataDocs, Finding, Validation
 from expectations.windows import MOST_ROWS, ORDER
 
@@ -58,7 +58,7 @@ def nothing_new(settings: Settings, fleet: FleetSpec, table: Table, since: Mappi
 def check_table(
     settings: Settings, fleet: FleetSpec, table: Table, since: Mapping[str, int] | None = None
 ) -> GateReport:
-    """Judge the rows that came to `silver` since the versions `since` (all, where there are none), or all of `gold`.
+    """Judge the rows that came to `silver` or `gold` since the versions `since`; all, where these do not name the table.
 
     Data Docs are written whatever comes out. Raises GateFailedError naming each critical expectation that failed, what was
     observed, its limit and the page to read; LakeError where the table is missing; FleetFileError for a broken
@@ -66,7 +66,8 @@ def check_table(
     """
     since = since or {}
     suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
-    rows = new_rows(settings, fleet, table, since.get(table) if table == "silver" else None, _columns(suite, table))
+    suite = suite if table in since else [ANY_ROWS, *suite]
+    rows = new_rows(settings, fleet, table, since.get(table), _columns(suite, table))
     quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
     return _judge(settings, fleet, table, suite, rows, quarantine if table == "silver" else None, since)
 

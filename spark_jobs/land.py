@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
+from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
 from aimaas.lake import Offsets, held
 from aimaas.settings import Settings
@@ -91,18 +92,32 @@ def read_topics(spark: SparkSession, settings: Settings, landing: Landing) -> Da
     )  # fmt: skip
 
 
+def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: Offsets) -> DataFrame:
+    """The records but for those that `aimaas forget` erased; only these from `start` on are looked for."""
+    from pyspark.sql import functions as f
+
+    gone = [(*at, o) for at, offsets in erased.items() if at in start for o in offsets[offsets >= start[at]].tolist()]
+    if not gone:
+        return records
+    places = spark.createDataFrame(gone, "topic string, partition int, offset bigint")
+    return records.join(f.broadcast(places), ["topic", "partition", "offset"], "left_anti")
+
+
 def land(job: Job) -> Report:
     """Bring bronze up to the topics' ends; offsets read by topic (transaction markers take offsets too)."""
     settings, fleet = job.settings, job.fleet
     begin, end = ask_topics(settings, fleet)
     seen = held(settings, fleet.fleet, "bronze", APP_ID)
-    landing = plan_landing(seen.offsets, begin, end, getattr(job.arguments, "accept_loss", False))
+    erased = forgotten(settings, fleet.fleet)
+    landed = passed_over(seen.offsets, erased)
+    landing = plan_landing(landed, begin, end, getattr(job.arguments, "accept_loss", False))
     # offsets without records, such as transaction markers, lie past what bronze holds: the note says that they were read
     if not landing.end or note_of(seen) == offsets_json(end):
         return {"offsets": 0}
     if landing.lost:
         record_gaps(settings, fleet, landing.lost, landing.start, datetime.now(UTC))
-    commit(settings, fleet, "bronze", APP_ID, read_topics(job.spark, settings, landing), seen, offsets_json(end))
+    records = without(job.spark, read_topics(job.spark, settings, landing), erased, landing.start)
+    commit(settings, fleet, "bronze", APP_ID, records, seen, offsets_json(end))
     return {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
 
 

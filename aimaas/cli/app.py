@@ -16,6 +16,7 @@ from aimaas.cli.reconcile import reconcile_app
 from aimaas.cli.search import search_app
 from aimaas.cli.stream import stream_app
 from aimaas.cli.topics import topics_app
+from aimaas.cli.upkeep import upkeep_app
 from aimaas.errors import AimaasError
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ app.add_typer(dlq_app, name="dlq")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(reconcile_app)
 app.add_typer(search_app)
+app.add_typer(upkeep_app)
 
 
 def main() -> None:

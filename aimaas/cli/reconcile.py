@@ -34,7 +34,7 @@ def reconcile(
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
 ) -> None:
     """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap."""
-    from aimaas.reconcile import counts_of, gaps_of
+    from aimaas.reconcile import counts_of, gaps_of, without
     from aimaas.topics import topic_names
     from stream.reconcile.lake import LakeDay
     from stream.reconcile.topics import TopicDay
@@ -47,9 +47,12 @@ def reconcile(
     notes: list[str] = []
     for kind, topic in (("events", topic_names(spec).events), ("outcomes", topic_names(spec).outcomes)):
         span = settings, spec, topic, begin, begin + timedelta(days=1)
-        lake = LakeDay(*span).read()
+        day_in_lake = LakeDay(*span)
+        lake = day_in_lake.read()
         log = TopicDay(*span).read()  # after the lake, so that what comes meanwhile is not missing in the log
-        counts[kind] = counts_of(lake, log)
+        erased = day_in_lake.erased()
+        lake, log = without(erased, lake, log)
+        counts[kind] = counts_of(lake, log) | ({"forgotten": len(erased)} if len(erased) else {})
         gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
         asked = _NOTES if kind == "events" else ("sent",)
         notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
@@ -68,8 +71,8 @@ def _print_table(
     fleet: str, day: str, counts: dict[str, Counts], gaps: list[tuple[str, Gap]], notes: list[str]
 ) -> None:
     table = Table(f"{fleet} {day}", *counts, box=None)
-    for name in next(iter(counts.values())):
-        cells = [c[name] for c in counts.values()]
+    for name in dict.fromkeys(name for c in counts.values() for name in c):
+        cells = [c.get(name) for c in counts.values()]
         table.add_row(
             name.replace("_", "-" if name == "dead_lettered" else " "), *("" if n is None else f"{n:,}" for n in cells)
         )

@@ -15,6 +15,7 @@ _DESCRIPTIONS = {
     "ingest": "Kafka to silver: land, admit, check; by schedule, and soon after an outcome",
     "prepare": "silver to gold: order, label, split, check; whenever silver has a new version",
     "rebuild": "one day of bronze judged again, daily or for a range of days by backfill",
+    "maintenance": "small files put together, old ones deleted, sizes told; every night",
     "train": "gold to a serving model; by schedule, or when enough new outcomes came with gold",
 }
 

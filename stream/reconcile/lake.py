@@ -46,6 +46,17 @@ class LakeDay:
             copies=self._copies() if events else {},
         )
 
+    def erased(self) -> Codes:
+        """The day's records of the topic that `aimaas forget` erased."""
+        if table_version(self._settings, self._fleet.fleet, "forgotten") is None:
+            return NONE
+        import pyarrow.dataset as ds
+
+        day = (ds.field("topic") == self._topic) & (ds.field("day") == self._begin.date())
+        return np.unique(
+            _codes(read_table(self._settings, self._fleet.fleet, "forgotten", ["partition", "offset"], day))
+        )
+
     def _gold(self, admitted: Codes) -> Codes:
         """Codes in gold; a row of gold also stands for an admitted record of the same event that it was taken instead of."""
         there = _codes(self._rows("gold"))

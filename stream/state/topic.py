@@ -120,7 +120,7 @@ def restore(
         return Restored({})
     names, started = topic_names(fleet), time.perf_counter()
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
-        saved = _read_saved(reader, names.state, list(committed))
+        saved = read_saved(reader, names.state, list(committed))
         if ahead:
             committed = {p: max(offset, saved[p].newest) for p, offset in committed.items()}
         states = {p: unpacked(fleet, p, offset, saved[p]) for p, offset in committed.items()}
@@ -145,7 +145,8 @@ def restore(
     return restored
 
 
-def _read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
+def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
+    """What the state topic holds of each of these partitions."""
     saved = {p: Saved() for p in partitions}
     for p, messages in reader.read(topic, {p: reader.span(topic, p) for p in partitions}):
         for message in messages:

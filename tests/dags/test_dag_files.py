@@ -13,6 +13,7 @@ import pytest
 from aimaas.settings import Settings
 
 HEAVY = ("pyspark", "sklearn", "onnx", "onnxruntime", "great_expectations", "mlflow", "numba", "pandas", "deltalake")
+STAGES = ("ingest", "maintenance", "prepare", "rebuild", "train")
 pytestmark = pytest.mark.airflow
 
 
@@ -23,8 +24,7 @@ def found(parsed: Callable[[Settings], Any], offline_settings: Settings) -> Any:
 
 def test_each_fleet_file_gives_its_dags_in_order_and_reading_them_is_light(found: Any) -> None:
     assert found["errors"] == {}
-    stages = ("ingest", "prepare", "rebuild", "train")
-    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in stages]
+    assert sorted(found["dags"]) == [f"{f}_{s}" for f in ("mill", "turbofan") for s in STAGES]
     assert [m for m in HEAVY if m in found["modules"]] == []
     assert found["dags"]["turbofan_ingest"]["tasks"] == {
         "land": ["admit"],
@@ -32,6 +32,7 @@ def test_each_fleet_file_gives_its_dags_in_order_and_reading_them_is_light(found
         "check_silver": [],
     }
     assert found["dags"]["turbofan_prepare"]["tasks"] == {"build_gold": ["check_gold"], "check_gold": []}
+    assert found["dags"]["turbofan_maintenance"]["tasks"] == {"maintain": []}
     assert found["dags"]["turbofan_train"]["tasks"] == {
         "enough_outcomes": ["build_features", "register_and_promote"],
         "build_features": ["train_candidates"],
@@ -59,9 +60,9 @@ def _check_habits(name: str, dag: dict[str, Any]) -> None:
     assert dag["retries"] == [2]
     assert dag["told_of_failures"], name
     assert dag["limited"], name
-    assert (dag["connections"], dag["pools"]) == (["spark_default"], ["spark"])
-    asset = {"ingest": "silver", "prepare": "gold", "train": "model", "rebuild": "silver"}[stage]
-    assert dag["outlets"] == [f"aimaas://{fleet}/{asset}"]
+    assert (dag["connections"], dag["pools"]) == ([], []) if stage == "maintenance" else (["spark_default"], ["spark"])
+    asset = {"ingest": "silver", "prepare": "gold", "train": "model", "rebuild": "silver", "maintenance": None}[stage]
+    assert dag["outlets"] == ([f"aimaas://{fleet}/{asset}"] if asset else [])
 
 
 def test_another_process_that_reads_the_dags_makes_no_new_version_of_any(

@@ -91,6 +91,32 @@ def test_only_rows_that_are_new_since_the_last_gate_are_judged(
     assert (report.rows, report.versions["silver"]) == (6, 1)
 
 
+@pytest.mark.parametrize("table", ["silver", "gold"])
+def test_after_the_first_gate_an_hour_costs_an_hour_and_a_version_without_rows_passes(
+    offline_settings: Settings, write: Callable[..., None], table: Any
+) -> None:
+    split = {"split": ["train"] * 4}
+    write(table, rows(MILL, 0, 4, **split))
+    first = check_table(offline_settings, MILL, table)
+    write(table, rows(MILL, 4, 4, torque=[10.0, 20.0, 999.0, 30.0], **split))
+    with pytest.raises(GateFailedError, match=rf"gate of {table} v1 \(4 rows\) failed 1 expectation"):
+        check_table(offline_settings, MILL, table, since=first.versions)
+    write(table, rows(MILL, 8, 0, split=[]))  # as a late outcome makes it of gold, and a vacuum of any table
+
+    later = check_table(offline_settings, MILL, table, since={table: 1})
+
+    assert (first.rows, later.rows, later.versions[table], later.warnings) == (4, 0, 2, ())
+
+
+def test_a_table_without_a_row_does_not_pass_its_first_gate(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    write("gold", rows(MILL, 0, 0, split=[]))
+
+    with pytest.raises(GateFailedError, match="expect_table_row_count_to_be_between: found 0"):
+        check_table(offline_settings, MILL, "gold")
+
+
 def test_a_version_that_was_vacuumed_away_means_all_rows(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:

@@ -37,12 +37,6 @@ def test_the_share_refused_in_a_run_is_limited_by_the_fleet_file(fleet: FleetSpe
     assert (kwargs["max_value"], severity) == (fleet.quality.refused_share, "critical")
 
 
-def test_a_part_of_the_split_that_the_file_leaves_out_is_not_expected(fleet: FleetSpec) -> None:
-    (expected,) = [k for t, k, _ in derived(fleet, "gold") if t.endswith("contain_set")]
-
-    assert expected["value_set"] == ["train", "validation", "test"]
-
-
 def test_hand_written_expectations_of_the_project_are_read(fleet: FleetSpec) -> None:
     assert all(severity == "warning" for _, _, severity in hand_written(FLEETS, fleet, "silver"))
     assert hand_written(FLEETS, fleet, "silver") != []

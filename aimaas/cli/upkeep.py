@@ -1,0 +1,137 @@
+"""`aimaas forget` and `aimaas maintain`: erasing one device, and keeping the lake small and quick."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.cli.records import text
+from aimaas.settings import read_settings
+
+if TYPE_CHECKING:
+    from aimaas.fleet import FleetSpec
+    from aimaas.settings import Settings
+
+upkeep_app = typer.Typer()
+
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would go")]
+
+_NOT_TOUCHED = "logs of programs and of Airflow's tasks, copies of the topics that others made, backups"
+
+
+@upkeep_app.command()
+def forget(
+    device: Annotated[str, typer.Argument(help="device id, as its records have it")],
+    fleet: Fleet,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Erase one device from the lake, from what was made of it and from the scorers' state, and say what is left and until when.
+
+    Run it again if it was interrupted: it goes on where it was.
+    """
+    from aimaas.lake import held
+    from stream.forget.retention import remains
+    from stream.forget.state import forget_state
+    from stream.forget.waiting import waiting_records
+    from upkeep.device import Device
+    from upkeep.forget import check_gone
+    from upkeep.forget import forget as forget_in_lake
+
+    settings, now, mine = read_settings(), datetime.now(UTC), Device(device)
+    spec = fleet_of(settings, fleet)
+    judged = held(settings, spec.fleet, "admission_state", "admit").offsets
+    waiting = waiting_records(settings, spec, judged, mine.is_of)
+    done = forget_in_lake(settings, spec, mine, waiting, now, dry_run)
+    state = forget_state(settings, spec, device, done.anything, dry_run)
+    if not dry_run:
+        check_gone(settings, spec, mine)
+    report: dict[str, Any] = {
+        "fleet": spec.fleet, "device": device, "at": now.isoformat(timespec="seconds"), "dry_run": dry_run,
+        "rows": done.rows, "old_files": done.old_files, "noted": done.noted, "waiting": done.waiting,
+        "void_training_sets": [_void_set(settings, spec, s.folder, s.digest, s.rows, dry_run) for s in done.sets],
+        "pages": done.pages, "state_snapshots": state.snapshots, "scorers_running": state.scoring,
+        "kafka": [_remains(r) for r in remains(settings, spec)], "not_touched": _NOT_TOUCHED,
+    }  # fmt: skip
+    print(json.dumps(report)) if as_json else _print(report)  # noqa: T201
+
+
+def _void_set(
+    settings: Settings, fleet: FleetSpec, folder: Any, digest: str, rows: int, dry_run: bool
+) -> dict[str, Any]:
+    """What is said of a training set, and at the versions that learned from it."""
+    from aimaas.registry import mark_void, trained_on
+
+    why = "a device in it was forgotten: the rows are erased, this version cannot be rebuilt"
+    versions = trained_on(settings, fleet, digest) if dry_run else mark_void(settings, fleet, digest, why)
+    return {"folder": str(folder), "digest": digest, "rows": rows, "versions": versions}
+
+
+def _remains(found: Any) -> dict[str, Any]:
+    times = {
+        name: at and at.isoformat(timespec="seconds")
+        for name, at in (("newest", found.newest), ("gone_by", found.gone_by))
+    }
+    return {"topic": found.topic, **times, "how": found.how}
+
+
+def _print(report: dict[str, Any]) -> None:
+    would = report["dry_run"]
+    _say(f"{text(report['device'])} of fleet {report['fleet']}: {'would be erased' if would else 'erased'}")
+    what = Table("what", "erased", "old files", box=None)
+    for table in dict.fromkeys([*report["rows"], *report["old_files"]]):
+        what.add_row(table, f"{report['rows'].get(table, 0):,} rows", str(report["old_files"].get(table, 0)))
+    what.add_row("not landed or judged yet", f"{report['waiting']:,} records", "")
+    what.add_row("state of the scorers", f"{report['state_snapshots']} snapshots", "")
+    what.add_row("pages of Data Docs", str(len(report["pages"])), "")
+    out.print(what, highlight=False)
+    for s in report["void_training_sets"]:
+        made = f"; versions {', '.join(s['versions'])} learned from it" if s["versions"] else ""
+        _say(
+            f"void: training set {s['folder']} ({s['rows']:,} rows){made}: train again; the registry's card may show the device"
+        )
+    left = Table("topic", "newest record", "gone by", "", box=None)
+    for r in report["kafka"]:
+        left.add_row(r["topic"], r["newest"] or "", r["gone_by"] or "", r["how"])
+    out.print(left, highlight=False)
+    if report["scorers_running"]:
+        _say("scorers run, and their memory holds what devices sent last: start them anew, then run this once more")
+    _say(f"not touched: {report['not_touched']}")
+
+
+def _say(line: str) -> None:
+    out.print(line, highlight=False, soft_wrap=True)
+
+
+@upkeep_app.command()
+def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Put small files of the lake together, delete old ones and old pages of Data Docs, and tell each table's size.
+
+    It goes beside running jobs; the DAG `<fleet>_maintenance` runs it every day.
+    """
+    from dataclasses import asdict
+
+    from upkeep.maintain import maintain as maintain_lake
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    done, pages = maintain_lake(settings, spec, datetime.now(UTC), dry_run)
+    if as_json:
+        tables = [asdict(d) for d in done]
+        print(json.dumps({"fleet": fleet, "dry_run": dry_run, "tables": tables, "pages": pages}))  # noqa: T201
+        return
+    shown = Table("table", "rows", "files before", "files", "MB", "put together", "old files deleted", box=None)
+    for d in done:
+        size = f"{d.after.bytes / 1e6:,.1f}"
+        joined = "busy: next time" if d.busy else str(d.compacted)
+        shown.add_row(
+            d.table, f"{d.after.rows:,}", str(d.before.files), str(d.after.files), size, joined, str(d.deleted)
+        )
+    out.print(shown, highlight=False)
+    _say(f"{pages} old files of Data Docs {'would be deleted' if dry_run else 'deleted'}")

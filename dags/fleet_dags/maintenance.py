@@ -1,0 +1,45 @@
+"""`<fleet>_maintenance`: small files put together, old ones deleted, sizes told."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from airflow.sdk import dag, task
+
+from aimaas.fleet import FleetSpec
+from fleet_dags.defaults import dag_arguments
+
+DOC = """\
+### Maintenance
+Every night: **maintain** puts small files of the lake's tables together, deletes files that no version of the last week needs and
+pages of Data Docs older than 90 days, and reports rows, files and bytes of each table. It changes no row and goes beside the
+other DAGs; where a job commits first, the table is left to the next night.
+"""
+NIGHTLY = "30 2 * * *"  # after the hours with most events, and before the nightly training
+
+
+def maintenance_dag(fleet: FleetSpec) -> Any:
+    """Declare the maintenance DAG of one fleet."""
+    name = fleet.fleet
+
+    @dag(schedule=NIGHTLY, **dag_arguments(name, "maintenance", DOC))
+    def maintenance() -> None:
+        @task(doc_md="Compact, vacuum within retention, prune Data Docs; returns each table's rows, files and bytes.")
+        def maintain() -> dict[str, Any]:
+            """Maintain the fleet's tables."""
+            from datetime import UTC, datetime
+
+            from aimaas.fleet import find_fleet
+            from aimaas.settings import read_settings
+            from upkeep.maintain import maintain as maintain_lake
+
+            settings = read_settings()
+            done, pages = maintain_lake(settings, find_fleet(settings.fleets, name), datetime.now(UTC))
+            for d in done:
+                print(f"{d.table}: {d.after.rows} rows, {d.after.files} files, {d.after.bytes} bytes")  # noqa: T201
+            return {"pages": pages, **{d.table: asdict(d) for d in done}}
+
+        maintain()
+
+    return maintenance()

@@ -1,0 +1,68 @@
+"""When Kafka will have dropped what is left of a device: per topic, from its settings and its newest record."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from confluent_kafka import TopicPartition
+from confluent_kafka.admin import ConfigResource, OffsetSpec
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import ANSWER_LIMIT_S, admin, kafka_errors
+from aimaas.settings import Settings
+from aimaas.topics import topic_names, topic_specs
+
+COMPACTED = "by compaction, after the segment's roll"
+NEVER = "never by itself: shorten retention.ms, or delete the records once they are landed"
+
+
+@dataclass(frozen=True)
+class Remains:
+    """A topic that may hold records of the device: `newest` is when its newest record came, None where it is empty.
+
+    `gone_by` is when retention will have dropped all of before now, None where it drops nothing by time; `how` says why.
+    """
+
+    topic: str
+    newest: datetime | None
+    retention_ms: int | None
+    gone_by: datetime | None
+    how: str
+
+
+def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
+    """What each keyed topic may still hold of a device, and until when. Raises KafkaError."""
+    client, models = admin(settings), topic_names(fleet).models
+    topics = [spec.name for spec in topic_specs(fleet) if spec.name != models]
+    with kafka_errors(settings, "ask the topics' retention"):
+        known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
+        topics = [topic for topic in topics if topic in known]
+        asked = {topic: ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics}
+        answers = client.describe_configs(list(asked.values()), request_timeout=ANSWER_LIMIT_S)
+        configs = {r.name: {k: v.value for k, v in f.result(ANSWER_LIMIT_S).items()} for r, f in answers.items()}
+        places = {TopicPartition(t, p): OffsetSpec.max_timestamp() for t in topics for p in known[t].partitions}
+        found = client.list_offsets(places, request_timeout=ANSWER_LIMIT_S)
+        times: dict[str, int] = {}
+        for place, future in found.items():
+            times[place.topic] = max(times.get(place.topic, -1), future.result(ANSWER_LIMIT_S).timestamp)
+    return [remains_of(topic, times.get(topic, -1), configs[topic]) for topic in topics]
+
+
+def remains_of(topic: str, newest_ms: int, config: Mapping[str, str]) -> Remains:
+    """The statement on one topic.
+
+    Kafka drops whole segments, once their newest record is older than retention.ms; a segment takes records for segment.ms, so
+    what came by `newest` is gone after both.
+    """
+    newest = None if newest_ms < 0 else datetime.fromtimestamp(newest_ms / 1e3, UTC)
+    retention = int(config["retention.ms"]) if "delete" in config["cleanup.policy"] else None
+    if newest is None:
+        return Remains(topic, None, retention, None, "nothing in it")
+    if retention is None:
+        return Remains(topic, newest, None, None, COMPACTED)
+    if retention < 0:
+        return Remains(topic, newest, retention, None, NEVER)
+    gone_by = newest + timedelta(milliseconds=retention + int(config["segment.ms"]))
+    return Remains(topic, newest, retention, gone_by, "by retention.ms and segment.ms")

@@ -1,0 +1,82 @@
+"""Keeps the lake small and quick: small files are put together, old ones deleted, old pages of Data Docs pruned, sizes told.
+
+Compaction changes no row, so it goes beside the jobs' appends. Where one of two commits cannot follow the other, that one fails: a
+job is repeated by Airflow, a compaction is left to the next night.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from aimaas.fleet import FleetSpec
+from aimaas.lake import Table, find_table
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from upkeep.pages import prune_pages
+from upkeep.tables import Size, commit_properties, size_of, there
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+log = logger("upkeep")
+
+RETENTION_HOURS = 168
+"""How long files outlive the version that last had them: no job reads a version for a week, a gate finds the rows of its last look,
+and a removal is known to Delta as long. Gold as of an older version is what gold has now below that version's offsets."""
+TARGET_BYTES = 128 * 2**20
+"""Of a file after compaction. Larger ones are left alone, so a night writes little, and a gate judges little again."""
+PAGES_DAYS = 90
+COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "forgotten")
+"""The tables that only grow. The others are written whole by each run: there is nothing to put together."""
+
+
+@dataclass(frozen=True)
+class TableDone:
+    """What was done to a table: sizes before and after, files put together (`busy`: a job came first) and old files deleted."""
+
+    table: str
+    before: Size
+    after: Size
+    compacted: int
+    deleted: int
+    busy: bool = False
+
+
+def maintain(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: bool = False) -> tuple[list[TableDone], int]:
+    """Maintain all tables of a fleet; what was done, and the pages of Data Docs that went. Raises LakeError."""
+    done = [_maintain(settings, fleet, table, dry_run) for table in there(settings, fleet)]
+    for d in done:
+        log.info(
+            "table maintained", fleet=fleet.fleet, table=d.table, rows=d.after.rows, files=d.after.files, bytes=d.after.bytes,
+            compacted=d.compacted, deleted=d.deleted, busy=d.busy,
+        )  # fmt: skip
+    return done, prune_pages(settings.data_docs / fleet.fleet, now - timedelta(days=PAGES_DAYS), dry_run)
+
+
+def _maintain(settings: Settings, fleet: FleetSpec, table: Table, dry_run: bool) -> TableDone:
+    found = _newest(settings, fleet, table)
+    before, (compacted, busy) = size_of(found), (0, False)
+    if table in COMPACTED and not dry_run:
+        compacted, busy = _compact(found)
+    newest = _newest(settings, fleet, table)
+    deleted = newest.vacuum(RETENTION_HOURS, dry_run, commit_properties=commit_properties(newest), full=True)
+    return TableDone(table, before, size_of(_newest(settings, fleet, table)), compacted, len(deleted), busy)
+
+
+def _compact(found: DeltaTable) -> tuple[int, bool]:
+    """Put small files together; how many, and whether another commit came in between."""
+    from deltalake.exceptions import CommitFailedError
+
+    try:
+        done = found.optimize.compact(target_size=TARGET_BYTES, commit_properties=commit_properties(found))
+    except CommitFailedError:
+        return 0, True
+    return int(done["numFilesRemoved"]), False
+
+
+def _newest(settings: Settings, fleet: FleetSpec, table: Table) -> DeltaTable:
+    found = find_table(settings, fleet.fleet, table)
+    assert found is not None  # noqa: S101  `there` found it, and nothing deletes tables
+    return found

@@ -1,0 +1,128 @@
+"""Where the lake holds records of a device, by their coordinates, and erasing them there.
+
+Rows are erased by writing the others anew, not by a DELETE: its log would name the device, and the files that delta-rs writes in it
+have Arrow's view types, which filters of pyarrow's data sets do not know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.forgotten import Place
+from aimaas.lake import Table, arrow_dataset, find_table, partitioned_by
+from aimaas.settings import Settings
+from upkeep.device import Device
+from upkeep.tables import JOBS, commit_properties
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
+
+PLACE = ["topic", "partition", "offset"]
+
+
+def id_column(found: DeltaTable) -> str | None:
+    """The column that says whose a row is; None where no column does."""
+    names = [field.name for field in found.schema().fields]
+    return next((name for name in ("device_id", "key") if name in names), None)
+
+
+def find_records(found: DeltaTable, device: Device, astray: Iterable[Place] = ()) -> dict[Place, date]:
+    """The coordinates and days of the device's records in a table; of bronze also those `astray`, under another key."""
+    import pyarrow.dataset as ds
+
+    column, names = id_column(found), [field.name for field in found.schema().fields]
+    if column is None or not {*PLACE, "broker_ts"} <= set(names):
+        return {}
+    mine = _mine(column, device)
+    for topic, partition, offset in astray:
+        mine |= (ds.field("topic") == topic) & (ds.field("partition") == partition) & (ds.field("offset") == offset)
+    return dict(_places(found, [*PLACE, "broker_ts"], mine))
+
+
+def find_astray(found: DeltaTable, device: Device) -> dict[Place, date]:
+    """The records in quarantine that name the device but came under another key."""
+    import pyarrow.dataset as ds
+
+    others = ds.field("key").is_null() | (ds.field("key") != device.key)
+    columns = [*PLACE, "broker_ts", "key", "value"]
+    return dict(_places(found, columns, others & ds.field("value").is_valid(), device))
+
+
+def _places(
+    found: DeltaTable, columns: list[str], condition: Any, naming: Device | None = None
+) -> Iterator[tuple[Place, date]]:
+    for batch in arrow_dataset(found).to_batches(columns=columns, filter=condition):
+        for row in batch.to_pylist():
+            if naming is None or naming.is_of(row["key"], row["value"]):
+                yield (row["topic"], row["partition"], row["offset"]), row["broker_ts"].date()
+
+
+def count_records(found: DeltaTable, device: Device) -> int:
+    """Rows of a table without coordinates that are about the device."""
+    column = id_column(found)
+    return 0 if column is None else int(arrow_dataset(found).count_rows(filter=_mine(column, device)))
+
+
+def erase_records(
+    settings: Settings, fleet: FleetSpec, table: Table, device: Device, astray: Iterable[Place] = ()
+) -> None:
+    """Erase the device's rows from the newest version of a table, and those `astray`.
+
+    Written anew are the Kafka partitions that hold such rows, or the table where it is not partitioned by these. Raises LakeError
+    where jobs keep committing in between.
+    """
+    found = find_table(settings, fleet.fleet, table)
+    column = None if found is None else id_column(found)
+    if found is None or column is None:
+        return
+    if partitioned_by(table) != PLACE[:2]:
+        _rewrite(settings, fleet, table, _others(column, device), None)
+        return
+    rows = arrow_dataset(found).to_table(columns=PLACE[:2], filter=_mine(column, device))
+    parts = {*zip(rows["topic"].to_pylist(), rows["partition"].to_pylist(), strict=True), *(p[:2] for p in astray)}
+    for topic, partition in sorted(parts):
+        offsets = [place[2] for place in astray if place[:2] == (topic, partition)]
+        _rewrite(settings, fleet, table, _others(column, device, offsets), (topic, partition))
+
+
+def _rewrite(
+    settings: Settings, fleet: FleetSpec, table: Table, kept: Any, part: tuple[str, int] | None, tries: int = 5
+) -> None:
+    """Write the rows that are `kept` in the place of all, of one Kafka partition or of the table."""
+    import pyarrow.dataset as ds
+    from deltalake import write_deltalake
+    from deltalake.exceptions import CommitFailedError
+
+    where = None
+    if part is not None:
+        kept &= (ds.field("topic") == part[0]) & (ds.field("partition") == part[1])
+        where = f"topic = '{part[0]}' AND partition = {part[1]}"
+    for _ in range(tries):
+        found = find_table(settings, fleet.fleet, table)
+        assert found is not None  # noqa: S101  it was there a moment ago, and nothing deletes tables
+        rows, how = arrow_dataset(found).scanner(filter=kept).to_reader(), commit_properties(found, JOBS.get(table))
+        columns = partitioned_by(table) or None
+        try:
+            write_deltalake(found, rows, mode="overwrite", predicate=where, partition_by=columns, commit_properties=how)
+        except CommitFailedError:
+            continue  # a job committed meanwhile: look again
+        return
+    raise LakeError(f"{fleet.fleet}/{table}: jobs commit all the time; pause the fleet's DAGs, then run this again")
+
+
+def _mine(column: str, device: Device) -> Any:
+    import pyarrow.dataset as ds
+
+    return ds.field(column) == (device.id if column == "device_id" else device.key)
+
+
+def _others(column: str, device: Device, offsets: list[int] | None = None) -> Any:
+    """Condition: a row is not the device's, nor at these offsets."""
+    import pyarrow.dataset as ds
+
+    others = ds.field(column).is_null() | (ds.field(column) != (device.id if column == "device_id" else device.key))
+    return others & ~ds.field("offset").isin(offsets) if offsets else others
