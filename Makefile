@@ -21,8 +21,9 @@ help: ## say what there is
 
 setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .venv/bin/aimaas, and the jars; quick when they are there
 
+# two files at once: each test waits half of its time for an engine
 test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST_ARGS)
 
 test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
