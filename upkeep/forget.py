@@ -37,11 +37,6 @@ class Erased:
     sets: list[VoidSet] = field(default_factory=list)
     pages: list[str] = field(default_factory=list)
 
-    @property
-    def anything(self) -> bool:
-        """Whether there was anything of it."""
-        return bool(sum(self.rows.values()) + sum(self.old_files.values()) + self.noted + len(self.sets + self.pages))
-
 
 @dataclass(frozen=True)
 class Search:
@@ -50,6 +45,11 @@ class Search:
     places: Mapping[Table, Mapping[Place, date]]
     counts: Mapping[Table, int]
     astray: Mapping[Place, date]
+
+    @property
+    def anything(self) -> bool:
+        """Whether a table holds anything of it."""
+        return any(self.counts.values())
 
 
 def search(settings: Settings, fleet: FleetSpec, device: Device) -> Search:
@@ -65,10 +65,15 @@ def search(settings: Settings, fleet: FleetSpec, device: Device) -> Search:
 
 
 def forget(
-    settings: Settings, fleet: FleetSpec, device: Device, waiting: Mapping[Place, date], now: datetime, dry_run: bool
+    settings: Settings,
+    fleet: FleetSpec,
+    device: Device,
+    found: Search,
+    waiting: Mapping[Place, date],
+    now: datetime,
+    dry_run: bool,
 ) -> Erased:
-    """Erase the device; `waiting` are its records on the topics that the lake has not judged. Raises LakeError."""
-    found = search(settings, fleet, device)
+    """Erase what was `found`; `waiting` are the records on the topics that the lake has not judged. Raises LakeError."""
     every = {place: day for places in found.places.values() for place, day in places.items()} | dict(waiting)
     done = Erased(rows={table: n for table, n in found.counts.items() if n}, waiting=len(waiting))
     known = forgotten(settings, fleet.fleet)
@@ -92,9 +97,9 @@ def forget(
     return done
 
 
-def check_gone(settings: Settings, fleet: FleetSpec, device: Device) -> None:
-    """Raise LakeError where rows of the device are in the lake: a job that was running has brought them back."""
-    left = {table: n for table, n in search(settings, fleet, device).counts.items() if n}
+def check_gone(fleet: FleetSpec, found: Search) -> None:
+    """Raise LakeError where a search after the erasure found rows: a job that was running has brought them back."""
+    left = {table: n for table, n in found.counts.items() if n}
     if left:
         raise LakeError(
             f"jobs that ran meanwhile wrote rows of the device again ({', '.join(f'{t}: {n}' for t, n in left.items())}): "

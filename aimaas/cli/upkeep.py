@@ -41,17 +41,19 @@ def forget(
     from stream.forget.state import forget_state
     from stream.forget.waiting import waiting_records
     from upkeep.device import Device
-    from upkeep.forget import check_gone
+    from upkeep.forget import check_gone, search
     from upkeep.forget import forget as forget_in_lake
 
     settings, now, mine = read_settings(), datetime.now(UTC), Device(device)
     spec = fleet_of(settings, fleet)
     judged = held(settings, spec.fleet, "admission_state", "admit").offsets
     waiting = waiting_records(settings, spec, judged, mine.is_of)
-    done = forget_in_lake(settings, spec, mine, waiting, now, dry_run)
-    state = forget_state(settings, spec, device, done.anything, dry_run)
+    found = search(settings, spec, mine)
+    # the state first: whether it needs a note is known from what the lake holds
+    state = forget_state(settings, spec, device, found.anything or bool(waiting), dry_run)
+    done = forget_in_lake(settings, spec, mine, found, waiting, now, dry_run)
     if not dry_run:
-        check_gone(settings, spec, mine)
+        check_gone(spec, search(settings, spec, mine))
     report: dict[str, Any] = {
         "fleet": spec.fleet, "device": device, "at": now.isoformat(timespec="seconds"), "dry_run": dry_run,
         "rows": done.rows, "old_files": done.old_files, "noted": done.noted, "waiting": done.waiting,
