@@ -13,7 +13,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-lake chaos lint format lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .ve
 
 test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes: the same tables
+	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py -q
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no
