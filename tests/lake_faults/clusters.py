@@ -17,7 +17,7 @@ from local.processes import ManagedProcess, start_process
 from tests.lake_faults.conftest import TO_GOLD, Twins, set_of
 from tests.lake_faults.processes import ROOT, Running, environment, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 SPARK_HOME = Path(pyspark.__file__).parent
 LOCAL_CLUSTER = "local-cluster[2,1,2048]"
 

@@ -14,7 +14,7 @@ import pytest
 from aimaas.lake import Table
 from tests.lake_faults.conftest import TO_GOLD, Twins
 
-pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 LEFT_BYTES = 8 * 1024  # the first file of a write can be begun
 
 

@@ -15,7 +15,7 @@ from aimaas.training_set import DESCRIPTION
 from tests.lake_faults.conftest import TABLES, TO_GOLD, Twins, set_of
 from tests.lake_faults.moments import BeforeCommit, new_file
 
-pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 
 # the table whose file is waited for, then the commits before which a job is killed and the tables that these are of
 WRITES: dict[str, tuple[Table, dict[int, Table]]] = {

@@ -17,7 +17,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 240
+LIMIT_S = 600
 
 
 @dataclass(frozen=True)
