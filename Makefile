@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test test-deep chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-deep test-lake chaos lint format lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,9 @@ test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
 
 test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
+
+test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes: the same tables
+	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py -q
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no

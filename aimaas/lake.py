@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aimaas.errors import LakeError
 from aimaas.settings import Settings
+from aimaas.torn import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -122,7 +123,8 @@ def read_table(
     missing = [name for name in columns or () if name not in known]
     if missing:
         raise LakeError(f"{table_path(settings, fleet, table)}: no column {missing[0]!r}; it has {', '.join(known)}")
-    return arrow_dataset(found).to_table(columns=None if columns is None else list(columns), filter=filter)
+    with reading(found.table_uri):
+        return arrow_dataset(found).to_table(columns=None if columns is None else list(columns), filter=filter)
 
 
 def arrow_dataset(found: DeltaTable) -> ds.Dataset:

@@ -17,6 +17,7 @@ from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import arrow_dataset, find_table, read_table, table_uri
 from aimaas.settings import Settings
+from aimaas.torn import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -105,7 +106,8 @@ def _records(settings: Settings, fleet: FleetSpec, columns: Sequence[str], condi
     if found is None:
         uri = table_uri(settings, fleet.fleet, "quarantine")
         raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
-    rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
+    with reading(found.table_uri):
+        rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
     run_of = _runs(found)
     records = [_record(row, run_of.get(_name(row["__filename"]))) for row in rows.to_pylist()]
     return sorted(records, key=lambda r: (r.broker_ms, r.place))

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.plan import FeaturePlan
+from aimaas.torn import reading
 
 DESCRIPTION, ROWS, VOID = "training_set.json", "rows", "void.json"
 SPLITS = ("train", "validation", "calibration", "test")
@@ -144,7 +145,11 @@ def read_rows(folder: Path, width: int) -> Rows:
     files = sorted((folder / ROWS).glob("*.parquet"))
     if not files:
         raise LakeError(f"{folder / ROWS}: no Parquet files; run the fleet's prepare step")
-    table = pa.concat_tables([pq.read_table(f, schema=arrow_schema(width)) for f in files])
+    tables = []
+    for file in files:
+        with reading(str(file)):
+            tables.append(pq.read_table(file, schema=arrow_schema(width)))
+    table = pa.concat_tables(tables)
     table = table.sort_by([(name, "ascending") for name in ("device_id", "run", "order")]).combine_chunks()
     values = table["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
     if len(values) != len(table) * width:

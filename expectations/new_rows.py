@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Table, arrow_dataset, find_table
 from aimaas.settings import Settings
+from aimaas.torn import reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -88,7 +89,8 @@ def _read(found: DeltaTable, wanted: Callable[[str], bool], columns: Collection[
         [f for f in whole.get_fragments() if wanted(_name(f.path))], whole.schema, whole.format, whole.filesystem
     )
     there: Sequence[str] | None = None if columns is None else [name for name in whole.schema.names if name in columns]
-    return part.to_table(columns=there)
+    with reading(found.table_uri):
+        return part.to_table(columns=there)
 
 
 def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int]]:

@@ -19,7 +19,7 @@ from aimaas.quarantine import EXPECTATION
 from spark_jobs.commits import commit, note_of
 from spark_jobs.corrected import KEY, between, not_there_yet, received
 from spark_jobs.evolution import widened
-from spark_jobs.gold_state import keep_state, newest_keys, newest_of
+from spark_jobs.gold_state import keep_state, kept_at, newest_keys, newest_of
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.session import read_version
 from spark_jobs.sources import Sources, find_sources, read_sources
@@ -84,6 +84,8 @@ def gold(job: Job) -> Report:
         write_whole(job, seen, now)
     elif before != now:
         go_on(job, seen, before, now)
+    elif kept_at(job, now) is None:  # the run before was killed, or found the disk full, between the two
+        keep_state(job, now, newest_of(_gold(job, seen.version or 0)))
     after = row_count(settings, fleet.fleet, "gold")
     return {"version": table_version(settings, fleet.fleet, "gold"), "rows": after, "added": after - rows}
 

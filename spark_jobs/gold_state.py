@@ -1,7 +1,7 @@
 """The newest key of each device in gold: what tells a run of the gold job which rows cannot be there yet.
 
 A table of one row per device, written after gold and noted with what gold held then. Where the note says otherwise (a run was
-killed between the two), the keys are read from gold itself.
+killed between the two), the keys are read from gold itself, and the next run writes them.
 """
 
 from __future__ import annotations
@@ -22,10 +22,16 @@ APP_ID = "gold"
 
 def newest_keys(job: Job, made_of: Sources, gold: DataFrame) -> DataFrame:
     """The newest key of each device in gold, which was made of `made_of`: device_id, run, order."""
+    version = kept_at(job, made_of)
+    return (
+        newest_of(gold) if version is None else read_version(job.spark, job.settings, job.fleet, "gold_state", version)
+    )
+
+
+def kept_at(job: Job, made_of: Sources) -> int | None:
+    """The version that the table has for gold as it is made of `made_of`; None where it was not written for it."""
     seen = held(job.settings, job.fleet.fleet, "gold_state", APP_ID)
-    if seen.version is not None and note_of(seen) == made_of.rows_digest:
-        return read_version(job.spark, job.settings, job.fleet, "gold_state", seen.version)
-    return newest_of(gold)
+    return seen.version if note_of(seen) == made_of.rows_digest else None
 
 
 def newest_of(rows: DataFrame) -> DataFrame:

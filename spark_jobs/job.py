@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.settings import Settings, read_settings
+from spark_jobs.failures import explained
 from spark_jobs.session import spark_session
 
 if TYPE_CHECKING:
@@ -53,7 +54,23 @@ def run(name: str, arguments: argparse.Namespace, work: Callable[[Job], Report])
         job = Job(name, settings, find_fleet(settings.fleets, arguments.fleet), arguments)
         report = {"job": name, "fleet": arguments.fleet, **work(job), "seconds": round(time.monotonic() - began, 1)}
     except AimaasError as e:
-        sys.stderr.write(f"{name}: {e}\n")
-        return e.exit_code
+        return _told(name, e)
+    except Exception as e:
+        known = explained(e, _written_to(arguments))
+        if known is None:
+            raise
+        return _told(name, known)
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
+
+
+def _written_to(arguments: argparse.Namespace) -> list[str]:
+    """The folders that the job writes to."""
+    settings = read_settings()
+    out = getattr(arguments, "out", None)
+    return [settings.lake, str(settings.home / "spark"), *([] if out is None else [out])]
+
+
+def _told(name: str, error: AimaasError) -> int:
+    sys.stderr.write(f"{name}: {error}\n")
+    return error.exit_code

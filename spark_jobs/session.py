@@ -43,6 +43,8 @@ def spark_session(settings: Settings, app: str) -> SparkSession:
     session = SparkSession.builder.config(conf=conf).getOrCreate()
     if session.sparkContext.master.startswith("local"):
         session.sparkContext.pythonExec = sys.executable  # else the `python3` on the PATH, which lacks our packages
+    # pyspark's server of accumulators, which no job uses, prints a stack trace when the JVM dies; the job itself says what happened
+    session.sparkContext._accumulatorServer.handle_error = lambda *_: None
     return session
 
 
@@ -51,14 +53,17 @@ def _alone(settings: Settings) -> dict[str, str]:
     jars = sorted((settings.jars / "spark").glob("*.jar"))
     if not jars:
         raise SettingsError(f"{settings.jars / 'spark'}: no jars; run `make setup`, or set AIMAAS_JARS")
-    local = settings.spark_master.startswith("local")
-    where = {"spark.driver.extraClassPath": f"{settings.jars / 'spark'}/*"}
+    local = settings.spark_master.startswith(
+        "local"
+    )  # also a `local-cluster`, whose executors are processes of this machine
+    where = {f"spark.{part}.extraClassPath": f"{settings.jars / 'spark'}/*" for part in ("driver", "executor")}
     return {
         "spark.master": settings.spark_master,
         **(where if local else {"spark.jars": ",".join(map(str, jars))}),
         "spark.driver.memory": "2g",
         "spark.driver.extraJavaOptions": _QUICK_START,
         **({"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}),
+        "spark.log.level": "FATAL",  # what failed is told in one line (`failures`), not in Java's stack traces
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.shuffle.partitions": "2" if local else "200",

@@ -1,0 +1,56 @@
+"""Files of the lake that cannot be read, torn or gone: what a person is told about them.
+
+Every table can be made again from the one before it, so the message names the folders and the job. docs/operations.md says more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aimaas.errors import LakeError
+
+_FILE = re.compile(r"(?<![\w=.:/-])(?:[a-z0-9]+:)?/[^\s'\"]+?\.parquet")
+_WITHIN = re.compile(r"'([^'/][^']*\.parquet)'")  # as Arrow names the files of a dataset
+_ADMITTED = "move the folders silver, quarantine, outcomes and admission_state away and run the admit job again"
+_GOLD = "move the folders gold and gold_state away and run the gold job again"
+_REMEDY = {
+    "bronze": "move its folder away and run the land job again, which lands what the topics still hold",
+    "gaps": "move its folder away: the gaps that were accepted are then no longer told",
+    "silver": _ADMITTED,
+    "quarantine": _ADMITTED,
+    "outcomes": _ADMITTED,
+    "admission_state": _ADMITTED,
+    "gold": _GOLD,
+    "gold_state": _GOLD,
+    "rows": "delete the training set's folder and run the features job again",
+}
+
+
+def torn_error(path: str) -> LakeError:
+    """The error to raise about a file; its table is read out of its path or URI."""
+    found = [remedy for folder in reversed(path.split("/")) if (remedy := _REMEDY.get(folder))]
+    made_again = f", or {found[0]}" if found else ""
+    return LakeError(
+        f"{path}: cannot be read (torn or gone); nothing was written; put it back from a backup{made_again}"
+    )
+
+
+def named_file(message: str) -> str | None:
+    """The first Parquet file that an engine's message names by its whole path."""
+    found = _FILE.search(message)
+    return None if found is None else re.sub("^file:/+", "/", found.group())
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Arrow reads files of `place` here: raises LakeError where one of them is no Parquet file or gone."""
+    try:
+        yield
+    except (ValueError, OSError) as e:  # Arrow's own errors are ValueErrors
+        message = str(e)
+        if "arquet" not in message:
+            raise
+        within = _WITHIN.search(message)
+        raise torn_error(f"{place.rstrip('/')}/{within.group(1)}" if within else named_file(message) or place) from None
