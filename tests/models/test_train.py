@@ -159,7 +159,8 @@ def test_a_model_that_differs_from_its_export_is_not_shipped(
     [
         (
             {"oak": {}},
-            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, blend, stack",
+            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, cnn, lstm, "
+            "gru, transformer, blend, stack",
         ),
         ({"ridge": {"alpha": 1}}, "training.candidates.ridge.alpha: no such key; allowed: l2"),
         ({"ridge": {}, "blend": {}}, "training.candidates.blend.of: found .*at least two of ridge"),
