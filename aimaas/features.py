@@ -46,6 +46,7 @@ class Kernel:
 
     plan: FeaturePlan
     width: int
+    _computed: int  # features before those are left out
     _arrays: tuple[Any, ...]
     _kept: Int64 | None = None  # places of the features to answer; None: all
 
@@ -66,7 +67,7 @@ class Kernel:
         )
         if n and not 0 <= slots.min() <= slots.max() < len(state.count):
             raise TypeError(f"slots lie within {slots.min()} to {slots.max()}; the state has {len(state.count)}")
-        out = np.empty((n, len(self.plan.feature_names)), np.float32)
+        out = np.empty((n, self._computed), np.float32)
         _advance(
             state.ring, state.first, state.count, state.held, state.started,
             state.regimes, state.first_regimes, state.noted_by,
@@ -101,7 +102,8 @@ def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
         plan.sequence,
         int.from_bytes(hashlib.sha256(f"{plan.hash}{fit.id}".encode()).digest()[:7], "big") + 1,  # 0: noted by none
     )
-    return Kernel(plan, len(plan.feature_names) if kept is None else len(kept), arrays, kept)
+    computed = len(plan.feature_names)
+    return Kernel(plan, computed if kept is None else len(kept), computed, arrays, kept)
 
 
 @_compiled

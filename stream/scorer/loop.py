@@ -245,6 +245,7 @@ class Scorer:
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
         self._commit_at = time.monotonic()
+        self._outbox.poll()
         self._outbox.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
 
     def _note(self, done: Done | None) -> None:

@@ -90,7 +90,6 @@ def write_batch(scored: Scored, outbox: Outbox, names: TopicNames, fleet: FleetS
             for i in np.flatnonzero(part.batch.reason).tolist()
         ]
         outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
-    outbox.poll()
 
 
 def sources_of(part: Part, topic: str) -> list[str]:
