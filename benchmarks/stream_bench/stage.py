@@ -28,6 +28,7 @@ from local.jars import fetch_jars
 
 ROOT = Path(__file__).resolve().parents[2]
 _FLEET = ROOT / "fleets" / "turbofan.yaml"
+_PASSES = (ClientError.NON_EMPTY_GROUP, ClientError.GROUP_ID_NOT_FOUND, ClientError.NOT_COORDINATOR)
 _GROUP_LIMIT_S = 60.0  # a member that was killed stays in its group until its session times out
 
 
@@ -87,9 +88,7 @@ def _deletion(client: object, group: str) -> int | None:
     try:
         client.delete_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)  # type: ignore[attr-defined]
     except KafkaException as e:
-        if not (
-            e.args[0].retriable() or e.args[0].code() in (ClientError.NON_EMPTY_GROUP, ClientError.GROUP_ID_NOT_FOUND)
-        ):
+        if not (e.args[0].retriable() or e.args[0].code() in _PASSES):
             raise
         return int(e.args[0].code())
     return None
