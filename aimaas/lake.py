@@ -94,10 +94,11 @@ def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None
 def newest_note(settings: Settings, fleet: str, table: Table, version: int | None = None) -> str | None:
     """What the newest commit up to `version` that has a note was noted with; None where there is no note that far back."""
     found = find_table(settings, fleet, table)
-    return None if found is None else _newest_note(found, version)
+    return None if found is None else note_in(found, version)
 
 
-def _newest_note(found: DeltaTable, version: int | None = None) -> str | None:
+def note_in(found: DeltaTable, version: int | None = None) -> str | None:
+    """What the newest commit of an open table, up to `version`, that has a note was noted with."""
     before = 0 if version is None else found.version() - version
     for commits in (before + 1, None):  # most often the newest commit has one; upkeep's have none
         for commit in found.history(commits)[before:]:
@@ -143,7 +144,7 @@ def arrow_dataset(found: DeltaTable) -> ds.Dataset:
 def row_count(settings: Settings, fleet: str, table: Table) -> int:
     """Rows of the table, 0 where there is none yet; read from the log, not from the rows."""
     found = find_table(settings, fleet, table)
-    return 0 if found is None else sum(_actions(found)["num_records"].to_pylist())
+    return 0 if found is None else sum(actions_of(found)["num_records"].to_pylist())
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,7 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
         return Held()
     number = found.transaction_version(app_id) or 0
     offsets = _next_offsets(found) if partitioned_by(table) == _KAFKA_PLACE else {}
-    return Held(int(found.version()), number, offsets, _newest_note(found))
+    return Held(int(found.version()), number, offsets, note_in(found))
 
 
 def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
@@ -221,7 +222,7 @@ def append_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table) ->
 
 
 def _next_offsets(found: DeltaTable) -> Offsets:
-    actions, offsets = _actions(found).to_pydict(), Offsets()
+    actions, offsets = actions_of(found).to_pydict(), Offsets()
     columns = (
         actions[name] for name in ("partition.topic", "partition.partition", "max.offset", "num_records", "path")
     )
@@ -235,7 +236,7 @@ def _next_offsets(found: DeltaTable) -> Offsets:
     return offsets
 
 
-def _actions(found: DeltaTable) -> pa.Table:
+def actions_of(found: DeltaTable) -> pa.Table:
     """One row per data file: path, partition values, row count and statistics."""
     import pyarrow as pa
 

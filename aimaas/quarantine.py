@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import arrow_dataset, find_table, read_table, table_uri
+from aimaas.lake import actions_of, arrow_dataset, find_table, read_table, table_uri
 from aimaas.settings import Settings
 from aimaas.torn import reading
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from deltalake import DeltaTable
 
 EXPECTATION = "expectation"
@@ -151,9 +150,7 @@ def _runs(found: DeltaTable) -> dict[str, Run]:
 
 def _files(found: DeltaTable) -> list[tuple[str, int]]:
     """Path of each data file, and when it was written (ms since 1970)."""
-    import pyarrow as pa
-
-    actions: pa.Table = pa.table(found.get_add_actions(flatten=True))
+    actions = actions_of(found)
     return list(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
 
 

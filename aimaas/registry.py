@@ -105,16 +105,20 @@ def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, 
 def trained_on(settings: Settings, fleet: FleetSpec, digest: str) -> list[str]:
     """The versions that learned from the training set with this digest, oldest first."""
     with client_of(settings) as client:
-        return [str(v.version) for v in reversed(_versions(client, fleet.fleet)) if v.tags.get("digest") == digest]
+        return [str(v.version) for v in reversed(_learned_from(client, fleet.fleet, digest))]
 
 
 def mark_void(settings: Settings, fleet: FleetSpec, digest: str, why: str) -> list[str]:
     """Say at every version that learned from these rows (their digest) that they are gone: it cannot be rebuilt. The versions."""
     with client_of(settings) as client:
-        mine = [v for v in _versions(client, fleet.fleet) if v.tags.get("digest") == digest]
+        mine = _learned_from(client, fleet.fleet, digest)
         for version in mine:
             client.set_model_version_tag(fleet.fleet, version.version, "training_set_void", why)
     return [str(v.version) for v in mine]
+
+
+def _learned_from(client: Any, fleet: str, digest: str) -> list[Any]:
+    return [v for v in _versions(client, fleet) if v.tags.get("digest") == digest]
 
 
 def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:

@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, arrow_dataset, find_table
+from aimaas.lake import Table, actions_of, arrow_dataset, find_table
 from aimaas.settings import Settings
 from aimaas.torn import reading
 
@@ -95,14 +95,13 @@ def _read(found: DeltaTable, wanted: Callable[[str], bool], columns: Collection[
 
 def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int]]:
     """When each data file of version `since` was written and its rows, by its name; none where its log has been cleaned up."""
-    import pyarrow as pa
     from deltalake import DeltaTable
     from deltalake.exceptions import DeltaError
 
     if since is None or since < 0:  # a gate before saw no table
         return {}
     try:
-        actions = pa.table(DeltaTable(newest.table_uri, version=since).get_add_actions(flatten=True)).to_pydict()
+        actions = actions_of(DeltaTable(newest.table_uri, version=since)).to_pydict()
     except DeltaError:
         return {}
     files = zip(actions["path"], actions["modification_time"], actions["num_records"], strict=True)

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from aimaas.artefact import INPUT
+from models.families import Estimator
 from models.onnx_graph import Graph
 from models.vector_only import VectorOnly, members_of
 
-Estimator = Any
 Convert = Callable[[Estimator, int], tuple[Any, str]]
 
 

@@ -7,12 +7,13 @@ cross-validation on C-MAPSS' train_* files, those of the forest by cross-validat
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from aimaas.errors import TrainingRefusedError
-from models.mean import CLASSES, mean_of
+from models.mean import CLASSES, mean_of_networks
 from models.network import Schedule, fit_network, fit_standardised
 from models.samples import Samples
 from models.thresholds import round_thresholds_down
@@ -20,7 +21,6 @@ from models.thresholds import round_thresholds_down
 Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
 Share = Annotated[float, Field(gt=0, le=1)]
-APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
 MLP_BY_TASK: tuple[dict[str, Any], dict[str, Any]] = (  # defaults of a regression, and of a classification, whose loss is smaller
     {"l2": 2.0, "loss": "mse"}, {"l2": 0.1, "loss": "cross_entropy"}
 )  # fmt: skip
@@ -100,9 +100,7 @@ def mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
     schedule = Schedule(epochs, patience, adaptive, early_stopping)
 
     def fit(samples: Samples, seed: int) -> Estimator:
-        if networks == 1:
-            return fit_one(samples, seed)
-        return mean_of([(f"network_{i + 1}", fit_one(samples, seed + APART * i)) for i in range(networks)])
+        return mean_of_networks(partial(fit_one, samples), networks, seed)
 
     def fit_one(samples: Samples, seed: int) -> Estimator:
         kind = MLPClassifier if classify else MLPRegressor
@@ -125,21 +123,17 @@ def trees(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 5
     """Extremely randomised trees."""
     from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 
-    kind = ExtraTreesClassifier if classify else ExtraTreesRegressor
-
-    def fit(samples: Samples, seed: int) -> Estimator:
-        model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
-        return model.fit(samples.features, samples.targets)
-
-    return fit
+    return _of_trees(ExtraTreesClassifier if classify else ExtraTreesRegressor, trees, min_rows, features)
 
 
 def forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 3, features: Share = 1.0) -> Fit:
     """Random forest: unlike extra trees it looks for the best thresholds, which finds failures that are limits of a channel."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
-    kind = RandomForestClassifier if classify else RandomForestRegressor
+    return _of_trees(RandomForestClassifier if classify else RandomForestRegressor, trees, min_rows, features)
 
+
+def _of_trees(kind: Any, trees: int, min_rows: int, features: float) -> Fit:
     def fit(samples: Samples, seed: int) -> Estimator:
         model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
         return model.fit(samples.features, samples.targets)

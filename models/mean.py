@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
 CLASSES = np.array([0.0, 1.0], np.float32)
 
 
@@ -25,3 +26,9 @@ def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None 
         blend = VotingRegressor(named, weights=shares)
     blend.estimators_ = fitted
     return blend
+
+
+def mean_of_networks(fit_one: Callable[[int], Any], networks: int, seed: int) -> Any:
+    """What `fit_one` makes of a seed, or the mean of so many `networks` of it, each of a seed of its own."""
+    fitted = [fit_one(seed + APART * i) for i in range(networks)]
+    return fitted[0] if networks == 1 else mean_of([(f"network_{i + 1}", one) for i, one in enumerate(fitted)])

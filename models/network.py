@@ -67,9 +67,19 @@ def fit_standardised(network: Any, samples: Samples, schedule: Schedule, seed: i
 
     Measured on C-MAPSS by grouped cross-validation: the same network trains four times faster and 1.5 cycles better than on cycles.
     """
-    mean, deviation = float(samples.targets.mean(dtype=np.float64)), float(samples.targets.std(dtype=np.float64))
+    mean, deviation = moments(samples.targets)
     targets = ((samples.targets - mean) / deviation).astype(np.float32)
     fit_network(network, Samples(samples.features, targets, samples.devices), None, schedule, seed)
+    put_scale(network, mean, deviation)
+
+
+def moments(targets: Any) -> tuple[float, float]:
+    """Mean and deviation of targets (n,)."""
+    return float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
+
+
+def put_scale(network: Any, mean: float, deviation: float) -> None:
+    """Let the last layer of a network of standardised targets answer in their own scale."""
     network.coefs_[-1] = network.coefs_[-1] * np.float32(deviation)
     network.intercepts_[-1] = network.intercepts_[-1] * np.float32(deviation) + np.float32(mean)
 

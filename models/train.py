@@ -98,7 +98,7 @@ def _ship(
         fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
         plan=info.plan, fit=info.fit, target_range=between, training_set=where, digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
-        typical=tuple(np.median(frozen.rows.of("train", "validation").features, axis=0).tolist()),
+        typical=tuple(np.median(learned.features, axis=0).tolist()),
         form=shipped.form, forms=shipped.counted,
     )  # fmt: skip
     content = stamp(shipped.content, metadata)

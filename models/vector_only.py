@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from models.families import Estimator
 from models.mean import mean_of
-
-Estimator = Any
 
 
 class VectorOnly:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, get_args
 
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, find_table
+from aimaas.lake import Table, actions_of, find_table, note_in
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ class Size:
 
 def size_of(found: DeltaTable) -> Size:
     """Rows, files and bytes, from the log."""
-    import pyarrow as pa
-
-    actions = pa.table(found.get_add_actions(flatten=True))
+    actions = actions_of(found)
     rows, size = (sum(n or 0 for n in actions[name].to_pylist()) for name in ("num_records", "size_bytes"))
     return Size(rows, actions.num_rows, size)
 
@@ -52,9 +50,7 @@ def commit_properties(found: DeltaTable, job: str | None = None) -> CommitProper
     """
     from deltalake import CommitProperties, Transaction
 
-    newest, every = (1, None)  # most often the newest commit has one
-    notes = (commit.get("userMetadata") for commits in (newest, every) for commit in found.history(commits))
-    note = next((n for n in notes if n is not None), None)
+    note = note_in(found)
     number = 0 if job is None else (found.transaction_version(job) or 0) + 1
     return CommitProperties(
         custom_metadata=None if note is None else {"userMetadata": note},

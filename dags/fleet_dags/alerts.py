@@ -28,7 +28,7 @@ class AlertRecord(BaseNotifier):  # type: ignore[misc]  # Airflow's modules are 
 
 
 def alert_of(context: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return what the record says; the fleet is the DAG's first tag."""
+    """Return what the record says; fleet and stage are in the DAG's name."""
     task = context["ti"]
     fleet, _, stage = str(task.dag_id).rpartition("_")
     error = context.get("exception")

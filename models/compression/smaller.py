@@ -13,7 +13,7 @@ import numpy.typing as npt
 from models.candidates import predict
 from models.families import Estimator
 from models.mean import CLASSES
-from models.network import Schedule, fit_network
+from models.network import Schedule, fit_network, moments, put_scale
 from models.samples import Samples
 from models.thresholds import round_thresholds_down
 
@@ -86,7 +86,7 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
     from sklearn.base import clone
 
     classes = CLASSES if hasattr(network, "predict_proba") else None
-    mean, deviation = (0.0, 1.0) if classes is not None else _moments(samples.targets)
+    mean, deviation = (0.0, 1.0) if classes is not None else moments(samples.targets)
     coefs, intercepts = _without_small_neurons(network)
     hidden = tuple(len(b) for b in intercepts[:-1])
     small = clone(network).set_params(hidden_layer_sizes=hidden, learning_rate_init=_TUNING_RATE, random_state=seed)
@@ -100,8 +100,7 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
     small.coefs_[-1] /= np.float32(deviation)
     small.intercepts_[-1][...] = (intercepts[-1] - mean) / deviation
     fit_network(small, learned, classes, Schedule(_TUNING_EPOCHS, 2), seed)
-    small.coefs_[-1] = small.coefs_[-1] * np.float32(deviation)
-    small.intercepts_[-1] = small.intercepts_[-1] * np.float32(deviation) + np.float32(mean)
+    put_scale(small, mean, deviation)
     return small
 
 
@@ -129,7 +128,7 @@ def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, .
 
     between = _between(samples.features, np.random.default_rng(seed))
     lesson = np.concatenate([_lesson(estimator, samples.features, samples.targets), _lesson(estimator, between)])
-    mean, deviation = _moments(lesson)
+    mean, deviation = moments(lesson)
     scaler = StandardScaler().fit(samples.features)
     features = scaler.transform(np.concatenate([samples.features, between]))
     network = MLPRegressor(
@@ -144,8 +143,7 @@ def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, .
         if epoch:
             network._optimizer.learning_rate_init = _STUDENT_RATE * (1 + np.cos(np.pi * epoch / _STUDENT_EPOCHS)) / 2
         network.partial_fit(features, standardised)
-    network.coefs_[-1] = network.coefs_[-1] * np.float32(deviation)
-    network.intercepts_[-1] = network.intercepts_[-1] * np.float32(deviation) + np.float32(mean)
+    put_scale(network, mean, deviation)
     return make_pipeline(scaler, network)
 
 
@@ -182,7 +180,3 @@ def _between(features: Float32, random: np.random.Generator) -> Float32:
         share = random.random((len(features), 1)).astype(np.float32)
         parts.append(share * features + (1 - share) * features[random.permutation(len(features))])
     return np.concatenate(parts)
-
-
-def _moments(targets: Float32) -> tuple[float, float]:
-    return float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))

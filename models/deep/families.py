@@ -8,7 +8,8 @@ weights and other held-out devices. `processes` above 1 trains each of them in s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
@@ -17,15 +18,13 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from aimaas.errors import TrainingRefusedError
 from models.deep.layout import Layout
 from models.deep.recipe import Recipe, Training
-from models.mean import mean_of
+from models.families import Estimator, Fit
+from models.mean import mean_of_networks
 from models.samples import Samples
 
-Estimator = Any
-Fit = Callable[[Samples, int], Estimator]
 Schedule = Literal["cosine", "plateau"]
 Dropped = Annotated[float, Field(ge=0, lt=1)]
 Processes = Annotated[int, Field(ge=1, le=64)]
-_APART = 1_000  # seeds of a candidate's members, as those of mlp
 
 
 def is_installed() -> bool:
@@ -121,13 +120,12 @@ def _fit(
     recipe = Recipe(family, encoder, layout, classify, training)
 
     def fit(samples: Samples, seed: int) -> Estimator:
-        fitted = [_fit_one(recipe, samples, seed + _APART * i, processes) for i in range(networks)]
-        return fitted[0] if networks == 1 else mean_of([(f"network_{i + 1}", f) for i, f in enumerate(fitted)])
+        return mean_of_networks(partial(_fit_one, recipe, samples, processes), networks, seed)
 
     return fit
 
 
-def _fit_one(recipe: Recipe, samples: Samples, seed: int, processes: int) -> Estimator:
+def _fit_one(recipe: Recipe, samples: Samples, processes: int, seed: int) -> Estimator:
     from models.deep.fit import estimator_of, train
 
     if processes == 1:

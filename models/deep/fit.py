@@ -21,7 +21,7 @@ from models.deep.attention import Transformer
 from models.deep.encoders import Convolutions, Recurrent
 from models.deep.network import SequenceNetwork
 from models.deep.recipe import Recipe
-from models.network import hold_out
+from models.network import hold_out, moments
 from models.onnx_graph import Graph
 from models.samples import Samples
 
@@ -166,7 +166,7 @@ def _standardised(recipe: Recipe, samples: Samples) -> tuple[Any, float, float]:
     """Targets of mean 0 and deviation 1 with both; those of a classification as they are."""
     if recipe.classify:
         return samples.targets, 0.0, 1.0
-    mean, deviation = float(samples.targets.mean(dtype=np.float64)), float(samples.targets.std(dtype=np.float64))
+    mean, deviation = moments(samples.targets)
     return ((samples.targets - mean) / deviation).astype(np.float32), mean, deviation
 
 

@@ -60,9 +60,9 @@ class Routes:
         raws, pointers = self._reader.split(await request.body())
         instances = [self._reader.instance(raw, p, model.kernel.width) for raw, p in zip(raws, pointers, strict=True)]
         found = await self._predictor.explain(model, instances, pointers)
-        answer: dict[str, Any] = {**_with_interval(model, [one.prediction for one in found])}
-        answer["reasons"] = [one.strongest(count) for one in found]
-        return _json({**answer, "model_version": model.version, "unit": model.metadata.unit})
+        predictions, strongest = [one.prediction for one in found], [one.strongest(count) for one in found]
+        named = {"reasons": strongest, "model_version": model.version, "unit": model.metadata.unit}
+        return _json({**_with_interval(model, predictions), **named})
 
     @staticmethod
     def _reasons_wanted(request: Request) -> int:
