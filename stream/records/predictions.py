@@ -26,24 +26,26 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Part:
-    """One partition's share of a batch: its messages, their columns, the verdicts, and the answers (n,) to the admitted rows."""
+    """One partition's share of a batch: its messages, their columns, the verdicts, and the features (n, F) of the admitted rows."""
 
     partition: int
     messages: Sequence[Any]
     records: Records
     batch: Batch
-    answers: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32]
 
 
-def predictions_of(part: Part, sources: Sequence[str], model: Model, scored_at: datetime) -> Iterator[Outgoing]:
-    """A record for each admitted row of a part of a batch.
+def predictions_of(
+    part: Part, answers: npt.NDArray[np.float32], sources: Sequence[str], model: Model, scored_at: datetime
+) -> Iterator[Outgoing]:
+    """A record for each admitted row of a part of a batch, of its answer in `answers` (n,).
 
     `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
     """
     shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
-    answers = zip(part.answers.tolist(), *model.interval(part.answers), strict=True)
-    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), answers, strict=True):
+    whole = zip(answers.tolist(), *model.interval(answers), strict=True)
+    for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), whole, strict=True):
         yield keys[i], encode_prediction(events[row], answer, model, scored_at), [*shared, ("ce_id", sources[i])]
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
@@ -14,7 +12,7 @@ from aimaas.errors import KafkaError
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
 from stream.scorer.outbox import Done, Progress, TransactionAbortedError
-from stream.scorer.sender import CommitBeside, Sender
+from stream.scorer.sender import Sender
 
 _LIMIT_S = 60.0
 
@@ -30,55 +28,28 @@ class Acknowledged:
         self._where, self._consumer = settings.bootstrap_servers, consumer
         self._failed: list[str] = []
         self._sender = Sender(settings, largest_record, on_delivery=self._delivered)
-        self._commit = CommitBeside()
-        self._begun = False
-        self.opened_at = 0.0
-        self.records = 0
+        self.opened_at: float | None = None
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
             self._failed.append(f"{message.topic()}: {error.str()}")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether records wait for a commit to start."""
-        return self._begun and not self._commit.is_under_way
-
-    @property
-    def is_committing(self) -> bool:
-        """Whether a commit was started and not settled."""
-        return self._commit.is_under_way
-
-    def begin(self) -> Done | None:
-        """Note when the first record since the last commit came; first waits for the commit under way."""
-        done = self.settle()
-        if not self._begun:
-            self._begun, self.opened_at, self.records = True, time.monotonic(), 0
-        return done
+    def begin(self) -> None:
+        """Note when the first record since the last commit came."""
+        if self.opened_at is None:
+            self.opened_at = time.monotonic()
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Send records; waits while the producer's queue is full."""
         try:
-            self.records += self._sender.send(topic, partition, records)
+            self._sender.send(topic, partition, records)
         except KafkaException as e:
             raise KafkaError(f"write to {topic}: the broker at {self._where} says: {e.args[0].str()}") from None
 
-    def poll(self) -> None:
-        """Let the client serve its callbacks."""
-        self._sender.client.poll(0)
-
-    def start_commit(self, progress: Progress) -> None:
-        """Begin to commit `progress`; `settle` or `begin` tells how it went."""
-        self._commit.start(partial(self._finish, progress))
-
-    def settle(self) -> Done | None:
-        """Wait for the commit under way; what it did, None where there is none."""
-        return self._commit.settle()
-
-    def _finish(self, progress: Progress) -> Done:
+    def commit(self, progress: Progress) -> Done:
         """The order matters: whoever restores takes a snapshot to mean that all before it has been answered.
 
-        1. every output is acknowledged; 2. state records are; 3. the group's positions move.
+        1. every output is acknowledged; 2. state records are; 3. the group's positions move (`conclude`).
         A crash in between sends the outputs since the newest of these again.
         """
         started = time.perf_counter()
@@ -86,14 +57,16 @@ class Acknowledged:
         for key, value, partition in progress.state:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         self._flush()
+        self.opened_at = None
+        return Done(time.perf_counter() - started, time.time())
+
+    def conclude(self, progress: Progress) -> None:
+        """Move the group's positions, once all before them is answered and kept."""
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
         except KafkaException as e:
             raise TransactionAbortedError(f"commit offsets: {e.args[0].str()}") from None
-        finally:
-            self._begun = False
-        return Done(time.perf_counter() - started, time.time())
 
     def _flush(self) -> None:
         left = self._sender.client.flush(_LIMIT_S)
@@ -105,6 +78,7 @@ class Acknowledged:
 
     def abort(self) -> None:
         """Forget what is not committed; what was sent stays sent, and is sent again by whoever reads from the last commit."""
-        with suppress(TransactionAbortedError):
-            self.settle()
-        self._begun = False
+        self.opened_at = None
+
+    def check(self) -> None:
+        """Nothing: the calls have limits of their own."""

@@ -1,43 +1,44 @@
 """The scorer's loop: events in, predictions out, each valid event exactly once, with warm state per device.
 
-One turn of the loop: take the newest model at the batch border, gather a batch, judge and score it, put predictions and dead
-letters into the open transaction, and start its commit when it is due. The commit runs beside the next turn up to the moment
-when that has something to write. Memory is always ahead of what is committed; when a transaction is aborted, it and the batch
-that was scored meanwhile are forgotten, and state and position come back from the topics as of the last commit.
+One turn of the loop: take the newest model at the batch border, gather a batch, judge it and advance its devices, hand it to the
+writer, and start a commit when it is due. The writer's thread runs the model, puts predictions and dead letters into the open
+transaction and commits, while the loop goes on with the next batches. Memory is always ahead of what is committed; when a
+transaction is aborted, it and the batches that were judged meanwhile are forgotten, and state and position come back from the
+topics as of the last commit.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-import numpy as np
 from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.admission import Judge
 from aimaas.errors import KafkaError
-from aimaas.events import encode_event
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from aimaas.topics import scorer_group, topic_names, topic_specs
+from aimaas.topics import scorer_group, topic_names
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
-from stream.scorer.acknowledged import Acknowledged
 from stream.scorer.assignment import Assignment, group_consumer
+from stream.scorer.delivery import open_outbox
 from stream.scorer.garbage import Breaks
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.orphans import OrphanWatch
 from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
-from stream.scorer.scoring import Scored, by_partition, score_batch, write_batch
-from stream.scorer.transaction import Transactions
-from stream.state.partition import PartitionState, Records
+from stream.scorer.scoring import Judged, by_partition, judge_batch, write_batch
+from stream.scorer.warm_up import warm_up
+from stream.scorer.writer import Writer
+from stream.state.partition import PartitionState
 from stream.state.refusals import check_limit
 from stream.state.topic import check_partitions
 
@@ -75,7 +76,8 @@ class Scorer:
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         partitions = self._check_topics(self._consumer)
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
-        self._outbox = self._open_outbox(f"{name}-{instance}")
+        outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}")
+        self._writer = Writer(outbox, self._committed)
         self._assignment = Assignment(
             settings, fleet, self._judge, self._consumer, self, monitor, options.delivery == "at-least-once"
         )
@@ -87,29 +89,14 @@ class Scorer:
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
         return len(topics[self._names.events].partitions)
 
-    def _open_outbox(self, transactional_id: str) -> Outbox:
-        largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(self._fleet))
-        if self._options.delivery == "at-least-once":
-            return Acknowledged(self._settings, self._consumer, largest)
-        return Transactions(self._settings, transactional_id, self._options.transaction_timeout_ms, largest)
-
     @property
     def model(self) -> Model:
         """The model that serves now."""
         return self._model
 
-    def _warm_up(self) -> None:
-        """Score one event into state that nobody sees: compiled code is loaded before the first event waits for it."""
-        readings = zip(self._fleet.readings, self._fleet.reading_specs, strict=True)
-        values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}
-        event = encode_event(self._fleet.fleet, "warm-up", 0, 0, datetime.now(UTC), values)
-        one, now_ms = np.zeros(1, np.int64), np.array([int(time.time() * 1e3)], np.int64)
-        state = PartitionState.empty(self._fleet, 0, 0)
-        state.advance(self._judge, self._model.kernel, Records([b"warm-up"], [event], one, now_ms))
-
     def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set, then commit what is done and leave the group."""
-        self._warm_up()
+        warm_up(self._fleet, self._judge, self._model.kernel)
         self._breaks.set_apart()
         self._assignment.subscribe()
         log.info("scorer started", fleet=self._fleet.fleet, model_version=self._model.version)
@@ -129,7 +116,7 @@ class Scorer:
         """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
         self._assignment.give_up()
         with suppress(KafkaError):
-            self._outbox.abort()
+            self._writer.abort()
 
     def _turn(self) -> None:
         """One turn of the loop; an aborted transaction costs its work and nothing else."""
@@ -139,10 +126,9 @@ class Scorer:
                 self._assignment.rejoin()
             messages = self._gather()
             self._monitor.lap("gather")
+            self._writer.look()
             if messages:
                 self._score(messages)
-            elif self._outbox.is_committing:
-                self._note(self._outbox.settle())
             if self._is_due():
                 self._start_commit()
             elif not messages:
@@ -164,12 +150,17 @@ class Scorer:
 
     def _gather(self) -> list[Any]:
         """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""
-        wait_s = min(self._due_in_s(), _IDLE_S) if self._outbox.is_open else _IDLE_S
-        messages = self._consumer.consume(1, wait_s)
+        messages = self._consumer.consume(1, self._patience_s())
         if messages and self._options.batch > 1:
             messages += self._consumer.consume(self._options.batch - 1, self._gather_s)
         self._assignment.raise_failure()
         return [m for m in messages if m.error() is None or self._pass_over(m.error())]
+
+    def _patience_s(self) -> float:
+        """How long a first event may be waited for."""
+        if self._writer.is_committing:
+            return self._gather_s
+        return min(self._due_in_s(), _IDLE_S) if self._writer.records else _IDLE_S
 
     def _pass_over(self, error: Any) -> bool:
         """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
@@ -184,58 +175,59 @@ class Scorer:
         return False
 
     def _score(self, messages: list[Any]) -> None:
-        """Judge, advance and score a batch, and put what comes out into the transaction.
+        """Judge a batch, advance its devices and hand it on.
 
-        1. judge the records and advance the devices, which moves the partitions' positions, and run the model: all of it while the
-        commit of the last transaction is under way; 2. stop where too many were refused; 3. wait for that commit and open the
-        next transaction; 4. produce predictions and dead letters.
+        1. judge the records and advance the devices, which moves the partitions' positions; 2. stop where too many were refused;
+        3. hand the batch to the writer, which runs the model and produces predictions and dead letters.
         """
         states = self._assignment.states
         groups = by_partition(messages, states)
         if not groups:
             return
-        scored = score_batch(groups, states, self._judge, self._model)
+        judged = judge_batch(groups, states, self._judge, self._model)
         self._touched.update(groups)
-        self._count(scored)
-        self._monitor.lap("score")
-        self._open()
+        self._count(judged)
+        self._monitor.lap("judge")
+        self._write(partial(write_batch, judged, self._names, self._fleet), len(judged))
         self._monitor.lap("wait")
-        write_batch(scored, self._outbox, self._names, self._fleet)
-        self._monitor.lap("write")
 
-    def _open(self) -> None:
-        """Open a transaction, unless one is open; the commit under way ends first."""
-        self._note(self._outbox.begin())
-        self._monitor.opened(self._outbox.opened_at)
+    def _write(self, work: Callable[[Outbox], None], records: int) -> None:
+        """Have the writer do `work` in the open transaction."""
+        self._writer.write(work, records)
+        self._monitor.opened(self._writer.opened_at or time.monotonic())
 
-    def _count(self, scored: Scored) -> None:
+    def _count(self, judged: Judged) -> None:
         """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately."""
         states, refused = self._assignment.states, False
-        for part in scored.parts:
+        for part in judged.parts:
             state, reasons = states[part.partition], part.batch.reason
             state.credit_bytes += self._options.state_share * part.records.value_bytes
             state.refusals.count(part.records.broker_ms, reasons)
             refused |= bool(reasons.any())
-        self._monitor.scored(scored)
+        self._monitor.judged(judged)
         if refused:
             windows = [state.refusals for state in states.values()]
-            check_limit(windows, self._fleet.quality.refused_share, self._names.events, scored.newest_refusal())
+            check_limit(windows, self._fleet.quality.refused_share, self._names.events, judged.newest_refusal())
 
     def _due_in_s(self) -> float:
-        due_at = max(self._commit_at + self._options.commit_interval_ms / 1e3, self._outbox.opened_at + _OPEN_S)
-        return max(due_at - time.monotonic(), 0.0)
+        now = time.monotonic()
+        opened_at = self._writer.opened_at or now
+        due_at = max(self._commit_at + self._options.commit_interval_ms / 1e3, opened_at + _OPEN_S)
+        return max(due_at - now, 0.0)
 
     def _is_due(self) -> bool:
-        """Whether the last commit is long enough ago, or the open transaction large enough."""
-        box = self._outbox
-        return box.is_open and (box.records >= self._options.transaction_events or self._due_in_s() == 0)
+        """Whether there is something to commit and the last commit is over, and long enough ago or the work much."""
+        writer = self._writer
+        if writer.is_committing or not writer.records:
+            return False
+        return writer.records >= self._options.transaction_events or self._due_in_s() == 0
 
     def _start_commit(self) -> None:
         """Begin to make the work since the last commit visible: the outbox has the order of its steps.
 
         A crash before the last of them leaves nothing of it, since readers pass over the open transaction; after it all of it.
         """
-        if not self._outbox.is_open:
+        if not self._writer.records:
             return
         states = [s for p, s in self._assignment.states.items() if p in self._touched]
         records = [(key, value, s.partition) for s in states for key, value in s.records_to_write()]
@@ -245,24 +237,21 @@ class Scorer:
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
         self._commit_at = time.monotonic()
-        self._outbox.poll()
-        self._outbox.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
+        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
 
-    def _note(self, done: Done | None) -> None:
-        """Count a commit that has ended."""
-        if done is not None:
-            self._aborts_in_a_row = 0
-            self._monitor.committed(done)
+    def _committed(self, done: Done) -> None:
+        self._aborts_in_a_row = 0
+        self._monitor.committed(done)
 
     def commit(self) -> None:
         """Make all work visible, and return when it is."""
-        self._note(self._outbox.settle())
+        self._writer.settle()
         self._start_commit()
-        self._note(self._outbox.settle())
+        self._writer.settle()
 
     def _save_idle_devices(self) -> None:
         """While the stream is quiet, save devices that wait for long: their events may leave the log some day."""
-        if self._outbox.is_open:
+        if self._writer.records or self._writer.is_committing:
             return
         before_ms = (time.time() - self._options.settle_s) * 1e3
         waiting = [s for s in self._assignment.states.values() if (s.oldest_dirty_ms or before_ms) < before_ms]
@@ -273,7 +262,7 @@ class Scorer:
     def _save_more(self, states: list[PartitionState]) -> None:
         """Let partitions save more than the input has paid for, in the open transaction or a new one."""
         for state in states:
-            self._open()
+            self._write(lambda _: None, 1)
             self._touched.add(state.partition)
             state.credit_bytes += _PARTING_BYTES
 
@@ -289,7 +278,7 @@ class Scorer:
     def abandon(self) -> None:
         """Forget the open transaction: its partitions belong to others now."""
         self._touched.clear()
-        self._outbox.abort()
+        self._writer.abort()
         self._monitor.aborted()
 
     def _roll_back(self, why: str) -> None:

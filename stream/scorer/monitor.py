@@ -20,7 +20,7 @@ from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
 from stream.scorer.outbox import Done
 from stream.scorer.rates import RateLog, Tally
-from stream.scorer.scoring import Scored
+from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState
 from stream.state.topic import Restored
 
@@ -94,11 +94,11 @@ class Monitor:
             self._metrics.model_refused()
         self._refused = max(self._refused, count)
 
-    def scored(self, scored: Scored) -> None:
-        """A batch was judged and answered."""
-        self.tally.add_batch(scored.reasons())
-        reasons = [part.batch.reason for part in scored.parts]
-        self._metrics.batch_scored(reasons, [part.records.broker_ms for part in scored.parts], scored.model.version)
+    def judged(self, judged: Judged) -> None:
+        """A batch was judged, and will be answered."""
+        self.tally.add_batch(judged.reasons())
+        reasons = [part.batch.reason for part in judged.parts]
+        self._metrics.batch_scored(reasons, [part.records.broker_ms for part in judged.parts], judged.model.version)
 
     def lap(self, step: str) -> None:
         """The time since the last lap was spent on this step of the loop."""

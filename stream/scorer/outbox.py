@@ -39,42 +39,32 @@ class Done(NamedTuple):
 class Outbox(Protocol):
     """Records wait in it until a commit makes them visible together with the progress they stand for.
 
-    Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be done.
+    One thread calls it, writer.py's, unless a method says otherwise. Methods raise TransactionAbortedError after they rolled back,
+    and KafkaError when nothing can be done.
     """
 
-    opened_at: float  # monotonic seconds of the last `begin` that opened
-    records: int  # produced since then
+    opened_at: float | None  # monotonic seconds of the `begin` that opened; None while not open
 
-    @property
-    def is_open(self) -> bool:
-        """Whether records wait for a commit to start."""
-        ...
-
-    @property
-    def is_committing(self) -> bool:
-        """Whether a commit was started and not settled."""
-        ...
-
-    def begin(self) -> Done | None:
-        """Open, unless open; first waits for the commit under way and returns what it did."""
+    def begin(self) -> None:
+        """Open, unless open."""
         ...
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Add records; waits while the producer's queue is full."""
         ...
 
-    def poll(self) -> None:
-        """Let the client serve its callbacks."""
+    def commit(self, progress: Progress) -> Done:
+        """Make what was produced visible together with `progress`."""
         ...
 
-    def start_commit(self, progress: Progress) -> None:
-        """Begin to commit what was produced together with `progress`; returns at once."""
-        ...
-
-    def settle(self) -> Done | None:
-        """Wait for the commit under way; what it did, None where there is none."""
+    def conclude(self, progress: Progress) -> None:
+        """Do what a commit that has ended leaves to the loop's thread: a consumer may be called by one thread at a time."""
         ...
 
     def abort(self) -> None:
         """Take back what is not committed, as far as that can be done."""
+        ...
+
+    def check(self) -> None:
+        """Raise KafkaError where a call will never come back; the loop asks."""
         ...

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors
@@ -21,6 +23,7 @@ from stream.scorer.rates import Tally
 log = logger("scorer")
 
 _LOOK_S = 0.1  # so often it is seen whether a champion has come
+_SWITCH_S = 1e-3  # loop and writer take Python's lock in turns: after the 5 ms of Python's own a batch would be over
 
 
 def score(
@@ -36,7 +39,7 @@ def score(
     killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
-    garbage = nullcontext() if stop is not None else collected_between_batches()  # the collector is the process's
+    process = nullcontext() if stop is not None else _own_process()
     options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
     watcher = ModelWatcher(settings, fleet, instance)
     with monitor.served_at(options.metrics_host, options.metrics_port):
@@ -45,11 +48,23 @@ def score(
             model = _first_model(watcher, fleet, ending, monitor)
             if model is not None:
                 monitor.starts()
-                with kafka_errors(settings, f"score fleet {fleet.fleet}"), garbage:
+                with kafka_errors(settings, f"score fleet {fleet.fleet}"), process:
                     Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
         finally:
             watcher.stop()
     return monitor.tally
+
+
+@contextmanager
+def _own_process() -> Iterator[None]:
+    """What a scorer sets for a process that it has to itself."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        with collected_between_batches():
+            yield
+    finally:
+        sys.setswitchinterval(before)
 
 
 def stop_on_signals() -> threading.Event:

@@ -1,4 +1,4 @@
-"""One batch: judged, put into the state of its devices, and answered by one run of the model over all partitions."""
+"""One batch: judged and put into the state of its devices; then answered by one run of the model and written."""
 
 from __future__ import annotations
 
@@ -24,12 +24,14 @@ Groups = Mapping[int, Sequence[Any]]  # partition -> messages of confluent-kafka
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A batch with its answers."""
+class Judged:
+    """A batch that waits for the answers of `model`."""
 
     model: Model
-    at: datetime
     parts: list[Part]
+
+    def __len__(self) -> int:
+        return sum(len(part.messages) for part in self.parts)
 
     def reasons(self) -> npt.NDArray[np.int64]:
         """Records by reason, indexed by `Reason`."""
@@ -62,29 +64,33 @@ def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) 
     return {p: group for p, group in ours.items() if group}
 
 
-def score_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Judge, model: Model) -> Scored:
-    """Judge the messages, advance their devices and with them the partitions' positions, and run the model once."""
-    work = []
+def judge_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Judge, model: Model) -> Judged:
+    """Judge the messages and advance their devices, and with them the partitions' positions."""
+    parts = []
     for p, messages in groups.items():
         records = records_of(messages)
         batch, features = states[p].advance(judge, model.kernel, records)
-        work.append((p, messages, records, batch, features))
-    every = np.concatenate([features for *_, features in work])
-    answers = model.predict(every) if len(every) else np.zeros(0, np.float32)
-    ends = np.cumsum([len(features) for *_, features in work])[:-1]
-    parts = [Part(*of[:4], part) for of, part in zip(work, np.split(answers, ends), strict=True)]
-    return Scored(model, datetime.now(UTC), parts)
+        parts.append(Part(p, messages, records, batch, features))
+    return Judged(model, parts)
 
 
-def write_batch(scored: Scored, outbox: Outbox, names: TopicNames, fleet: FleetSpec) -> None:
+def _answers(judged: Judged) -> list[npt.NDArray[np.float32]]:
+    """The model's answers (n,) to the admitted rows of each part, by one run."""
+    features = [part.features for part in judged.parts]
+    every = np.concatenate(features)
+    answers = judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
+    return np.split(answers, np.cumsum([len(f) for f in features])[:-1])
+
+
+def write_batch(judged: Judged, names: TopicNames, fleet: FleetSpec, outbox: Outbox) -> None:
     """Produce a prediction for each admitted record and a dead letter for each other, in the partition that the record has.
 
     So a device's predictions stay in order whoever partitions the events.
     """
-    for part in scored.parts:
+    answers, scored_at = _answers(judged), datetime.now(UTC)
+    for part, its in zip(judged.parts, answers, strict=True):
         sources = sources_of(part, names.events)
-        predictions = predictions_of(part, sources, scored.model, scored.at)
-        outbox.produce(names.predictions, part.partition, predictions)
+        outbox.produce(names.predictions, part.partition, predictions_of(part, its, sources, judged.model, scored_at))
         letters = [
             dead_letter(part.messages[i], Reason(part.batch.reason[i]), part.batch.detail[i], fleet)
             for i in np.flatnonzero(part.batch.reason).tolist()

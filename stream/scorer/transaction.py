@@ -1,15 +1,9 @@
-"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all.
-
-A commit runs in a thread of its own, so that the loop reads, judges and scores the next batch meanwhile; what it produces waits
-for the commit to end.
-"""
+"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from functools import partial
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
@@ -19,7 +13,7 @@ from aimaas.errors import KafkaError
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
 from stream.scorer.outbox import Done, Progress, TransactionAbortedError
-from stream.scorer.sender import CommitBeside, Sender
+from stream.scorer.sender import Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
@@ -54,61 +48,25 @@ class Transactions:
             retry_backoff_ms=5,
         )
         self._producer = self._sender.client
-        self._begun = False
-        self._commit = CommitBeside()
         self._called: tuple[str, float] | None = None  # what the client is doing, and since when in monotonic seconds
-        self.opened_at = 0.0
-        self.records = 0
+        self.opened_at: float | None = None
         self._insist(self._producer.init_transactions, "take over the transactional id")
 
-    @property
-    def is_open(self) -> bool:
-        """Whether records wait for a commit to start."""
-        return self._begun and not self._commit.is_under_way
-
-    @property
-    def is_committing(self) -> bool:
-        """Whether a commit was started and not settled."""
-        return self._commit.is_under_way
-
-    def begin(self) -> Done | None:
-        """Open a transaction, unless one is open; first waits for the commit under way and returns what it did."""
-        done = self.settle()
-        if not self._begun:
+    def begin(self) -> None:
+        """Open a transaction, unless one is open."""
+        if self.opened_at is None:
             self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
-            self._begun, self.opened_at, self.records = True, time.monotonic(), 0
-        return done
+            self.opened_at = time.monotonic()
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Add records; waits while the producer's queue is full."""
         try:
-            self.records += self._sender.send(topic, partition, records)
+            self._sender.send(topic, partition, records)
         except KafkaException as e:
             self._give_up(e.args[0], f"write to {topic}")
 
-    def poll(self) -> None:
-        """Let the client serve its callbacks."""
-        self._producer.poll(0)
-
-    def start_commit(self, progress: Progress) -> None:
-        """Begin to commit the open transaction together with `progress`; `settle` or `begin` tells how it went."""
-        self._commit.start(partial(self._finish, progress))
-
-    def settle(self) -> Done | None:
-        """Wait for the commit under way; what it did, None where there is none."""
-        return self._commit.settle(self._check_call)
-
-    def _check_call(self) -> None:
-        """Raise KafkaError where a call hangs: nobody can end it but by ending the process."""
-        called = self._called
-        if called is not None and time.monotonic() - called[1] > _HANGS_S:
-            raise KafkaError(
-                f"{called[0]}: the client has not come back for {_HANGS_S:g} s, as happens when a broker went away; nothing is "
-                "lost: start the scorer again"
-            )
-
-    def _finish(self, progress: Progress) -> Done:
-        """The end of a transaction, in the committer's thread. The order matters:
+    def commit(self, progress: Progress) -> Done:
+        """End the open transaction. The order matters:
 
         1. state records, which snapshot what the positions say was read;
         2. the group's positions: a scorer that lost its partitions fails here, by the group's generation;
@@ -116,24 +74,32 @@ class Transactions:
         A failure of any rolls back.
         """
         started = time.perf_counter()
+        self._producer.poll(0)
         for key, value, partition in progress.state:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
         self._insist(self._producer.commit_transaction, "commit a transaction")
-        self._begun = False
+        self.opened_at = None
         return Done(time.perf_counter() - started, time.time())
 
-    def abort(self) -> None:
-        """Roll back the open transaction, if there is one; one whose commit is under way has its end awaited first."""
-        with suppress(TransactionAbortedError):
-            self.settle()
-        self._abort()
+    def conclude(self, progress: Progress) -> None:
+        """Nothing: the positions are in the transaction."""
 
-    def _abort(self) -> None:
-        if self._begun:
+    def abort(self) -> None:
+        """Roll back the open transaction, if there is one."""
+        if self.opened_at is not None:
             self._insist(self._producer.abort_transaction, "abort a transaction")
-            self._begun = False
+            self.opened_at = None
+
+    def check(self) -> None:
+        """Raise KafkaError where a call hangs: nobody can end it but by ending the process."""
+        called = self._called
+        if called is not None and time.monotonic() - called[1] > _HANGS_S:
+            raise KafkaError(
+                f"{called[0]}: the client has not come back for {_HANGS_S:g} s, as happens when a broker went away; nothing is "
+                "lost: start the scorer again"
+            )
 
     def _insist(self, call: Callable[[float], object], doing: str) -> None:
         """Call until it succeeds, while the error says that another attempt may."""
@@ -157,9 +123,9 @@ class Transactions:
         if error.fatal() or error.code() in _FENCED:
             raise self._explained(error, doing)
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
-        if not (self._begun and wants_abort) or doing.startswith("abort"):
+        if not (self.opened_at is not None and wants_abort) or doing.startswith("abort"):
             raise self._explained(error, doing)
-        self._abort()
+        self.abort()
         raise TransactionAbortedError(f"{doing}: {error.str()}")
 
     def _explained(self, error: Any, doing: str) -> KafkaError:

@@ -192,8 +192,8 @@ class Line:
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
 
             sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
-            part = Part(p, mine, columns, batch, model.predict(features))
-            for _, value, headers in predictions_of(part, sources, model, datetime.now(UTC)):
+            part, answers = Part(p, mine, columns, batch, features), model.predict(features)
+            for _, value, headers in predictions_of(part, answers, sources, model, datetime.now(UTC)):
                 scored[dict(headers or ())["ce_id"]] = without_time(value or b"")
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label

@@ -1,0 +1,23 @@
+"""What the first event would wait for is done before it comes."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+
+from aimaas.admission import Judge
+from aimaas.events import encode_event
+from aimaas.features import Kernel
+from aimaas.fleet import FleetSpec
+from stream.state.partition import PartitionState, Records
+
+
+def warm_up(fleet: FleetSpec, judge: Judge, kernel: Kernel) -> None:
+    """Take one event into state that nobody sees, which loads the compiled code."""
+    readings = zip(fleet.readings, fleet.reading_specs, strict=True)
+    values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}
+    event = encode_event(fleet.fleet, "warm-up", 0, 0, datetime.now(UTC), values)
+    one, now_ms = np.zeros(1, np.int64), np.array([int(time.time() * 1e3)], np.int64)
+    PartitionState.empty(fleet, 0, 0).advance(judge, kernel, Records([b"warm-up"], [event], one, now_ms))
