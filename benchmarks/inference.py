@@ -17,19 +17,15 @@ from typing import Any
 
 import numpy as np
 from cmapss_data import JudgedRows, features_of, freeze, judged_rows, training_engines
+from shipping import train
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
 from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import candidates_of, predict
-from models.compression.choose import Shipped, Stage, compress
+from models.candidates import predict
 from models.compression.graphs import optimised
 from models.evaluate import rmse
-from models.export import export, parity
 from models.families import Estimator
 from models.onnx_session import interleaved_times, open_session, run_session
-from models.samples import Samples
-from models.select import cross_validate, fit_chosen, grouped_folds
-from models.task import target_range
 from stream.devices.histories import truth
 from stream.devices.simulator import simulate
 from stream_bench.figures import json_line, say
@@ -47,7 +43,10 @@ def main() -> None:
     with TemporaryDirectory() as folder:
         engines = training_engines(fleet, given.data, given.subset) if given.data else simulate(fleet, given.devices, 1)
         frozen = read_training_set(freeze(fleet, engines, Path(folder) / "training_set"))
-    estimator, plain, shipped = _trained(fleet, frozen)
+    estimator, plain, shipped = train(fleet, frozen)
+    for f in shipped.forms:
+        numbers = [f"{value or 0:9.3f}" for value in (f.error, f.cost_us, f.us_1, f.us_1024)]
+        say(f"  {f.name:20} error, counted cost, µs at 1 and 1,024:{''.join(numbers)}  {f.verdict}")
     rows = _judged(fleet, frozen, given.data, given.subset)
     files = {"exported": plain, "optimised": optimised(plain), "compressed": shipped.content}
     figures = {**_speed(estimator, files, rows), **_errors(files, rows)}
@@ -65,26 +64,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--subset", default="FD001")
     parser.add_argument("--devices", type=int, default=100, help="simulated engines to learn from")
     return parser.parse_args()
-
-
-def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[Estimator, bytes, Shipped]:
-    """The most accurate candidate, its plain export and what ships."""
-    training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
-    whole, candidates = Samples.of(frozen.rows), candidates_of(fleet)
-    seed, span = fleet.training.seed, target_range(fleet)
-    folds = grouped_folds(training, fleet.training.folds, seed, False)
-    tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
-    chosen = min(tried, key=lambda t: t.report.validation)
-    estimator = fit_chosen(candidates, chosen.report.name, whole, seed)
-    plain = export(estimator, whole.features.shape[1], span)
-    equal = parity(plain, estimator, whole.features, span)
-    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
-    stage = Stage(training, validation, folds, span, seed)
-    shipped = compress(stage, chosen, estimator, whole, fleet.gates.accuracy_allowance)
-    for f in shipped.forms:
-        numbers = [f"{value or 0:9.3f}" for value in (f.error, f.cost_us, f.us_1, f.us_1024)]
-        say(f"  {f.name:20} error, counted cost, µs at 1 and 1,024:{''.join(numbers)}  {f.verdict}")
-    return estimator, plain, shipped
 
 
 def _judged(fleet: FleetSpec, frozen: TrainingSet, data: Path | None, subset: str) -> JudgedRows:

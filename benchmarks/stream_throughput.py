@@ -25,7 +25,7 @@ from stream_bench.measure import Watch
 from stream_bench.stage import ROOT, Stage, open_stage
 
 _FEATURES = "bench.features"
-_STEPS = ("fetch", "decode", "judge", "features", "inference", "encode", "produce", "commit", "rest")
+_STEPS = ("fetch", "decode", "judge", "features", "rest", "wait", "inference", "encode", "produce", "commit")
 
 
 def main() -> None:
@@ -52,9 +52,11 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--events", type=int, default=200_000)
+    parser.add_argument("--events", type=int, default=600_000)
     parser.add_argument("--devices", type=int, default=1_000)
-    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `blend` is what the fleet promotes")
+    parser.add_argument(
+        "--candidate", default="boosting", help="of the fleet file, as plain export; `shipped`: the best one compressed"
+    )
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
     given = parser.parse_args()
     given.partitions, given.training_devices = 4, 100
