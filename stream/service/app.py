@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import numpy as np
 from fastapi import FastAPI, Request, Response
+from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
@@ -20,6 +21,7 @@ from aimaas.intervals import LOWER, UPPER
 from stream.model.load import Model
 from stream.service import inference_protocol as protocol
 from stream.service import openapi
+from stream.service.edge import DOCS_FILES
 from stream.service.instances import InstanceReader, digest
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
@@ -136,12 +138,12 @@ def build_app(
         finally:
             await predictor.batcher.stop()
 
-    app = FastAPI(
+    app = FastAPIOffline(
         title=f"aimaas {fleet.fleet}",
         description=f"{fleet.description} Predictions in {fleet.task.unit}.",
         version=version_of("aimaas"),
         redoc_url=None,
-        swagger_ui_oauth2_redirect_url=None,
+        static_url=DOCS_FILES,
         lifespan=working,
         redirect_slashes=False,
     )

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from stream.service.metrics import ServiceMetrics
 from stream.service.problems import Problem
 
+DOCS_FILES = "/docs/files"  # scripts and styles of the OpenAPI page
 _OPEN = ("/docs", "/openapi.json", "/metrics", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
 _DIGITS = 15  # of a size that anyone may mean
 OTHER = "other"  # the path of requests that no route answers
@@ -53,12 +54,16 @@ class Edge:
                 given = value
             elif name == b"content-length":
                 length = value
-        if self._api_key and scope["path"] not in _OPEN and not hmac.compare_digest(given, self._api_key):
+        if self._api_key and not _is_open(scope["path"]) and not hmac.compare_digest(given, self._api_key):
             found = "another one" if given else "none"
             detail = f"header X-API-Key: found {found}, allowed: the key that the service was started with"
             raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "ApiKey"})
         if length.isdigit() and (len(length) > _DIGITS or int(length) > self._most):
             raise too_large(length[:_DIGITS].decode(), self._most)
+
+
+def _is_open(path: str) -> bool:
+    return path in _OPEN or path.startswith(f"{DOCS_FILES}/")
 
 
 def _bounded(receive: Receive, most: int) -> Receive:

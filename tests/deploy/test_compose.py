@@ -51,6 +51,7 @@ LISTENS = {
     "spark-worker": {8081},
     "scorer-0": {9100},
     "scorer-1": {9100},
+    "http": {8000},
     "prometheus": {9090},
     "grafana": {3000},
 }

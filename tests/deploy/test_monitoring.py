@@ -71,7 +71,7 @@ def test_every_metric_of_a_scorer_is_explained() -> None:
 
 
 def test_prometheus_scrapes_every_scorer_where_it_serves_metrics(compose: dict[str, Any]) -> None:
-    job = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"][0]
+    job, other = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
     serving = set()
     for name, service in compose["services"].items():
         command = service.get("command") or []
@@ -81,6 +81,8 @@ def test_prometheus_scrapes_every_scorer_where_it_serves_metrics(compose: dict[s
 
     assert job["job_name"] == "scorer"
     assert set(job["static_configs"][0]["targets"]) == serving != set()
+    command = compose["services"]["http"]["command"]
+    assert other["static_configs"][0]["targets"] == [f"http:{command[command.index('--port') + 1]}"]
 
 
 def test_prometheus_finds_its_rules_beside_its_configuration(compose: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -169,6 +170,26 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
     for process in (announcer, *scorers.values()):
         process.stop(timeout_s=30)
         assert process.exit_code() in (0, -signal.SIGTERM), process.tail(20)
+
+
+def test_the_http_service_becomes_healthy_and_is_not_ready_without_a_champion(machine: Machine, start: Start) -> None:
+    assert machine.run("topics").returncode == 0
+    port = free_port()
+    put(machine, "http", "--host", "127.0.0.1")
+    put(machine, "http", "--port", str(port))
+    machine.replaced |= {"localhost:8000": f"127.0.0.1:{port}"}
+    service = start("http")
+    machine.wait_until_healthy("http", service)
+
+    with pytest.raises(urllib.error.HTTPError) as unready:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10)
+    assert unready.value.code == 503
+    with pytest.raises(urllib.error.HTTPError) as keyless:
+        urllib.request.urlopen(f"http://127.0.0.1:{port}/predict", b"{}", timeout=10)
+    assert keyless.value.code == 401
+
+    service.stop(timeout_s=30)
+    assert service.exit_code() in (0, -signal.SIGTERM), service.tail(20)
 
 
 @pytest.mark.spark

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 from typing import Any
 
 import jsonschema
@@ -30,6 +31,18 @@ def test_without_the_key_nothing_is_predicted_but_health_is_told(serving: Any) -
         assert served.call("/predict", BODY, X_API_Key="s3cret-ß".encode().decode("latin-1")).status == 200
         assert [served.call(path).status for path in OPEN] == [200] * len(OPEN)
         assert "s3cret" not in served.call("/openapi.json").text
+
+
+def test_the_documentation_page_needs_no_other_host_and_no_key(serving: Any) -> None:
+    with serving(api_key="s3cret") as served:
+        page = served.call("/docs").text
+        named = re.findall(r"(?:src|href)=[\"']([^\"']+)|url: '([^']+)'", page)
+        paths = [one or other for one, other in named if not one.endswith(".png")]
+        assert any(path.endswith(".js") for path in paths) and "/openapi.json" in paths
+        for path in paths:
+            assert path.startswith("/"), path
+            assert served.call(path).status == 200, path
+        assert served.call("/docs/files/../../predict", BODY).status == 405  # of the files, not of /predict
 
 
 def test_a_body_above_the_limit_is_refused_by_its_stated_length_and_by_its_real_one(serving: Any) -> None:
