@@ -16,9 +16,11 @@ import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
+from typer.testing import CliRunner
 
+from aimaas.cli.app import app
 from aimaas.errors import SearchError, TrainingRefusedError
-from aimaas.fleet import FleetSpec
+from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models.search.run import Budget, search, search_folder
@@ -168,6 +170,32 @@ def test_a_fleet_file_that_asks_for_a_search_trains_with_what_it_found(
     assert report.candidates[0].cross_validated == found.families[0].error
     given = found.families[0].as_given
     assert given is not None and report.candidates[0].cross_validated < given
+
+
+def test_the_command_writes_the_best_into_the_fleet_file_and_training_uses_it(
+    offline_settings: Settings, training_set: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = pump_fleet({"boosting": {"trees": 5}})
+    path = tmp_path / "fleets" / "pump.yaml"
+    path.parent.mkdir()
+    told = yaml.safe_dump(fleet.model_dump(mode="json", exclude_unset=True), sort_keys=False)
+    path.write_text(f"# our pumps\n{told}")
+    folder = training_set(fleet)
+    monkeypatch.setenv("AIMAAS_HOME", str(offline_settings.home))
+    monkeypatch.setenv("AIMAAS_FLEETS", str(path.parent))
+    asked = ["search", "--fleet", "pump", "--training-set", str(folder), "--trials", "6", "--workers", "2"]
+
+    looked = CliRunner().invoke(app, asked)
+    assert looked.exit_code == 0, looked.output
+    assert "give --write" in looked.output and load_fleet(path) == fleet
+    written = CliRunner().invoke(app, [*asked, "--write"])
+
+    assert written.exit_code == 0, written.output
+    found = search(offline_settings, fleet, folder, Budget(trials=6))
+    assert found.better() and load_fleet(path).training.candidates == found.better()
+    assert path.read_text().startswith("# our pumps\n")
+    report = train(offline_settings, load_fleet(path), folder, tmp_path / "trained")
+    assert report.candidates[0].cross_validated == found.families[0].error
 
 
 def test_settings_have_a_seed_of_their_own(tmp_path: Path) -> None:
