@@ -15,7 +15,12 @@ from stream_bench.contenders import Contender, ContenderError
 _LOOK_S = 0.1
 _ANSWER_S = 5.0
 # no member yet; coordinators are being elected
-_NOT_YET = (ClientError.GROUP_ID_NOT_FOUND, ClientError.NOT_COORDINATOR, ClientError._TIMED_OUT)
+_NOT_YET = (
+    ClientError.GROUP_ID_NOT_FOUND,
+    ClientError.NOT_COORDINATOR,
+    ClientError.COORDINATOR_LOAD_IN_PROGRESS,
+    ClientError._TIMED_OUT,
+)
 _STEADY_S = 1.0  # balanced for so long: cooperative rebalances come in two steps
 
 

@@ -46,7 +46,6 @@ log = logger("scorer")
 
 _IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
 _GATHER_S = 0.005  # wait for more events once one is there, at most a quarter of the commit interval
-_OPEN_S = 0.008  # a transaction is open for at least so long: the broker still writes the end of the one before
 _MAX_ABORTS = 8  # in a row, before the scorer says that it gets nowhere
 _PARTING_BYTES = 8_000_000  # snapshots of a partition that is given up: the next owner re-reads less
 
@@ -210,10 +209,7 @@ class Scorer:
             check_limit(windows, self._fleet.quality.refused_share, self._names.events, judged.newest_refusal())
 
     def _due_in_s(self) -> float:
-        now = time.monotonic()
-        opened_at = self._writer.opened_at or now
-        due_at = max(self._commit_at + self._options.commit_interval_ms / 1e3, opened_at + _OPEN_S)
-        return max(due_at - now, 0.0)
+        return max(self._commit_at + self._options.commit_interval_ms / 1e3 - time.monotonic(), 0.0)
 
     def _is_due(self) -> bool:
         """Whether there is something to commit and the last commit is over, and long enough ago or the work much."""

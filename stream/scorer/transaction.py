@@ -17,6 +17,9 @@ from stream.scorer.sender import Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
+_ENDING_S = (
+    0.004  # the broker writes the end of a transaction for so long; who begins the next sooner is put off for 20 ms
+)
 _HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
 _FENCED = {
     ClientError._FENCED,
@@ -50,11 +53,13 @@ class Transactions:
         self._producer = self._sender.client
         self._called: tuple[str, float] | None = None  # what the client is doing, and since when in monotonic seconds
         self.opened_at: float | None = None
+        self._ended_at = 0.0
         self._insist(self._producer.init_transactions, "take over the transactional id")
 
     def begin(self) -> None:
         """Open a transaction, unless one is open."""
         if self.opened_at is None:
+            time.sleep(max(self._ended_at + _ENDING_S - time.monotonic(), 0))
             self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
             self.opened_at = time.monotonic()
 
@@ -80,7 +85,7 @@ class Transactions:
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
         self._insist(self._producer.commit_transaction, "commit a transaction")
-        self.opened_at = None
+        self.opened_at, self._ended_at = None, time.monotonic()
         return Done(time.perf_counter() - started, time.time())
 
     def conclude(self, progress: Progress) -> None:
@@ -90,7 +95,7 @@ class Transactions:
         """Roll back the open transaction, if there is one."""
         if self.opened_at is not None:
             self._insist(self._producer.abort_transaction, "abort a transaction")
-            self.opened_at = None
+            self.opened_at, self._ended_at = None, time.monotonic()
 
     def check(self) -> None:
         """Raise KafkaError where a call hangs: nobody can end it but by ending the process."""
