@@ -10,9 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 
 from aimaas.errors import TrainingRefusedError
+from models.leaves import smooth_leaves
 from models.mean import CLASSES, mean_of_networks
 from models.network import Schedule, fit_network, fit_standardised
 from models.samples import Samples
@@ -136,6 +138,9 @@ def forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 
 def _of_trees(kind: Any, trees: int, min_rows: int, features: float) -> Fit:
     def fit(samples: Samples, seed: int) -> Estimator:
         model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
-        return model.fit(samples.features, samples.targets)
+        model.fit(samples.features, samples.targets)
+        if hasattr(model, "classes_"):
+            smooth_leaves(model, float(np.mean(samples.targets)))
+        return model
 
     return fit

@@ -47,6 +47,20 @@ def test_a_network_of_any_kind_learns_and_ships_equal_to_scikit_learn(
     assert report.metrics["rmse"] < report.metrics["baseline_rmse"]
 
 
+@pytest.mark.parametrize("name", ["trees", "forest"])
+def test_leaves_are_not_certain_and_less_so_the_fewer_rows_they_saw(name: str) -> None:
+    fleet = pump_fleet({name: {"trees": 20, "min_rows": 1, "features": 1.0}}, classify=True)
+    steps = np.array([0.0] * 200 + [1.0] * 40, np.float32)
+    features = np.repeat(steps[:, None], 3, axis=1)
+    samples = Samples(features, steps, np.arange(len(steps)).astype(str))
+    model = fit_chosen(candidates_of(fleet), name, samples, 7)
+    calm, failing = predict(model, np.repeat(np.arange(2, dtype=np.float32)[:, None], 3, axis=1))
+    rate = 40 / 240
+    if name == "trees":  # each of which sees all rows
+        assert (calm, failing) == pytest.approx((rate / 201, (40 + rate) / 41), abs=1e-6)
+    assert 0 < calm < 1 - failing < rate
+
+
 def test_the_card_tells_the_loss_and_penalty_that_follow_from_the_task() -> None:
     life, chance = (settings_of(pump_fleet({"mlp": {}}, classify), "mlp") for classify in (False, True))
     assert (life["loss"], life["l2"]) == ("mse", 2.0)
