@@ -122,7 +122,7 @@ class Training(_Part):
     refit_growth: float = Field(
         default=0,
         ge=0,
-        description="regimes, means and scales are kept while the training rows have grown by no more than this share; 0: taken anew each time",
+        description="share by which the training rows may grow while regimes, means and scales are kept; 0: taken anew each time",
     )
     minimum: Minimum = Minimum()
     search: Search = Search()

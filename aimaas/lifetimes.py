@@ -1,7 +1,8 @@
 """The lives of devices in the corrected view: where the kernel begins anew, and what a row's label is.
 
-All functions but `labels` take whole devices, each device's rows together in the order of (run, order), as readers of the lake have
-them. So nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what is stored.
+All functions but `labels` take whole devices, each device's rows together in the order of (run, order), as readers of the lake
+have them. So nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what
+is stored.
 """
 
 from __future__ import annotations
