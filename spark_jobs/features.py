@@ -1,8 +1,8 @@
 """Features: freezes a training set from gold, fit and feature rows made by the kernel that the scorer runs.
 
 A version of gold names its rows and the outcomes known then; labels, and where the kernel begins anew, are computed in the pass
-that computes the features. With `training.refit_growth` a fit is kept (`fits`), and so are its features (`feature_table`): then only
-new rows take that pass, and labels are joined when the set is frozen. The folder is written once: Parquet rows, then
+that computes the features. With `training.refit_growth` a fit is kept (`fits`), and so are its features (`feature_table`): then
+only new rows take that pass, and labels are joined when the set is frozen. The folder is written once: Parquet rows, then
 `training_set.json`, which names what they were made of and their digest.
 """
 

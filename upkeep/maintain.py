@@ -29,8 +29,8 @@ TARGET_BYTES = 128 * 2**20
 """Of a file after compaction. Larger ones are left alone, so a night writes little, and a gate judges little again."""
 PAGES_DAYS = 90
 COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten")
-"""The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: there is nothing to put
-together."""
+"""The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: nothing is to be put
+together there."""
 
 
 @dataclass(frozen=True)
