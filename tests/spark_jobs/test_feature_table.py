@@ -271,6 +271,7 @@ def test_superseded_rows_are_dropped_once_they_are_many(
     monkeypatch.setattr(feature_table, "_MOST", 2)
     arrivals, sizes = Arrivals(lake.fleet, 1), []
     lake.receive([arrivals.event(d, 0, seq) for seq in range(0, 20, 2) for d in DEVICES])
+    lake.receive([arrivals.outcome(d, 0, 25) for d in DEVICES])
     for part in range(4):
         lake.receive([arrivals.event(d, 0, 2 * part + 1) for d in DEVICES])  # late: all devices are passed whole
         lake.gold()
