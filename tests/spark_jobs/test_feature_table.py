@@ -12,7 +12,7 @@ import pytest
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
-from aimaas.lake import held, read_table, table_version
+from aimaas.lake import find_table, held, read_table, table_version
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
 from aimaas.training_set import ROWS, TrainingSetInfo, read_info, read_rows, row_digest
@@ -77,6 +77,13 @@ def passed(lake: Lake) -> Rows:
     return found
 
 
+def files_of_rows(lake: Lake) -> set[str]:
+    """The files of the table's newest version that hold feature rows."""
+    found = find_table(lake.settings, lake.fleet.fleet, "features")
+    assert found is not None
+    return {path for path in found.file_uris() if "kind=rows" in path}
+
+
 def gold_places(lake: Lake) -> set[tuple[str, int, int]]:
     return {(r["device_id"], r["run"], r["order"]) for r in lake.rows().to_pylist()}
 
@@ -120,6 +127,7 @@ def test_the_kernel_gets_new_rows_and_whole_devices_only_where_an_event_came_lat
     lake.gold()
     frozen(lake, tmp_path / "first")
     assert set(passed(lake).values()) == {1}
+    files = files_of_rows(lake)
 
     new = [arrivals.event(d, 0, seq) for seq in (30, 31) for d in DEVICES[:4]]
     lake.receive([*new, arrivals.event("d1", 0, 7), arrivals.event("d5", 0, 7)])
@@ -129,6 +137,7 @@ def test_the_kernel_gets_new_rows_and_whole_devices_only_where_an_event_came_lat
     by_kernel = {place for place, number in passed(lake).items() if number == 2}
     late = {place for place in gold_places(lake) if place[0] in ("d1", "d5")}
     assert by_kernel == late | {(d, 0, seq) for d in ("d0", "d2", "d3") for seq in (30, 31)}
+    assert files < files_of_rows(lake), "no file of rows is written again"
     assert_as_by_whole_pass(lake, info, tmp_path / "whole")
 
 
