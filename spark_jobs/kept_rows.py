@@ -27,8 +27,8 @@ def new_rows(plan: FeaturePlan, gold: DataFrame, came: DataFrame, states: DataFr
 
     States of devices that nothing came of pass through as they are.
     """
-    late, count = sent(late_devices(came, states))
-    if count:  # else gold is not looked through
+    late, is_any = sent(late_devices(came, states))
+    if is_any:  # else gold is not looked through
         whole = gold.join(late, "device_id", "left_semi")
         came = came.join(late, "device_id", "left_anti").unionByName(whole)
         states = states.join(late, "device_id", "left_anti")
@@ -50,13 +50,16 @@ def late_devices(came: DataFrame, states: DataFrame) -> DataFrame:
     return first.join(before, "device_id").where(changes).select("device_id")
 
 
-def sent(rows: DataFrame) -> tuple[DataFrame, int]:
-    """The rows, cached, and their number; where they are few, they go to every worker, so that those they are joined with stay."""
+def sent(rows: DataFrame) -> tuple[DataFrame, bool]:
+    """The rows, to be joined with many others, and whether there are any.
+
+    Few are fetched and go to every worker, so that the others stay where they are; nothing is cached that would have to be let go.
+    """
     from pyspark.sql import functions as f
 
-    rows = rows.persist()
-    count = rows.count()
-    return (f.broadcast(rows) if count <= _FEW else rows), count
+    found = rows.limit(_FEW + 1).toArrow()
+    few = len(found) <= _FEW
+    return f.broadcast(rows.sparkSession.createDataFrame(found)) if few else rows, len(found) > 0
 
 
 def _raw(plan: FeaturePlan, rows: DataFrame) -> DataFrame:
