@@ -119,6 +119,11 @@ class Training(_Part):
     )
     folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
     seed: int = Field(default=7, description="of every random choice in training")
+    refit_growth: float = Field(
+        default=0,
+        ge=0,
+        description="share by which the training rows may grow while regimes, means and scales are kept; 0: taken anew each time",
+    )
     minimum: Minimum = Minimum()
     search: Search = Search()
 

@@ -29,6 +29,8 @@ Table = Literal[
     "gold",
     "admission_state",
     "gold_state",
+    "fits",
+    "features",
     "gaps",
     "rescored",
     "forgotten",
@@ -45,6 +47,8 @@ _MADE_BY: dict[str, str] = {
     "admission_state": "the admit job",
     "gold": "the gold job",
     "gold_state": "the gold job",
+    "fits": "the features job",
+    "features": "the features job",
     "gaps": "the land job",
     "rescored": "`aimaas rescore`",
     "forgotten": "`aimaas forget`",
@@ -60,7 +64,9 @@ def partitioned_by(table: Table) -> list[str]:
     """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
     if table == "rescored":
         return ["model_version", "day"]
-    return [] if table in ("gold", "gold_state", "gaps", "forgotten") else _KAFKA_PLACE
+    if table == "features":
+        return ["kind"]
+    return [] if table in ("gold", "gold_state", "fits", "gaps", "forgotten") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:

@@ -1,7 +1,8 @@
 """The lives of devices in the corrected view: where the kernel begins anew, and what a row's label is.
 
-All functions take whole devices, each device's rows together in the order of (run, order), as readers of the lake have them. So
-nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what is stored.
+All functions but `labels` take whole devices, each device's rows together in the order of (run, order), as readers of the lake
+have them. So nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what
+is stored.
 """
 
 from __future__ import annotations
@@ -72,18 +73,18 @@ def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
     return counted
 
 
-def labels(fleet: FleetSpec, new_run: Mask, order: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
-    """Labels (n,), NaN where none is known. `new_run` is also True at a new device; `failure`, `end` are of the row's run.
+def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
+    """Labels (n,) of rows in any order, NaN where none is known. `newest`, `failure` and `end` are order keys of the row's run.
 
-    `failure` is the order key of the first failure, `end` that of the first repair or retirement, NEVER where there is none. A row
-    is labelled with what came after it in its run:
+    `newest` is that of its newest row (`newest_of_run`), `failure` that of the first failure, `end` that of the first repair or
+    retirement, NEVER where there is none. A row is labelled with what came after it in its run:
 
     - a run that failed: the remaining useful life (in the task's unit, capped), or whether the failure came within the horizon;
     - a run that goes on, or was repaired or retired first (censored): the cap, or 0, where the row was watched for so long;
     - rows after the failure, and all others: none.
     """
     fails = (failure != NEVER) & (order <= failure) & ((end >= failure) | (end < order))
-    watched = np.where((order <= end) & (end != NEVER), end, _newest(new_run, order)) - order
+    watched = np.where((order <= end) & (end != NEVER), end, newest) - order
     task, step = fleet.task, fleet.order_units_per_step
     if isinstance(task, RemainingUsefulLife):
         failing, alive, needed = np.minimum((failure - order) / step, task.cap), task.cap, task.cap * step
@@ -94,8 +95,8 @@ def labels(fleet: FleetSpec, new_run: Mask, order: Int64, failure: Int64, end: I
     return np.where(fails, failing, np.where(survives, alive, np.nan))
 
 
-def _newest(new_run: Mask, order: Int64) -> Int64:
-    """The newest order key of each row's run (n,)."""
+def newest_of_run(new_run: Mask, order: Int64) -> Int64:
+    """The newest order key of each row's run (n,). `new_run` is also True at a new device."""
     first = np.flatnonzero(new_run)
     last = np.append(first[1:], len(order)) - 1
     return order[last][np.cumsum(new_run) - 1] if len(order) else order

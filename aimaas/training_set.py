@@ -35,7 +35,10 @@ class SplitCounts(msgspec.Struct, frozen=True):
 
 
 class TrainingSetInfo(msgspec.Struct, frozen=True):
-    """Where the rows come from; `digest` is that of `row_digest`, `gold_version` the table's version they were read at."""
+    """Where the rows come from; `digest` is that of `row_digest`, `gold_version` the table's version they were read at.
+
+    `fit_gold_version` is the version of gold that the fit was taken at; None in sets of older releases: at `gold_version`.
+    """
 
     fleet: str
     fleet_version: int
@@ -44,6 +47,7 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     gold_version: int
     splits: dict[str, SplitCounts]
     digest: str
+    fit_gold_version: int | None = None
 
 
 @dataclass(frozen=True)
@@ -84,15 +88,25 @@ class TrainingSet:
 
 
 def write_description(  # the writer of the rows calls this last: a folder without description is no training set
-    folder: Path, fleet: tuple[str, int], plan: FeaturePlan, fit: Fit, gold_version: int, failures: Mapping[str, int]
+    folder: Path,
+    fleet: tuple[str, int],
+    plan: FeaturePlan,
+    fit: Fit,
+    gold_version: int,
+    failures: Mapping[str, int],
+    fit_gold_version: int | None = None,
 ) -> TrainingSetInfo:
-    """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file)."""
+    """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file).
+
+    `fit_gold_version` may be left out where the fit was taken at `gold_version`.
+    """
+    taken_at = gold_version if fit_gold_version is None else fit_gold_version
     rows = read_rows(folder, len(plan.feature_names))
     splits = {
         name: SplitCounts(len(part := rows.of(name)), len(set(part.device_id)), failures.get(name, 0))
         for name in SPLITS
     }
-    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, row_digest(rows))
+    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, row_digest(rows), taken_at)
     new = folder / f".{DESCRIPTION}.new"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
     new.replace(folder / DESCRIPTION)

@@ -3,6 +3,9 @@
 For each size a new lake is filled: `events_s` is by size and stage, `peak_mib` by size the memory of Spark at its most.
 `one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake
 over the same hour on an empty one, in turns, the median of `_ROUNDS` pairs (`hour_s`); the Spark session runs already.
+`one_more_hour_features_ratio`: with a kept fit (`training.refit_growth`), the features of that hour on top of the largest lake over
+those of the second hour on an otherwise empty one, which goes the same way (`hour_features_s`); without the training set, which
+always holds all rows.
 `over_spark_sql`, `over_pandas`: how many times quicker the kernel in Spark makes the features of the smallest lake than SQL
 windows and pandas do.
 """
@@ -12,7 +15,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,9 +24,13 @@ from lake_bench.memory import Peak
 from lake_bench.race import race
 
 from aimaas.fleet import FleetSpec
+from aimaas.plan import plan_of
 from aimaas.settings import Settings
 from spark_jobs.admit import admit
-from spark_jobs.features import features
+from spark_jobs.as_of import gold_as_of
+from spark_jobs.feature_table import bring_up
+from spark_jobs.features import features, gold_version
+from spark_jobs.fits import fit_at
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -34,6 +41,8 @@ from stream_bench.stage import Stage, open_stage
 
 _PARTITIONS = 8
 _ROUNDS = 3
+_KEPT = 1e9  # `training.refit_growth`: the first fit is kept however much comes
+_Pair = tuple[float, float]  # seconds on the empty lake, and on top of the largest
 _TO_GOLD: dict[str, Callable[[Job], Any]] = {"land": land, "admit": admit, "gold": gold}
 
 
@@ -68,6 +77,18 @@ class Lake:
         """Seconds by stage."""
         return {stage: self.run(stage, work) for stage, work in _TO_GOLD.items()}
 
+    def keep_features(self) -> float:
+        """Seconds to bring the kept features up to gold."""
+        training = self.fleet.training.model_copy(update={"refit_growth": _KEPT})
+        keeping = replace(self, fleet=self.fleet.model_copy(update={"training": training}))
+        return keeping.run("keep", _keep_features)
+
+
+def _keep_features(job: Job) -> int | None:
+    plan, version = plan_of(job.fleet), gold_version(job.settings, job.fleet)
+    gold = gold_as_of(job, version)
+    return bring_up(job, plan, fit_at(job, plan, gold, version).fit, gold, version)
+
 
 def main() -> None:
     """Fill the lakes, print the figures."""
@@ -80,6 +101,7 @@ def main() -> None:
         warm = _lake(stage, "warm", given.devices, session)
         for first in (0, 1):  # the first of its kind compiles
             _hour(stage, warm, first, given.devices)
+            warm.keep_features()
         for events in given.events:
             lake = _lake(stage, str(events), given.devices, session)
             with Peak(session.sparkContext._gateway.proc.pid) as peak:
@@ -88,13 +110,25 @@ def main() -> None:
             if not seconds:
                 seconds = race(lake.job("race"))
                 say(f"features, seconds: {seconds}")
-        hours = [_hours(stage, lake, events, given.hour, n) for n in range(_ROUNDS)]
+        lake.keep_features()
+        hours, kept = zip(*(_hours(stage, lake, events, given.hour, n) for n in range(_ROUNDS)), strict=True)
         session.stop()
-    ratio = statistics.median(on_top / on_empty for on_empty, on_top in hours)
-    figures = {"events_s": rates, "peak_mib": peaks, "one_more_hour_ratio": round(ratio, 3)}
+    figures = {
+        "events_s": rates, "peak_mib": peaks,
+        "one_more_hour_ratio": _ratio(hours), "one_more_hour_features_ratio": _ratio(kept),
+    }  # fmt: skip
     times = {f"over_{other}": round(seconds[other] / seconds["kernel"], 2) for other in ("spark_sql", "pandas")}
     given_as = {"hour_events": given.hour, "devices": given.devices, "partitions": _PARTITIONS}
-    json_line("lake_scale", {**figures, **times, "hour_s": [[round(s, 2) for s in pair] for pair in hours], **given_as})
+    pairs = {"hour_s": _rounded(hours), "hour_features_s": _rounded(kept)}
+    json_line("lake_scale", {**figures, **times, **pairs, **given_as})
+
+
+def _ratio(pairs: Sequence[_Pair]) -> float:
+    return round(statistics.median(on_top / on_empty for on_empty, on_top in pairs), 3)
+
+
+def _rounded(pairs: Sequence[_Pair]) -> list[list[float]]:
+    return [[round(s, 2) for s in pair] for pair in pairs]
 
 
 def _lake(stage: Stage, name: str, devices: int, session: Any) -> Lake:
@@ -118,10 +152,16 @@ def _hour(stage: Stage, lake: Lake, first: int, events: int) -> float:
     return sum(lake.to_gold().values())
 
 
-def _hours(stage: Stage, lake: Lake, events: int, hour: int, n: int) -> tuple[float, float]:
-    """Seconds of the hour on an empty lake and, as the `n`-th hour, on top of a lake of so many events."""
-    on_empty = _hour(stage, _lake(stage, f"empty-{n}", lake.devices, lake.session), 0, hour)
-    return on_empty, _hour(stage, lake, (events + n * hour) // lake.devices, hour)
+def _hours(stage: Stage, lake: Lake, events: int, hour: int, n: int) -> tuple[_Pair, _Pair]:
+    """An hour on an empty lake and, as the `n`-th hour, on top of a lake of so many events: to gold, and the features after it.
+
+    Features are those of the empty lake's second hour, so that both lakes go on from what they keep.
+    """
+    empty = _lake(stage, f"empty-{n}", lake.devices, lake.session)
+    to_gold = _hour(stage, empty, 0, hour), _hour(stage, lake, (events + n * hour) // lake.devices, hour)
+    empty.keep_features()
+    _hour(stage, empty, hour // lake.devices, hour)
+    return to_gold, (empty.keep_features(), lake.keep_features())
 
 
 def _arguments() -> argparse.Namespace:

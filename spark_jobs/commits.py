@@ -18,6 +18,12 @@ from aimaas.settings import Settings
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
+_OVERTAKEN = (
+    "[DELTA_CONCURRENT_",
+    "[DELTA_METADATA_CHANGED",
+    "[DELTA_PROTOCOL_CHANGED",
+)  # Delta's names of a lost race
+
 
 @dataclass(frozen=True)
 class Replace:
@@ -39,8 +45,11 @@ def commit(
     """Write the rows if the table is still as the job has `seen` it.
 
     What is overwritten may have had other columns, and what is appended may bring new ones. Raises LakeError where another run of
-    the job committed since.
+    the job committed since, or a commit of another job cannot be followed by this one.
     """
+    from py4j.protocol import Py4JJavaError
+    from pyspark.errors import PySparkException
+
     mark = f"{uuid.uuid4()} {note}"
     write = rows.write.format("delta").partitionBy(*partitioned_by(table)).option("userMetadata", mark)
     if isinstance(mode, Replace):
@@ -48,7 +57,12 @@ def commit(
     else:
         write = write.mode(mode).option("overwriteSchema" if mode == "overwrite" else "mergeSchema", True)
     path = table_path(settings, fleet.fleet, table)
-    write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
+    try:
+        write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
+    except (Py4JJavaError, PySparkException) as e:  # as Py4J's where Delta's own classes are not known to pyspark
+        if not any(sign in str(e) for sign in _OVERTAKEN):
+            raise
+        raise LakeError(f"{path}: another job wrote to it meanwhile; nothing is changed, run this one again") from None
     if mark not in commit_notes(settings, fleet.fleet, table, seen.version):
         raise LakeError(
             f"{path}: another {app_id} job wrote to it meanwhile; nothing is lost or doubled, run this one again"

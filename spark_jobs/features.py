@@ -1,49 +1,41 @@
 """Features: freezes a training set from gold, fit and feature rows made by the kernel that the scorer runs.
 
 A version of gold names its rows and the outcomes known then; labels, and where the kernel begins anew, are computed in the pass
-that computes the features. The folder is written once: Parquet rows, then `training_set.json`, which names what they were made of
-and their digest.
+that computes the features. With `training.refit_growth` a fit is kept (`fits`), and so are its features (`feature_table`): then
+only new rows take that pass, and labels are joined when the set is frozen. The folder is written once: Parquet rows, then
+`training_set.json`, which names what they were made of and their digest.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
-from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version, version_at
-from aimaas.lifetimes import NEVER, labels, lives_of
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
-from aimaas.state import DeviceState
 from aimaas.training_set import DESCRIPTION, ROWS, TrainingSetInfo, read_info, write_description
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
 from spark_jobs.evolution import widened
-from spark_jobs.fitting import fit_of, matrix
+from spark_jobs.feature_table import COLUMNS, bring_up, labelled_rows
+from spark_jobs.fits import fit_at
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.labels import ENDS, run_ends
+from spark_jobs.kernel_pass import labelled_pass
+from spark_jobs.labels import run_ends
 from spark_jobs.sources import sources_of
-from spark_jobs.whole_devices import whole_devices
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import DataFrame
-
-_COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, features array<float>"
-_PIECE = 10_000  # rows that go through the kernel at once
 
 
 def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame, ends: DataFrame) -> DataFrame:
-    """Labelled rows with their features (`_COLUMNS`); the kernel runs over all rows of a device, in order.
+    """Labelled rows with their features (`COLUMNS`); the kernel runs over all rows of a device, in order.
 
     `ends` says how runs ended, as `run_ends` does.
     """
@@ -52,67 +44,8 @@ def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame,
         .join(ends, ["device_id", "run"], "left")
         .repartition("device_id")
         .sortWithinPartitions("device_id", "run", "order")
-        .mapInArrow(compute(fleet, plan, fit), _COLUMNS)
+        .mapInArrow(labelled_pass(fleet, plan, fit), COLUMNS)
     )
-
-
-def compute(
-    fleet: FleetSpec, plan: FeaturePlan, fit: Fit
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: ordered raw rows in, labelled feature rows out."""
-
-    def computed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        task = _Task(fleet, plan, kernel_of(plan, fit))
-        for rows in whole_devices(batches):
-            yield from task.advance(rows)
-
-    return computed
-
-
-class _Task:
-    """One Spark task, which goes through whole devices."""
-
-    def __init__(self, fleet: FleetSpec, plan: FeaturePlan, kernel: Kernel) -> None:
-        self._fleet, self._plan, self._kernel = fleet, plan, kernel
-
-    def advance(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Labelled feature rows; `rows` hold whole devices."""
-        lives = lives_of(self._fleet, rows)
-        order, failure, end = (_keys(rows[name]) for name in ("order", *ENDS))
-        label = labels(self._fleet, lives.new_run, order, failure, end)
-        state = DeviceState(self._plan.readings, self._plan.window, self._plan.first)
-        slots = state.slots(_of(rows["device_id"], lives.new_device).to_pylist())[np.cumsum(lives.new_device) - 1]
-        for at in range(0, len(rows), _PIECE):  # of one device there may be millions
-            piece = slice(at, at + _PIECE)
-            part = rows.slice(at, _PIECE)
-            values = matrix(part, self._plan).astype(np.float32)
-            yield _labelled(part, label[piece], self._kernel.advance(state, slots[piece], values, lives.begins[piece]))
-
-
-def _keys(column: pa.Array) -> npt.NDArray[np.int64]:
-    """Order keys, NEVER for null."""
-    keys: npt.NDArray[np.int64] = column.fill_null(NEVER).to_numpy(zero_copy_only=False)
-    return keys
-
-
-def _of(rows: Any, chosen: npt.NDArray[np.bool_]) -> Any:
-    """The chosen rows of a batch or of a column."""
-    import pyarrow as pa
-
-    return rows.filter(pa.array(chosen))
-
-
-def _labelled(rows: pa.RecordBatch, label: npt.NDArray[np.float64], features: Any) -> pa.RecordBatch:
-    """The rows that have a label, with it and their features."""
-    import pyarrow as pa
-
-    names, kept = ["device_id", "run", "order", "split"], ~np.isnan(label)
-    chosen = _of(rows.select(names), kept)
-    flat = np.ascontiguousarray(features[kept]).reshape(-1)
-    offsets = np.arange(len(chosen) + 1, dtype=np.int32) * features.shape[1]
-    lists = pa.ListArray.from_arrays(pa.array(offsets), pa.array(flat))
-    columns = [*chosen.columns, pa.array(label[kept].astype(np.float32)), lists]
-    return pa.RecordBatch.from_arrays(columns, [*names, "label", "features"])
 
 
 def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
@@ -168,10 +101,12 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     fleet, rows = job.fleet, (folder / ROWS).absolute().as_uri()
     outcomes = sources_of(job.settings, fleet, version).outcomes
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
-    fit = fit_of(fleet, plan, gold.where("split = 'train'"))
-    feature_rows(fleet, plan, fit, gold, ends).write.mode("overwrite").parquet(rows)
+    taken_at, fit = fit_at(job, plan, gold, version)
+    table = bring_up(job, plan, fit, gold, version) if fleet.training.refit_growth else None
+    found = feature_rows(fleet, plan, fit, gold, ends) if table is None else labelled_rows(job, table, ends)
+    found.write.mode("overwrite").parquet(rows)
     failures = failures_by_split(job.spark.read.parquet(rows), ends)
-    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures)
+    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures, taken_at)
 
 
 def features(job: Job) -> Report:
@@ -180,7 +115,7 @@ def features(job: Job) -> Report:
     version = gold_version(job.settings, job.fleet, getattr(job.arguments, "as_of", None))
     info = frozen(folder, job.fleet, plan, version) or freeze(job, folder, plan, version)
     rows = {name: counts.rows for name, counts in info.splits.items()}
-    return {"out": str(folder), "gold": version, "rows": rows, "digest": info.digest}
+    return {"out": str(folder), "gold": version, "fit_gold": info.fit_gold_version, "rows": rows, "digest": info.digest}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

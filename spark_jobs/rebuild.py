@@ -143,17 +143,8 @@ def _of_day(table: Table, day: date) -> str:
 
 
 def _replace(job: Job, table: Table, day: date, rows: DataFrame) -> None:
-    from pyspark.errors import PySparkException
-
     seen = held(job.settings, job.fleet.fleet, table, APP_ID)
-    try:
-        commit(job.settings, job.fleet, table, APP_ID, rows, seen, str(day), Replace(_of_day(table, day)))
-    except PySparkException as e:
-        if "CONCURRENT" not in str(e).upper():
-            raise
-        raise LakeError(
-            f"{table} of {job.fleet.fleet}: another job wrote to it meanwhile; run this one again"
-        ) from None
+    commit(job.settings, job.fleet, table, APP_ID, rows, seen, str(day), Replace(_of_day(table, day)))
 
 
 def _told(job: Job, day: date, others: dict[Table, int]) -> str:

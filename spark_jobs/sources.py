@@ -47,8 +47,13 @@ class Sources(msgspec.Struct, frozen=True):
         return hashlib.sha256(f"{self.admitted} {self.fleet} {self.meaning}".encode()).hexdigest()[:16]
 
     def goes_on_from(self, before: Sources) -> bool:
-        """Whether the rows of `before` are the first part of these."""
+        """Whether the rows of `before`, if it is the older, are the first part of these."""
         return (before.fleet, before.meaning, before.rebuilt) == (self.fleet, self.meaning, self.rebuilt)
+
+    def holds(self, before: Sources) -> bool:
+        """Whether the rows of `before` are the first part of these, or all of them."""
+        ends = self.offsets
+        return self.goes_on_from(before) and all(ends.get(at, 0) >= end for at, end in before.offsets.items())
 
 
 def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:

@@ -28,8 +28,9 @@ and a removal is known to Delta as long. Gold as of an older version is what gol
 TARGET_BYTES = 128 * 2**20
 """Of a file after compaction. Larger ones are left alone, so a night writes little, and a gate judges little again."""
 PAGES_DAYS = 90
-COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "forgotten")
-"""The tables that only grow. The others are written whole by each run: there is nothing to put together."""
+COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten")
+"""The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: nothing is to be put
+together there."""
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import pytest
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.lifetimes import NEVER, labels, lives_of
+from aimaas.lifetimes import NEVER, labels, lives_of, newest_of_run
 from stream.letters.backfill import history_of
 from stream.letters.log import Sent
 from stream.records.dead_letters import Source
@@ -75,7 +75,7 @@ def test_labels_follow_their_rules(
     failure, end = (np.full(len(order), NEVER) for _ in range(2))
     failure[len(orders) :], end[len(orders) :] = (first_of(outcomes, failed) for failed in (True, False))
 
-    found = labels(fleet, new_run, order, failure, end)[len(orders) :]
+    found = labels(fleet, order, newest_of_run(new_run, order), failure, end)[len(orders) :]
 
     assert [None if np.isnan(label) else label for label in found] == expected
 

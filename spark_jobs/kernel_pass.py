@@ -1,0 +1,154 @@
+"""The kernel over sorted rows of whole devices, as it runs in Spark's Python workers.
+
+Two passes: `labelled_pass` makes labelled feature rows in one go, `table_pass` feature rows without labels and, of each device, the
+kernel's state after them, from which a later pass goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.features import Kernel, kernel_of
+from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec
+from aimaas.lifetimes import Lives, labels, lives_of, newest_of_run
+from aimaas.plan import FeaturePlan
+from aimaas.state import DeviceState
+from spark_jobs.fitting import matrix
+from spark_jobs.labels import ENDS, order_keys
+from spark_jobs.whole_devices import whole_devices
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS, STATE = "rows", "state"
+TABLE_COLUMNS = (
+    "kind string, device_id string, run bigint, `order` bigint, number bigint, since bigint, "
+    "split string, broker_ts timestamp, features array<float>, state binary"
+)
+STATE_NUMBER = -1  # in the column `number` of rows that hold state
+_KEPT = ["device_id", "run", "order", "split"]
+_PIECE = 10_000  # rows that go through the kernel at once
+_Batches = Iterator["pa.RecordBatch"]
+
+
+def labelled_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_Batches], _Batches]:
+    """The function for `mapInArrow`: ordered raw rows with `ENDS` in, those that have a label with it and their features out."""
+
+    def passed(batches: _Batches) -> _Batches:
+        kernel = kernel_of(plan, fit)
+        for rows in whole_devices(batches):
+            devices = _Devices.of(fleet, plan, rows)
+            order, failure, end = (order_keys(rows[name]) for name in ("order", *ENDS))
+            label = labels(fleet, order, newest_of_run(devices.lives.new_run, order), failure, end)
+            for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
+                yield _labelled(part, label[piece], features)
+
+    return passed
+
+
+def table_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, number: int) -> Callable[[_Batches], _Batches]:
+    """The function for `mapInArrow`: ordered raw rows in, rows of the table `features` (`TABLE_COLUMNS`) out.
+
+    Where a device's first row has a `state`, it is no row of gold but the stored state, with the key and the broker time of the row
+    that it was stored after: the device goes on from there. Others begin. `number` is what the written rows are numbered with.
+    """
+
+    def passed(batches: _Batches) -> _Batches:
+        kernel = kernel_of(plan, fit)
+        for rows in whole_devices(batches):
+            devices = _Devices.of(fleet, plan, rows)
+            stored = rows["state"].is_valid().to_numpy(zero_copy_only=False)
+            for at in np.flatnonzero(stored):
+                devices.state.unpack(rows["device_id"][at].as_py(), rows["state"][at].as_py())
+            for _, part, features in devices.features(kernel, ~stored):
+                yield _table_rows(part, features, number)
+            yield _states(devices, number)
+
+    return passed
+
+
+@dataclass(frozen=True)
+class _Devices:
+    """Whole devices: their rows in order, their lives, and the kernel's state with the slot of each row (n,)."""
+
+    plan: FeaturePlan
+    rows: pa.RecordBatch
+    lives: Lives
+    state: DeviceState
+    slots: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, fleet: FleetSpec, plan: FeaturePlan, rows: pa.RecordBatch) -> _Devices:
+        """The devices before their first rows: the state is empty."""
+        lives, state = lives_of(fleet, rows), DeviceState(plan.readings, plan.window, plan.first)
+        ids = chosen(rows["device_id"], lives.new_device).to_pylist()
+        return cls(plan, rows, lives, state, state.slots(ids)[np.cumsum(lives.new_device) - 1])
+
+    def features(self, kernel: Kernel, among: npt.NDArray[np.bool_]) -> Iterator[tuple[slice, pa.RecordBatch, Any]]:
+        """Advance by the rows `among` them (n,): where a piece lies in these, its rows and their features (m, F) float32."""
+        rows, slots, begins = chosen(self.rows, among), self.slots[among], self.lives.begins[among]
+        for at in range(0, len(rows), _PIECE):  # of one device there may be millions
+            piece, part = slice(at, at + _PIECE), rows.slice(at, _PIECE)
+            values = matrix(part, self.plan).astype(np.float32)
+            yield piece, part, kernel.advance(self.state, slots[piece], values, begins[piece])
+
+
+def chosen(rows: Any, among: npt.NDArray[np.bool_]) -> Any:
+    """The chosen rows of a batch or of a column."""
+    import pyarrow as pa
+
+    return rows.filter(pa.array(among))
+
+
+def _lists(features: Any) -> pa.ListArray:
+    """Feature rows (n, F) as a column."""
+    import pyarrow as pa
+
+    offsets = np.arange(len(features) + 1, dtype=np.int32) * features.shape[1]
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(features).reshape(-1)))
+
+
+def _labelled(rows: pa.RecordBatch, label: npt.NDArray[np.float64], features: Any) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    kept = ~np.isnan(label)
+    columns = [*chosen(rows.select(_KEPT), kept).columns, pa.array(label[kept].astype(np.float32))]
+    return pa.RecordBatch.from_arrays([*columns, _lists(features[kept])], [*_KEPT, "label", "features"])
+
+
+def _table_rows(rows: pa.RecordBatch, features: Any, number: int) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    n = len(rows)
+    return _table_batch(
+        ROWS, rows, number=pa.repeat(pa.scalar(number, pa.int64()), n), since=pa.nulls(n, pa.int64()),
+        features=_lists(features), state=pa.nulls(n, pa.binary()),
+    )  # fmt: skip
+
+
+def _states(devices: _Devices, number: int) -> pa.RecordBatch:
+    """Of each device its state, with the key and the broker time of its newest row; one that began does so `since` this number."""
+    import pyarrow as pa
+
+    first = np.flatnonzero(devices.lives.new_device)
+    last = np.append(first[1:], len(devices.rows)) - 1
+    n, since = len(first), devices.rows["since"].take(pa.array(first)).fill_null(number)
+    return _table_batch(
+        STATE, devices.rows.take(pa.array(last)), number=pa.repeat(pa.scalar(STATE_NUMBER, pa.int64()), n), since=since,
+        features=pa.nulls(n, pa.list_(pa.float32())), state=pa.array(map(devices.state.pack, devices.slots[last]), pa.binary()),
+    )  # fmt: skip
+
+
+def _table_batch(kind: str, rows: pa.RecordBatch, **more: pa.Array) -> pa.RecordBatch:
+    import pyarrow as pa
+
+    kinds = pa.repeat(pa.scalar(kind), len(rows))
+    columns: dict[str, pa.Array] = {"kind": kinds, **{name: rows[name] for name in (*_KEPT, "broker_ts")}, **more}
+    names = [part.split()[0].strip("`") for part in TABLE_COLUMNS.split(", ")]
+    return pa.RecordBatch.from_arrays([columns[name] for name in names], names)
