@@ -56,8 +56,8 @@ def main() -> None:
     ]
     found = [figures_of(labels, predicted) for predicted in cuts]
     by_cut = {name: [round(getattr(f, name), 4) for f in found] for name in ("pr_auc", "recall_at_1pct_fpr")}
-    figures = {name: round(float(np.mean(values)), 4) for name, values in by_cut.items()}
-    figures |= {f"{name}_by_cut": values for name, values in by_cut.items()}
+    means = {name: round(float(np.mean(values)), 4) for name, values in by_cut.items()}
+    figures = {**means, **{f"{name}_by_cut": values for name, values in by_cut.items()}}
     seconds = round(time.perf_counter() - started, 1)
     json_line("ai4i", {**figures, "rows": len(labels), "failures": int(labels.sum()), "seconds": seconds})
 
