@@ -56,7 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--rate", type=float, default=2_000, help="events/s")
     parser.add_argument("--seconds", type=float, default=20, help="of measurement for each interval in each round")
-    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `blend` is what the fleet promotes")
+    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `shipped`: the best, compressed")
     parser.add_argument("--quick", action="store_true", help="one short round, to see that it runs")
     given = parser.parse_args()
     given.devices, given.training_devices, given.warm_up = 1_000, 100, int(3 * given.rate)

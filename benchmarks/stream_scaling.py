@@ -45,7 +45,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--rate", type=float, default=5_000, help="events/s while scorers join and leave")
-    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `blend` is what the fleet promotes")
+    parser.add_argument("--candidate", default="boosting", help="of the fleet file; `shipped`: the best, compressed")
     parser.add_argument("--quick", action="store_true", help="one small round, to see that it runs")
     given = parser.parse_args()
     given.devices, given.training_devices = (1_000, 100_000, 1_000_000), 100
