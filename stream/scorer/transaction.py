@@ -126,6 +126,9 @@ class Transactions:
     def _give_up(self, error: Any, doing: str) -> None:
         """Roll back where that can help; always raises."""
         if error.fatal() or error.code() in _FENCED:
+            self.opened_at = (
+                None  # the broker ends it; the client would answer an abort with "commit in progress" for good
+            )
             raise self._explained(error, doing)
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
         if not (self.opened_at is not None and wants_abort) or doing.startswith("abort"):

@@ -37,7 +37,7 @@ class Driver:
         self._rng, self._watch = random.Random(seed), Watch(line)
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._log_begins: dict[str, int] = {}
-        self._zombies: set[int] = set()  # process ids
+        self._zombies: dict[int, subprocess.Popen[bytes]] = {}  # by process id
         self.kills: Counter[str] = Counter()  # by point, or "at random"
         self.broker_kills = self.thaws = 0
         self.exits: list[str] = []  # what scorers said last that ended by themselves
@@ -112,7 +112,7 @@ class Driver:
         self._until(lambda: self._owned(heir) == PARTITIONS, f"scorer {heir} to inherit the partitions")
         self._until(lambda: time.monotonic() - frozen_at > SESSION_MS / 1e3, "the session to run out")
         self.await_predictions()
-        self._zombies.add(zombie.pid)
+        self._zombies[zombie.pid] = zombie
         zombie.send_signal(signal.SIGCONT)
         self._until(lambda: self._is_fenced(zombie, instance, said_before), f"scorer {instance} to find it was put out")
         self.thaws += 1
@@ -177,14 +177,14 @@ class Driver:
     def _note_exit(self, instance: str) -> None:
         said = self._said(instance)
         assert "Traceback" not in said, said[-3_000:]
-        last = said.strip().splitlines()[-1]
+        last = (said.strip().splitlines() or ["nothing: it was ended while it started"])[-1]
         if self._running[instance].pid not in self._zombies:
             self.exits.append(last)
         self.say(f"scorer {instance} ended by itself: {last}")
 
     def _stacks(self) -> str:
         """Where the scorers that run are, thread by thread."""
-        for process in self._running.values():
+        for process in (*self._running.values(), *self._zombies.values()):
             process.send_signal(signal.SIGUSR1)
         time.sleep(1.0)  # they answer by writing to their logs
         return "\n".join(f"scorer {instance}: …{self._said(instance)[-4_000:]}" for instance in self._running)
