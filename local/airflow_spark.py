@@ -12,10 +12,12 @@ import sys
 from pathlib import Path
 
 from aimaas.settings import Settings
-from local.spark_archive import archive_of, empty_conf_folder
 
 # a short job: the quick compiler alone, no collector threads that compete for two cores, no collection to grow the heap
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms512m -XX:MetaspaceSize=256m"
+
+ARCHIVE = "spark.jsa"  # of loaded classes, in the folder of the jars; made by spark_archive.py
+_EMPTY = "spark-conf"
 
 _LOGGING = """\
 # written by local/airflow_spark.py at every start
@@ -34,6 +36,19 @@ logger.conf.level = error
 logger.strings.name = org.apache.spark.util.SparkStringUtils
 logger.strings.level = error
 """
+
+
+def archive_of(jars: Path) -> Path | None:
+    """Return the archive beside the jars; None where none was made."""
+    archive = jars / ARCHIVE
+    return archive if archive.is_file() else None
+
+
+def empty_conf_folder(jars: Path) -> Path:
+    """Return the folder that stands for `SPARK_CONF_DIR` on the class path: always the same, always empty."""
+    folder = jars / _EMPTY
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def spark_properties(settings: Settings, java_options: str) -> dict[str, str]:

@@ -20,24 +20,12 @@ from filelock import FileLock
 
 from aimaas.errors import AimaasError, StackError
 from aimaas.settings import Settings, read_settings
+from local.airflow_spark import ARCHIVE, archive_of, write_spark_submit
 from local.jars import spark_jars
 from local.java import require_java
 
 _LIMIT_S = 600
-_ARCHIVE, _MADE_OF, _EMPTY = "spark.jsa", "spark.jsa.made_of", "spark-conf"
-
-
-def archive_of(jars: Path) -> Path | None:
-    """Return the archive beside the jars; None where none was made."""
-    archive = jars / _ARCHIVE
-    return archive if archive.is_file() else None
-
-
-def empty_conf_folder(jars: Path) -> Path:
-    """Return the folder that stands for `SPARK_CONF_DIR` on the class path: always the same, always empty."""
-    folder = jars / _EMPTY
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+_MADE_OF = "spark.jsa.made_of"
 
 
 def ensure_archive(settings: Settings) -> bool:
@@ -52,18 +40,16 @@ def ensure_archive(settings: Settings) -> bool:
         sys.stdout.write("archiving Spark's classes (half a minute)\n")
         sys.stdout.flush()
         noted.unlink(missing_ok=True)
-        (settings.jars / _ARCHIVE).unlink(missing_ok=True)
+        (settings.jars / ARCHIVE).unlink(missing_ok=True)
         _make(settings)
         noted.write_text(wanted)
         return True
 
 
 def _make(settings: Settings) -> None:
-    from local.airflow_spark import write_spark_submit
-
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        dump = f"-XX:ArchiveClassesAtExit={settings.jars / _ARCHIVE} -Xlog:cds=off -Xlog:cds+dynamic=off"
+        dump = f"-XX:ArchiveClassesAtExit={settings.jars / ARCHIVE} -Xlog:cds=off -Xlog:cds+dynamic=off"
         variables = write_spark_submit(folder, replace(settings, home=folder), dump)
         command = [str(folder / "bin" / "spark-submit"), "--master", "local[2]", str(_job()), str(folder / "table")]
         log = settings.jars / "spark-archive.log"
@@ -72,7 +58,7 @@ def _make(settings: Settings) -> None:
                 command, env={**os.environ, **variables}, stdout=output, stderr=output, timeout=_LIMIT_S, check=False
             )
     if done.returncode != 0 or archive_of(settings.jars) is None:
-        (settings.jars / _ARCHIVE).unlink(missing_ok=True)
+        (settings.jars / ARCHIVE).unlink(missing_ok=True)
         raise StackError(f"the archive of Spark's classes could not be made; the reason is in {log}")
 
 

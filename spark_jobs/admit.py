@@ -3,14 +3,16 @@
 The verdicts are the scorer's: same judge, same order, the state of the devices per Kafka partition. That state is written last and
 says how far admission came. A run that was killed before is done again from the same state, which gives the same verdicts; each
 table then takes the rows above the newest offset it holds, so nothing is lost or doubled, also where bronze has grown since.
+A backlog is judged in portions, each with its state, so memory does not grow with it.
 """
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING
@@ -30,14 +32,16 @@ if TYPE_CHECKING:
 
 APP_ID = "admit"
 TAKING: tuple[Table, ...] = ("silver", "outcomes", "quarantine")
+_MOST = 2_000_000  # offsets that are judged at once
 
 
 @dataclass(frozen=True)
 class Portion:
-    """What is to be judged: rows of bronze at `version` from `start` on. `state` is the admission state it goes on from."""
+    """What is to be judged: rows of bronze at `version` from `start` up to `end`. `state` is the admission state before them."""
 
     version: int
     start: Offsets
+    end: Offsets
     state: Held
 
 
@@ -45,8 +49,21 @@ def find_portion(settings: Settings, fleet: FleetSpec) -> Portion | None:
     """What bronze holds beyond the last admission; None where that is nothing."""
     bronze = held(settings, fleet.fleet, "bronze", "land")
     state = held(settings, fleet.fleet, "admission_state", APP_ID)  # its rows have the offset that admission came to
-    start = {at: state.offsets.get(at, 0) for at, end in bronze.offsets.items() if state.offsets.get(at, 0) < end}
-    return Portion(bronze.version, start, state) if start and bronze.version is not None else None
+    end = {at: end for at, end in bronze.offsets.items() if state.offsets.get(at, 0) < end}
+    start = {at: state.offsets.get(at, 0) for at in end}
+    return Portion(bronze.version, start, end, state) if start and bronze.version is not None else None
+
+
+def bounded(portion: Portion, records: DataFrame, most: int) -> Portion:
+    """The first part of a portion of too many offsets; `records` are its rows. Each partition's part has a row at least."""
+    from pyspark.sql import functions as f
+
+    if sum(portion.end.values()) - sum(portion.start.values()) <= most:
+        return portion
+    firsts = records.groupBy("topic", "partition").agg(f.min("offset").alias("first")).collect()
+    first = portion.start | {(row["topic"], row["partition"]): row["first"] for row in firsts}  # retention leaves gaps
+    share = max(most // len(first), 1)
+    return replace(portion, end={at: min(end, first[at] + share) for at, end in portion.end.items()})
 
 
 def beyond(offsets: Offsets) -> Column:
@@ -80,9 +97,15 @@ def judge(fleet: FleetSpec, records: DataFrame, state: DataFrame | None, tasks: 
     )
 
 
+def records_of(spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion) -> DataFrame:
+    """The portion's rows of bronze."""
+    bronze = read_version(spark, settings, fleet, "bronze", portion.version)
+    return bronze.where(beyond(portion.start) & ~beyond(portion.end))
+
+
 def judge_portion(spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion) -> DataFrame:
     """The portion's verdicts and the state after it."""
-    records = read_version(spark, settings, fleet, "bronze", portion.version).where(beyond(portion.start))
+    records = records_of(spark, settings, fleet, portion)
     known = portion.state.version
     state = None if known is None else read_version(spark, settings, fleet, "admission_state", known)
     return judge(fleet, records, state, min(len(portion.start), spark.sparkContext.defaultParallelism))
@@ -111,12 +134,18 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
 
 def admit(job: Job) -> Report:
     """Judge what is new; rows by table. Raises LakeError where the fleet file has changed in a way that the lake cannot follow."""
-    settings, fleet = job.settings, job.fleet
-    portion = find_portion(settings, fleet)
-    if portion is None:
-        return dict.fromkeys(TAKING, 0)
+    rows: Counter[str] = Counter(dict.fromkeys(TAKING, 0))
+    while (portion := find_portion(job.settings, job.fleet)) is not None:
+        rows.update(_admit_portion(job, portion))
+    return dict(rows)
+
+
+def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
+    """Judge the portion, or its first part; rows by table."""
+    settings, fleet, spark = job.settings, job.fleet, job.spark
     check_changes(fleet, note_of(portion.state))
-    judged = judge_portion(job.spark, settings, fleet, portion).persist()
+    portion = bounded(portion, records_of(spark, settings, fleet, portion), _MOST)
+    judged = judge_portion(spark, settings, fleet, portion).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
     with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works

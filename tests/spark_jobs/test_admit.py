@@ -9,10 +9,10 @@ import pytest
 from aimaas.admission import Judge, Reason
 from aimaas.errors import LakeError
 from aimaas.kafka import read_all
-from aimaas.lake import read_table, table_version
+from aimaas.lake import Held, read_table, table_version
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
-from spark_jobs.admit import admit, append, find_portion, judge_portion
+from spark_jobs.admit import Portion, admit, append, bounded, find_portion, judge_portion
 from spark_jobs.land import land
 
 if TYPE_CHECKING:
@@ -80,6 +80,29 @@ def test_the_lake_says_of_every_event_what_the_stream_says_over_several_runs(pla
     reasons = set(verdicts_of_the_stream(plant).values())
     assert reasons == {Reason(r).label for r in Reason}
     assert admit(plant.job("admit")) == {"silver": 0, "outcomes": 0, "quarantine": 0}
+
+
+def test_a_backlog_is_judged_in_portions_which_say_the_same(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spark_jobs.admit._MOST", 60)
+    records = mixed(plant, range(8), range(60, 90))
+    plant.send(*records)
+    land(plant.job("land"))
+    report = admit(plant.job("admit"))
+
+    assert sum(report.values()) == len(records)
+    assert (table_version(plant.settings, plant.fleet.fleet, "admission_state") or 0) >= 3  # a commit for each portion
+    assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
+
+
+def test_the_first_part_of_a_portion_has_rows_of_every_partition_also_behind_a_gap(spark: Any) -> None:
+    start, end = {("t", 0): 0, ("t", 1): 5}, {("t", 0): 1_000_030, ("t", 1): 9}
+    portion = Portion(0, start, end, Held())
+    rows = [("t", 0, 1_000_000 + i) for i in range(30)] + [("t", 1, i) for i in range(5, 9)]
+    records = spark.createDataFrame(rows, "topic string, partition int, offset bigint")
+
+    assert bounded(portion, records, 20).end == {("t", 0): 1_000_010, ("t", 1): 9}
+    assert bounded(portion, records, 1).end == {("t", 0): 1_000_001, ("t", 1): 6}
+    assert bounded(portion, records, 2_000_000) is portion
 
 
 def test_silver_has_the_readings_as_sent_and_quarantine_what_was_refused(plant: Plant) -> None:
