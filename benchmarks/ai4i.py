@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from shipping import exported
 
 from aimaas.features import kernel_of
 from aimaas.fit import channel_matrix, find_regimes, finish, moments
@@ -22,7 +23,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import plan_of
 from aimaas.state import DeviceState
 from models.candidates import candidates_of
-from models.export import export, parity, run_onnx
+from models.export import run_onnx
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
 from models.task import target_range
@@ -109,10 +110,7 @@ def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
     tried = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
     chosen = min((t.report for t in tried), key=lambda r: r.cross_validated).name
     estimator = fit_chosen(candidates, chosen, samples, seed)
-    content = export(estimator, samples.features.shape[1], span)
-    equal = parity(content, estimator, samples.features, span)
-    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
-    return content, chosen
+    return exported(fleet, estimator, samples), chosen
 
 
 def figures_of(labels: npt.NDArray[np.floating], predicted: npt.NDArray[np.float32]) -> Figures:

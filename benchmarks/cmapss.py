@@ -15,12 +15,13 @@ from typing import Any
 
 import numpy as np
 from cmapss_data import freeze, judged_rows, training_engines
+from shipping import exported
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import candidates_of, family_names
 from models.evaluate import phm_score, rmse
-from models.export import export, parity, run_onnx
+from models.export import run_onnx
 from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
 from models.task import target_range
@@ -94,10 +95,7 @@ def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[bytes, float]:
         say(f"  {r.name}: cross-validated {r.cross_validated:.3f}, validation {r.validation:.3f}, {r.seconds:.0f} s")
     chosen = min(reports, key=lambda r: r.validation)
     estimator = fit_chosen(candidates, chosen.name, whole, seed, chosen.weights)
-    content = export(estimator, whole.features.shape[1], span)
-    equal = parity(content, estimator, whole.features, span)
-    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
-    return content, chosen.cross_validated
+    return exported(fleet, estimator, whole), chosen.cross_validated
 
 
 if __name__ == "__main__":

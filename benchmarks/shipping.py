@@ -23,6 +23,14 @@ class Trained(NamedTuple):
     shipped: Shipped
 
 
+def exported(fleet: FleetSpec, estimator: Estimator, samples: Samples) -> bytes:
+    """The plain export of an estimator, by the fleet file's gate equal to it on the samples."""
+    content = export(estimator, samples.features.shape[1], target_range(fleet))
+    equal = parity(content, estimator, samples.features, target_range(fleet))
+    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
+    return content
+
+
 def train(fleet: FleetSpec, frozen: TrainingSet) -> Trained:
     """Cross-validate the fleet's candidates, fit the best to all rows, export it with its gate, and compress it."""
     training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
@@ -31,9 +39,7 @@ def train(fleet: FleetSpec, frozen: TrainingSet) -> Trained:
     folds = grouped_folds(training, fleet.training.folds, seed, False)
     tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
     chosen = min(tried, key=lambda t: t.report.validation)
-    estimator = fit_chosen(candidates, chosen.report.name, whole, seed)
-    plain = export(estimator, whole.features.shape[1], span)
-    equal = parity(plain, estimator, whole.features, span)
-    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
+    estimator = fit_chosen(candidates, chosen.report.name, whole, seed, chosen.report.weights)
+    plain = exported(fleet, estimator, whole)
     stage = Stage(training, validation, folds, span, seed)
     return Trained(estimator, plain, compress(stage, chosen, estimator, whole, fleet.gates.accuracy_allowance))

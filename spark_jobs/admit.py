@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
@@ -54,13 +54,13 @@ def find_portion(settings: Settings, fleet: FleetSpec) -> Portion | None:
     return Portion(bronze.version, start, end, state) if start and bronze.version is not None else None
 
 
-def bounded(portion: Portion, records: DataFrame, most: int) -> Portion:
-    """The first part of a portion of too many offsets; `records` are its rows. Each partition's part has a row at least."""
+def bounded(portion: Portion, records: Callable[[], DataFrame], most: int) -> Portion:
+    """The first part of a portion of too many offsets; `records` reads its rows. Each partition's part has a row at least."""
     from pyspark.sql import functions as f
 
     if sum(portion.end.values()) - sum(portion.start.values()) <= most:
         return portion
-    firsts = records.groupBy("topic", "partition").agg(f.min("offset").alias("first")).collect()
+    firsts = records().groupBy("topic", "partition").agg(f.min("offset").alias("first")).collect()
     first = portion.start | {(row["topic"], row["partition"]): row["first"] for row in firsts}  # retention leaves gaps
     share = max(most // len(first), 1)
     return replace(portion, end={at: min(end, first[at] + share) for at, end in portion.end.items()})
@@ -144,7 +144,7 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
     """Judge the portion, or its first part; rows by table."""
     settings, fleet, spark = job.settings, job.fleet, job.spark
     check_changes(fleet, note_of(portion.state))
-    portion = bounded(portion, records_of(spark, settings, fleet, portion), _MOST)
+    portion = bounded(portion, partial(records_of, spark, settings, fleet, portion), _MOST)
     judged = judge_portion(spark, settings, fleet, portion).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]

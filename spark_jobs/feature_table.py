@@ -31,9 +31,7 @@ if TYPE_CHECKING:
 
 APP_ID = "features"
 COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, features array<float>"
-_MEANING = (
-    1  # raise it when columns mean something else or the kernel computes other bits: the table is then written anew
-)
+_MEANING = 1  # raise it when columns mean something else or the kernel computes other bits: the table is then made anew
 _MOST = 3  # rows in the table for each of gold; beyond it superseded ones take too much room
 
 

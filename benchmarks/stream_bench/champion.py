@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from cmapss_data import freeze
 from confluent_kafka import Producer
-from shipping import train
+from shipping import exported, train
 
 from aimaas.artefact import ModelMetadata, sha256
 from aimaas.events import Announcement
@@ -26,7 +26,7 @@ from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from aimaas.training_set import read_training_set
 from models.candidates import candidates_of
-from models.export import Float32, export, parity, run_onnx, stamp
+from models.export import Float32, run_onnx, stamp
 from models.samples import Samples
 from models.select import fit_chosen
 from models.task import target_range
@@ -87,10 +87,7 @@ def _plain(fleet: FleetSpec, candidate: str, histories: Histories) -> tuple[Fit,
     names = np.array(histories.devices)[histories.device]
     samples = Samples(features, labels.astype(np.float32), names).at(known)
     estimator = fit_chosen(candidates_of(fleet), candidate, samples, _SEED)
-    plain = export(estimator, len(plan.feature_names), target_range(fleet))
-    equal = parity(plain, estimator, samples.features, target_range(fleet))
-    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
-    return fit, stamp(plain, _metadata(fleet, candidate, plan, fit))
+    return fit, stamp(exported(fleet, estimator, samples), _metadata(fleet, candidate, plan, fit))
 
 
 def announce(stage: Stage, fleet: FleetSpec, champion: Champion) -> None:

@@ -17,9 +17,7 @@ from stream.scorer.sender import Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
-_ENDING_S = (
-    0.004  # the broker writes the end of a transaction for so long; who begins the next sooner is put off for 20 ms
-)
+_ENDING_S = 0.004  # the broker writes a transaction's end for so long; who begins the next sooner is put off for 20 ms
 _HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
 _FENCED = {
     ClientError._FENCED,

@@ -100,9 +100,9 @@ def test_the_first_part_of_a_portion_has_rows_of_every_partition_also_behind_a_g
     rows = [("t", 0, 1_000_000 + i) for i in range(30)] + [("t", 1, i) for i in range(5, 9)]
     records = spark.createDataFrame(rows, "topic string, partition int, offset bigint")
 
-    assert bounded(portion, records, 20).end == {("t", 0): 1_000_010, ("t", 1): 9}
-    assert bounded(portion, records, 1).end == {("t", 0): 1_000_001, ("t", 1): 6}
-    assert bounded(portion, records, 2_000_000) is portion
+    assert bounded(portion, lambda: records, 20).end == {("t", 0): 1_000_010, ("t", 1): 9}
+    assert bounded(portion, lambda: records, 1).end == {("t", 0): 1_000_001, ("t", 1): 6}
+    assert bounded(portion, lambda: records, 2_000_000) is portion
 
 
 def test_silver_has_the_readings_as_sent_and_quarantine_what_was_refused(plant: Plant) -> None:
