@@ -92,7 +92,8 @@ def one_event_each(fleet: FleetSpec, devices: int) -> Iterator[list[KeyValue]]:
 
 def send(settings: Settings, topic: str, records: Sequence[KeyValue]) -> None:
     """Put all records on a topic, each keyed by its device."""
-    producer = Producer(producer_config(settings, queue_buffering_max_messages=len(records) + 1))
+    no_limit = {"queue_buffering_max_messages": len(records) + 1, "queue_buffering_max_kbytes": 2_000_000_000}
+    producer = Producer(producer_config(settings, **no_limit))
     for i, (key, value) in enumerate(records):
         producer.produce(topic, value, key)
         if i % 1_000 == 0:

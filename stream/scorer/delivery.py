@@ -12,6 +12,11 @@ from stream.scorer.options import ScorerOptions
 from stream.scorer.outbox import Outbox
 from stream.scorer.transaction import Transactions
 
+# the broker writes a transaction's end for some 4 ms; who begins the next one sooner is put off by the client for 20 ms, which is
+# most of a short commit interval and nothing of a long one, where the records wait beside the work
+_PAUSE_S = 0.004
+_SHORT_MS = 50
+
 
 def open_outbox(
     settings: Settings, fleet: FleetSpec, options: ScorerOptions, consumer: Any, transactional_id: str
@@ -20,4 +25,5 @@ def open_outbox(
     largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet))
     if options.delivery == "at-least-once":
         return Acknowledged(settings, consumer, largest)
-    return Transactions(settings, transactional_id, options.transaction_timeout_ms, largest)
+    pause_s = _PAUSE_S if options.commit_interval_ms < _SHORT_MS else 0.0
+    return Transactions(settings, transactional_id, options.transaction_timeout_ms, largest, pause_s)

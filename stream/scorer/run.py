@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors
@@ -23,7 +21,6 @@ from stream.scorer.rates import Tally
 log = logger("scorer")
 
 _LOOK_S = 0.1  # so often it is seen whether a champion has come
-_SWITCH_S = 1e-3  # loop and writer take Python's lock in turns: after the 5 ms of Python's own a batch would be over
 
 
 def score(
@@ -39,7 +36,7 @@ def score(
     killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
-    process = nullcontext() if stop is not None else _own_process()
+    process = nullcontext() if stop is not None else collected_between_batches()
     options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
     watcher = ModelWatcher(settings, fleet, instance)
     with monitor.served_at(options.metrics_host, options.metrics_port):
@@ -53,18 +50,6 @@ def score(
         finally:
             watcher.stop()
     return monitor.tally
-
-
-@contextmanager
-def _own_process() -> Iterator[None]:
-    """What a scorer sets for a process that it has to itself."""
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
-    try:
-        with collected_between_batches():
-            yield
-    finally:
-        sys.setswitchinterval(before)
 
 
 def stop_on_signals() -> threading.Event:

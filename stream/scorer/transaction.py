@@ -17,7 +17,6 @@ from stream.scorer.sender import Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
-_ENDING_S = 0.004  # the broker writes a transaction's end for so long; who begins the next sooner is put off for 20 ms
 _HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
 _FENCED = {
     ClientError._FENCED,
@@ -31,11 +30,14 @@ class Transactions:
     """A transactional producer under a stable id: a new owner of the id aborts what a killed one left open.
 
     An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be
-    done: another process took the id over, or the cluster is out of reach for a minute.
+    done: another process took the id over, or the cluster is out of reach for a minute. Between two transactions it pauses for
+    `pause_s` seconds.
     """
 
-    def __init__(self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int) -> None:
-        self._where, self._id = settings.bootstrap_servers, transactional_id
+    def __init__(
+        self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int, pause_s: float = 0.0
+    ) -> None:
+        self._where, self._id, self._pause_s = settings.bootstrap_servers, transactional_id, pause_s
         self._sender = Sender(
             settings,
             largest_record,
@@ -57,7 +59,7 @@ class Transactions:
     def begin(self) -> None:
         """Open a transaction, unless one is open."""
         if self.opened_at is None:
-            time.sleep(max(self._ended_at + _ENDING_S - time.monotonic(), 0))
+            time.sleep(max(self._ended_at + self._pause_s - time.monotonic(), 0))
             self._insist(lambda _: self._producer.begin_transaction(), "begin a transaction")
             self.opened_at = time.monotonic()
 
