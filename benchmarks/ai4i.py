@@ -15,13 +15,11 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from fitting import features_of, fit_of
 from shipping import exported
 
-from aimaas.features import kernel_of
-from aimaas.fit import channel_matrix, find_regimes, finish, moments
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import plan_of
-from aimaas.state import DeviceState
 from models.candidates import candidates_of
 from models.export import run_onnx
 from models.samples import Samples
@@ -81,7 +79,8 @@ def out_of_fold(
     predicted = np.full(len(labels), np.nan, np.float32)
     cuts = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed).split(labels[:, None], labels)
     for i, (learned, held_out) in enumerate(cuts, 1):
-        features = _features(fleet, histories, learned)
+        fit = fit_of(plan_of(fleet), histories.values[learned], fleet.training.seed)
+        features = features_of(fleet, fit, histories)
         names = np.array(histories.devices)[histories.device]
         samples = Samples(features, labels, names)
         content, chosen = _trained(fleet, samples.at(learned))
@@ -89,18 +88,6 @@ def out_of_fold(
         part = figures_of(labels[held_out], predicted[held_out])
         say(f"  cut {seed}, part {i}: {chosen}, PR-AUC {part.pr_auc:.3f}, recall at 1 % {part.recall_at_1pct_fpr:.3f}")
     return predicted
-
-
-def _features(fleet: FleetSpec, histories: Histories, learned: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
-    """Features (n, F) of all rows by the kernel, normalised by the rows `learned` alone."""
-    plan, rows = plan_of(fleet), histories.values
-    regimes = find_regimes(plan, rows[learned], fleet.training.seed)
-    shift = channel_matrix(plan, rows[learned]).mean(axis=0)
-    fit = finish(regimes, [moments(plan, regimes, shift, rows[learned])])
-    state = DeviceState.of(fleet)
-    slots = state.slots(list(histories.devices))[histories.device]
-    begins = np.ones(len(rows), np.bool_)  # a device for each row
-    return kernel_of(plan, fit).advance(state, slots, rows.astype(np.float32), begins)
 
 
 def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:

@@ -76,7 +76,7 @@ def _measured(fleet: FleetSpec, data: Path, subset: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         frozen = read_training_set(freeze(fleet, training_engines(fleet, data, subset), Path(folder) / "training_set"))
     content, cv_rmse = _trained(fleet, frozen)
-    judged = judged_rows(fleet, frozen.info.plan, frozen.info.fit, data, subset)
+    judged = judged_rows(fleet, frozen.info.fit, data, subset)
     truth, predicted = judged.truth[judged.last], run_onnx(content, judged.features[judged.last])
     found = {"rmse": rmse(truth, predicted), "cv_rmse": cv_rmse, "phm_score": phm_score(truth, predicted)}
     say(f"  seed {fleet.training.seed}: " + ", ".join(f"{key} {value:.3f}" for key, value in found.items()))

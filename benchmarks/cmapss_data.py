@@ -12,13 +12,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fitting import features_of, fit_of
 
-from aimaas.features import kernel_of
-from aimaas.fit import Fit, channel_matrix, find_regimes, finish, moments
+from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
-from aimaas.plan import FeaturePlan, plan_of
+from aimaas.plan import plan_of
 from aimaas.split import split_of
-from aimaas.state import DeviceState
 from aimaas.training_set import ROWS, SPLITS, write_description
 from stream.devices.histories import Histories, truth
 from stream.replay.cmapss import read_cmapss, read_remaining
@@ -47,8 +46,8 @@ def freeze(fleet: FleetSpec, histories: Histories, folder: Path) -> Path:
     by_device = np.array([split_of(device, fleet.split) for device in histories.devices], object)
     split, label = by_device[histories.device], truth(histories, fleet)
     known = np.isfinite(label)
-    fit = _fit(plan, histories.values[split == "train"], fleet.training.seed)
-    features = features_of(fleet, plan, fit, histories)[known]
+    fit = fit_of(plan, histories.values[split == "train"], fleet.training.seed)
+    features = features_of(fleet, fit, histories)[known]
     columns = {
         "device_id": pa.array(names[histories.device[known]], pa.string()),
         "run": histories.run[known],
@@ -65,26 +64,11 @@ def freeze(fleet: FleetSpec, histories: Histories, folder: Path) -> Path:
     return folder
 
 
-def judged_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, directory: Path, subset: str) -> JudgedRows:
-    """The rows of `test_<subset>.txt` as a model of this plan and fit sees them, with the truth that `RUL_<subset>.txt` gives."""
+def judged_rows(fleet: FleetSpec, fit: Fit, directory: Path, subset: str) -> JudgedRows:
+    """The rows of `test_<subset>.txt` as a model of this fit sees them, with the truth that `RUL_<subset>.txt` gives."""
     histories, remaining = read_cmapss(fleet, directory, subset, "test"), read_remaining(directory, subset)
     last = np.append(np.diff(histories.device) != 0, True)
     left = remaining[histories.device] + histories.seq[last][histories.device] - histories.seq
     return JudgedRows(
-        features_of(fleet, plan, fit, histories), np.minimum(left, CAP).astype(np.float64), histories.device, last
+        features_of(fleet, fit, histories), np.minimum(left, CAP).astype(np.float64), histories.device, last
     )
-
-
-def features_of(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, histories: Histories) -> npt.NDArray[np.float32]:
-    """Features (n, F) of all rows, as the scorer computes them."""
-    state = DeviceState.of(fleet)
-    slots = state.slots(list(histories.devices))[histories.device]
-    begins = np.ones(len(histories), np.bool_)
-    begins[1:] = (np.diff(histories.device) != 0) | (np.diff(histories.run) != 0)
-    return kernel_of(plan, fit).advance(state, slots, histories.values.astype(np.float32), begins)
-
-
-def _fit(plan: FeaturePlan, rows: npt.NDArray[np.float64], seed: int) -> Fit:
-    regimes = find_regimes(plan, rows, seed)
-    shift = np.nanmean(channel_matrix(plan, rows), axis=0)
-    return finish(regimes, [moments(plan, regimes, shift, rows)])

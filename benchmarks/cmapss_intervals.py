@@ -36,7 +36,7 @@ def main() -> None:
         content = _trained(fleet, given.data, given.subset, Path(folder))
     metadata = metadata_of(content)
     assert metadata.intervals is not None, "a regression ships with intervals"
-    rows = judged_rows(fleet, metadata.plan, metadata.fit, given.data, given.subset)
+    rows = judged_rows(fleet, metadata.fit, given.data, given.subset)
     predicted, bounds = run_onnx(content, rows.features), Bounds(metadata.intervals, metadata.target_range)
     figures = {**figures_of(rows, predicted, bounds), "devices": metadata.intervals.devices}
     figures |= {"source": metadata.intervals.source, "seconds": round(time.monotonic() - began, 1)}

@@ -16,7 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from cmapss_data import JudgedRows, features_of, freeze, judged_rows, training_engines
+from cmapss_data import JudgedRows, freeze, judged_rows, training_engines
+from fitting import features_of
 from shipping import train
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
@@ -68,13 +69,13 @@ def _arguments() -> argparse.Namespace:
 
 def _judged(fleet: FleetSpec, frozen: TrainingSet, data: Path | None, subset: str) -> JudgedRows:
     """Rows of engines that nothing was learned from."""
-    plan, fit = frozen.info.plan, frozen.info.fit
+    fit = frozen.info.fit
     if data:
-        return judged_rows(fleet, plan, fit, data, subset)
+        return judged_rows(fleet, fit, data, subset)
     others = simulate(fleet, 50, 2, _JUDGED_FROM)
     known = np.isfinite(label := truth(others, fleet))
     last = np.append(np.diff(others.device[known]) != 0, True)
-    return JudgedRows(features_of(fleet, plan, fit, others)[known], label[known], others.device[known], last)
+    return JudgedRows(features_of(fleet, fit, others)[known], label[known], others.device[known], last)
 
 
 def _speed(estimator: Estimator, files: Mapping[str, bytes], rows: JudgedRows) -> dict[str, Any]:

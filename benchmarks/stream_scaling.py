@@ -1,7 +1,9 @@
 """One and two scorers over 8 partitions, rebalances under load, and memory by devices; one JSON line last.
 
 `two_over_one` is the rate of two processes over that of one of the same round, `hand_two_over_one` the same for the hand-written
-loop: measured when the group has shared the partitions out evenly, never through the rebalance. `lost` and `duplicated` count
+loop: measured when the group has shared the partitions out evenly, never through the rebalance. A scorer has two threads that
+work, so one alone has more than one core already where there are two; `pinned_two_over_one` and `pinned_hand_two_over_one` are the
+gains of processes that are held to a core each, as in containers of one core. `lost` and `duplicated` count
 predictions while a second scorer joins and leaves under load. `mib_by_devices` is the resident memory of a scorer that holds so
 many devices.
 """
@@ -10,6 +12,8 @@ from __future__ import annotations
 
 import argparse
 from collections import defaultdict
+from itertools import product
+from typing import NamedTuple
 
 from stream_bench.champion import Champion, announce, train_champion
 from stream_bench.entries import hand, scorer
@@ -19,6 +23,12 @@ from stream_bench.scaling import balanced_rate, mib_of_state, through_rebalances
 from stream_bench.stage import Stage, open_stage
 
 _PARTITIONS = 8
+
+
+class _Turn(NamedTuple):
+    name: str
+    processes: int
+    pinned: bool
 
 
 def main() -> None:
@@ -63,24 +73,25 @@ def _arguments() -> argparse.Namespace:
 def _rounds(stage: Stage, champion: Champion, load: Load, count: int) -> dict[str, list[float]]:
     """Rates and gains by round; who begins takes turns."""
     found: dict[str, list[float]] = defaultdict(list)
+    turns = [_Turn(*turn) for turn in product(("scorer", "hand"), (1, 2), (False, True))]
     for n in range(count):
-        order = [(name, processes) for name in ("scorer", "hand") for processes in (1, 2)]
-        rates = {turn: _rate(stage, champion, load, n, *turn) for turn in (order if n % 2 == 0 else order[::-1])}
-        for prefix, name in (("", "scorer"), ("hand_", "hand")):
-            found[f"{prefix}two_over_one"].append(rates[name, 2] / rates[name, 1])
-            found[f"{prefix}one_ev_s"].append(rates[name, 1])
-            found[f"{prefix}two_ev_s"].append(rates[name, 2])
+        rates = {turn: _rate(stage, champion, load, n, turn) for turn in (turns if n % 2 == 0 else turns[::-1])}
+        for pinned, name in product((False, True), ("scorer", "hand")):
+            prefix = ("pinned_" if pinned else "") + ("hand_" if name == "hand" else "")
+            one, two = (rates[_Turn(name, processes, pinned)] for processes in (1, 2))
+            for key, figure in (("two_over_one", two / one), ("one_ev_s", one), ("two_ev_s", two)):
+                found[prefix + key].append(figure)
     return found
 
 
-def _rate(stage: Stage, champion: Champion, load: Load, n: int, name: str, processes: int) -> float:
-    tag = f"r{n}.{name}{processes}"
-    if name == "scorer":
+def _rate(stage: Stage, champion: Champion, load: Load, n: int, turn: _Turn) -> float:
+    tag = f"r{n}.{turn.name}{turn.processes}{'p' if turn.pinned else ''}"
+    if turn.name == "scorer":
         with scorer(stage, tag) as entry:
-            return balanced_rate(stage, entry, load, load.events, processes)
+            return balanced_rate(stage, entry, load, load.events, turn.processes, turn.pinned)
     features = f"bench.{tag}.features"
     with stage.topics(features), hand(stage, tag, features, champion) as entry:
-        return balanced_rate(stage, entry, load, load.features, processes)
+        return balanced_rate(stage, entry, load, load.features, turn.processes, turn.pinned)
 
 
 if __name__ == "__main__":

@@ -13,16 +13,15 @@ import msgspec
 import numpy as np
 from cmapss_data import freeze
 from confluent_kafka import Producer
+from fitting import features_of, fit_of
 from shipping import exported, train
 
 from aimaas.artefact import ModelMetadata, sha256
 from aimaas.events import Announcement
-from aimaas.features import kernel_of
-from aimaas.fit import Fit, channel_matrix, find_regimes, finish, moments
+from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, Split
 from aimaas.kafka import producer_config
 from aimaas.plan import FeaturePlan, plan_of
-from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from aimaas.training_set import read_training_set
 from models.candidates import candidates_of
@@ -31,7 +30,7 @@ from models.samples import Samples
 from models.select import fit_chosen
 from models.task import target_range
 from models.train import code_version
-from stream.devices.histories import Float64, Histories, Int64, truth
+from stream.devices.histories import Histories, truth
 from stream.devices.simulator import simulate
 from stream_bench.stage import Stage
 
@@ -81,8 +80,8 @@ def _shipped(stage: Stage, histories: Histories) -> tuple[Fit, bytes]:
 def _plain(fleet: FleetSpec, candidate: str, histories: Histories) -> tuple[Fit, bytes]:
     """The candidate's fit and its plain export."""
     plan = plan_of(fleet)
-    fit = _fit(plan, histories.values)
-    features, labels = features_of(fleet, fit, histories, np.arange(len(histories))), truth(histories, fleet)
+    fit = fit_of(plan, histories.values, _SEED)
+    features, labels = features_of(fleet, fit, histories), truth(histories, fleet)
     known = np.isfinite(labels)
     names = np.array(histories.devices)[histories.device]
     samples = Samples(features, labels.astype(np.float32), names).at(known)
@@ -95,21 +94,6 @@ def announce(stage: Stage, fleet: FleetSpec, champion: Champion) -> None:
     producer = Producer(producer_config(stage.settings))
     producer.produce(topic_names(fleet).models, msgspec.json.encode(champion.announcement), b"champion")
     assert producer.flush(15) == 0, "the announcement did not reach the broker"
-
-
-def features_of(fleet: FleetSpec, fit: Fit, histories: Histories, order: Int64) -> Float32:
-    """Features (m, F) of the rows `order` (m,), which hold each device's rows in their order; as the scorer computes them."""
-    plan = plan_of(fleet)
-    state = DeviceState.of(fleet)
-    slots = state.slots(histories.devices)[histories.device]
-    begins = np.ones(len(histories), np.bool_)
-    begins[1:] = (np.diff(histories.device) != 0) | (np.diff(histories.run) != 0)
-    return kernel_of(plan, fit).advance(state, slots[order], histories.values[order].astype(np.float32), begins[order])
-
-
-def _fit(plan: FeaturePlan, rows: Float64) -> Fit:
-    regimes = find_regimes(plan, rows, _SEED)
-    return finish(regimes, [moments(plan, regimes, channel_matrix(plan, rows).mean(axis=0), rows)])
 
 
 def _metadata(fleet: FleetSpec, candidate: str, plan: FeaturePlan, fit: Fit) -> ModelMetadata:

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from stream_bench.stage import ROOT
 
 _STOP_LIMIT_S = 30.0
@@ -48,6 +50,12 @@ class Contender:
     def thaw(self) -> None:
         """Let it go on."""
         self.process.send_signal(signal.SIGCONT)
+
+    def pin(self, core: int) -> None:
+        """Hold all its threads, also later ones, to one of the machine's cores: the `core`-th, counted round."""
+        cores = sorted(os.sched_getaffinity(0))
+        for thread in psutil.Process(self.pid).threads():
+            os.sched_setaffinity(thread.id, {cores[core % len(cores)]})
 
     def stop(self) -> None:
         """Ask it to end, and wait until it has. Raises ContenderError when it fails while it ends, or does not end."""

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import Producer
+from fitting import features_of
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
@@ -21,7 +22,7 @@ from aimaas.settings import Settings
 from stream.devices.histories import Histories
 from stream.devices.producer import Encoder, KeyValue
 from stream.devices.simulator import device_id, simulate
-from stream_bench.champion import Champion, features_of
+from stream_bench.champion import Champion
 
 _SEED = 11
 _CHUNK = 50_000

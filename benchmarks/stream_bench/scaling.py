@@ -25,20 +25,26 @@ _LIMIT_S = 900.0
 _HOLD_S = 2.0  # how long a share is kept before the next move
 
 
-def balanced_rate(stage: Stage, entry: Entry, load: Load, records: Sequence[KeyValue], processes: int) -> float:
+def balanced_rate(
+    stage: Stage, entry: Entry, load: Load, records: Sequence[KeyValue], processes: int, pinned: bool
+) -> float:
     """Events/s of so many processes that have shared the partitions out evenly before the first event.
 
     They start on an empty topic and are frozen while it is filled, so that filling takes nothing from them, and all find the same.
+    Where they are `pinned`, each has one core to itself but for the broker.
     """
     wanted = [stage.partitions // processes] * processes
     with ExitStack() as stack:
         contenders = [stack.enter_context(entry.start(str(i))) for i in range(processes)]
         wait_for_shares(stage.settings, entry.group, wanted, contenders)
+        for core, contender in enumerate(contenders if pinned else []):
+            contender.pin(core)
         watch = Watch(stage, entry, load)
         _fill_frozen(stage, entry, records, contenders, watch)
         measured = watch.see_all(contenders)
         after = shares(stage.settings, entry.group)
-    say(f"  {entry.name:7} {processes} x {wanted[0]} partitions {measured.ev_s:10,.0f} events/s  {measured.account}")
+    how = f"{processes} x {wanted[0]} partitions{', a core each' if pinned else ''}"
+    say(f"  {entry.name:7} {how:29} {measured.ev_s:10,.0f} events/s  {measured.account}")
     if after != wanted:
         raise SystemExit(f"{entry.name}: the group did not stay balanced ({after}): filling the topic took too long")
     if not measured.account.is_exact:

@@ -50,7 +50,7 @@ def test_the_truth_of_a_test_engine_counts_back_from_what_the_file_says_of_its_l
     fleet: FleetSpec, data: Path, tmp_path: Path
 ) -> None:
     info = read_training_set(freeze(fleet, training_engines(fleet, data, "FD001"), tmp_path / "set")).info
-    found = judged_rows(fleet, info.plan, info.fit, data, "FD001")
+    found = judged_rows(fleet, info.fit, data, "FD001")
     assert found.truth[found.last].tolist() == [7, 40, 125]
     assert found.truth[found.engine == 0].tolist() == list(range(56, 6, -1))
     assert found.features.shape == (150, len(info.plan.feature_names))
