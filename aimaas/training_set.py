@@ -1,28 +1,25 @@
 """The training set: frozen feature rows in a folder, which the lake writes and training reads.
 
-`rows/*.parquet` holds one row per labelled event: device_id string, run int64, order int64, split string, label float32, features
-fixed_size_list<float32>[F]. `training_set.json` names what the rows were made of, counts them, and holds their digest, so that a
-model can be rebuilt from exactly these rows.
+`rows/*.parquet` holds one row per labelled event (training_rows.py). `training_set.json` names what the rows were made of, counts
+them, and holds their digest, so that a model can be rebuilt from exactly these rows.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import numpy as np
-import numpy.typing as npt
 
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.plan import FeaturePlan
-from aimaas.torn import reading
+from aimaas.training_rows import RowDigest, Rows, digest_of, pieces_of, read_rows
 
-DESCRIPTION, ROWS, VOID = "training_set.json", "rows", "void.json"
+DESCRIPTION, VOID = "training_set.json", "void.json"
 SPLITS = ("train", "validation", "calibration", "test")
 
 
@@ -35,7 +32,7 @@ class SplitCounts(msgspec.Struct, frozen=True):
 
 
 class TrainingSetInfo(msgspec.Struct, frozen=True):
-    """Where the rows come from; `digest` is that of `row_digest`, `gold_version` the table's version they were read at.
+    """Where the rows come from; `digest` is that of `RowDigest`, `gold_version` the table's version they were read at.
 
     `fit_gold_version` is the version of gold that the fit was taken at; None in sets of older releases: at `gold_version`.
     """
@@ -48,26 +45,6 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     splits: dict[str, SplitCounts]
     digest: str
     fit_gold_version: int | None = None
-
-
-@dataclass(frozen=True)
-class Rows:
-    """The rows by (device_id, run, order): columns (n,), `features` (n, F) float32, `label` (n,) float32."""
-
-    device_id: npt.NDArray[np.object_]
-    run: npt.NDArray[np.int64]
-    order: npt.NDArray[np.int64]
-    split: npt.NDArray[np.object_]
-    label: npt.NDArray[np.float32]
-    features: npt.NDArray[np.float32]
-
-    def of(self, *splits: str) -> Rows:
-        """The rows of these splits, in the same order."""
-        kept = np.isin(self.split.astype(str), splits)
-        return Rows(*(getattr(self, name)[kept] for name in self.__dataclass_fields__))
-
-    def __len__(self) -> int:
-        return len(self.label)
 
 
 @dataclass(frozen=True)
@@ -101,12 +78,14 @@ def write_description(  # the writer of the rows calls this last: a folder witho
     `fit_gold_version` may be left out where the fit was taken at `gold_version`.
     """
     taken_at = gold_version if fit_gold_version is None else fit_gold_version
-    rows = read_rows(folder, len(plan.feature_names))
-    splits = {
-        name: SplitCounts(len(part := rows.of(name)), len(set(part.device_id)), failures.get(name, 0))
-        for name in SPLITS
-    }
-    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, row_digest(rows), taken_at)
+    digest, rows, devices = RowDigest(), Counter[str](), defaultdict[str, set[str]](set)
+    for piece in pieces_of(folder, len(plan.feature_names)):  # a set may be larger than memory
+        digest.add(piece)
+        rows.update(piece.split)
+        for split, device in set(zip(piece.split, piece.device_id, strict=True)):
+            devices[split].add(device)
+    splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
+    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at)
     new = folder / f".{DESCRIPTION}.new"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
     new.replace(folder / DESCRIPTION)
@@ -143,56 +122,9 @@ def read_training_set(folder: Path) -> TrainingSet:
             "run the fleet's training again"
         )
     rows = read_rows(folder, len(info.plan.feature_names))
-    if (found := row_digest(rows)) != info.digest:
+    if (found := digest_of(rows)) != info.digest:
         raise LakeError(
             f"{folder}: rows have digest {found[:12]}, the description says {info.digest[:12]}: the files were changed; "
             "run the fleet's prepare step again"
         )
     return TrainingSet(folder, info, rows)
-
-
-def read_rows(folder: Path, width: int) -> Rows:
-    """Rows of `rows/*.parquet` by (device_id, run, order). Raises LakeError where a feature row is not `width` long."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    files = sorted((folder / ROWS).glob("*.parquet"))
-    if not files:
-        raise LakeError(f"{folder / ROWS}: no Parquet files; run the fleet's prepare step")
-    tables = []
-    for file in files:
-        with reading(str(file)):
-            tables.append(pq.read_table(file, schema=arrow_schema(width)))
-    table = pa.concat_tables(tables)
-    table = table.sort_by([(name, "ascending") for name in ("device_id", "run", "order")]).combine_chunks()
-    values = table["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    if len(values) != len(table) * width:
-        raise LakeError(f"{folder / ROWS}: feature rows are not all {width} long; run the fleet's prepare step again")
-    columns = {name: table[name].to_numpy() for name in ("device_id", "run", "order", "split", "label")}
-    return Rows(**columns, features=values.reshape(-1, width))
-
-
-def arrow_schema(width: int) -> Any:
-    """Schema of the rows for `width` features. Spark writes the features as a plain list, which reads the same."""
-    import pyarrow as pa
-
-    return pa.schema(
-        [
-            ("device_id", pa.string()),
-            ("run", pa.int64()),
-            ("order", pa.int64()),
-            ("split", pa.string()),
-            ("label", pa.float32()),
-            ("features", pa.list_(pa.float32())),
-        ]
-    )
-
-
-def row_digest(rows: Rows) -> str:
-    """SHA-256 (hex) of the rows in their order: the same however they are cut into files."""
-    digest = hashlib.sha256(f"{rows.features.shape}".encode())
-    for text in (rows.device_id, rows.split):
-        digest.update("\0".join(text).encode())
-    for values in (rows.run, rows.order, rows.label, rows.features):
-        digest.update(np.ascontiguousarray(values).tobytes())
-    return digest.hexdigest()

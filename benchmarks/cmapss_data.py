@@ -18,7 +18,8 @@ from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.plan import plan_of
 from aimaas.split import split_of
-from aimaas.training_set import ROWS, SPLITS, write_description
+from aimaas.training_rows import ROWS
+from aimaas.training_set import SPLITS, write_description
 from stream.devices.histories import Histories, truth
 from stream.replay.cmapss import read_cmapss, read_remaining
 

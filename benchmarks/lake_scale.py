@@ -104,8 +104,10 @@ def main() -> None:
             warm.keep_features()
         for events in given.events:
             lake = _lake(stage, str(events), given.devices, session)
+            with stage.topics_of(lake.fleet):
+                lake.send(0, events)
             with Peak(session.sparkContext._gateway.proc.pid) as peak:
-                rates[lake.name] = _filled(stage, lake, events)
+                rates[lake.name] = _rates(stage, lake, events)
             peaks[lake.name] = round(peak.mib)
             if not seconds:
                 seconds = race(lake.job("race"))
@@ -136,10 +138,8 @@ def _lake(stage: Stage, name: str, devices: int, session: Any) -> Lake:
     return Lake(name, replace(stage.settings, lake=str(stage.folder / "lakes" / name)), fleet, devices, session)
 
 
-def _filled(stage: Stage, lake: Lake, events: int) -> dict[str, int]:
-    """Fill the lake; events/s by stage."""
-    with stage.topics_of(lake.fleet):
-        lake.send(0, events)
+def _rates(stage: Stage, lake: Lake, events: int) -> dict[str, int]:
+    """Bring the events that were sent to gold, and freeze a training set; events/s by stage."""
     seconds = lake.to_gold()
     seconds["features"] = lake.run("features", features, out=str(stage.folder / "sets" / lake.name))
     return {name: round(events / s) for name, s in seconds.items()}

@@ -20,7 +20,8 @@ from aimaas.intervals import Bounds, Intervals
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
 from aimaas.plan import channels_of
 from aimaas.training_report import TrainReport
-from aimaas.training_set import Rows, TrainingSet
+from aimaas.training_rows import Rows
+from aimaas.training_set import TrainingSet
 from models.card_histories import histories, shown_runs
 from models.card_plots import (
     Plot,

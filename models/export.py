@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata
 from aimaas.errors import GateFailedError
-from aimaas.training_set import Rows
+from aimaas.training_rows import Rows
 from models.assemble import assemble, looks_at_window
 from models.candidates import predict
 from models.families import Estimator

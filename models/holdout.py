@@ -14,7 +14,7 @@ from aimaas.fit import Fit, Regimes
 from aimaas.intervals import Bounds
 from aimaas.plan import FeaturePlan
 from aimaas.training_report import CalibrationBin, Evaluation, Group
-from aimaas.training_set import Rows
+from aimaas.training_rows import Rows
 from models.evaluate import Float64, metrics_of
 from models.resample import metric_intervals
 

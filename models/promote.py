@@ -19,7 +19,8 @@ from aimaas.lifetimes import lives_of
 from aimaas.registry import Champion, load_artefact, set_challenger, set_champion, settle, show_model
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
-from aimaas.training_set import Rows, TrainingSet, read_training_set
+from aimaas.training_rows import Rows
+from aimaas.training_set import TrainingSet, read_training_set
 from models.evaluate import error_name, error_of
 from models.export import run_onnx
 from models.measure import classifies

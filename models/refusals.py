@@ -7,7 +7,8 @@ import numpy as np
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.plan import plan_of
-from aimaas.training_set import Rows, TrainingSet
+from aimaas.training_rows import Rows
+from aimaas.training_set import TrainingSet
 from models.conformal import FEWEST_DEVICES
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.training_set import Rows
+from aimaas.training_rows import Rows
 
 
 @dataclass(frozen=True)

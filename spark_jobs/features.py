@@ -20,7 +20,8 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version, version_at
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import Settings
-from aimaas.training_set import DESCRIPTION, ROWS, TrainingSetInfo, read_info, write_description
+from aimaas.training_rows import ROWS
+from aimaas.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
 from spark_jobs.evolution import widened
 from spark_jobs.feature_table import COLUMNS, bring_up, labelled_rows

@@ -11,7 +11,8 @@ from pathlib import Path
 from aimaas.fleet import FleetSpec
 from aimaas.mlflow_store import CARD_FOLDER
 from aimaas.settings import Settings
-from aimaas.training_set import DESCRIPTION, ROWS, VOID, read_info
+from aimaas.training_rows import ROWS
+from aimaas.training_set import DESCRIPTION, VOID, read_info
 from upkeep.device import Device
 
 _PAGES = (".html", ".json", ".md", ".svg", ".txt")

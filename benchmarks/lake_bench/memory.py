@@ -1,4 +1,4 @@
-"""The most memory that Spark's driver and its workers had at once."""
+"""The most memory that Spark's driver, on Java's side and on Python's, and its workers had at once."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ _EVERY_S = 0.2
 
 
 class Peak:
-    """Looks at a process and all its children while it is entered; `mib` is the largest sum of resident memory."""
+    """Looks at a process and all its children while it is entered, and by how much this one has grown since.
+
+    `mib` is the largest sum of resident memory.
+    """
 
     def __init__(self, pid: int) -> None:
-        self._process, self.mib = psutil.Process(pid), 0.0
+        self._process, self._own, self.mib = psutil.Process(pid), psutil.Process(), 0.0
+        self._at_first = _resident(self._own)
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
@@ -30,9 +34,8 @@ class Peak:
 
     def _look(self) -> None:
         while not self._ended.wait(_EVERY_S):
-            self.mib = max(
-                self.mib, sum(map(_resident, [self._process, *self._process.children(recursive=True)])) / 2**20
-            )
+            others = sum(map(_resident, [self._process, *self._process.children(recursive=True)]))
+            self.mib = max(self.mib, (others + max(_resident(self._own) - self._at_first, 0)) / 2**20)
 
 
 def _resident(process: psutil.Process) -> int:

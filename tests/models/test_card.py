@@ -13,7 +13,7 @@ import pytest
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, client
 from aimaas.registry import register, show_model
 from aimaas.settings import Settings
-from aimaas.training_set import Rows
+from aimaas.training_rows import Rows
 from models.card_histories import shown_runs
 from models.card_plots import bands
 from models.train import train

@@ -8,7 +8,7 @@ import pytest
 from aimaas.fit import Fit
 from aimaas.intervals import Bounds, Intervals
 from aimaas.plan import plan_of
-from aimaas.training_set import Rows
+from aimaas.training_rows import Rows
 from models.holdout import Answers, calibration_bins, evaluate, regimes_of
 from tests.models.conftest import CAP, pump_fleet
 

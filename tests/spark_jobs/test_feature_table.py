@@ -15,7 +15,8 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import find_table, held, read_table, table_version
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
-from aimaas.training_set import ROWS, TrainingSetInfo, read_info, read_rows, row_digest
+from aimaas.training_rows import ROWS, digest_of, read_rows
+from aimaas.training_set import TrainingSetInfo, read_info
 from spark_jobs import feature_table, fits
 from spark_jobs import features as features_job
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
@@ -59,7 +60,7 @@ def whole_pass(lake: Lake, version: int, fit: Fit, folder: Path) -> str:
     ends = run_ends(outcomes_as_of(job, sources_of(lake.settings, lake.fleet, version).outcomes))
     rows = feature_rows(lake.fleet, plan, fit, gold_as_of(job, version), ends)
     rows.write.parquet(str(folder / ROWS))
-    return row_digest(read_rows(folder, len(plan.feature_names)))
+    return digest_of(read_rows(folder, len(plan.feature_names)))
 
 
 def assert_as_by_whole_pass(lake: Lake, info: TrainingSetInfo, folder: Path) -> None:
