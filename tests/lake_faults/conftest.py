@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,14 @@ from spark_jobs.features import features
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
+from spark_jobs.rebuild import rebuild
+from spark_jobs.rescore import rescore
 from tests.lake_faults.processes import Ended, Running, run_job, start_job, write_fleet
 from tests.spark_jobs.conftest import Plant, small_fleet
 
-JOBS: dict[str, Callable[[Job], Any]] = {"land": land, "admit": admit, "gold": gold, "features": features}
+JOBS: dict[str, Callable[[Job], Any]] = {
+    "land": land, "admit": admit, "gold": gold, "features": features, "rebuild": rebuild, "rescore": rescore,
+}  # fmt: skip
 TO_GOLD = ("land", "admit", "gold")
 DEVICES = [f"d{i}" for i in range(12)]
 TABLES: tuple[Table, ...] = (
@@ -34,10 +38,11 @@ _LIMITS = {"record_bytes": 400, "skew_s": 60, "lateness_s": 1e9}
 
 @dataclass
 class Twins:
-    """The undisturbed plant, and the settings of the other lake."""
+    """The undisturbed plant, and the settings of the other lake; `asked` is what a job is given beside the fleet."""
 
     plant: Plant
     other: Settings
+    asked: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def send(self, first: int, count: int, failing: Sequence[str]) -> None:
         """Events of each device, `count` from `first` on; some late, doubled or broken; and outcomes of those that fail."""
@@ -57,25 +62,29 @@ class Twins:
     def undisturbed(self, *jobs: str) -> None:
         """Run jobs on the first lake."""
         for job in jobs:
-            JOBS[job](self.plant.job(job, out=str(set_of(self.plant.settings))))
+            JOBS[job](self.plant.job(job, **self.arguments(job, self.plant.settings)))
 
     def start(self, job: str, **environ: str) -> Running:
         """Start a job on the other lake."""
-        return start_job(self.other, self.plant.fleet, job, *self.arguments(job), **environ)
+        return start_job(self.other, self.plant.fleet, job, *self._given(job), **environ)
 
     def run(self, job: str) -> Ended:
         """Run a job on the other lake to its end, in a process of its own."""
-        return run_job(self.other, self.plant.fleet, job, *self.arguments(job))
+        return run_job(self.other, self.plant.fleet, job, *self._given(job))
 
     def run_again(self, *jobs: str) -> None:
         """Run jobs on the other lake on the session of the tests, which starts quicker; all must succeed."""
         other = Plant(self.plant.fleet, self.other, self.plant.session)
         for job in jobs:
-            JOBS[job](other.job(job, out=str(set_of(self.other))))
+            JOBS[job](other.job(job, **self.arguments(job, self.other)))
 
-    def arguments(self, job: str) -> list[str]:
-        """What a job on the other lake takes beside the fleet."""
-        return ["--out", str(set_of(self.other))] if job == "features" else []
+    def arguments(self, job: str, settings: Settings) -> dict[str, Any]:
+        """What a job on a lake takes beside the fleet."""
+        return {"out": str(set_of(settings))} if job == "features" else self.asked.get(job, {})
+
+    def _given(self, job: str) -> list[str]:
+        given = self.arguments(job, self.other)
+        return [part for name, value in given.items() if value for part in (f"--{name}", str(value))]
 
     def folder(self, table: Table) -> Path:
         """Folder of a table of the other lake."""

@@ -1,4 +1,4 @@
-"""Jobs that are killed twice and run again; and what they go on from is lost."""
+"""Each job killed twice and run again; and what they go on from is lost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from deltalake import DeltaTable
 
-from aimaas.lake import Table
+from aimaas.lake import Table, read_table
 from aimaas.training_set import DESCRIPTION
 from tests.lake_faults.conftest import TABLES, TO_GOLD, Twins, set_of
 from tests.lake_faults.moments import BeforeCommit, new_file
+from tests.stream.conftest import register_model, tiny_model
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 
@@ -62,6 +63,42 @@ def test_jobs_killed_at_a_first_file_and_before_their_commits_end_in_the_undistu
     assert not (out / DESCRIPTION).exists()
     twins.run_again("features")
     twins.assert_same_set()
+
+
+def test_a_rebuild_and_a_rescoring_killed_twice_and_run_again_end_in_the_undisturbed_tables(
+    twins: Twins, tmp_path: Path
+) -> None:
+    twins.history()
+    twins.undisturbed(*TO_GOLD)
+    twins.run_again(*TO_GOLD)
+    day = max(read_table(twins.other, twins.plant.fleet.fleet, "silver", ["day"])["day"].to_pylist())
+    for table in ("silver", "quarantine"):
+        DeltaTable(str(twins.folder(table))).delete(f"day = DATE '{day}'")
+    lost = twins.version("silver"), twins.version("quarantine")
+    twins.asked = {"rebuild": {"day": day, "rejudge": False}}
+    running = twins.start("rebuild")
+    running.wait_until(new_file(twins.folder("silver")))
+    assert running.kill().code == -9
+    assert (twins.version("silver"), twins.version("quarantine")) == lost
+    with closing(BeforeCommit(tmp_path / "rebuild", 2)) as moment:
+        kill_driver(twins, "rebuild", moment, **moment.environ)
+    assert twins.version("silver") != lost[0], "the first of the two is put right"
+    assert twins.version("quarantine") == lost[1]
+    twins.run_again("rebuild")
+    twins.assert_equal("silver", "quarantine", "outcomes")
+
+    fleet, settings = twins.plant.fleet, twins.plant.settings
+    version = register_model(settings, fleet, settings.home / "trained", tiny_model(fleet))
+    twins.asked = {"rescore": {"version": version, "first": None, "last": None}}
+    twins.undisturbed("rescore")
+    running = twins.start("rescore")
+    running.wait_until(new_file(twins.folder("rescored")))
+    assert running.kill().code == -9
+    with closing(BeforeCommit(tmp_path / "rescore", 1)) as moment:
+        kill_driver(twins, "rescore", moment, **moment.environ)
+    assert twins.version("rescored") is None
+    twins.run_again("rescore")
+    twins.assert_equal("rescored")
 
 
 def lose_checkpoints(twins: Twins) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,7 @@ class Ended:
     def is_clear(self) -> bool:
         """A job's own line comes last, and there is no stack trace of Python or Java."""
         last = (self.told.splitlines() or [""])[-1]
-        is_own = last.startswith(("land: ", "admit: ", "gold: ", "features: "))
+        is_own = last.startswith(("land: ", "admit: ", "gold: ", "features: ", "rebuild: ", "rescore: "))
         return is_own and not any(sign in self.told for sign in ("Traceback", "\tat ", "Exception"))
 
 
@@ -66,7 +67,8 @@ class Running:
     def kill(self) -> Ended:
         """SIGKILL Python and JVM at once."""
         for one in [*psutil.Process(self._process.pid).children(recursive=True), self._process]:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):  # a worker whose parent was killed may be gone by itself
+                one.kill()
         return self.ended()
 
     def ended(self) -> Ended:
@@ -96,6 +98,7 @@ def environment(settings: Settings, **more: str) -> dict[str, str]:
         "AIMAAS_FLEETS": str(settings.fleets),
         "AIMAAS_JARS": str(settings.jars),
         "AIMAAS_LAKE": settings.lake,
+        "AIMAAS_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri,
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "PYTHONPATH": str(ROOT),
         "PYSPARK_PYTHON": sys.executable,

@@ -11,19 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 from aimaas.admission import Reason
-from aimaas.artefact import FILE_NAME, sha256
 from aimaas.cli.app import app
 from aimaas.errors import ModelRefusedError, RegistryError
 from aimaas.intervals import Intervals
 from aimaas.lake import read_table
-from aimaas.registry import register
-from aimaas.training_report import CandidateReport, TrainReport, write_report
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from spark_jobs.rescore import as_served, find_artefact, rescore
 from stream.devices.faults import Faults
-from tests.stream.conftest import Line, open_line, tiny_model
+from tests.stream.conftest import Line, open_line, register_model, tiny_model
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark]
 
@@ -34,16 +31,7 @@ AGREED = ("device_id", "run", "seq", "prediction", "lower", "upper", "model_vers
 
 def registered(line: Line, content: bytes) -> str:
     """The version under which the registry has a file."""
-    folder = line.folder / sha256(content)[:8]
-    folder.mkdir()
-    (folder / FILE_NAME).write_bytes(content)
-    report = TrainReport(
-        fleet=line.fleet.fleet, fleet_version=1, chosen="ridge", error="rmse", metrics={"rmse": 1.0}, splits={}, settings={},
-        candidates=[CandidateReport("ridge", [1.0], 1.0, 0.1)], seed=7, training_set="x", digest="d", gold_version=0,
-        plan="p", fit="f", sha256=sha256(content), code_version="1", seconds=1.0,
-    )  # fmt: skip
-    write_report(folder, report)
-    return register(line.settings, line.fleet, folder)
+    return register_model(line.settings, line.fleet, line.folder, content)
 
 
 def job(line: Line, spark: Any, **arguments: Any) -> Job:
