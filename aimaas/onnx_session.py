@@ -21,7 +21,7 @@ def open_session(content: bytes, digest: str, cache: Path) -> Any:
     kept = cache / f"{digest}-{onnxruntime.__version__}.onnx"
     with suppress(OSError):
         optimised = kept.read_bytes()
-        if _digest_file(kept).read_text() == sha256(optimised):  # neither torn nor changed
+        if _digest_file(kept).read_bytes() == sha256(optimised).encode():  # neither torn nor changed
             return _session(optimised, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     return _optimised(content, kept)
 
@@ -41,7 +41,9 @@ def _optimised(content: bytes, kept: Path) -> Any:
         session = _session(content, level, str(partial))
         _digest_file(kept).write_text(sha256(partial.read_bytes()))
         partial.replace(kept)
-    except OSError:
+    except Exception:  # noqa: BLE001 - where it cannot write, onnxruntime raises errors of its own
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         session = _session(content, level)
     return session
 
