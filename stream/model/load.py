@@ -51,29 +51,30 @@ def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings)
 
 def fetch_artefact(uri: str, where: str, tracking_uri: str) -> bytes:
     """Bytes of the file at a path, a `file:` URI or any URI that MLflow resolves. Raises ArtefactUnreachableError."""
-    parts = urlparse(uri)
     try:
+        parts = urlparse(uri)
         if parts.scheme in ("", "file"):
             return Path(unquote(parts.path)).read_bytes()
         return _from_mlflow(uri, tracking_uri)
-    except OSError as e:
+    except Exception as e:  # noqa: BLE001 - every store has its own errors, and a missing client is an ImportError
         raise ArtefactUnreachableError(
-            f"{where}: cannot be read ({e.strerror or e}); it is tried again every few seconds"
+            f"{where}: cannot be read ({_what(e)}); it is tried again every few seconds: "
+            "make it readable from here, or promote another version"
         ) from None
 
 
 def _from_mlflow(uri: str, tracking_uri: str) -> bytes:
-    """What MLflow finds at `uri`; its many kinds of errors become OSError."""
     import tempfile
 
     from mlflow.artifacts import download_artifacts
-    from mlflow.exceptions import MlflowException
 
     with tempfile.TemporaryDirectory() as folder:
-        try:
-            return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri)).read_bytes()
-        except MlflowException as e:
-            raise OSError(str(e).splitlines()[0]) from None
+        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri)).read_bytes()
+
+
+def _what(error: Exception) -> str:
+    text = str(getattr(error, "strerror", None) or error).strip()
+    return text.splitlines()[0] if text else type(error).__name__
 
 
 def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: FleetSpec, where: str) -> None:

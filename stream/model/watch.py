@@ -15,7 +15,7 @@ import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
-from aimaas.errors import AimaasError, KafkaError, ModelRefusedError
+from aimaas.errors import KafkaError, ModelRefusedError
 from aimaas.events import CHAMPION, Announcement, ModelRefusal
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, kafka_errors
@@ -46,7 +46,7 @@ class ModelWatcher:
         self._candidates: list[Announcement] = []
         self._retry_at = 0.0
         self._model: Model | None = None
-        self._error: AimaasError | None = None
+        self._error: Exception | None = None
         self._stop, self._at_end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
         self.refused: dict[int, str] = {}  # sequence -> why
@@ -63,7 +63,7 @@ class ModelWatcher:
     def newest(self) -> Model | None:
         """The newest model ready to serve; None before the topic is read to its end, and while it announces none.
 
-        Raises KafkaError where the topic cannot be read.
+        Raises what ended the thread: KafkaError where the topic cannot be read.
         """
         if self._error is not None:
             raise self._error
@@ -77,7 +77,7 @@ class ModelWatcher:
         try:
             with kafka_errors(self._settings, f"read {self._topic}"):
                 self._follow()
-        except AimaasError as e:
+        except Exception as e:  # noqa: BLE001 - raised by `newest`: nobody may wait for a thread that has ended
             self._error = e
             self._at_end.set()
 

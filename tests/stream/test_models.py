@@ -22,7 +22,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import read_settings
 from stream.model.load import ArtefactUnreachableError, load_model
-from stream.model.watch import newer_first
+from stream.model.watch import ModelWatcher, newer_first
 
 SETTINGS = read_settings({"AIMAAS_HOME": tempfile.mkdtemp()})
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
@@ -151,3 +151,34 @@ def test_only_champions_of_a_higher_sequence_are_candidates_the_highest_first(tm
     found.append(msgspec.structs.replace(one, alias="challenger", sequence=12))
 
     assert [a.sequence for a in newer_first(found, served=5)] == [9, 6]
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://models/3",
+        "gs://models/3",
+        "http://127.0.0.1:1/x",
+        "http://[x",
+        "%00",
+        "mlflow-artifacts:/3",
+        "models:/x@y",
+    ],
+)
+def test_a_store_that_cannot_be_used_leaves_the_model_out_of_reach_with_one_line(tmp_path: Path, uri: str) -> None:
+    found = msgspec.structs.replace(announced(tmp_path, artefact()), uri=uri)
+
+    with pytest.raises(ArtefactUnreachableError, match=r"cannot be read .* promote another version") as caught:
+        load_model(found, FLEET, SETTINGS)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_whatever_ends_the_watching_is_raised_to_whoever_asks_for_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    watcher = ModelWatcher(SETTINGS, FLEET, "0")
+    monkeypatch.setattr(watcher, "_follow", lambda: {}["a defect"])
+
+    watcher.start()
+
+    assert watcher.wait_for_end(10)
+    with pytest.raises(KeyError, match="a defect"):
+        watcher.newest()
