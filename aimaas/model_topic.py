@@ -1,6 +1,8 @@
-"""The models topic: which model an alias means (written by the announcer), and who refused to serve it (written by scorers).
+"""The models topic: which model an alias means (written by the announcer), which was accepted, and who refused one (by scorers).
 
-One partition, compacted. Key alias, value an `Announcement`; key `refused/<version>/<instance>`, value a `ModelRefusal`.
+One partition, compacted. Key alias, value an `Announcement`; key `accepted/champion`, value the announcement of the newest champion
+that any scorer serves, which compaction would drop once a later one is announced, though that may be refused; key
+`refused/<version>/<instance>`, value a `ModelRefusal`.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 
+_ACCEPTED = f"accepted/{CHAMPION}"
 _REFUSED = "refused/"
 
 log = logger("models")
@@ -24,6 +27,11 @@ log = logger("models")
 def is_refusal(key: bytes | None) -> bool:
     """Whether the record of this key is a refusal."""
     return key is not None and key.startswith(_REFUSED.encode())
+
+
+def is_acceptance(key: bytes | None) -> bool:
+    """Whether the record of this key says which champion was accepted."""
+    return key == _ACCEPTED.encode()
 
 
 def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
@@ -47,6 +55,11 @@ def refusals(settings: Settings, fleet: FleetSpec) -> list[ModelRefusal]:
 def write_announcement(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
     """Announce; returns when the broker has it. Raises KafkaError."""
     _write(settings, topic_names(fleet).models, announcement.alias, announcement, "announce the champion")
+
+
+def write_accepted(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
+    """Say which announced champion serves; returns when the broker has it. Raises KafkaError."""
+    _write(settings, topic_names(fleet).models, _ACCEPTED, announcement, "keep the accepted champion")
 
 
 def write_refusal(settings: Settings, fleet: FleetSpec, refusal: ModelRefusal) -> None:

@@ -1,7 +1,8 @@
 """Watching the models topic: the newest champion that can be served is ready before the loop asks for it.
 
 A thread reads `iot.<fleet>.models` and loads what is announced, so the loop never waits for a download or a warm-up: at a batch
-border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too.
+border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too. What serves is
+kept in the topic as accepted, so that whoever starts when the champion is a refused one finds it.
 """
 
 from __future__ import annotations
@@ -20,12 +21,13 @@ from aimaas.events import CHAMPION, Announcement, ModelRefusal
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, kafka_errors
 from aimaas.logs import logger
-from aimaas.model_topic import is_refusal, write_refusal
+from aimaas.model_topic import is_acceptance, is_refusal, write_accepted, write_refusal
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.model.load import ArtefactUnreachableError, Model, load_model
 
 RETRY_S = 5.0  # an artefact that could not be fetched is tried again so often
+_KEEP_RETRY_S = 60.0  # and so often to keep the accepted announcement, where the broker did not take it
 _POLL_S = 0.1
 
 log = logger("scorer.models")
@@ -44,8 +46,10 @@ class ModelWatcher:
         self._settings, self._fleet, self._instance = settings, fleet, instance
         self._topic = topic_names(fleet).models
         self._candidates: list[Announcement] = []
-        self._retry_at = 0.0
+        self._retry_at = self._keep_at = 0.0
         self._model: Model | None = None
+        self._serves: Announcement | None = None  # that of the model
+        self._accepted = -1  # sequence of the accepted announcement that the topic holds
         self._error: Exception | None = None
         self._stop, self._at_end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
@@ -90,6 +94,7 @@ class ModelWatcher:
                 messages = consumer.consume(1_000, _POLL_S)
                 ended = self._note(messages)
                 if self._at_end.is_set() or ended:  # before the end an older announcement may look newest
+                    self._keep_accepted()  # a turn after the load: another scorer may have done it meanwhile
                     self._load()
                     self._at_end.set()
         finally:
@@ -114,10 +119,14 @@ class ModelWatcher:
         if message.value() is None or is_refusal(message.key()):  # the alias was deleted: the last champion serves on
             return
         try:
-            self._candidates.append(msgspec.json.decode(message.value(), type=Announcement))
-            self._retry_at = 0.0
+            found = msgspec.json.decode(message.value(), type=Announcement)
         except msgspec.MsgspecError as e:
             log.error("announcement cannot be read", topic=self._topic, offset=message.offset(), error=str(e))
+            return
+        self._candidates.append(found)
+        self._retry_at = 0.0
+        if is_acceptance(message.key()):
+            self._accepted = found.sequence
 
     def _load(self) -> None:
         """Make the newest loadable candidate the model. What is refused is logged once; what is out of reach is tried again."""
@@ -135,12 +144,24 @@ class ModelWatcher:
             except ModelRefusedError as e:
                 self._refuse(announcement, str(e))
             else:
-                self._model = model
+                self._model, self._serves = model, announcement
                 log.info(
                     "model loaded", version=model.version, sequence=model.sequence, candidate=model.metadata.candidate,
                     seconds=round(time.perf_counter() - started, 3),
                 )  # fmt: skip
                 return
+
+    def _keep_accepted(self) -> None:
+        """Write the announcement of the model that serves, unless the topic holds it, or one of a higher sequence."""
+        serves = self._serves
+        if serves is None or serves.sequence <= self._accepted or time.monotonic() < self._keep_at:
+            return
+        try:
+            write_accepted(self._settings, self._fleet, serves)
+            self._accepted = serves.sequence
+        except KafkaError as e:
+            self._keep_at = time.monotonic() + _KEEP_RETRY_S
+            log.error("accepted model not kept", error=str(e))
 
     def _refuse(self, announcement: Announcement, reason: str) -> None:
         """Remember not to try it again, and leave word where a person looks: log and models topic."""
