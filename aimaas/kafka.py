@@ -2,7 +2,7 @@
 
 Whatever `AIMAAS_KAFKA_…` names (brokers, SASL, TLS, tuning) reaches every client. Keyed records are partitioned by
 `murmur2_random`, so that producers in any language put a device into the same partition. What goes wrong becomes a `KafkaError`
-of one line.
+of one line, a setting that librdkafka does not take a `SettingsError`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from aimaas.errors import KafkaError
-from aimaas.settings import Settings
+from aimaas.errors import KafkaError, SettingsError
+from aimaas.settings import Settings, kafka_variable
 from aimaas.topics import TopicSpec
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -43,6 +44,8 @@ _MOVING = {
     ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name, or a killed leader that is just back
     ClientError.OFFSET_NOT_AVAILABLE,
 }
+
+_PROTOCOLS = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 
 _log = logging.getLogger("kafka")
 _log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
@@ -94,7 +97,21 @@ def admin(settings: Settings) -> AdminClient:
 
 def _common(settings: Settings) -> dict[str, Any]:
     """What all clients share: back soon after a broker is; the client's own log goes to Python's logger `kafka`."""
+    _check(frozenset(settings.kafka.items()))
     return {"logger": _log, "log.connection.close": False, "reconnect.backoff.max.ms": 1_000, **settings.kafka}
+
+
+@cache
+def _check(given: frozenset[tuple[str, str]]) -> None:
+    """Raise SettingsError where librdkafka does not take these settings: making a client says so, and connects to nothing."""
+    try:
+        AdminClient({"logger": _log, **dict(given)})
+    except KafkaException as e:
+        said = e.args[0].str()
+        named = said.replace("SASL mechanism", "sasl.mechanism")  # which has a default that this build may lack
+        name = max((n for n in {"sasl.mechanism", *dict(given)} if n in named), key=len, default="…")
+        allowed = _PROTOCOLS if name == "security.protocol" else "what librdkafka's CONFIGURATION.md allows"
+        raise SettingsError(f"{kafka_variable(name)}: {said}; use {allowed}") from None
 
 
 def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:

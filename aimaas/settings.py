@@ -84,6 +84,11 @@ def _kafka_values(values: Mapping[str, str]) -> dict[str, str]:
     return {"bootstrap.servers": "localhost:9092", **named}
 
 
+def kafka_variable(name: str) -> str:
+    """The variable that holds the librdkafka setting of this name."""
+    return _KAFKA + name.upper().replace(".", "_")
+
+
 def _stack_values(home: Path) -> dict[str, str]:
     """The variables that the running local stack wrote; none where no stack runs."""
     path = home / STACK_FILE

@@ -132,14 +132,18 @@ def counts_of(letters: Iterable[Letter]) -> list[ReasonCount]:
 
 
 def since_ms(text: str, now: datetime) -> int:
-    """What a person means by a time: RFC 3339 (UTC where no zone is given), or `30m`, `2h`, `7d` ago. Raises AimaasError."""
-    if ago := _AGO.fullmatch(text):
-        then = now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
-        return int(then.timestamp() * 1e3)
+    """What a person means by a time: RFC 3339 (UTC where no zone is given), or `30m`, `2h`, `7d` ago; at least 0.
+
+    Raises AimaasError.
+    """
     try:
-        then = datetime.fromisoformat(text)
-    except ValueError:
+        if ago := _AGO.fullmatch(text):
+            then = now - timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
+        else:
+            then = datetime.fromisoformat(text)
+    except (ValueError, OverflowError):
         raise AimaasError(
-            f"--since {text}: write a time as 2026-11-23T10:00:00Z, or how long ago as 30m, 2h, 7d"
+            f"--since {text[:40]}: write a time as 2026-11-23T10:00:00Z, or how long ago as 30m, 2h, 7d, "
+            "not before the year 1"
         ) from None
-    return int((then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1e3)
+    return max(int((then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1e3), 0)

@@ -42,7 +42,8 @@ def transaction(producer: Producer, topic: str, values: list[bytes], partition: 
 
 
 def test_librdkafka_settings_pass_through_and_extras_win() -> None:
-    given = {"AIMAAS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL", "AIMAAS_KAFKA_SASL_USERNAME": "u"}
+    sasl = {"SECURITY_PROTOCOL": "SASL_SSL", "SASL_MECHANISM": "PLAIN", "SASL_USERNAME": "u", "SASL_PASSWORD": "p"}
+    given = {f"AIMAAS_KAFKA_{name}": value for name, value in sasl.items()}
     settings = read_settings({**given, "AIMAAS_HOME": "nowhere", "AIMAAS_KAFKA_LINGER_MS": "7"})
 
     producer = producer_config(settings, transactional_id="scorer", acks="1")

@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from aimaas.cli.app import app
 from aimaas.errors import SettingsError
+from aimaas.kafka import admin
 from aimaas.settings import STACK_FILE, read_settings
 
 
@@ -38,3 +41,45 @@ def test_an_api_key_is_read_but_never_shown(tmp_path: Path) -> None:
     assert found.api_key == "s3cret"
     assert "s3cret" not in repr(found)
     assert read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": ""}).api_key is None
+
+
+COMMANDS = [
+    ["score"],
+    ["serve", "--port", "0"],
+    ["dlq", "list"],
+    ["dlq", "replay", "--all"],
+    ["topics", "create"],
+    ["topics", "grow", "--partitions", "9"],
+]
+
+
+def test_a_sasl_mechanism_that_the_client_lacks_is_named(tmp_path: Path) -> None:
+    given = {
+        "AIMAAS_HOME": str(tmp_path),
+        "AIMAAS_KAFKA_SECURITY_PROTOCOL": "SASL_SSL",
+        "AIMAAS_KAFKA_SASL_MECHANISM": "X",
+    }
+
+    with pytest.raises(SettingsError, match=r"^AIMAAS_KAFKA_SASL_MECHANISM: .*mechanism"):
+        admin(read_settings(given))
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("AIMAAS_KAFKA_SECURITY_PROTOCOL", "SASL_SLL", "use PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"),
+        ("AIMAAS_KAFKA_SOCKET_TIMEOUT_MS", "soon", "CONFIGURATION.md"),
+    ],
+)
+def test_a_kafka_setting_that_cannot_be_used_is_named_by_each_command(
+    tmp_path: Path, command: list[str], variable: str, value: str, says: str
+) -> None:
+    fleets = Path(__file__).resolve().parents[2] / "fleets"
+    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(fleets), variable: value}
+
+    result = CliRunner().invoke(app, [*command, "--fleet", "mill"], env=surroundings)
+
+    assert isinstance(result.exception, SettingsError), result.exception
+    assert str(result.exception).startswith(f"{variable}: ")
+    assert says in str(result.exception)

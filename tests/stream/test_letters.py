@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,6 +102,21 @@ def test_a_time_may_be_given_as_such_or_as_how_long_ago(text: str, expected: dat
 def test_what_is_no_time_is_said_with_what_to_write() -> None:
     with pytest.raises(AimaasError, match=r"--since yesterday: write a time as"):
         since_ms("yesterday", NOW)
+
+
+@pytest.mark.parametrize("since", ["800000d", "9" * 5_000 + "s"])
+def test_a_time_before_all_times_is_said_by_the_command(tmp_path: Path, since: str) -> None:
+    fleets = Path(__file__).resolve().parents[2] / "fleets"
+    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(fleets)}
+
+    result = CliRunner().invoke(app, ["dlq", "list", "--fleet", "mill", "--since", since], env=surroundings)
+
+    assert isinstance(result.exception, AimaasError)
+    assert str(result.exception).startswith("--since ")
+
+
+def test_a_time_before_1970_is_the_beginning() -> None:
+    assert since_ms("100000d", NOW) == 0
 
 
 @pytest.fixture
