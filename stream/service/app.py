@@ -30,6 +30,7 @@ from stream.service.problems import Problem
 
 _encode = msgspec.json.Encoder().encode
 _MOST_REASONS = 1_000  # more than there are channels: all of them
+_DIGITS = 10  # of a number that anyone may mean: int() takes no more than 4,300
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -48,7 +49,10 @@ class Routes:
         model = self._predictor.model()
         width, read = model.kernel.width, self._reader.instance
         predictions = await self._predictor.predict(
-            model, [digest(memoryview(raw)) for raw in raws], lambda i: read(raws[i], pointers[i], width), pointers
+            model,
+            [digest(memoryview(raw), b"instance") for raw in raws],
+            lambda i: read(raws[i], pointers[i], width),
+            pointers,
         )
         named = {"model_version": model.version, "unit": model.metadata.unit}
         return _json({**_with_interval(model, predictions), **named})
@@ -70,7 +74,7 @@ class Routes:
     def _reasons_wanted(request: Request) -> int:
         """How many channels to name: the query's `top`, 3 where it is not given."""
         given = request.query_params.get("top", "3")
-        if not (given.isdecimal() and 1 <= int(given) <= _MOST_REASONS):
+        if not (given.isdecimal() and len(given) <= _DIGITS and 1 <= int(given) <= _MOST_REASONS):
             raise Problem(422, "invalid-input", f"query top: found {given[:20]!r}, allowed: 1 to {_MOST_REASONS}")
         return int(given)
 
@@ -81,7 +85,7 @@ class Routes:
         features = asked.features
         predictions = await self._predictor.predict(
             model,
-            [digest(row.data) for row in features],
+            [digest(row.data, b"features") for row in features],
             lambda i: protocol.row_of(features, i),
             protocol.row_pointers(len(features)),
         )

@@ -1,7 +1,8 @@
-"""The outermost layer: API key, size of the body, and a count of every answer. Plain ASGI: it costs a few microseconds."""
+"""The outermost layer: API key, size and time of the body, and a count of every answer. Plain ASGI: it costs a few microseconds."""
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import time
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from stream.service.metrics import ServiceMetrics
+from stream.service.options import ServiceOptions
 from stream.service.problems import Problem
 
 DOCS_FILES = "/docs/files"  # scripts and styles of the OpenAPI page
@@ -20,8 +22,8 @@ OTHER = "other"  # the path of requests that no route answers
 class Edge:
     """Guards an application; `api_key` None lets anyone in."""
 
-    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, body_bytes: int, api_key: str | None) -> None:
-        self._app, self._metrics, self._most = app, metrics, body_bytes
+    def __init__(self, app: ASGIApp, metrics: ServiceMetrics, options: ServiceOptions, api_key: str | None) -> None:
+        self._app, self._metrics, self._most, self._body_s = app, metrics, options.body_bytes, options.body_s
         self._api_key = None if api_key is None else api_key.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -39,7 +41,7 @@ class Edge:
 
         try:
             self._check(scope)
-            await self._app(scope, _bounded(receive, self._most), counted)
+            await self._app(scope, _bounded(receive, self._most, self._body_s), counted)
         except Problem as e:
             await e.response(scope["path"])(scope, receive, counted)
         finally:
@@ -66,19 +68,33 @@ def _is_open(path: str) -> bool:
     return path in _OPEN or path.startswith(f"{DOCS_FILES}/")
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """The same body, until there is too much of it: a body without a stated length is counted as it comes."""
-    read = 0
+def _bounded(receive: Receive, most: int, limit_s: float) -> Receive:
+    """The same body, until there is too much of it, counted as it comes, or its time is over."""
+    read, more, until = 0, True, asyncio.get_running_loop().time() + limit_s
 
     async def bounded() -> Any:
-        nonlocal read
-        message = await receive()
+        nonlocal read, more
+        if not more:
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise _too_slow(read, limit_s) from None
+        more = message.get("more_body", False)
         read += len(message.get("body", b""))
         if read > most:
             raise too_large(read, most)
         return message
 
     return bounded
+
+
+def _too_slow(read: int, limit_s: float) -> Problem:
+    detail = (
+        f"the body has not come whole within {limit_s:g} s, but {read} bytes of it: send it faster, or fewer instances"
+    )
+    return Problem(408, "body-too-slow", detail, headers={"Connection": "close"})
 
 
 def too_large(found: int | str, most: int) -> Problem:

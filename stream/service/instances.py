@@ -75,9 +75,9 @@ def sample(fleet: FleetSpec) -> Events:
     return Events(np.array([middle], np.float64), np.ones(1, np.bool_))
 
 
-def digest(content: bytes | memoryview) -> bytes:
-    """16 bytes that stand for an input in the cache."""
-    return blake2b(content, digest_size=16).digest()
+def digest(content: bytes | memoryview, kind: bytes) -> bytes:
+    """16 bytes that stand for an input in the cache; the same bytes of another kind are another input."""
+    return blake2b(content, digest_size=16, person=kind).digest()
 
 
 class InstanceReader:

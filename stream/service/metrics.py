@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.5, 10.0)
@@ -39,6 +41,12 @@ class ServiceMetrics:
         self._model = Gauge(
             "aimaas_http_model_info", "1 for the model that serves.", ["fleet", "model_version"], registry=self.registry
         )
+        self._promoted_at: float | None = None  # seconds since 1970
+        self._gauge_age()
+        self._refused = Counter(
+            "aimaas_models_refused", "Announced models that cannot be served.", ["fleet"], registry=self.registry
+        ).labels(fleet)
+        self._refused_known = 0
         self._by_path: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, path: str, code: int, seconds: float) -> None:
@@ -62,8 +70,23 @@ class ServiceMetrics:
         self._hits.inc(hits)
         self._misses.inc(misses)
 
-    def model(self, version: str) -> None:
-        """Say which model serves from now on."""
+    def _gauge_age(self) -> None:
+        age = Gauge(
+            "aimaas_model_age_seconds", "Since the promotion of the model that serves; NaN without one.", ["fleet"],
+            registry=self.registry,
+        )  # fmt: skip
+        age.labels(self._fleet).set_function(
+            lambda: float("nan") if self._promoted_at is None else time.time() - self._promoted_at
+        )
+
+    def models_refused(self, count: int) -> None:
+        """So many announced models have been refused since the start."""
+        self._refused.inc(count - self._refused_known)
+        self._refused_known = count
+
+    def model(self, version: str, promoted_at: float) -> None:
+        """Say which model serves from now on, and when it was promoted (seconds since 1970)."""
+        self._promoted_at = promoted_at
         self._model.clear()
         self._model.labels(self._fleet, version).set(1)
 

@@ -42,6 +42,7 @@ _PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": _PROBLEM}}
 _REFUSALS = {
     400: "The body is no JSON.",
     401: "The API key is missing or wrong.",
+    408: "The body has not come in time.",
     413: "The body is too large, or holds too many instances.",
     422: "The body is JSON, but not what is asked for; the first field is named.",
     503: "No model serves yet, or too many requests wait.",

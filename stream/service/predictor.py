@@ -43,6 +43,7 @@ class Predictor:
         """Take each new champion, warmed; ends by cancellation or the watcher's error."""
         while True:
             newest = watcher.newest()
+            self._metrics.models_refused(len(watcher.refused))
             if newest is not None and newest is not self._served:
                 with suppress(Problem):  # the queue is full: tried again at the next look
                     await self.take(newest)
@@ -58,7 +59,7 @@ class Predictor:
         gc.collect()
         gc.freeze()
         self._served = model
-        self._metrics.model(model.version)
+        self._metrics.model(model.version, model.promoted_at.timestamp())
         log.info("model serves", fleet=self._fleet.fleet, version=model.version)
 
     def model(self) -> Model:

@@ -22,6 +22,7 @@ from aimaas.topics import topic_names
 from stream.model.watch import ModelWatcher
 from stream.service.app import build_app
 from stream.service.edge import Edge
+from stream.service.heads import head_within
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.predictor import Predictor
@@ -62,6 +63,14 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
+def server_config(app: ASGIApp, options: ServiceOptions) -> uvicorn.Config:
+    """How uvicorn runs: bounded in its connections, and in the time that it waits for a request's head."""
+    return uvicorn.Config(
+        app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
+        http=head_within(options.head_s), limit_concurrency=options.connections, timeout_graceful_shutdown=_STOP_S,
+    )  # fmt: skip
+
+
 class Service:
     """One service around one event loop; `run` is its life."""
 
@@ -70,12 +79,8 @@ class Service:
         metrics = ServiceMetrics(fleet.fleet)
         self._predictor = Predictor(fleet, options, metrics)
         app = build_app(fleet, options, self._predictor, metrics, self._following)
-        self.app: ASGIApp = Edge(app, metrics, options.body_bytes, settings.api_key)
-        config = uvicorn.Config(
-            self.app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
-            timeout_graceful_shutdown=_STOP_S,
-        )  # fmt: skip
-        self._server = uvicorn.Server(config)
+        self.app: ASGIApp = Edge(app, metrics, options, settings.api_key)
+        self._server = uvicorn.Server(server_config(self.app, options))
         self._failure: BaseException | None = None
 
     def run(self, listener: socket.socket) -> None:

@@ -33,7 +33,7 @@ from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.predictor import Predictor
-from stream.service.server import listen
+from stream.service.server import listen, server_config
 
 LIMIT_S = 30.0
 
@@ -106,10 +106,10 @@ def call(
 
 
 @contextmanager
-def running(app: Any) -> Iterator[int]:
+def running(app: Any, options: ServiceOptions) -> Iterator[int]:
     """A real server for the app, in a thread; yields its port."""
     listener: socket.socket = listen("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", ws="none"))
+    server = uvicorn.Server(server_config(app, options))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -150,7 +150,7 @@ class Served:
             yield
 
         app = build_app(self.fleet, self.options, self.predictor, self.metrics, life)
-        with running(Edge(app, self.metrics, self.options.body_bytes, self.api_key)) as self.port:
+        with running(Edge(app, self.metrics, self.options, self.api_key), self.options) as self.port:
             yield self
 
     def call(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> Answer:

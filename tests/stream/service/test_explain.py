@@ -59,6 +59,10 @@ def test_a_wrong_number_of_channels_is_named(served: Any, top: str) -> None:
     assert f"found '{top}', allowed: 1 to" in answer.json["detail"]
 
 
+def test_a_number_of_channels_with_more_digits_than_python_reads_is_refused_too(served: Any) -> None:
+    assert served.call(f"/explain?top={'9' * 5_000}", BODY).status == 422
+
+
 def test_a_reading_that_the_judge_refuses_is_named_as_in_predict(served: Any) -> None:
     bad = {"instances": [{"events": [event(4, 2)]}, {"events": [event(99, 2)]}]}
     explained, predicted = served.call("/explain", bad), served.call("/predict", bad)

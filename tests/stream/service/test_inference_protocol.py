@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,20 @@ INFER = "/v2/models/pump/infer"
 
 def tensor(**changes: Any) -> dict[str, Any]:
     return {"name": "features", "shape": [1, WIDTH], "datatype": "FP32", "data": [0.5] * WIDTH, **changes}
+
+
+def test_features_whose_bits_are_the_bytes_of_an_instance_are_another_input(served: Any) -> None:
+    width = served.model.kernel.width
+    instance = json.dumps({"features": [0] * width}, separators=(",", ":")).encode().ljust(4 * width)
+    assert len(instance) == 4 * width
+    row = np.frombuffer(instance, np.float32)
+    request = {"inputs": [{"name": "features", "shape": [1, width], "datatype": "FP32", "data": row.tolist()}]}
+
+    predicted = served.call("/predict", instance).json["prediction"]
+    inferred = served.call("/v2/models/pump/infer", request).json["outputs"][0]["data"]
+
+    assert predicted == [0.0]
+    assert inferred == served.model.predict(row[None]).tolist() != predicted
 
 
 def test_rows_are_answered_flat_or_nested_as_the_model_answers_them(served: Any) -> None:

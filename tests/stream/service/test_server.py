@@ -103,6 +103,10 @@ def test_it_says_what_the_stream_says_takes_a_new_champion_and_stops_when_asked(
     assert second["model_version"] == "2"
     assert second["prediction"] != first["prediction"]
     assert 'model_version="2"} 1.0' in running.call("/metrics").text
+    line.announce(line.announcement("3", 3, b"torn"))
+    limit = time.monotonic() + LIMIT_S
+    while f'aimaas_models_refused_total{{fleet="{line.fleet.fleet}"}} 1.0' not in running.call("/metrics").text:
+        assert time.monotonic() < limit, running.log.read_text()
     assert running.stop() == 0
     assert "service stopped" in running.log.read_text()
     assert "Traceback" not in running.log.read_text()
