@@ -8,14 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 
 import numpy as np
 
 from aimaas.admission import Judge, Reason
+from aimaas.partitioner import partition_of
 from aimaas.state import DeviceState
 from stream.letters.letters import Letter
-from stream.letters.log import Account, Content, Event, OrderKey, Sent
+from stream.letters.log import CLOCKS_MS, Account, Content, Event, OrderKey, Sent
 from stream.records.dead_letters import Source
 
 
@@ -66,11 +68,39 @@ def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | No
         return "replayed before: its event has a prediction"
     newest = [letter.origin, *account.copies.get(letter.origin, ())][-1]
     if letter.source != newest:
-        again = "which was refused: replay that one" if newest in refused else "which is not scored yet"
+        scored = (
+            "which is not scored yet"
+            if why_unknown(letter, account) is None
+            else "its prediction may be deleted by now"
+        )
+        again = "which was refused: replay that one" if newest in refused else scored
         return f"replayed before: it is in the stream as {newest}, {again}"
     if letter.reason == Reason.DUPLICATE.label and letter.copy_of is None:
         return "a duplicate: the event that it repeats has the prediction"
     return None
+
+
+def why_unknown(letter: Letter, account: Account) -> str | None:
+    """Why nobody can say whether the letter's event has a prediction: retention may have deleted it. None where it is known."""
+    places = {
+        letter.origin.partition,
+        letter.source.partition,
+    }  # the scorer predicts where the event was, a replay by the key
+    if letter.key:
+        places.add(partition_of(letter.key, account.partitions))
+    for partition in sorted(places & account.oldest_ms.keys()):
+        oldest_ms = account.oldest_ms[partition]
+        if oldest_ms is None or letter.at_ms < oldest_ms + CLOCKS_MS:
+            begins = f"begins at {_time(oldest_ms)}" if oldest_ms is not None else "has lost all that it held"
+            return (
+                f"whether it was answered is no longer known: partition {partition} of the predictions topic {begins}; "
+                "score it from the lake"
+            )
+    return None
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1e3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:

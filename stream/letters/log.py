@@ -7,7 +7,7 @@ committed or not, so that nothing that an earlier replay committed is overlooked
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from stream.records.dead_letters import Source, original_of
-from stream.state.log_reader import LogReader
+from stream.state.log_reader import LogReader, Span
 from stream.state.records import packed_of
 from stream.state.topic import Saved
 
@@ -47,10 +47,16 @@ class Event(NamedTuple):
 
 @dataclass
 class Account:
-    """What became of refused events: their `copies` in the events topic, oldest first, and all sources that have a prediction."""
+    """What became of refused events: their `copies` in the events topic, oldest first, and all sources that have a prediction.
+
+    `partitions` counts those of the predictions topic; for each that has lost records to retention, `oldest_ms` has the time of
+    the oldest that it still holds (ms since 1970), or None where it holds none.
+    """
 
     copies: dict[Source, list[Source]] = field(default_factory=lambda: defaultdict(list))
     predicted: set[Source] = field(default_factory=set)
+    partitions: int = 1
+    oldest_ms: dict[int, int | None] = field(default_factory=dict)
 
     def is_predicted(self, origin: Source) -> bool:
         """Whether the event or a copy of it has its prediction."""
@@ -79,7 +85,20 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
         source = Source.parse(dict(message.headers() or ()).get("ce_id", b"").decode("utf-8", "replace"))
         if source is not None:
             account.predicted.add(source)
+    begins = begin_offsets(settings, names.predictions)  # after the reading: retention may have gone on meanwhile
+    account.partitions = len(begins)
+    account.oldest_ms = _oldest_ms(settings, names.predictions, {p: begin for p, begin in begins.items() if begin > 0})
     return account
+
+
+def _oldest_ms(settings: Settings, topic: str, begins: Mapping[int, int]) -> dict[int, int | None]:
+    """The time of the first record that each partition holds from this offset on; None where it holds none."""
+    ends, oldest = end_offsets(settings, topic, "read_uncommitted"), {}
+    with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
+        for p, begin in begins.items():
+            first = next(reader.read(topic, {p: Span(begin, ends[p])}), None)
+            oldest[p] = None if first is None else first[1][0].timestamp()[1]
+    return oldest
 
 
 def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> DeviceLog:

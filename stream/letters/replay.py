@@ -19,7 +19,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.letters.backfill import backfill, by_device
-from stream.letters.decisions import Action, Replayed, Served, judged_now, place, served_of, why_left
+from stream.letters.decisions import Action, Replayed, Served, judged_now, place, served_of, why_left, why_unknown
 from stream.letters.letters import Letter
 from stream.letters.log import (
     Account,
@@ -65,6 +65,8 @@ def _decide(
     candidates: list[tuple[Letter, Event]] = []
     for letter in wanted:
         found = why_left(letter, refused, account) or judged_now(judge, letter, now_ms)
+        if not isinstance(found, str):
+            found = why_unknown(letter, account) or found
         if isinstance(found, str):
             left.append(Replayed(letter, Action.LEFT, found))
         else:

@@ -12,13 +12,15 @@ import pytest
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.fleet import load_fleet
-from stream.letters.decisions import Action, Served, judged_now, place, served_of, why_left
+from aimaas.partitioner import partition_of
+from stream.letters.decisions import Action, Served, judged_now, place, served_of, why_left, why_unknown
 from stream.letters.letters import Letter
 from stream.letters.log import Account, Event, Sent
 from stream.records.dead_letters import Source
 
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
 AT = datetime(2026, 11, 23, tzinfo=UTC)
+KEYED = partition_of(b"m-1", 2)
 NOW_MS = int(AT.timestamp() * 1e3)
 
 
@@ -74,6 +76,29 @@ def test_a_letter_is_left_where_the_topics_say_that_it_has_or_needs_nothing(
     one: Letter, known: Account, says: str | None
 ) -> None:
     found = why_left(one, {source(1), source(5)}, known)
+
+    assert found is None if says is None else says in (found or "")
+
+
+HOUR_MS = 3_600_000
+
+
+@pytest.mark.parametrize(
+    ("oldest_ms", "at_ms", "says"),
+    [
+        ({}, 0, None),  # nothing was deleted
+        ({0: 5 * HOUR_MS}, 6 * HOUR_MS, None),
+        ({0: 5 * HOUR_MS}, 6 * HOUR_MS - 1, "partition 0 of the predictions topic begins at 1970-01-01T05:00:00Z"),
+        ({0: None}, 9 * HOUR_MS, "has lost all that it held"),
+        ({1 - KEYED: 9 * HOUR_MS}, HOUR_MS, "partition 0" if KEYED else None),  # the source's partition is 0
+        ({KEYED: 9 * HOUR_MS}, HOUR_MS, "no longer known"),
+        ({2: 9 * HOUR_MS}, HOUR_MS, None),  # of other devices
+    ],
+)
+def test_a_letter_is_unknown_where_its_prediction_may_have_been_deleted(
+    oldest_ms: dict[int, int | None], at_ms: int, says: str | None
+) -> None:
+    found = why_unknown(replace(letter(1), at_ms=at_ms), Account(partitions=2, oldest_ms=oldest_ms))
 
     assert found is None if says is None else says in (found or "")
 

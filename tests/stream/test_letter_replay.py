@@ -134,6 +134,28 @@ def test_letters_that_a_corrected_range_admits_get_one_prediction_each_in_the_st
     assert len(line.dead_letters()) == refused
 
 
+def test_where_predictions_have_been_deleted_no_letter_gets_a_second_one(line: Any) -> None:
+    _, events, _, refused = scored_with_a_narrow_range(line)
+    went = counts(replay_all(line))
+    line.score_all(len(events), refused)
+    answered = {p: end for p, end in end_offsets(line.settings, line.names.predictions).items() if end}
+    client = admin(line.settings)
+    for before in (5, 0):  # up to the last records, and then all
+        deleted = client.delete_records(
+            [TopicPartition(line.names.predictions, p, end - before) for p, end in answered.items()]
+        )
+        assert all(future.result(30).low_watermark > 0 for future in deleted.values())
+        held = len(line.predictions())
+
+        done = replay_all(line)
+
+        assert counts(done) == {Action.LEFT: refused}
+        unknown = [d.why for d in done if not d.why.startswith("replayed before")]
+        assert went[Action.BACKFILL] - held <= len(unknown) > 0  # the events topic still tells of the others
+        assert all("whether it was answered is no longer known" in why for why in unknown)
+        assert len(line.predictions()) == held
+
+
 def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_per_event(line: Any) -> None:
     champion, events, sources, refused = scored_with_a_narrow_range(line)
     codes = [killed_at(line, call) for call in (2, 5, 6, 7)]  # in the first commit, after it, and between others
