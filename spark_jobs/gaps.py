@@ -1,4 +1,7 @@
-"""Gaps: offsets that retention deleted before they were landed, and that somebody accepted as lost; a row of the lake for each."""
+"""Gaps: offsets that retention deleted before they were landed; a row of the lake for each.
+
+Somebody accepted them as lost, or the first landing of a topic found them gone.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ def record_gaps(settings: Settings, fleet: FleetSpec, lost: Offsets, start: Offs
     """
     import pyarrow as pa
 
-    gaps = {(topic, p, first, start[topic, p] - 1) for (topic, p), first in lost.items()} - _told(settings, fleet)
+    gaps = {(topic, p, first, start[topic, p] - 1) for (topic, p), first in lost.items()} - _known(settings, fleet)
     if gaps:
         columns = dict(zip(_PLACE, map(list, zip(*sorted(gaps), strict=True)), strict=True))
         kinds = [
@@ -32,7 +35,12 @@ def record_gaps(settings: Settings, fleet: FleetSpec, lost: Offsets, start: Offs
         append_rows(settings, fleet.fleet, "gaps", pa.table(columns | {"accepted_at": [now] * len(gaps)}, schema))
 
 
-def _told(settings: Settings, fleet: FleetSpec) -> set[tuple[str, int, int, int]]:
+def told(lost: Offsets, start: Offsets) -> dict[str, str]:
+    """The gaps for people: first and last offset by `topic/partition`."""
+    return {f"{topic}/{p}": f"{first} to {start[topic, p] - 1}" for (topic, p), first in sorted(lost.items())}
+
+
+def _known(settings: Settings, fleet: FleetSpec) -> set[tuple[str, int, int, int]]:
     if table_version(settings, fleet.fleet, "gaps") is None:
         return set()
     found = read_table(settings, fleet.fleet, "gaps", _PLACE).to_pydict()

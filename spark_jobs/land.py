@@ -1,7 +1,8 @@
 """Land: copies what came to the events and outcomes topics into bronze, as it came, exactly once.
 
-The job starts from the offsets that bronze itself holds, so there is no checkpoint to lose. A landing is one Delta commit, numbered
-after the one before: a killed landing has written nothing, and of two at once one fails.
+The job starts from the offsets that bronze itself holds, or from the ends that its newest commit notes where these lie further
+(transaction markers are offsets without a record), so there is no checkpoint to lose. A landing is one Delta commit, numbered after
+the one before: a killed landing has written nothing, and of two at once one fails.
 """
 
 from __future__ import annotations
@@ -16,13 +17,13 @@ from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
-from aimaas.lake import Offsets, held
+from aimaas.lake import Held, Offsets, held
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of
-from spark_jobs.gaps import record_gaps
+from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
+from spark_jobs.kafka_options import connection_options, offsets_json, offsets_of, partitions_json
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -32,7 +33,10 @@ APP_ID = "land"
 
 @dataclass(frozen=True)
 class Landing:
-    """What is to be read of the partitions with anything new: from `start` on and before `end`; from `lost` to `start` is a gap."""
+    """What is to be read of the partitions with anything new: from `start` on and before `end`; from `lost` to `start` is a gap.
+
+    Where nothing is left behind a gap, `start` is `end`.
+    """
 
     start: Offsets
     end: Offsets
@@ -40,30 +44,37 @@ class Landing:
 
 
 def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: bool = False) -> Landing:
-    """Decide what to read, given the offset after the newest in bronze and where the topics begin and end.
+    """Decide what to read, given the offset after the newest landed and where the topics begin and end.
 
-    A partition that bronze has nothing of is read from its beginning. Raises LakeError where records that bronze lacks are gone
-    (with `accept_loss` they are passed over), and where a topic ends before what bronze holds of it.
+    A partition that was never looked at is read from where it begins; that an old topic has lost its oldest records by then is a
+    gap, but no reason to stop. Raises LakeError where records are gone that came since the last landing (with `accept_loss` they
+    are passed over), and where a topic ends before what was landed of it.
     """
     start: Offsets = {}
     lost: Offsets = {}
     for at, stop in end.items():
-        start[at] = landed.get(at, begin[at])
+        start[at] = landed.get(at, 0)
         where = f"topic {at[0]}, partition {at[1]}"
         if start[at] > stop:
             raise LakeError(
-                f"{where}: bronze holds records up to offset {start[at] - 1}, the topic ends at {stop}: it was deleted and made "
+                f"{where}: landed up to offset {start[at] - 1}, the topic ends at {stop}: it was deleted and made "
                 "anew; move the fleet's lake away, or give the topic another name in the fleet file"
             )
         if start[at] < begin[at]:
-            if not accept_loss:
+            if at in landed and not accept_loss:
                 raise LakeError(
                     f"{where}: offsets {start[at]} to {begin[at] - 1} were deleted by retention before they were landed; "
                     "run the land job with --accept-loss to go on without them, and raise topics.retention_days"
                 )
             lost[at], start[at] = start[at], begin[at]
-    new = {at for at, stop in end.items() if stop > start[at]}
-    return Landing(*({at: offset for at, offset in found.items() if at in new} for found in (start, end, lost)))
+    new = {at: stop for at, stop in end.items() if stop > start[at] or at in lost}
+    return Landing({at: start[at] for at in new}, new, lost)
+
+
+def landed_offsets(seen: Held, erased: Forgotten) -> Offsets:
+    """The offsets after the newest landed: bronze's ends, with what was erased there, or the ends that its newest commit notes."""
+    bronze, noted = passed_over(seen.offsets, erased), offsets_of(note_of(seen))
+    return {at: max(bronze.get(at, 0), noted.get(at, 0)) for at in {*bronze, *noted}}
 
 
 def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
@@ -104,21 +115,20 @@ def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: O
 
 
 def land(job: Job) -> Report:
-    """Bring bronze up to the topics' ends; offsets read by topic (transaction markers take offsets too)."""
+    """Bring bronze up to the topics' ends; offsets read (transaction markers take offsets too) and, where there are any, lost."""
     settings, fleet = job.settings, job.fleet
     begin, end = ask_topics(settings, fleet)
     seen = held(settings, fleet.fleet, "bronze", APP_ID)
     erased = forgotten(settings, fleet.fleet)
-    landed = passed_over(seen.offsets, erased)
-    landing = plan_landing(landed, begin, end, getattr(job.arguments, "accept_loss", False))
-    # offsets without records, such as transaction markers, lie past what bronze holds: the note says that they were read
-    if not landing.end or note_of(seen) == offsets_json(end):
+    landing = plan_landing(landed_offsets(seen, erased), begin, end, getattr(job.arguments, "accept_loss", False))
+    if not landing.end:
         return {"offsets": 0}
     if landing.lost:
         record_gaps(settings, fleet, landing.lost, landing.start, datetime.now(UTC))
     records = without(job.spark, read_topics(job.spark, settings, landing), erased, landing.start)
     commit(settings, fleet, "bronze", APP_ID, records, seen, offsets_json(end))
-    return {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
+    report: Report = {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
+    return report | ({"lost": told(landing.lost, landing.start)} if landing.lost else {})
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,6 +14,7 @@ from aimaas.settings import read_settings
 
 if TYPE_CHECKING:
     from aimaas.reconcile import Gap
+    from stream.reconcile.losses import Loss
 
 reconcile_app = typer.Typer()
 
@@ -33,10 +34,14 @@ def reconcile(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
 ) -> None:
-    """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap."""
+    """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
+
+    Records that retention had deleted before they could be landed are shown as lost; they are no gap.
+    """
     from aimaas.reconcile import counts_of, gaps_of, without
     from aimaas.topics import topic_names
     from stream.reconcile.lake import LakeDay
+    from stream.reconcile.losses import losses_of
     from stream.reconcile.topics import TopicDay
 
     settings = read_settings()
@@ -44,6 +49,7 @@ def reconcile(
     begin = (day or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
     counts: dict[str, Counts] = {}
     gaps: list[tuple[str, Gap]] = []
+    lost: list[tuple[str, Loss]] = []
     notes: list[str] = []
     for kind, topic in (("events", topic_names(spec).events), ("outcomes", topic_names(spec).outcomes)):
         span = settings, spec, topic, begin, begin + timedelta(days=1)
@@ -54,21 +60,35 @@ def reconcile(
         lake, log = without(erased, lake, log)
         counts[kind] = counts_of(lake, log) | ({"forgotten": len(erased)} if len(erased) else {})
         gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
+        lost += [(kind, loss) for loss in losses_of(*span)]
         asked = _NOTES if kind == "events" else ("sent",)
         notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
     show = _print_json if as_json else _print_table
-    show(fleet, f"{begin:%Y-%m-%d}", counts, gaps, notes)
+    show(fleet, f"{begin:%Y-%m-%d}", counts, gaps, lost, notes)
     if gaps:
         raise typer.Exit(1)
 
 
-def _print_json(fleet: str, day: str, counts: dict[str, Counts], gaps: list[tuple[str, Gap]], notes: list[str]) -> None:
+def _print_json(
+    fleet: str,
+    day: str,
+    counts: dict[str, Counts],
+    gaps: list[tuple[str, Gap]],
+    lost: list[tuple[str, Loss]],
+    notes: list[str],
+) -> None:
     found = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in gaps]
-    print(json.dumps({"fleet": fleet, "day": day, **counts, "gaps": found, "notes": notes}))  # noqa: T201
+    gone = [{"of": k, "partition": x.partition, "first": x.first, "last": x.last, "line": str(x)} for k, x in lost]
+    print(json.dumps({"fleet": fleet, "day": day, **counts, "gaps": found, "lost": gone, "notes": notes}))  # noqa: T201
 
 
 def _print_table(
-    fleet: str, day: str, counts: dict[str, Counts], gaps: list[tuple[str, Gap]], notes: list[str]
+    fleet: str,
+    day: str,
+    counts: dict[str, Counts],
+    gaps: list[tuple[str, Gap]],
+    lost: list[tuple[str, Loss]],
+    notes: list[str],
 ) -> None:
     table = Table(f"{fleet} {day}", *counts, box=None)
     for name in dict.fromkeys(name for c in counts.values() for name in c):
@@ -79,7 +99,9 @@ def _print_table(
     out.print(table, highlight=False)
     for note in notes:
         out.print(f"note: {note}", highlight=False, soft_wrap=True)
+    for kind, loss in lost:
+        out.print(f"[yellow]lost:[/yellow] {kind}: {loss}", highlight=False, soft_wrap=True)
     for kind, gap in gaps:
         out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
     if not gaps:
-        out.print("no gap", highlight=False)
+        out.print("no gap but for what was lost before it was landed" if lost else "no gap", highlight=False)

@@ -17,6 +17,7 @@ from aimaas.cli.app import app
 from aimaas.lake import read_table
 from expectations.gate import check_table
 from spark_jobs.admit import admit
+from spark_jobs.gaps import record_gaps
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -142,3 +143,20 @@ def test_records_that_nobody_scored_are_named(tolerant_line: Any, spark: Any) ->
     told = reconcile(line).stdout
     assert f"gap: events: {len(sent) - bad} admitted and not predicted: partition" in told
     assert "dead-lettered" in told
+
+
+def test_what_retention_deleted_before_it_was_landed_is_shown_as_lost_and_is_no_error(tolerant_line: Any) -> None:
+    line, now = tolerant_line, datetime.now(UTC)
+    at = (line.names.events, 0)
+    record_gaps(line.settings, line.fleet, {at: 4}, {at: 7}, now)
+    today = f"{now:%Y-%m-%d}"
+
+    code, found = reconciled(line, "--day", today)
+
+    assert (code, found["gaps"]) == (0, [])
+    assert [{**lost, "line": ""} for lost in found["lost"]] == [
+        {"of": "events", "partition": 0, "first": 4, "last": 6, "line": ""}
+    ]
+    told = reconcile(line, "--day", today).stdout
+    assert "lost: events: partition 0 offset 4 to 6: deleted by retention" in told
+    assert "no gap but for what was lost before it was landed" in told
