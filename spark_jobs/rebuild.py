@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from aimaas.errors import LakeError
 from aimaas.lake import Offsets, Table, held, table_version
 from aimaas.quarantine import EXPECTATION
+from spark_jobs.admit import APP_ID as ADMIT
 from spark_jobs.admit import TAKING, judge, rows_of
 from spark_jobs.commits import Replace, commit
 from spark_jobs.corrected import between
@@ -44,36 +45,36 @@ class Difference:
 def rebuild(job: Job) -> Report:
     """Compare a day with what bronze gives, and put it right; rows missing, doubled and other by table."""
     day: date = job.arguments.day
-    judged = judge_day(job, day)
+    # looked at first: bronze and the tables are never behind it, and what lies beyond it is admission's, which may be at work
+    admitted = held(job.settings, job.fleet.fleet, "admission_state", ADMIT).offsets
+    judged = judge_day(job, day, admitted)
     if judged is None:
         return {"day": str(day), "rows": 0, "replaced": []}
     judged = judged.persist()
     fresh = {table: rows_of(judged, table, job.fleet) for table in TAKING}
-    found = {table: compare(rows, _held(job, table, day, rows)) for table, rows in fresh.items()}
+    mine = {table: _mine(table, day, admitted) for table in TAKING}
+    found = {table: compare(rows, _held(job, table, mine[table], rows)) for table, rows in fresh.items()}
     others = {table: d.other for table, d in found.items() if d.other}
     if others and not job.arguments.rejudge:
         raise LakeError(_told(job, day, others))
     wrong = [t for t, d in found.items() if d.missing or d.doubled or d.other]
     for table in wrong:
-        _replace(job, table, day, fresh[table])
+        _replace(job, table, day, mine[table], fresh[table])
     rows = judged.count()
     judged.unpersist()
     return {"day": str(day), "rows": rows, "replaced": wrong, **{t: vars(d) for t, d in found.items()}}
 
 
-def judge_day(job: Job, day: date) -> DataFrame | None:
-    """Verdicts (`wide_columns`) of the day's records that admission has come to; None where there are none."""
+def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
+    """Verdicts (`wide_columns`) of the day's records that were `admitted`; None where there are none."""
     from pyspark.sql import functions as f
 
     settings, fleet = job.settings, job.fleet
-    bronze, state = (
-        table_version(settings, fleet.fleet, "bronze"),
-        held(settings, fleet.fleet, "admission_state", "admit"),
-    )
-    if bronze is None or state.version is None:
+    bronze = table_version(settings, fleet.fleet, "bronze")
+    if bronze is None:
         return None
     records = read_version(job.spark, settings, fleet, "bronze", bronze)
-    first, end = _stretch(records, day, state.offsets)
+    first, end = _stretch(records, day, admitted)
     if not end:
         return None
     start = find_start(settings, fleet, first, end)
@@ -108,14 +109,14 @@ def _stretch(records: DataFrame, day: date, admitted: Offsets) -> tuple[Offsets,
     return {at: first[at] for at in end}, end
 
 
-def _held(job: Job, table: Table, day: date, like: DataFrame) -> DataFrame:
-    """What a table holds of the day, in the columns of `like`; a column that it has not yet is null."""
+def _held(job: Job, table: Table, mine: str, like: DataFrame) -> DataFrame:
+    """What a table holds of the rows that are `mine`, in the columns of `like`; a column that it has not yet is null."""
     from pyspark.sql import functions as f
 
     version = table_version(job.settings, job.fleet.fleet, table)
     if version is None:
         return like.limit(0)
-    rows = read_version(job.spark, job.settings, job.fleet, table, version).where(_of_day(table, day))
+    rows = read_version(job.spark, job.settings, job.fleet, table, version).where(mine)
     kinds = {field.name: field.dataType for field in like.schema}
     columns = [f.col(f"`{c}`") if c in rows.columns else f.lit(None).cast(kinds[c]).alias(c) for c in like.columns]
     return rows.select(*columns)
@@ -137,14 +138,16 @@ def compare(fresh: DataFrame, there: DataFrame) -> Difference:
     return Difference(counts["missing"], counts["doubled"], counts["other"])
 
 
-def _of_day(table: Table, day: date) -> str:
-    """The day's rows that admission made; what a gate set aside is the gate's."""
-    return f"day = DATE'{day}'" + (f" AND reason <> '{EXPECTATION}'" if table == "quarantine" else "")
+def _mine(table: Table, day: date, admitted: Offsets) -> str:
+    """Condition: the day's rows that admission made up to where it had come; what a gate set aside is the gate's."""
+    before = [f"(topic = '{topic}' AND partition = {p} AND offset < {end})" for (topic, p), end in admitted.items()]
+    by_judge = f" AND reason <> '{EXPECTATION}'" if table == "quarantine" else ""
+    return f"day = DATE'{day}' AND ({' OR '.join(before) or 'false'}){by_judge}"
 
 
-def _replace(job: Job, table: Table, day: date, rows: DataFrame) -> None:
+def _replace(job: Job, table: Table, day: date, mine: str, rows: DataFrame) -> None:
     seen = held(job.settings, job.fleet.fleet, table, APP_ID)
-    commit(job.settings, job.fleet, table, APP_ID, rows, seen, str(day), Replace(_of_day(table, day)))
+    commit(job.settings, job.fleet, table, APP_ID, rows, seen, str(day), Replace(mine))
 
 
 def _told(job: Job, day: date, others: dict[Table, int]) -> str:

@@ -10,12 +10,14 @@ from deltalake import DeltaTable
 
 from aimaas.errors import LakeError
 from aimaas.lake import append_rows, read_table, table_path, table_version
-from aimaas.settings import read_settings
+from aimaas.settings import Settings, read_settings
+from spark_jobs import admit as admit_job
+from spark_jobs import rebuild as rebuild_job
 from spark_jobs.rebuild import rebuild
 from spark_jobs.sources import gold_is_behind
 from tests.spark_jobs.arrivals import BEGAN, Arrivals
 from tests.spark_jobs.conftest import small_fleet
-from tests.spark_jobs.test_corrected import LIMITS, Lake
+from tests.spark_jobs.test_corrected import LIMITS, KilledError, Lake
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
@@ -80,6 +82,63 @@ def test_any_day_is_rebuilt_to_equal_tables_whatever_was_lost_or_doubled_and_a_s
     settled = versions(lake)
     assert of_day(lake, DAYS[1])["replaced"] == []
     assert versions(lake) == settled
+
+
+@pytest.fixture
+def small_lake(spark: Any, offline_settings: Settings) -> Lake:
+    return Lake(spark, offline_settings, small_fleet(limits=LIMITS, topics={"partitions": 2}))
+
+
+def test_rows_that_are_admitted_while_a_day_is_rebuilt_stay_and_count_as_no_difference(
+    small_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, arrivals = small_lake, Arrivals(small_lake.fleet, seed=6)
+    lake.receive(arrivals.some(60))
+    meanwhile = [arrivals.some(60), arrivals.some(60)]
+    silver = DeltaTable(table_path(lake.settings, lake.fleet.fleet, "silver"))
+    judge_day = rebuild_job.judge_day
+
+    def admitting(*arguments: Any) -> Any:
+        judged = judge_day(*arguments)
+        lake.receive(meanwhile.pop(0))
+        return judged
+
+    monkeypatch.setattr(rebuild_job, "judge_day", admitting)
+
+    assert of_day(lake, DAYS[0])["replaced"] == []
+
+    silver.update_incremental()
+    damaged = silver.to_pyarrow_table().num_rows
+    silver.delete("partition = 1 AND offset < 20")
+    lost = damaged - silver.to_pyarrow_table().num_rows
+    assert of_day(lake, DAYS[0])["silver"] == {"missing": lost, "doubled": 0, "other": 0}
+    monkeypatch.undo()
+    assert of_day(lake, DAYS[0])["replaced"] == []
+
+
+def test_a_day_of_which_admission_was_killed_on_the_way_is_rebuilt_as_far_as_it_is_done(
+    small_lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lake, arrivals = small_lake, Arrivals(small_lake.fleet, seed=7)
+    lake.receive(arrivals.some(60))
+    commit = admit_job.commit
+
+    def killed(settings: Settings, fleet: Any, table: str, *rest: Any) -> None:
+        if table == "admission_state":
+            raise KilledError
+        commit(settings, fleet, table, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(admit_job, "commit", killed)
+    with pytest.raises(KilledError):
+        lake.receive(arrivals.some(60))
+    monkeypatch.undo()
+    before = read_table(lake.settings, lake.fleet.fleet, "silver").num_rows
+
+    assert of_day(lake, DAYS[0], rejudge=True)["replaced"] == []
+
+    assert read_table(lake.settings, lake.fleet.fleet, "silver").num_rows == before
+    lake.receive([])
+    assert of_day(lake, DAYS[0])["replaced"] == []
 
 
 def lake_columns(table: DeltaTable) -> list[str]:
