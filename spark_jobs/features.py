@@ -81,17 +81,21 @@ def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None)
     return version_at(settings, fleet.fleet, "gold", at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
-def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int) -> TrainingSetInfo | None:
-    """The training set in `folder` if it is finished and of this gold and plan; raises LakeError if it is another one."""
+def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int | None) -> TrainingSetInfo | None:
+    """The training set in `folder` if it is finished and of this gold (None: of any) and plan; raises LakeError if it is another.
+
+    Of any gold, because a task that is tried again must find what it had finished, also where gold has gone on since.
+    """
     if not (folder / DESCRIPTION).is_file():
         return None
     info = read_info(folder)
+    wanted = info.gold_version if version is None else version
     if (info.fleet, info.fleet_version, info.plan.hash, info.gold_version) != (
-        fleet.fleet, fleet.version, plan.hash, version
+        fleet.fleet, fleet.version, plan.hash, wanted
     ):  # fmt: skip
         raise LakeError(
             f"{folder}: holds a training set of fleet {info.fleet} version {info.fleet_version}, gold version {info.gold_version}, "
-            f"plan {info.plan.hash}, not of {fleet.fleet} version {fleet.version}, {version}, {plan.hash}; "
+            f"plan {info.plan.hash}, not of {fleet.fleet} version {fleet.version}, {wanted}, {plan.hash}; "
             "training sets are never overwritten: give another --out"
         )
     return info
@@ -113,10 +117,17 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
 def features(job: Job) -> Report:
     """Freeze the training set, or find it frozen already."""
     folder, plan = Path(job.arguments.out), plan_of(job.fleet)
-    version = gold_version(job.settings, job.fleet, getattr(job.arguments, "as_of", None))
-    info = frozen(folder, job.fleet, plan, version) or freeze(job, folder, plan, version)
+    as_of = getattr(job.arguments, "as_of", None)
+    version = gold_version(job.settings, job.fleet, as_of)
+    info = frozen(folder, job.fleet, plan, None if as_of is None else version) or freeze(job, folder, plan, version)
     rows = {name: counts.rows for name, counts in info.splits.items()}
-    return {"out": str(folder), "gold": version, "fit_gold": info.fit_gold_version, "rows": rows, "digest": info.digest}
+    return {
+        "out": str(folder),
+        "gold": info.gold_version,
+        "fit_gold": info.fit_gold_version,
+        "rows": rows,
+        "digest": info.digest,
+    }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -124,7 +135,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser("features", __doc__)
     arguments.add_argument("--out", required=True, help="folder to write, on storage that all workers share")
     arguments.add_argument(
-        "--as-of", help="version of gold, or a time (ISO 8601): the set as it was then; the newest if left out"
+        "--as-of",
+        help="version of gold, or a time (ISO 8601): the set as it was then; if left out the newest, or what `--out` holds",
     )
     return run("features", arguments.parse_args(argv), features)
 

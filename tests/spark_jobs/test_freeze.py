@@ -142,8 +142,8 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
 ) -> None:
     fleet = make_fleet()
 
-    def freeze(folder: str) -> dict[str, Any]:
-        arguments = argparse.Namespace(out=str(tmp_path / folder))
+    def freeze(folder: str, as_of: str | None = None) -> dict[str, Any]:
+        arguments = argparse.Namespace(out=str(tmp_path / folder), as_of=as_of)
         return features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
 
     def write(table: Table, content: Any, note: str) -> None:
@@ -178,6 +178,11 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
     assert freeze("b")["digest"] == first["digest"]
 
     write_gold(list(reversed(rows)))
-    assert freeze("c")["digest"] == first["digest"]
+    assert (freeze("c")["digest"], freeze("c")["gold"]) == (first["digest"], 1)
+    assert freeze("a") == first, "a task that is tried again finds what it had finished, though gold has gone on"
+    assert (tmp_path / "a" / DESCRIPTION).stat().st_mtime_ns == written
     with pytest.raises(LakeError, match="never overwritten"):
+        freeze("a", as_of="1")
+    changed, fleet = fleet, fleet.model_copy(update={"version": fleet.version + 1})
+    with pytest.raises(LakeError, match=f"version {changed.version}, .* not of {fleet.fleet} version {fleet.version}"):
         freeze("a")
