@@ -46,31 +46,39 @@ def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
     return arguments
 
 
+def done(job: Job, work: Callable[[Job], Report]) -> Report:
+    """Do the work; its report. What Spark's and the disk's errors mean for a user is raised as a LakeError."""
+    try:
+        return work(job)
+    except AimaasError:
+        raise
+    except Exception as e:
+        known = explained(e, _written_to(job))
+        if known is None:
+            raise
+        raise known from None
+
+
 def run(name: str, arguments: argparse.Namespace, work: Callable[[Job], Report]) -> int:
     """Do the work and write its report to stdout as one line of JSON; the exit code. A known error is one line on stderr."""
     began = time.monotonic()
     try:
         settings = read_settings()
         job = Job(name, settings, find_fleet(settings.fleets, arguments.fleet), arguments)
-        report = {"job": name, "fleet": arguments.fleet, **work(job), "seconds": round(time.monotonic() - began, 1)}
+        report = {
+            "job": name,
+            "fleet": arguments.fleet,
+            **done(job, work),
+            "seconds": round(time.monotonic() - began, 1),
+        }
     except AimaasError as e:
-        return _told(name, e)
-    except Exception as e:
-        known = explained(e, _written_to(arguments))
-        if known is None:
-            raise
-        return _told(name, known)
+        sys.stderr.write(f"{name}: {e}\n")
+        return e.exit_code
     sys.stdout.write(json.dumps(report) + "\n")
     return 0
 
 
-def _written_to(arguments: argparse.Namespace) -> list[str]:
+def _written_to(job: Job) -> list[str]:
     """The folders that the job writes to."""
-    settings = read_settings()
-    out = getattr(arguments, "out", None)
-    return [settings.lake, str(settings.home / "spark"), *([] if out is None else [out])]
-
-
-def _told(name: str, error: AimaasError) -> int:
-    sys.stderr.write(f"{name}: {error}\n")
-    return error.exit_code
+    out = getattr(job.arguments, "out", None)
+    return [job.settings.lake, str(job.settings.home / "spark"), *([] if out is None else [out])]

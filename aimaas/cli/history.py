@@ -31,13 +31,14 @@ def rescore(
     ] = None,
 ) -> None:
     """Predict history with any registered version, into the table `rescored`: to the bit what the stream says with that version."""
-    from spark_jobs.job import Job
+    from spark_jobs.job import Job, done
     from spark_jobs.rescore import rescore as run_rescore
 
     settings = read_settings()
     days = {"first": _day(first), "last": _day(last)}
-    done = run_rescore(Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days)))
-    _say(f"{done['rows']:,} predictions of version {version} in {done['table']}, of silver {done['silver']}")
+    job = Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days))
+    report = done(job, run_rescore)
+    _say(f"{report['rows']:,} predictions of version {version} in {report['table']}, of silver {report['silver']}")
 
 
 @history_app.command()
@@ -62,16 +63,16 @@ def train(
     from aimaas.registry import trained_on
     from models.train import train as run_training
     from spark_jobs.features import features, gold_version
-    from spark_jobs.job import Job
+    from spark_jobs.job import Job, done
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
     version = gold_version(settings, spec, as_of)
     folder = into or settings.home / "training" / fleet / f"gold-{version}-{plan_of(spec).hash}-v{spec.version}"
     arguments = Namespace(out=str(folder / "training_set"), as_of=str(version))
-    done = features(Job("features", settings, spec, arguments))
-    same = ", ".join(trained_on(settings, spec, done["digest"]))
-    _say(f"training set of gold {version}: {sum(done['rows'].values()):,} rows, digest {done['digest']}")
+    frozen = done(Job("features", settings, spec, arguments), features)
+    same = ", ".join(trained_on(settings, spec, frozen["digest"]))
+    _say(f"training set of gold {version}: {sum(frozen['rows'].values()):,} rows, digest {frozen['digest']}")
     _say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
     report = run_training(settings, spec, folder / "training_set", folder / "trained")
     _say(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,10 @@ import pytest
 from typer.testing import CliRunner
 
 from aimaas.admission import Reason
-from aimaas.cli.app import app
+from aimaas.cli.app import app, main
 from aimaas.errors import ModelRefusedError, RegistryError
 from aimaas.intervals import Intervals
-from aimaas.lake import read_table
+from aimaas.lake import read_table, table_path
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -122,3 +124,25 @@ def check_order(spark: Any, served: Any, artefact: Any) -> None:
     assert [(r["partition"], r["offset"]) for r in moved.select(f.col("partition"), "offset").collect()] == [
         t[:2] for t in taken
     ]
+
+
+def test_a_torn_file_of_silver_ends_the_command_in_one_line(
+    settings: Any, tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with open_line(settings, tmp_path, "torn") as line:
+        line.send(line.events(devices=2)[:50])
+        land(job(line, spark))
+        admit(job(line, spark))
+        file = next(Path(table_path(line.settings, line.fleet.fleet, "silver")).rglob("part-*.parquet"))
+        os.truncate(file, file.stat().st_size // 2)
+        version = registered(line, tiny_model(line.fleet))
+        monkeypatch.setenv("AIMAAS_HOME", str(line.settings.home))
+        monkeypatch.setenv("AIMAAS_FLEETS", str(line.folder))
+        monkeypatch.setattr(sys, "argv", ["aimaas", "rescore", "--fleet", line.fleet.fleet, "--version", version])
+        capfd.readouterr()
+
+        with pytest.raises(SystemExit, match="1"):
+            main()
+
+        told = [text for text in capfd.readouterr().err.splitlines() if text.startswith("error: ")]
+        assert len(told) == 1 and str(file) in told[0] and "cannot be read (torn or gone)" in told[0]
