@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, Offsets, Table, held, table_version
+from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from spark_jobs.commits import commit, note_of
 from spark_jobs.evolution import check_changes, declared
@@ -127,9 +128,21 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
     """Append the rows that the table does not hold yet."""
     seen, rows = held(settings, fleet.fleet, table, APP_ID), rows_of(judged, table, fleet)
     ahead = {at: offset for at, offset in seen.offsets.items() if offset > portion.start.get(at, offset)}
+    if ahead and table == "quarantine":
+        ahead = _refused_ends(judged.sparkSession, settings, fleet, seen, {at: portion.start[at] for at in ahead})
     if ahead:  # an earlier run was killed after it wrote here
         rows = rows.where(beyond(portion.start | ahead))
     commit(settings, fleet, table, APP_ID, rows, seen)
+
+
+def _refused_ends(spark: SparkSession, settings: Settings, fleet: FleetSpec, seen: Held, start: Offsets) -> Offsets:
+    """Where the rows of quarantine beyond `start` that admission wrote end: gates note rows there too."""
+    from pyspark.sql import functions as f
+
+    rows = read_version(spark, settings, fleet, "quarantine", seen.version or 0)
+    refused = rows.where(beyond(start) & (f.col("reason") != EXPECTATION)).groupBy("topic", "partition")
+    newest = refused.agg(f.max("offset").alias("newest")).collect()
+    return {(row["topic"], row["partition"]): row["newest"] + 1 for row in newest}
 
 
 def admit(job: Job) -> Report:

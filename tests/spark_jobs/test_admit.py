@@ -10,8 +10,10 @@ from aimaas.admission import Judge, Reason
 from aimaas.errors import LakeError
 from aimaas.kafka import read_all
 from aimaas.lake import Held, read_table, table_version
+from aimaas.quarantine import EXPECTATION
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
+from expectations.set_aside import set_aside
 from spark_jobs.admit import Portion, admit, append, bounded, find_portion, judge_portion
 from spark_jobs.land import land
 
@@ -138,6 +140,35 @@ def test_a_run_killed_between_its_writes_is_finished_by_the_next_though_bronze_h
     land(plant.job("land"))
     admit(plant.job("admit"))
     assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
+
+
+@pytest.mark.parametrize("is_killed_again", [False, True], ids=["before quarantine", "and again behind it"])
+def test_what_a_gate_notes_between_the_writes_of_a_killed_run_hides_no_refused_record(
+    plant: Plant, spark: Any, is_killed_again: bool
+) -> None:
+    settings, fleet = plant.settings, plant.fleet
+    plant.send(*mixed(plant, range(4), range(60, 70)))
+    land(plant.job("land"))
+    admit(plant.job("admit"))
+    plant.send(*mixed(plant, range(4), range(70, 80)))
+    land(plant.job("land"))
+    portion = find_portion(settings, fleet)
+    assert portion is not None
+    judged = judge_portion(spark, settings, fleet, portion)
+    append(settings, fleet, "silver", judged, portion)  # and killed before quarantine
+    columns = ["topic", "partition", "offset", "broker_ts", "device_id"]
+    served = read_table(settings, fleet.fleet, "silver", columns).sort_by("offset")
+    expected = ("expect_something", {"column": "device_id"}, "quarantine")
+    assert set_aside(settings, fleet, served, [(expected, [served.num_rows - 1])]) == 1
+
+    if is_killed_again:
+        append(settings, fleet, "quarantine", judged, portion)
+    admit(plant.job("admit"))
+
+    rows = read_table(settings, fleet.fleet, "quarantine", ["topic", "partition", "offset", "reason"]).to_pylist()
+    refused = {(r["topic"], r["partition"], r["offset"]): r["reason"] for r in rows if r["reason"] != EXPECTATION}
+    assert len(refused) == len(rows) - 1
+    assert refused == {p: reason for p, reason in verdicts_of_the_stream(plant).items() if reason != "admitted"}
 
 
 def test_a_second_run_at_the_same_time_fails_instead_of_doubling(plant: Plant, spark: Any) -> None:
