@@ -22,6 +22,7 @@ from aimaas.settings import Settings
 from spark_jobs import gold as gold_job
 from spark_jobs.admit import admit
 from spark_jobs.commits import commit
+from spark_jobs.corrected import not_there_yet
 from spark_jobs.features import features
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
@@ -195,3 +196,23 @@ def test_what_the_fleet_file_says_anew_makes_gold_anew(lake: Lake) -> None:
     )
     assert lake.gold()["rows"] == 7
     assert lake.gold()["added"] == 0
+
+
+@pytest.mark.parametrize(("most", "broadcasts"), [(100, 1), (2, 0)], ids=["few", "a mass"])
+def test_a_mass_of_late_keys_is_looked_up_without_going_through_the_driver(
+    spark: Any, monkeypatch: pytest.MonkeyPatch, most: int, broadcasts: int
+) -> None:
+    monkeypatch.setattr("spark_jobs.kept_rows._FEW", most)
+    schema = "device_id string, run bigint, `order` bigint"
+    there = spark.createDataFrame([("a", 0, i) for i in range(0, 20, 2)] + [("b", 0, 9)], schema)
+    newest = spark.createDataFrame([("a", 0, 18), ("b", 0, 9)], schema)
+    rows = spark.createDataFrame([("a", 0, i) for i in range(10, 25)] + [("b", 0, 3), ("c", 0, 1)], schema)
+
+    found = not_there_yet(rows, newest, there)
+
+    assert {tuple(row) for row in found.collect()} == {
+        *(("a", 0, i) for i in (11, 13, 15, 17, *range(19, 25))), ("b", 0, 3), ("c", 0, 1),
+    }  # fmt: skip
+    assert str(found._jdf.queryExecution().analyzed()).count("strategy=broadcast") == broadcasts
+    newer = rows.where("order > 18 OR device_id = 'c'")
+    assert not_there_yet(newer, newest, there) is newer, "gold is not looked through for rows that cannot be there"
