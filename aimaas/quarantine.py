@@ -1,11 +1,13 @@
 """The lake's quarantine, read back: each record that admission refused, by its coordinates, with what was seen and by which run.
 
-A run of the admit job is known by its commit to the table; a compaction since then stands for the runs that it put together.
+A run of the admit job is known by its commit to the table, which notes the offsets that it judged; so it is found again after a
+compaction. Rows of a gate, and those whose commit has no such note (any more), have the commit that wrote their file.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left
+import json
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import actions_of, arrow_dataset, find_table, read_table, table_uri
+from aimaas.lake import Offsets, actions_of, arrow_dataset, find_table, read_table, table_uri
 from aimaas.settings import Settings
 from aimaas.torn import reading
 
@@ -67,6 +69,11 @@ class Quarantined:
         return "{}/{}/{}".format(*self.place)
 
 
+def judged_note(start: Offsets, end: Offsets) -> str:
+    """What an admission notes with its commit: of which offsets, from `start` on and before `end`, the commit has the refused."""
+    return json.dumps([[*at, start[at], stop] for at, stop in sorted(end.items()) if stop > start[at]])
+
+
 def read_quarantine(settings: Settings, fleet: FleetSpec, since_ms: int | None = None) -> list[Quarantined]:
     """All refused records (that the broker took at `since_ms` or later) without their values, oldest first.
 
@@ -107,8 +114,9 @@ def _records(settings: Settings, fleet: FleetSpec, columns: Sequence[str], condi
         raise LakeError(f"{uri}: no such table; the admit job makes it (`aimaas status` shows what ran)")
     with reading(found.table_uri):
         rows = arrow_dataset(found).to_table(columns=[*columns, "__filename"], filter=condition)
-    run_of = _runs(found)
-    records = [_record(row, run_of.get(_name(row["__filename"]))) for row in rows.to_pylist()]
+    commits = found.history()
+    admissions, run_of = _Admissions(commits), _runs(found, commits)
+    records = [_record(row, admissions.of(row) or run_of.get(_name(row["__filename"]))) for row in rows.to_pylist()]
     return sorted(records, key=lambda r: (r.broker_ms, r.place))
 
 
@@ -137,14 +145,36 @@ def _at(places: Sequence[Place]) -> Any:
     )
 
 
-def _runs(found: DeltaTable) -> dict[str, Run]:
+class _Admissions:
+    """The admissions that a table's log still tells of, by the offsets that they judged; no offset was judged by two."""
+
+    def __init__(self, commits: Sequence[dict[str, Any]]) -> None:
+        self._judged: dict[tuple[str, int], list[tuple[int, int, Run]]] = {}
+        for commit in commits:
+            note = str(commit.get("userMetadata") or "").partition(" ")[2]  # behind the commit's mark
+            for topic, partition, first, stop in json.loads(note) if note.startswith("[") else ():
+                self._judged.setdefault((topic, partition), []).append((first, stop, _run(commit)))
+        for judged in self._judged.values():
+            judged.sort(key=lambda found: found[0])
+
+    def of(self, row: dict[str, Any]) -> Run | None:
+        """The admission that refused a record; None where none did or it is not known any more."""
+        judged = self._judged.get((row["topic"], row["partition"]), [])
+        place = bisect_right(judged, row["offset"], key=lambda found: found[0]) - 1
+        is_known = place >= 0 and row["offset"] < judged[place][1] and row["reason"] != EXPECTATION
+        return judged[place][2] if is_known else None
+
+
+def _run(commit: dict[str, Any]) -> Run:
+    return Run(commit["version"], datetime.fromtimestamp(commit["timestamp"] / 1e3, UTC))
+
+
+def _runs(found: DeltaTable, commits: Sequence[dict[str, Any]]) -> dict[str, Run]:
     """By the name of each data file the commit that added it: the first that is not older than the file."""
-    commits = sorted((commit["timestamp"], commit["version"]) for commit in found.history())
-    times, runs = [at for at, _ in commits], {}
+    ordered = sorted(commits, key=lambda commit: (commit["timestamp"], commit["version"]))
+    times, runs = [commit["timestamp"] for commit in ordered], {}
     for path, written in _files(found):
-        place = min(bisect_left(times, written), len(commits) - 1)
-        at, version = commits[place]
-        runs[_name(path)] = Run(version, datetime.fromtimestamp(at / 1e3, UTC))
+        runs[_name(path)] = _run(ordered[min(bisect_left(times, written), len(ordered) - 1)])
     return runs
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, Offsets, Table, held, table_version
-from aimaas.quarantine import EXPECTATION
+from aimaas.quarantine import EXPECTATION, judged_note
 from aimaas.settings import Settings
 from spark_jobs.commits import commit, note_of
 from spark_jobs.evolution import check_changes, declared
@@ -132,7 +132,7 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
         ahead = _refused_ends(judged.sparkSession, settings, fleet, seen, {at: portion.start[at] for at in ahead})
     if ahead:  # an earlier run was killed after it wrote here
         rows = rows.where(beyond(portion.start | ahead))
-    commit(settings, fleet, table, APP_ID, rows, seen)
+    commit(settings, fleet, table, APP_ID, rows, seen, judged_note(portion.start | ahead, portion.end))
 
 
 def _refused_ends(spark: SparkSession, settings: Settings, fleet: FleetSpec, seen: Held, start: Offsets) -> Offsets:

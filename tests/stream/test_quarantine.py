@@ -11,12 +11,14 @@ from typing import Any
 
 import pytest
 from confluent_kafka import TopicPartition
+from deltalake import DeltaTable
 from typer.testing import CliRunner, Result
 
 from aimaas.admission import Reason
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError, LakeError
 from aimaas.kafka import admin, end_offsets
+from aimaas.lake import table_path
 from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
@@ -72,6 +74,9 @@ def test_the_list_says_of_every_record_what_its_letter_says_and_which_run_refuse
         source: (letter.reason, letter.message) for source, letter in letters.items()
     }
     assert Counter(q["run"] for q in found) == {0: 24, 1: 24}
+    compacted = DeltaTable(table_path(line.settings, line.fleet.fleet, "quarantine"))
+    assert compacted.optimize.compact()["numFilesRemoved"] > 0
+    assert lines(quarantine(line, "list", "--json", "--limit", "1000")) == found
     table = quarantine(line, "list", "--reason", "late", "--limit", "1").stdout
     assert "these are the newest 1 of 4" in table
     assert " v1 " in table
