@@ -283,7 +283,10 @@ class Scorer:
         self._monitor.aborted()
         log.warning("transaction aborted", reason=why, in_a_row=self._aborts_in_a_row)
         if self._aborts_in_a_row >= _MAX_ABORTS:
-            raise KafkaError(f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}")
+            raise KafkaError(
+                f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}; nothing of them was committed: "
+                "set that right and start the scorer again"
+            )
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, 2.0))
         self._touched.clear()
         self._assignment.rewind()

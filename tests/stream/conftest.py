@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 import pytest
 import yaml
-from confluent_kafka import Consumer, Producer, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from onnx import TensorProto, helper, numpy_helper
 
 from aimaas.admission import Judge, Reason
@@ -27,11 +27,11 @@ from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.intervals import Intervals
-from aimaas.kafka import Record, consumer_config, create_topics, delete_topics, producer_config, read_all
+from aimaas.kafka import Record, admin, consumer_config, create_topics, delete_topics, producer_config, read_all
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.registry import register
 from aimaas.settings import Settings
-from aimaas.topics import topic_names, topic_specs
+from aimaas.topics import scorer_group, topic_names, topic_specs
 from aimaas.training_report import CandidateReport, TrainReport, write_report
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
@@ -251,6 +251,24 @@ class Line:
         assert not thread.is_alive()
         if failure:
             raise failure[0]
+
+    def score_until_it_fails(self, **options: Any) -> None:
+        """Run a scorer that is to end by itself; raises what it raised, and stops it where it has not."""
+        stop = threading.Event()
+        limit = threading.Timer(LIMIT_S, stop.set)
+        limit.start()
+        try:
+            score(self.settings, self.fleet, "0", ScorerOptions(**options), stop)
+        finally:
+            limit.cancel()
+
+    def group_offsets(self) -> dict[int, int]:
+        """Where the group of scorers stands; negative where it has no offset."""
+        client = admin(self.settings)
+        places = [TopicPartition(self.names.events, p) for p in range(PARTITIONS)]
+        asked = ConsumerGroupTopicPartitions(scorer_group(self.fleet), places)
+        (future,) = client.list_consumer_group_offsets([asked]).values()
+        return {tp.partition: tp.offset for tp in future.result(30).topic_partitions}
 
     def score_all(self, predictions: int, dead_letters: int = 0, **options: Any) -> Tally:
         """Run a scorer until so many predictions and dead letters are there, then stop it; what it did."""

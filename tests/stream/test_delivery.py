@@ -19,19 +19,6 @@ from stream.state.refusals import AT_LEAST
 pytestmark = pytest.mark.broker
 
 
-def group_offsets(line: Any) -> dict[int, int]:
-    from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
-
-    from aimaas.kafka import admin
-
-    client = admin(line.settings)
-    asked = ConsumerGroupTopicPartitions(
-        f"aimaas-{line.fleet.fleet}", [TopicPartition(line.names.events, p) for p in (0, 1)]
-    )
-    (future,) = client.list_consumer_group_offsets([asked]).values()
-    return {tp.partition: tp.offset for tp in future.result(30).topic_partitions}
-
-
 def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(line: Any) -> None:
     champion = line.champion()
     events = line.events(devices=6)
@@ -56,7 +43,7 @@ def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(
     assert line.dead_letters() == []
     ends, records = end_offsets(line.settings, line.names.predictions), line.predictions()
     assert sum(ends.values()) == len(records)  # no transaction marker takes an offset
-    assert group_offsets(line) == end_offsets(line.settings, line.names.events)
+    assert line.group_offsets() == end_offsets(line.settings, line.names.events)
 
 
 def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(line: Any) -> None:

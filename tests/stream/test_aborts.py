@@ -1,0 +1,130 @@
+"""Commits that fail under a running scorer, on a real broker: memory goes back, the events are scored again, nothing is lost."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+
+from aimaas.admission import Reason
+from aimaas.errors import KafkaError
+from aimaas.kafka import admin
+from stream.devices.faults import Faults
+from stream.scorer import loop
+from stream.scorer.outbox import Progress
+from stream.scorer.writer import Writer
+
+pytestmark = pytest.mark.broker
+
+LIMIT_S = 30.0
+
+
+class FailingCommits:
+    """librdkafka's producer, but that the commits of these numbers fail, as where a broker went away: abortable.
+
+    Each fails only after another batch was judged and handed over.
+    """
+
+    def __init__(self, producer: Any, failing: Callable[[int], bool], handed_over: threading.Semaphore) -> None:
+        self._producer, self._failing, self._handed_over = producer, failing, handed_over
+        self.commits = self.overlapped = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._producer, name)
+
+    def commit_transaction(self, timeout_s: float) -> None:
+        self.commits += 1
+        if not self._failing(self.commits):
+            self._producer.commit_transaction(timeout_s)
+            return
+        self.overlapped += self._handed_over.acquire(timeout=LIMIT_S)
+        raise KafkaException(ClientError(ClientError._TIMED_OUT, "as asked", txn_requires_abort=True))
+
+
+@pytest.fixture
+def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], bool]], list[FailingCommits]]:
+    """Let scorers from now on fail in those commits, counted from 1; their producers come into the list."""
+    handed_over, open_outbox = threading.Semaphore(0), loop.open_outbox
+    write, start_commit = Writer.write, Writer.start_commit
+
+    def counted(writer: Writer, *given: Any) -> None:
+        write(writer, *given)
+        handed_over.release()
+
+    def started(writer: Writer, progress: Progress) -> None:
+        while handed_over.acquire(blocking=False):
+            pass
+        start_commit(writer, progress)
+
+    def let(failing: Callable[[int], bool]) -> list[FailingCommits]:
+        made: list[FailingCommits] = []
+
+        def opened(*given: Any) -> Any:
+            outbox: Any = open_outbox(*given)
+            outbox._producer = FailingCommits(outbox._producer, failing, handed_over)
+            made.append(outbox._producer)
+            return outbox
+
+        monkeypatch.setattr(loop, "open_outbox", opened)
+        return made
+
+    monkeypatch.setattr(Writer, "write", counted)
+    monkeypatch.setattr(Writer, "start_commit", started)
+    return let
+
+
+def with_bad_ones(line: Any) -> list[tuple[bytes, bytes | None]]:
+    reasons = {reason: 5 for reason in Reason if reason != Reason.ADMITTED}
+    events = line.events(devices=12)
+    faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
+    return [(key, value) for key, value, _ in (*faults.feed(events), *faults.drain())]
+
+
+def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(line: Any, fail_commits: Any) -> None:
+    champion = line.champion()
+    line.send(with_bad_ones(line))
+    scored, letters = line.undisturbed(champion)
+    failing = (2, 3, 6)
+    made = fail_commits(lambda n: n in failing)
+
+    # few snapshots, so that a roll back reads much again; small batches, so that there are commits enough
+    tally = line.score_all(len(scored), len(letters), batch=50, commit_interval_ms=10, state_share=0.02)
+
+    assert (made[0].overlapped, tally.aborts) == (len(failing), len(failing))
+    assert tally.events > len(scored) + len(letters)  # work that was rolled back is counted again
+    assert line.scored() == scored
+    assert line.letters() == letters
+
+
+def set_largest_record(line: Any, topic: str, size: int) -> None:
+    entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
+    client = admin(line.settings)
+    (done,) = client.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]
+    ).values()
+    done.result(LIMIT_S)
+
+
+def test_a_dead_letter_that_cannot_be_written_ends_the_scorer_and_nothing_is_lost(line: Any) -> None:
+    champion = line.champion()
+    good = line.events(devices=2)[:60]
+    line.send(good[:30])
+    line.score_all(30)
+    before = line.group_offsets()
+    set_largest_record(line, line.names.dead_letters, 400)
+    line.send([(good[0][0], random.Random(1).randbytes(2_000)), *good[30:]])
+
+    with pytest.raises(KafkaError, match=r"8 transactions in a row.*events\.dlq.*too large.*start the scorer again"):
+        line.score_until_it_fails()
+
+    assert (len(line.scored()), line.letters(), line.group_offsets()) == (30, {}, before)
+    set_largest_record(line, line.names.dead_letters, 1_000_000)
+    line.score_all(30, 1)
+    assert (line.scored(), line.letters()) == line.undisturbed(champion)
