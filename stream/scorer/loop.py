@@ -102,7 +102,7 @@ class Scorer:
         try:
             while not stop.is_set():
                 self._turn()
-            self._assignment.leave()
+            self._leave()
         except BaseException:
             self._give_up()
             raise
@@ -110,6 +110,16 @@ class Scorer:
             self._consumer.close()
         tally = self._monitor.tally
         log.info("scorer stopped", events=tally.events, predictions=tally.predictions, step_s=tally.step_s)
+
+    def _leave(self) -> None:
+        """Commit what is done and leave the group; what cannot be committed any more is left to the next owner."""
+        try:
+            self._assignment.leave()
+        except TransactionAbortedError as e:
+            self._monitor.aborted()
+            log.warning(
+                "the last transaction was rolled back, its events are scored again by the next owner", reason=str(e)
+            )
 
     def _give_up(self) -> None:
         """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from aimaas.admission import Reason
 from aimaas.errors import KafkaError
-from aimaas.kafka import admin
+from aimaas.kafka import admin, end_offsets
 from stream.devices.faults import Faults
 from stream.scorer import loop
 from stream.scorer.outbox import Progress
@@ -29,10 +31,10 @@ LIMIT_S = 30.0
 class FailingCommits:
     """librdkafka's producer, but that the commits of these numbers fail, as where a broker went away: abortable.
 
-    Each fails only after another batch was judged and handed over.
+    Each fails only after another batch was judged and handed over, where there is a next.
     """
 
-    def __init__(self, producer: Any, failing: Callable[[int], bool], handed_over: threading.Semaphore) -> None:
+    def __init__(self, producer: Any, failing: Callable[[int], bool], handed_over: threading.Semaphore | None) -> None:
         self._producer, self._failing, self._handed_over = producer, failing, handed_over
         self.commits = self.overlapped = 0
 
@@ -44,12 +46,13 @@ class FailingCommits:
         if not self._failing(self.commits):
             self._producer.commit_transaction(timeout_s)
             return
-        self.overlapped += self._handed_over.acquire(timeout=LIMIT_S)
+        if self._handed_over is not None:
+            self.overlapped += self._handed_over.acquire(timeout=LIMIT_S)
         raise KafkaException(ClientError(ClientError._TIMED_OUT, "as asked", txn_requires_abort=True))
 
 
 @pytest.fixture
-def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], bool]], list[FailingCommits]]:
+def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingCommits]]:
     """Let scorers from now on fail in those commits, counted from 1; their producers come into the list."""
     handed_over, open_outbox = threading.Semaphore(0), loop.open_outbox
     write, start_commit = Writer.write, Writer.start_commit
@@ -63,12 +66,12 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[int], b
             pass
         start_commit(writer, progress)
 
-    def let(failing: Callable[[int], bool]) -> list[FailingCommits]:
+    def let(failing: Callable[[int], bool], overlapped: bool = True) -> list[FailingCommits]:
         made: list[FailingCommits] = []
 
         def opened(*given: Any) -> Any:
             outbox: Any = open_outbox(*given)
-            outbox._producer = FailingCommits(outbox._producer, failing, handed_over)
+            outbox._producer = FailingCommits(outbox._producer, failing, handed_over if overlapped else None)
             made.append(outbox._producer)
             return outbox
 
@@ -101,6 +104,37 @@ def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(lin
     assert tally.events > len(scored) + len(letters)  # work that was rolled back is counted again
     assert line.scored() == scored
     assert line.letters() == letters
+
+
+def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_next_scorer(
+    line: Any, fail_commits: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    champion = line.champion()
+    events = line.events(devices=2)[:60]
+    line.send(events[:1])
+    fails = [False]
+    fail_commits(lambda _: fails[0], overlapped=False)
+
+    with line.scorer(commit_interval_ms=60_000, transaction_timeout_ms=60_000) as tally:
+        line.wait_for(1)  # the first commit comes at once, the next within a minute
+        line.send(events[1:])
+        wait_for_open_predictions(line, len(events) - 1)
+        fails[0] = True
+
+    assert (tally.aborts, len(line.scored())) == (1, 1)
+    assert "its events are scored again" in capfd.readouterr().out
+    fails[0] = False
+    line.score_all(len(events))
+    assert line.scored() == line.undisturbed(champion)[0]
+
+
+def wait_for_open_predictions(line: Any, count: int) -> None:
+    """Return once so many predictions are written in transactions that are not committed."""
+    topic, limit = line.names.predictions, time.monotonic() + LIMIT_S
+    ends = partial(end_offsets, line.settings, topic)
+    while sum(ends("read_uncommitted").values()) - sum(ends("read_committed").values()) < count:
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 def set_largest_record(line: Any, topic: str, size: int) -> None:
