@@ -39,6 +39,10 @@ class Owner(Protocol):
         """The model that serves now."""
         ...
 
+    def check_topics(self) -> object:
+        """Raise KafkaError where the fleet's topics have different numbers of partitions."""
+        ...
+
     def hand_over(self, partitions: list[int]) -> None:
         """Commit all work, before partitions are given up or new ones restored."""
         ...
@@ -59,6 +63,8 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
         queued_min_messages=20_000,  # of each partition; what waits longer has left the processor's cache
         fetch_queue_backoff_ms=20,  # the default of a second starves a scorer that empties the queue sooner
         partition_assignment_strategy="cooperative-sticky",
+        # so soon it is seen that somebody gave the topic more partitions: until then devices are scored where their state is not
+        topic_metadata_refresh_interval_ms=5_000,
     )
     return Consumer(config)
 
@@ -127,8 +133,10 @@ class Assignment:
             self._consumer.seek(TopicPartition(self._topic, p, state.position))
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """1. commit, so that no transaction waits for the restore; 2. restore; 3. read on from the committed offsets."""
+        """1. refuse topics that grew under the group, which is shared out anew for it; 2. commit, so that no transaction waits for
+        the restore; 3. restore; 4. read on from the committed offsets."""
         try:
+            self._check_topics()
             new = [] if self._given_up else [tp.partition for tp in partitions]
             if new:
                 self._owner.hand_over([])
@@ -138,6 +146,14 @@ class Assignment:
             consumer.incremental_assign([TopicPartition(self._topic, p, self.states[p].position) for p in new])
         except (AimaasError, KafkaException) as e:
             self._failure = e
+
+    def _check_topics(self) -> None:
+        if self._given_up:
+            return
+        try:
+            self._owner.check_topics()
+        except KafkaException as e:  # the next assignment looks again
+            log.warning("the numbers of partitions are not to be had", error=e.args[0].str())
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """1. commit what is done; 2. drop the state; 3. let go. The next owner finds everything in the topics."""

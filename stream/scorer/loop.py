@@ -16,8 +16,8 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaException
 from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
 
 from aimaas.admission import Judge
 from aimaas.errors import KafkaError
@@ -73,7 +73,7 @@ class Scorer:
         self._touched: set[int] = set()  # partitions with work since the last commit was started
         name = scorer_group(fleet)
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
-        partitions = self._check_topics(self._consumer)
+        partitions = self.check_topics()
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
         outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}")
         self._writer = Writer(outbox, self._committed)
@@ -82,9 +82,9 @@ class Scorer:
         )
         monitor.model_serves(model)
 
-    def _check_topics(self, consumer: Consumer) -> int:
+    def check_topics(self) -> int:
         """Partitions of the events topic. Raises KafkaError where the other topics have not as many."""
-        topics = consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
+        topics = self._consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
         return len(topics[self._names.events].partitions)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime
@@ -239,3 +240,18 @@ def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Any) -> None:
     assert killed.returncode == -9
     with pytest.raises(KafkaError, match=r"finishes a growth that was interrupted"), line.scorer():
         time.sleep(3)
+
+
+def test_a_running_scorer_ends_where_somebody_grows_the_events_topic_alone(line: Any) -> None:
+    line.champion()
+    line.send(line.events(devices=2)[:40])
+
+    def grow_once_scored() -> None:
+        line.wait_for(40)
+        grow_topic(line.settings, line.names.events, GROWN)
+
+    growing = threading.Thread(target=grow_once_scored)
+    growing.start()
+    with pytest.raises(KafkaError, match=r"has 2 partitions, .* has 5: .*`aimaas topics grow`"):
+        line.score_until_it_fails()
+    growing.join(30)
