@@ -39,12 +39,10 @@ from stream.growth.topics import grow_topic, keyed_topics
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.partition import PartitionState
 from stream.state.records import (
-    REFUSALS,
-    REPLAY_FROM,
     StateRecord,
     deletion,
     device_record,
-    packed_of,
+    is_snapshot,
     replay_record,
 )
 from stream.state.topic import restore
@@ -124,12 +122,8 @@ def _settle(writer: ExclusiveWriter, topic: str, state: PartitionState) -> None:
         return
     state.credit_bytes = float("inf")
     records = state.records_to_write()
-    _write(writer, (_into(topic, record, state.partition) for record in records if _is_snapshot(record)))
-    writer.write([_into(topic, record, state.partition) for record in records if not _is_snapshot(record)])
-
-
-def _is_snapshot(record: StateRecord) -> bool:
-    return record.key not in (REPLAY_FROM, REFUSALS) and bool(record.value and packed_of(record.value))
+    _write(writer, (_into(topic, record, state.partition) for record in records if is_snapshot(record)))
+    writer.write([_into(topic, record, state.partition) for record in records if not is_snapshot(record)])
 
 
 def _into(topic: str, record: StateRecord, partition: int) -> Write:

@@ -236,14 +236,14 @@ class Scorer:
         if not self._writer.records:
             return
         states = [s for p, s in self._assignment.states.items() if p in self._touched]
-        records = [(key, value, s.partition) for s in states for key, value in s.records_to_write()]
-        state_bytes = sum(len(key) + len(value or b"") for key, value, _ in records)
-        self._monitor.commit_started(len(records), state_bytes)
+        written = [(s.partition, s.records_to_write()) for s in states]
+        self._monitor.commit_started([record for _, records in written for record in records])
+        state = [(key, value, p) for p, records in written for key, value in records]
         positions = {s.partition: s.position for s in states}
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
         self._commit_at = time.monotonic()
-        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, records, group))
+        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, state, group))
 
     def _committed(self, done: Done) -> None:
         self._aborts_in_a_row = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,7 @@ from stream.scorer.outbox import Done
 from stream.scorer.rates import RateLog, Tally
 from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState
+from stream.state.records import StateRecord, is_snapshot
 from stream.state.topic import Restored
 
 log = logger("scorer")
@@ -44,7 +45,7 @@ class Monitor:
         self._lag = LagWatch(settings, topic_names(fleet).events)
         self._state_at = 0.0
         self._refused = 0
-        self._state_records = 0  # in the commit under way
+        self._snapshots = 0  # in the commit under way
 
     def look(self) -> Health:
         """How the scorer is now; may be called from any thread."""
@@ -108,18 +109,18 @@ class Monitor:
         """A transaction has been open since `at` (monotonic seconds)."""
         self._pulse.transaction_opened(at)
 
-    def commit_started(self, state_records: int, state_bytes: int) -> None:
-        """A commit began, with so many records for the state topic."""
-        self._state_records = state_records
-        self.tally.state_records += state_records
-        self.tally.state_bytes += state_bytes
+    def commit_started(self, state: Sequence[StateRecord]) -> None:
+        """A commit began, with these records for the state topic."""
+        self._snapshots = sum(map(is_snapshot, state))
+        self.tally.state_records += len(state)
+        self.tally.state_bytes += sum(len(key) + len(value or b"") for key, value in state)
         self._metrics.commit_started()
 
     def committed(self, done: Done) -> None:
         """A commit has ended well."""
         self.tally.transactions += 1
         self.tally.commit_s += done.seconds
-        self._metrics.committed(done.seconds, done.at, self._state_records)
+        self._metrics.committed(done.seconds, done.at, self._snapshots)
         self._pulse.transaction_ended()
 
     def aborted(self) -> None:

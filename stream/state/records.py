@@ -43,6 +43,11 @@ def refusals_record(packed: bytes) -> StateRecord:
     return StateRecord(REFUSALS, packed)
 
 
+def is_snapshot(record: StateRecord) -> bool:
+    """Whether it holds a packed device."""
+    return record.key not in (REPLAY_FROM, REFUSALS) and len(record.value or b"") > _OFFSET.size
+
+
 def offset_of(value: bytes) -> int:
     """The offset that a record's value begins with."""
     offset: int = _OFFSET.unpack_from(value)[0]

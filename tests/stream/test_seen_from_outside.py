@@ -13,7 +13,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from aimaas.admission import Reason
 from aimaas.errors import EndpointError
+from aimaas.kafka import read_all
 from stream.monitoring.endpoint import Endpoint
+from stream.state.records import StateRecord, is_snapshot
 
 pytestmark = pytest.mark.broker
 
@@ -70,6 +72,7 @@ def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(l
         found = page.wait_until(
             {"aimaas_predictions_total 7": len(events), "aimaas_lag_events": 0, "aimaas_devices": 3}
         )
+        snapshots = [r for r in read_all(line.settings, line.names.state) if is_snapshot(StateRecord(r.key, r.value))]
         assert page.wait_for("/readyz", 200) == {"ok": True, "reasons": []}
 
     assert found["aimaas_events_total"] == len(events) + 2
@@ -77,6 +80,7 @@ def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(l
     told = {reason.label: found.get(f"aimaas_dead_letters_total {reason.label}") for reason in Reason}
     assert {reason: n for reason, n in told.items() if n} == {"duplicate": 1, "unparsable": 1}
     assert (found["aimaas_partitions"], found["aimaas_model_info 7"], found["aimaas_ready"]) == (2, 1, 1)
+    assert found["aimaas_snapshots_total"] == len(snapshots) > 0
     assert found["aimaas_transactions_total"] == found["aimaas_transaction_seconds_count"] > 0
 
 
