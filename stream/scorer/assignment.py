@@ -19,7 +19,7 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.model.load import Model
-from stream.scorer.monitor import Monitor
+from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
 from stream.state.partition import PartitionState
 from stream.state.topic import restore
@@ -63,6 +63,9 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
         queued_min_messages=20_000,  # of each partition; what waits longer has left the processor's cache
         fetch_queue_backoff_ms=20,  # the default of a second starves a scorer that empties the queue sooner
         partition_assignment_strategy="cooperative-sticky",
+        # the group waits so long for a member that restores, and a roll back restores between two polls: no less than a restore may
+        # take; one that hangs is known by its heartbeats or its health
+        max_poll_interval_ms=int(RESTORE_LIMIT_S * 1e3) + 60_000,
         # so soon it is seen that somebody gave the topic more partitions: until then devices are scored where their state is not
         topic_metadata_refresh_interval_ms=5_000,
     )

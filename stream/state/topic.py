@@ -119,30 +119,48 @@ def restore(
     if not committed:
         return Restored({})
     names, started = topic_names(fleet), time.perf_counter()
+    events = event_bytes = 0
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
-        saved = read_saved(reader, names.state, list(committed))
-        if ahead:
-            committed = {p: max(offset, saved[p].newest) for p, offset in committed.items()}
-        states = {p: unpacked(fleet, p, offset, saved[p]) for p, offset in committed.items()}
-        there = {p: reader.span(names.events, p) for p in committed}
-        spans = {p: replay_span(names.events, p, offset, there[p], saved[p]) for p, offset in committed.items()}
-        replays = {p: Replay(states[p], saved[p]) for p in committed}
-        events = event_bytes = 0
-        for p, messages in reader.read(names.events, spans):
-            replayed = replays[p].take(records_of(messages), judge, kernel)
+        snapshots = {p: _from_snapshots(reader, fleet, p, offset, ahead) for p, offset in committed.items()}
+        for p, messages in reader.read(names.events, {p: found.span for p, found in snapshots.items()}):
+            replayed = snapshots[p].replay.take(records_of(messages), judge, kernel)
             events, event_bytes = events + len(replayed), event_bytes + replayed.value_bytes
-    for p, offset in committed.items():
-        states[p].position, states[p].credit_bytes = offset, 0.0
-        if offset < there[p].begin:
-            lost = f"{offset} to {there[p].begin - 1}"
-            log.error("retention deleted events before they were scored", topic=names.events, partition=p, offsets=lost)
-    state_bytes = sum(s.read_bytes for s in saved.values())
+    for found in snapshots.values():
+        found.state.position, found.state.credit_bytes = found.position, 0.0
+    states = {p: found.state for p, found in snapshots.items()}
+    state_bytes = sum(found.read_bytes for found in snapshots.values())
     restored = Restored(states, time.perf_counter() - started, state_bytes, events, event_bytes)
     log.info(
         "state restored", partitions=sorted(committed), devices=sum(len(s.devices) for s in states.values()),
         state_bytes=state_bytes, replayed_events=events, replayed_bytes=event_bytes, seconds=round(restored.seconds, 3),
     )  # fmt: skip
     return restored
+
+
+class _Snapshots(NamedTuple):
+    """A partition's state as its snapshots have it; with the input of `span` put into it by `replay` it is that of `position`."""
+
+    state: PartitionState
+    position: int
+    span: Span
+    replay: Replay
+    read_bytes: int
+
+
+def _from_snapshots(reader: LogReader, fleet: FleetSpec, partition: int, committed: int, ahead: bool) -> _Snapshots:
+    """One partition at a time: packed records take as much memory as the state that they become."""
+    names = topic_names(fleet)
+    saved = read_saved(reader, names.state, [partition])[partition]
+    position = max(committed, saved.newest) if ahead else committed
+    log_span = reader.span(names.events, partition)
+    span, upto = replay_span(names.events, partition, position, log_span, saved), saved.upto()
+    if position < log_span.begin:
+        lost = f"{position} to {log_span.begin - 1}"
+        log.error(
+            "retention deleted events before they were scored", topic=names.events, partition=partition, offsets=lost
+        )
+    state = unpacked(fleet, partition, position, saved)
+    return _Snapshots(state, position, span, Replay(state, upto), saved.read_bytes)
 
 
 def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
@@ -155,9 +173,10 @@ def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int
 
 
 def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
-    """The state that the topic's records give by themselves."""
+    """The state that the topic's records give by themselves. Takes them out of `saved` one by one, so that they go as it grows."""
     state, notes = PartitionState.empty(fleet, partition, committed), []
-    for key, value in saved.devices.items():
+    for key in list(saved.devices):
+        value = saved.devices.pop(key)
         packed = packed_of(value)
         if packed:
             state.devices.unpack(key.decode(), packed)
@@ -170,10 +189,10 @@ def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> 
 
 
 class Replay:
-    """Puts re-read input into a partition's state, without the events that records of the topic speak for."""
+    """Puts re-read input into a partition's state, without the events of a device before its `upto`: its record holds them."""
 
-    def __init__(self, state: PartitionState, saved: Saved) -> None:
-        self._state, self._upto = state, saved.upto()
+    def __init__(self, state: PartitionState, upto: Mapping[bytes, int]) -> None:
+        self._state, self._upto = state, upto
         self._settled = max(self._upto.values(), default=0)  # who was forgotten before is on record
 
     def take(self, records: Records, judge: Judge, kernel: Kernel) -> Records:

@@ -102,8 +102,9 @@ class Run:
         saved = Saved()
         for record in self.topic[: commit.topic if topic is None else topic]:
             saved.take(Message(record))
+        upto = saved.upto()
         state = unpacked(self.fleet, 0, commit.position, saved)
-        replay = Replay(state, saved)
+        replay = Replay(state, upto)
         for records in self.log:
             wanted = [i for i, o in enumerate(records.offsets) if (saved.replay_from or 0) <= o < commit.position]
             if wanted:

@@ -20,6 +20,7 @@ from aimaas.fleet import load_fleet
 from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.plan import plan_of
 from aimaas.state import DeviceState
+from stream.state import topic
 from stream.state.log_reader import Span
 from stream.state.partition import PartitionState, Records
 from stream.state.records import REPLAY_FROM, StateRecord, device_record, offset_of, replay_record
@@ -164,6 +165,30 @@ def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: 
 
     open_one.abort_transaction(30)
     assert sum(len(state.devices) for state in found.states.values()) == 2
+
+
+@pytest.mark.broker
+def test_a_restore_holds_the_packed_records_of_one_partition_at_a_time(
+    line: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for p in (0, 1):
+        write_in_partition(line, [device_record(f"d{p}", 0)], p)
+    held: list[Saved] = []
+    read_saved = topic.read_saved
+
+    def watched(reader: Any, name: str, partitions: list[int]) -> dict[int, Saved]:
+        assert not any(earlier.devices for earlier in held)
+        found = read_saved(reader, name, partitions)
+        assert sum(bool(saved.devices) for saved in found.values()) == 1
+        held.extend(found.values())
+        return found
+
+    monkeypatch.setattr(topic, "read_saved", watched)
+
+    found = restore(line.settings, line.fleet, Judge(line.fleet), make_kernel(line), {0: 0, 1: 0})
+
+    assert {p: list(state.forgotten) for p, state in found.states.items()} == {0: ["d0"], 1: ["d1"]}
+    assert len(held) == 2
 
 
 def test_snapshots_are_taken_of_those_that_wait_longest_and_cost_no_more_than_the_credit(mill_state: Any) -> None:
