@@ -39,7 +39,8 @@ def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, 
         home = partition_of(key, len(positions))
         noted = {home} if seen and key not in saved[home].devices and positions[home] else set()
         if not dry_run and (holding or noted):
-            notes = [(p, device_record(device, positions[p])) for p in sorted({*holding, *noted})]
+            # without transactions snapshots may be further than the group; a note that is not would be passed over
+            notes = [(p, device_record(device, max(positions[p], saved[p].newest))) for p in sorted({*holding, *noted})]
             with ExclusiveWriter(settings, fleet, "forget") as writer:
                 writer.write([Write(topic, note.key, note.value, (), p) for p, note in notes])
         return StateErased(len(holding), _scoring(settings, fleet))

@@ -36,7 +36,7 @@ log = logger("scorer.state")
 
 
 class Saved:
-    """What the state topic holds of one partition: the newest record of every key."""
+    """What the state topic holds of one partition: of every key the record that reaches furthest into the input."""
 
     def __init__(self) -> None:
         self.replay_from: int | None = None
@@ -45,16 +45,21 @@ class Saved:
         self.read_bytes = 0
 
     def take(self, message: Any) -> None:
-        """Note one record of the topic; a later one of the same key replaces it, one without a value deletes it."""
+        """Note one record of the topic; one without a value deletes its key.
+
+        A later one replaces the one before, unless it holds less of the input: without transactions a scorer that the group has put
+        out may still write, and its older snapshot must not take the place of its successor's. Compaction goes by the later one all
+        the same; the device's next snapshot sets that right.
+        """
         key, value = message.key(), message.value()
         self.read_bytes += len(key or b"") + len(value or b"")
         if key == REPLAY_FROM:
-            self.replay_from = offset_of(value) if value else None
+            self.replay_from = max(offset_of(value), self.replay_from or 0) if value else None
         elif key == REFUSALS:
             self.refusals = RefusalWindow.unpack(value or b"")
         elif value is None:
             self.devices.pop(key, None)
-        else:
+        elif offset_of(value) >= offset_of(self.devices.get(key, value)):
             self.devices[key] = value
 
     def upto(self) -> dict[bytes, int]:

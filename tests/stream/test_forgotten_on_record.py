@@ -166,6 +166,22 @@ def test_state_is_the_same_where_the_newest_commits_of_the_state_topic_do_not_sh
 
 
 @settings(max_examples=50, deadline=None)
+@given(parts(), st.integers(1, 8), st.data())
+def test_state_is_the_same_where_a_scorer_that_was_put_out_writes_its_older_records_again(
+    batches: list[Part], most: int, data: st.DataObject
+) -> None:
+    run = Run(most)
+    for part in batches:
+        run.take(part)
+    run.commit()
+    last_of = {record.key: record for record in run.topic}
+    older = [r for r in run.topic if r.value and last_of[r.key].value]  # of what is not deleted by now
+    run.topic += data.draw(st.lists(st.sampled_from(older), max_size=20)) if older else []
+
+    assert memory(run.restored(run.commits[-1], len(run.topic))) == run.commits[-1].memory
+
+
+@settings(max_examples=50, deadline=None)
 @given(parts(), parts(), st.integers(1, 8), st.data())
 def test_a_restored_state_goes_on_like_the_lost_one_over_further_kills(
     before: list[Part], after: list[Part], most: int, data: st.DataObject

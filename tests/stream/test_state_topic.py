@@ -23,7 +23,7 @@ from aimaas.state import DeviceState
 from stream.state import topic
 from stream.state.log_reader import Span
 from stream.state.partition import PartitionState, Records
-from stream.state.records import REPLAY_FROM, StateRecord, device_record, offset_of, replay_record
+from stream.state.records import REPLAY_FROM, StateRecord, deletion, device_record, offset_of, packed_of, replay_record
 from stream.state.topic import Saved, replay_span, restore
 
 
@@ -80,6 +80,34 @@ def test_state_that_cannot_be_had_back_is_an_error_that_says_what_to_do(
     with pytest.raises(StateError, match=says) as caught:
         replay_span("t", 0, committed, log_span, state)
     assert "empty the state topic" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("records", "kept"),
+    [
+        ([device_record("d", 5, b"old"), device_record("d", 9, b"new")], b"new"),
+        ([device_record("d", 9, b"new"), device_record("d", 5, b"old")], b"new"),  # of a scorer that was put out
+        ([device_record("d", 9, b"new"), device_record("d", 9)], b""),  # forgotten since, by a person
+        ([device_record("d", 9), device_record("d", 9, b"back")], b"back"),
+        ([device_record("d", 9, b"gone"), deletion("d"), device_record("d", 5, b"moved here")], b"moved here"),
+    ],
+)
+def test_the_record_that_holds_more_of_the_input_counts_whatever_came_last(
+    records: list[StateRecord], kept: bytes
+) -> None:
+    found = Saved()
+    for record in records:
+        found.take(Message(record))
+    assert {key: packed_of(value) for key, value in found.devices.items()} == {b"d": kept}
+
+
+def test_the_input_is_read_again_from_where_the_furthest_snapshots_end_until_the_topic_is_emptied() -> None:
+    found = saved(9)
+    found.take(Message(replay_record(4)))
+    assert found.replay_from == 9
+    found.take(Message(StateRecord(REPLAY_FROM, None)))
+    found.take(Message(replay_record(4)))
+    assert found.replay_from == 4
 
 
 def as_records(messages: list[Any]) -> Records:

@@ -16,6 +16,7 @@ from aimaas.errors import LakeError
 from aimaas.forgotten import passed_over
 from aimaas.kafka import read_all
 from aimaas.lake import held, read_table
+from aimaas.partitioner import partition_of
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from aimaas.training_set import VOID, read_training_set
@@ -25,7 +26,9 @@ from spark_jobs.gold import gold
 from spark_jobs.land import land
 from stream.forget.state import forget_state
 from stream.records.exclusive_writer import ExclusiveWriter, Write
-from stream.state.records import device_record, packed_of
+from stream.state.log_reader import LogReader
+from stream.state.records import device_record, offset_of, packed_of
+from stream.state.topic import read_saved
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant
@@ -175,3 +178,18 @@ def test_a_snapshot_on_the_state_topic_becomes_the_note_of_a_forgotten_device(pl
     *_, newest = [r for r in read_all(plant.settings, topic) if r.key == GONE.encode()]
     assert newest.value is not None
     assert packed_of(newest.value) == b""
+
+
+@pytest.mark.broker
+def test_a_snapshot_that_is_ahead_of_the_group_is_replaced_as_well(plant: Plant) -> None:
+    """As a scorer that delivers at least once leaves it when it is killed in a commit."""
+    topic, home = topic_names(plant.fleet).state, partition_of(GONE.encode(), plant.fleet.topics.partitions)
+    ahead = device_record(GONE, 70, b"packed")
+    with ExclusiveWriter(plant.settings, plant.fleet, "test") as writer:
+        writer.write([Write(topic, ahead.key, ahead.value, (), home)])
+
+    forget_state(plant.settings, plant.fleet, GONE, True, False)
+
+    with LogReader(plant.settings) as reader:
+        kept = read_saved(reader, topic, [home])[home].devices[GONE.encode()]
+    assert (offset_of(kept), packed_of(kept)) == (70, b"")
