@@ -5,7 +5,7 @@ loop: measured when the group has shared the partitions out evenly, never throug
 work, so one alone has more than one core already where there are two; `pinned_two_over_one` and `pinned_hand_two_over_one` are the
 gains of processes that are held to a core each, as in containers of one core. `lost` and `duplicated` count
 predictions while a second scorer joins and leaves under load. `mib_by_devices` is the resident memory of a scorer that holds so
-many devices.
+many devices, `mib_restored_by_devices` the most that its successor took to restore them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from stream_bench.champion import Champion, announce, train_champion
 from stream_bench.entries import hand, scorer
 from stream_bench.events import Load, make_load
 from stream_bench.figures import json_line, say, summary, table
-from stream_bench.scaling import balanced_rate, mib_of_state, through_rebalances
+from stream_bench.scaling import balanced_rate, memory_of_state, through_rebalances
 from stream_bench.stage import Stage, open_stage
 
 _PARTITIONS = 8
@@ -43,10 +43,14 @@ def main() -> None:
             say(f"{len(load):,} events; champion: {given.candidate}")
             rounds = _rounds(stage, champion, load, given.rounds)
             moved, moves = through_rebalances(stage, load, given.rate)
-            memory = {str(devices): round(mib_of_state(stage, devices)) for devices in given.devices}
+            memory = {str(devices): memory_of_state(stage, devices) for devices in given.devices}
     table(rounds)
     counts = {"lost": moved.lost, "duplicated": moved.duplicated, "rebalances": moves}
-    figures = {**summary(rounds), **counts, "mib_by_devices": memory, "events": len(load), "rounds": given.rounds}
+    mib = {
+        "mib_by_devices": {devices: round(m.scored) for devices, m in memory.items()},
+        "mib_restored_by_devices": {devices: round(m.restored) for devices, m in memory.items()},
+    }
+    figures = {**summary(rounds), **counts, **mib, "events": len(load), "rounds": given.rounds}
     json_line("stream_scaling", {**figures, "candidate": given.candidate, "partitions": _PARTITIONS})
 
 

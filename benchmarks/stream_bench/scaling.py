@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -104,17 +106,43 @@ def _read_all(reader: Reader, entry: Entry, load: Load, first: Contender) -> Non
         say(f"  {entry.name}: {e}")
 
 
-def mib_of_state(stage: Stage, devices: int) -> float:
-    """Resident MiB of one scorer that holds the state of so many devices, each with one event scored."""
-    with scorer(stage, f"memory{devices}") as entry, entry.start() as contender:
-        watch, limit = EndWatch(stage.settings, entry.target, stage.partitions), time.monotonic() + _LIMIT_S
-        for chunk in one_event_each(stage.fleet(), devices):
-            send(stage.settings, entry.source, chunk)
-        while watch.look().total < devices:
-            contender.check()
-            if time.monotonic() > limit:
-                raise ContenderError(f"{devices} devices not scored within {_LIMIT_S:g} s:\n{contender.tail()}")
-            time.sleep(0.2)
-        mib = float(psutil.Process(contender.pid).memory_info().rss / 2**20)
-    say(f"  {devices:9,} devices: {mib:8,.0f} MiB")
-    return mib
+class Memory(NamedTuple):
+    """Resident MiB of a scorer that holds so many devices: `scored` by itself, and the most it took to restore them."""
+
+    scored: float
+    restored: float
+
+
+def memory_of_state(stage: Stage, devices: int) -> Memory:
+    """Memory of one scorer that holds the state of so many devices, each with one event scored, and of its successor."""
+    with scorer(stage, f"memory{devices}") as entry:
+        with entry.start("0") as contender:
+            _score_one_each(stage, entry, contender, devices)
+            scored = float(psutil.Process(contender.pid).memory_info().rss / 2**20)
+        with entry.start("1") as successor:
+            restored = _peak_of_restore(successor)
+    say(f"  {devices:9,} devices: {scored:8,.0f} MiB, restored {restored:8,.0f} MiB at the peak")
+    return Memory(scored, restored)
+
+
+def _score_one_each(stage: Stage, entry: Entry, contender: Contender, devices: int) -> None:
+    watch, limit = EndWatch(stage.settings, entry.target, stage.partitions), time.monotonic() + _LIMIT_S
+    for chunk in one_event_each(stage.fleet(), devices):
+        send(stage.settings, entry.source, chunk)
+    while watch.look().total < devices:
+        contender.check()
+        if time.monotonic() > limit:
+            raise ContenderError(f"{devices} devices not scored within {_LIMIT_S:g} s:\n{contender.tail()}")
+        time.sleep(0.2)
+
+
+def _peak_of_restore(contender: Contender) -> float:
+    """The most MiB it has had once its log says that state is restored."""
+    limit = time.monotonic() + _LIMIT_S
+    while "state restored" not in contender.log.read_text():
+        contender.check()
+        if time.monotonic() > limit:
+            raise ContenderError(f"state not restored within {_LIMIT_S:g} s:\n{contender.tail()}")
+        time.sleep(0.2)
+    status = Path(f"/proc/{contender.pid}/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 2**10
