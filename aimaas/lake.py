@@ -181,8 +181,32 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
 
 
 def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
-    """The offsets after the newest of each topic and partition at a version; its files need not be there any more."""
+    """The offsets after the newest of each topic and partition at a version; its files need not be there any more.
+
+    Those of gold stand in the gold job's note. Raises LakeError where the version is gone, or has no such note.
+    """
+    if table == "gold":
+        return _noted_offsets(_open(settings, fleet, table), version)
     return _next_offsets(_open(settings, fleet, table, version))
+
+
+def offsets_of(text: str) -> Offsets:
+    """Offsets out of JSON as Kafka's readers in Spark write it: {topic: {partition: offset}}."""
+    import msgspec
+
+    topics = msgspec.json.decode(text, type=dict[str, dict[int, int]])
+    return {(topic, p): offset for topic, ends in topics.items() for p, offset in ends.items()}
+
+
+def _noted_offsets(found: DeltaTable, version: int) -> Offsets:
+    import msgspec
+
+    try:
+        text = note_in(found, version) if version <= found.version() else None
+        note = msgspec.json.decode((text or "").partition(" ")[2], type=dict[str, Any])
+        return offsets_of(str(note["admitted"]))
+    except (msgspec.DecodeError, KeyError):
+        raise LakeError(f"{found.table_uri}: version {version} does not say what it is made of") from None
 
 
 def has_files(settings: Settings, fleet: str, table: Table, version: int) -> bool:

@@ -68,8 +68,9 @@ def check_table(
     suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
     suite = suite if table in since else [ANY_ROWS, *suite]
     rows = new_rows(settings, fleet, table, since.get(table), _columns(suite, table))
-    quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"])
-    return _judge(settings, fleet, table, suite, rows, quarantine if table == "silver" else None, since)
+    silver = table == "silver"
+    quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"]) if silver else None
+    return _judge(settings, fleet, table, suite, rows, quarantine, since)
 
 
 def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | None:

@@ -1,14 +1,20 @@
-"""The slices of a Delta table that a gate looks at: what the commits after a version brought, and what lay there just before."""
+"""The slices of a Delta table that a gate looks at: what came after a version, and what lay there just before.
+
+New is told by Kafka's offsets, not by files: compaction and a rebuilt day bring old rows in new files, and these were judged.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Any
 
+from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, actions_of, arrow_dataset, find_table
+from aimaas.lake import Offsets, Table, arrow_dataset, ends_at, find_table
 from aimaas.settings import Settings
 from aimaas.torn import reading
 
@@ -40,16 +46,18 @@ def new_rows(
     since: int | None = None,
     columns: Collection[str] | None = None,
 ) -> NewRows:
-    """Read the rows of the files that came to a table after version `since`; all rows where that is None or vacuumed.
+    """Read the rows of a table that the broker received after those of version `since`; all where that is None or not known.
 
-    One scan, of those `columns` that the table has. A file rewritten since (by compaction or a merge) brings its old rows again:
-    they are judged once more, none is missed. Where there is no table yet the version is -1.
+    One scan, of those `columns` that the table has; files whose statistics exclude such rows are not read. Where there is no table
+    yet the version is -1.
     """
     newest = find_table(settings, fleet.fleet, table)
     if newest is None:
         return NO_ROWS
-    seen = set(_files_at(newest, since))
-    return NewRows(int(newest.version()), _read(newest, lambda path: path not in seen, columns))
+    version, start = int(newest.version()), _ends(settings, fleet, table, since)
+    end = None if start is None else _ends(settings, fleet, table, version)
+    part = None if start is None or end is None else _between({at: start.get(at, 0) for at in end}, end)
+    return NewRows(version, _read(newest, columns, part))
 
 
 def rows_of_day(settings: Settings, fleet: FleetSpec, table: Table, day: date, columns: Collection[str]) -> NewRows:
@@ -57,57 +65,47 @@ def rows_of_day(settings: Settings, fleet: FleetSpec, table: Table, day: date, c
     import pyarrow.dataset as ds
 
     newest = find_table(settings, fleet.fleet, table)
-    if newest is None:
-        return NO_ROWS
-    whole = arrow_dataset(newest)
-    there = [name for name in whole.schema.names if name in columns]
-    return NewRows(int(newest.version()), whole.to_table(columns=there, filter=ds.field("day") == day))
+    return NO_ROWS if newest is None else NewRows(int(newest.version()), _read(newest, columns, ds.field("day") == day))
 
 
 def rows_before(
     settings: Settings, fleet: FleetSpec, table: Table, since: int | None, columns: Collection[str], most: int
 ) -> pa.Table | None:
-    """Rows of the newest files of version `since`, about `most`; None where that version is None or vacuumed."""
-    newest = find_table(settings, fleet.fleet, table)
-    files = {} if newest is None else _files_at(newest, since)
-    if newest is None or not files:
+    """The newest rows of version `since`, at most `most`; None where that version is None or not known."""
+    newest, end = find_table(settings, fleet.fleet, table), _ends(settings, fleet, table, since)
+    if newest is None or not end:
         return None
-    chosen, count = set(), 0
-    for path, (_, rows) in sorted(files.items(), key=lambda item: -item[1][0]):
-        if count >= most:
-            break
-        chosen.add(path)
-        count += rows
-    return _read(newest, lambda path: path in chosen, columns)
+    share = max(most // len(end), 1)
+    return _read(newest, columns, _between({at: offset - share for at, offset in end.items()}, end))
 
 
-def _read(found: DeltaTable, wanted: Callable[[str], bool], columns: Collection[str] | None) -> pa.Table:
+def _read(found: DeltaTable, columns: Collection[str] | None, part: Any) -> pa.Table:
+    whole = arrow_dataset(found)
+    there = None if columns is None else [name for name in whole.schema.names if name in columns]
+    with reading(found.table_uri):
+        return whole.to_table(columns=there, filter=part)
+
+
+def _between(start: Offsets, end: Offsets) -> Any:
+    """Condition: the row's offset lies in [start, end) of its topic and partition."""
     import pyarrow.dataset as ds
 
-    whole = arrow_dataset(found)
-    part = ds.FileSystemDataset(
-        [f for f in whole.get_fragments() if wanted(_name(f.path))], whole.schema, whole.format, whole.filesystem
-    )
-    there: Sequence[str] | None = None if columns is None else [name for name in whole.schema.names if name in columns]
-    with reading(found.table_uri):
-        return part.to_table(columns=there)
+    def parts() -> Iterator[Any]:
+        topic, partition, offset = (ds.field(name) for name in ("topic", "partition", "offset"))
+        for at, stop in sorted(end.items()):
+            if start[at] < stop:
+                yield (topic == at[0]) & (partition == at[1]) & (offset >= start[at]) & (offset < stop)
+
+    return reduce(or_, parts(), ds.scalar(False))
 
 
-def _files_at(newest: DeltaTable, since: int | None) -> dict[str, tuple[int, int]]:
-    """When each data file of version `since` was written and its rows, by its name; none where its log has been cleaned up."""
-    from deltalake import DeltaTable
-    from deltalake.exceptions import DeltaError
-
-    if since is None or since < 0:  # a gate before saw no table
+def _ends(settings: Settings, fleet: FleetSpec, table: Table, version: int | None) -> Offsets | None:
+    """Where the rows of a version end; None where its log does not say it, or was cleaned up."""
+    if version is None:
+        return None
+    if version < 0:  # a gate before saw no table
         return {}
     try:
-        actions = actions_of(DeltaTable(newest.table_uri, version=since)).to_pydict()
-    except DeltaError:
-        return {}
-    files = zip(actions["path"], actions["modification_time"], actions["num_records"], strict=True)
-    return {_name(path): (written, rows or 0) for path, written, rows in files}
-
-
-def _name(path: str) -> str:
-    """A data file's own name, which is unique: its folders are written in more than one way."""
-    return path.rsplit("/", 1)[-1]
+        return ends_at(settings, fleet.fleet, table, version)
+    except LakeError:
+        return None

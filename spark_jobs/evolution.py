@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 class Declared(msgspec.Struct, frozen=True):
-    """What must stay of a reading. A range may change: what is in the lake was within the one of its time."""
+    """What must stay of a reading. A range may change: what is in the lake was within the one of its time, and gates judge
+    only what came since."""
 
     setting: bool
     unit: str

@@ -9,7 +9,7 @@ import msgspec
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Offsets, Table, held, newest_note, table_path, table_version
+from aimaas.lake import Offsets, Table, held, newest_note, offsets_of, table_path, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import note_of, without_mark
@@ -38,8 +38,7 @@ class Sources(msgspec.Struct, frozen=True):
     @property
     def offsets(self) -> Offsets:
         """Where the rows end, by topic and partition."""
-        topics = msgspec.json.decode(self.admitted, type=dict[str, dict[int, int]])
-        return {(topic, p): offset for topic, ends in topics.items() for p, offset in ends.items()}
+        return offsets_of(self.admitted)
 
     @property
     def rows_digest(self) -> str:

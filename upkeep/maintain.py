@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 log = logger("upkeep")
 
 RETENTION_HOURS = 168
-"""How long files outlive the version that last had them: no job reads a version for a week, a gate finds the rows of its last look,
-and a removal is known to Delta as long. Gold as of an older version is what gold has now below that version's offsets."""
+"""How long files outlive the version that last had them: no job reads a version for a week, and a removal is known
+to Delta as long. Gold as of an older version is what gold has now below that version's offsets."""
 TARGET_BYTES = 128 * 2**20
-"""Of a file after compaction. Larger ones are left alone, so a night writes little, and a gate judges little again."""
+"""Of a file after compaction. Larger ones are left alone, so a night writes little."""
 PAGES_DAYS = 90
 COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten")
 """The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: nothing is to be put

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,14 +11,17 @@ from urllib.parse import urlparse
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from deltalake import write_deltalake
+from deltalake import CommitProperties, DeltaTable, write_deltalake
 
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import table_path
 from aimaas.settings import Settings
 from expectations.gate import check_table, nothing_new
+from expectations.new_rows import rows_before
+from upkeep.maintain import maintain
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
@@ -27,6 +31,9 @@ def rows(fleet: FleetSpec, first: int, count: int, **replaced: list[Any]) -> pa.
     """Rows of one device in the middle of every range; `replaced` overwrites columns."""
     middle = {n: np.full(count, sum(r.range) / 2) for n, r in zip(fleet.readings, fleet.reading_specs, strict=True)}
     columns: dict[str, Any] = {
+        "topic": ["iot.mill.events"] * count,
+        "partition": pa.array([0] * count, pa.int32()),
+        "offset": np.arange(first, first + count),
         "device_id": ["mill-1"] * count,
         "run": np.zeros(count, np.int64),
         "order": np.arange(first, first + count),
@@ -41,13 +48,23 @@ def rows(fleet: FleetSpec, first: int, count: int, **replaced: list[Any]) -> pa.
 @pytest.fixture
 def write(offline_settings: Settings) -> Callable[[str, pa.Table], None]:
     def append(table: str, content: pa.Table) -> None:
-        write_deltalake(table_path(offline_settings, "mill", table), content, mode="append")  # type: ignore[arg-type]
+        path = table_path(offline_settings, "mill", table)  # type: ignore[arg-type]
+        if table != "gold":
+            write_deltalake(path, content, mode="append", partition_by=["topic", "partition"])
+            return
+        nonlocal end
+        end = max(end, pc.max(content["offset"]).as_py() + 1 if content.num_rows else 0)
+        note = {"admitted": json.dumps({"iot.mill.events": {"0": end}})}
+        noted = CommitProperties(custom_metadata={"userMetadata": f"mark {json.dumps(note)}"})
+        write_deltalake(path, content, mode="append", commit_properties=noted)
 
+    end = 0
     return append
 
 
-def quarantined(count: int) -> pa.Table:
-    return pa.table({"reason": ["schema"] * count})
+def quarantined(count: int, first: int = 0) -> pa.Table:
+    places = {"topic": ["iot.mill.events"] * count, "partition": pa.array([1] * count, pa.int32())}
+    return pa.table({**places, "offset": np.arange(first, first + count), "reason": ["schema"] * count})
 
 
 def page(uri: str) -> str:
@@ -140,9 +157,60 @@ def test_refused_rows_of_earlier_runs_are_not_counted_again(
 ) -> None:
     write("silver", rows(MILL, 0, 50))
     write("quarantine", quarantined(10))
-    write("quarantine", quarantined(2))
+    write("quarantine", quarantined(2, first=10))
 
     assert check_table(offline_settings, MILL, "silver", since={"quarantine": 0}).refused == 2
+
+
+def test_compaction_brings_no_judged_row_back_and_hides_no_new_one(
+    offline_settings: Settings, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("upkeep.maintain.TARGET_BYTES", 20_000)  # silver's files are large enough, quarantine's are not
+    since: Mapping[str, int] = {}
+    for night in range(4):
+        write("silver", rows(MILL, 2_000 * night, 1_000))
+        write("silver", rows(MILL, 2_000 * night + 1_000, 960))
+        write("quarantine", quarantined(40, first=40 * night))
+
+        report = check_table(offline_settings, MILL, "silver", since)
+
+        assert (report.rows, report.refused, report.quarantine_share) == (1_960, 40, 0.02)
+        since = report.versions
+        maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
+    write("silver", rows(MILL, 8_000, 3, torque=[10.0, 999.0, 20.0]))
+    maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
+
+    with pytest.raises(GateFailedError, match=r"3 rows\) failed 1 expectation"):
+        check_table(offline_settings, MILL, "silver", since)
+
+
+def test_rows_before_are_found_after_a_compaction(offline_settings: Settings, write: Callable[..., None]) -> None:
+    for first in (0, 10, 20):
+        write("silver", rows(MILL, first, 10))
+    maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
+
+    found = rows_before(offline_settings, MILL, "silver", 1, ["order"], most=12)
+
+    assert found is not None
+    assert sorted(found["order"].to_pylist()) == list(range(8, 20))
+
+
+def test_a_range_that_was_narrowed_holds_for_what_gold_receives_from_then_on(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    write("gold", rows(MILL, 0, 4, torque=[10.0, 20.0, 90.0, 30.0], split=["train"] * 4))
+    judged = check_table(offline_settings, MILL, "gold").versions
+    torque = MILL.sensors["torque"].model_copy(update={"range": (0.0, 50.0)})
+    narrowed = MILL.model_copy(update={"sensors": {**MILL.sensors, "torque": torque}})
+    DeltaTable(table_path(offline_settings, "mill", "gold")).delete()  # as the gold job: written whole
+    write("gold", rows(MILL, 0, 6, torque=[10.0, 20.0, 90.0, 30.0, 40.0, 45.0], split=["train"] * 6))
+
+    after = check_table(offline_settings, narrowed, "gold", judged)
+
+    assert after.rows == 2
+    write("gold", rows(MILL, 6, 1, torque=[90.0], split=["train"]))
+    with pytest.raises(GateFailedError, match=r"torque expect_column_values_to_be_between: 1 of 1 rows fail"):
+        check_table(offline_settings, narrowed, "gold", after.versions)
 
 
 def test_a_failing_warning_does_not_stop_the_run(offline_settings: Settings, write: Callable[..., None]) -> None:
