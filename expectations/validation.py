@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
+    from great_expectations.core.run_identifier import RunIdentifier
 
     from expectations.suite import Expected, Severity
 
@@ -56,6 +57,8 @@ class DataDocs:
     def __init__(self, folder: Path, fleet: str) -> None:
         self._site = folder / fleet / "site"
         self._context = _context(self._site, folder / fleet / "results")
+        self._suites: set[str] = set()
+        self._runs: list[RunIdentifier] = []
 
     @property
     def index(self) -> str:
@@ -67,12 +70,14 @@ class DataDocs:
         import great_expectations as gx
         from great_expectations.core.run_identifier import RunIdentifier
 
-        suite = self._context.suites.add_or_update(_suite(suite_name, expected))
+        suite, run = self._context.suites.add_or_update(_suite(suite_name, expected)), RunIdentifier(run_name=run_name)
+        self._suites.add(suite_name)
+        self._runs.append(run)
         definition = gx.ValidationDefinition(name=suite_name, data=self._rows(suite_name), suite=suite)
         result = self._context.validation_definitions.add_or_update(definition).run(
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "SUMMARY", "partial_unexpected_count": 20},
-            run_id=RunIdentifier(run_name=run_name),
+            run_id=run,
         )
         findings = tuple(_finding(r) for r in result.results if not r.success)
         aside = [
@@ -96,8 +101,12 @@ class DataDocs:
         return source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
 
     def build(self) -> None:
-        """Write the pages of the runs that have none yet, and the index."""
-        self._context.build_data_docs()
+        """Write the pages of what was validated here, and the index of all runs; older pages are left as they are."""
+        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
+
+        results = [key for key in self._context.validation_results_store.list_keys() if key.run_id in self._runs]
+        suites = [ExpectationSuiteIdentifier(name) for name in sorted(self._suites)]
+        self._context.build_data_docs(resource_identifiers=[*suites, *results])
 
     def _page(self, suite_name: str, run_name: str) -> str:
         return (self._site / "validations" / suite_name / run_name).as_uri()

@@ -254,6 +254,30 @@ def test_pages_of_earlier_runs_stay(offline_settings: Settings, write: Callable[
     assert page(report.docs).count("mill_silver/v") >= 2
 
 
+def test_a_gate_writes_its_own_pages_and_leaves_those_of_earlier_runs_alone(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    site = offline_settings.data_docs / "mill/site/validations"
+
+    def pages() -> dict[Path, int]:
+        return {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
+
+    write("silver", rows(MILL, 0, 10))
+    since = check_table(offline_settings, MILL, "silver").versions
+    first = pages()
+    write("silver", rows(MILL, 10, 10))
+
+    index = page(check_table(offline_settings, MILL, "silver", since).docs)
+
+    now = pages()
+    assert {path: now[path] for path in first} == first
+    assert sorted(p.relative_to(site).parts[:2] for p in now.keys() - first.keys()) == [
+        ("mill_silver", "v1"),
+        ("mill_silver_run", "v1"),
+    ]
+    assert all(str(path.relative_to(site)) in index for path in now)
+
+
 def test_a_table_that_is_missing_is_told_in_one_line(offline_settings: Settings) -> None:
     with pytest.raises(LakeError, match="no such table yet: run the step before this gate"):
         check_table(offline_settings, MILL, "gold")
