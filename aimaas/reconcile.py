@@ -170,7 +170,11 @@ def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
             f"run the DAG {fleet}_prepare",
         ),
         Gap("in gold without having been admitted", _less(_less(gold, lake.admitted), late)),
-        Gap("set aside by an expectation and yet in gold", np.intersect1d(gold, lake.set_aside)),
+        Gap(
+            "set aside by an expectation and yet in gold",
+            np.intersect1d(gold, lake.set_aside),
+            f"run the DAG {fleet}_prepare, which makes gold without them",
+        ),
         Gap("in gold twice", _twice(gold)),
     ]
 

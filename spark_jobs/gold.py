@@ -76,10 +76,14 @@ def _commit(job: Job, seen: Held, now: Sources, rows: DataFrame, mode: Literal["
 
 
 def gold(job: Job) -> Report:
-    """Bring gold up to what was admitted and to the outcomes; whole where what the fleet file says of it has changed."""
+    """Bring gold up to what was admitted and to the outcomes.
+
+    Whole where what the fleet file says of it has changed, a day was rebuilt, or rows in it were set aside.
+    """
     settings, fleet = job.settings, job.fleet
-    now, seen = find_sources(settings, fleet), held(settings, fleet.fleet, "gold", APP_ID)
-    before, rows = read_sources(note_of(seen)), row_count(settings, fleet.fleet, "gold")
+    seen, rows = held(settings, fleet.fleet, "gold", APP_ID), row_count(settings, fleet.fleet, "gold")
+    before = read_sources(note_of(seen))
+    now = find_sources(settings, fleet, before)
     if before is None or not now.goes_on_from(before):
         write_whole(job, seen, now)
     elif before != now:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Offsets, Table, held, newest_note, offsets_of, table_path, table_version
+from aimaas.lake import Offsets, Table, held, newest_note, offsets_of, read_table, table_path, table_version
+from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import note_of, without_mark
 from spark_jobs.kafka_options import offsets_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 _MEANING = 2  # raise it when columns or the way to them mean something else: gold is then written anew
 # what of the fleet file decides which rows gold has, what they say and what is read out of them
@@ -26,7 +30,8 @@ _SAID: dict[str, Any] = {
 class Sources(msgspec.Struct, frozen=True):
     """Rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, and a digest of the fleet file.
 
-    `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job.
+    `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job. `aside` are the rows below `admitted` that
+    expectations have set aside, `remade` counts how often their number changed under gold that was there.
     """
 
     admitted: str
@@ -34,6 +39,8 @@ class Sources(msgspec.Struct, frozen=True):
     fleet: str
     meaning: int = _MEANING
     rebuilt: int = 0
+    aside: int = 0
+    remade: int = 0
 
     @property
     def offsets(self) -> Offsets:
@@ -47,7 +54,8 @@ class Sources(msgspec.Struct, frozen=True):
 
     def goes_on_from(self, before: Sources) -> bool:
         """Whether the rows of `before`, if it is the older, are the first part of these."""
-        return (before.fleet, before.meaning, before.rebuilt) == (self.fleet, self.meaning, self.rebuilt)
+        mine, theirs = ((s.fleet, s.meaning, s.rebuilt, s.remade) for s in (self, before))
+        return mine == theirs
 
     def holds(self, before: Sources) -> bool:
         """Whether the rows of `before` are the first part of these, or all of them."""
@@ -55,8 +63,8 @@ class Sources(msgspec.Struct, frozen=True):
         return self.goes_on_from(before) and all(ends.get(at, 0) >= end for at, end in before.offsets.items())
 
 
-def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
-    """The newest that there is. Raises LakeError before the first admission."""
+def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -> Sources:
+    """The newest that there is, to follow on gold made of `before`. Raises LakeError before the first admission."""
     for table in ("silver", "quarantine", "outcomes"):
         _version(settings, fleet, table)
     # written last by each admission: below these offsets silver and quarantine hold all that was admitted or refused
@@ -64,13 +72,33 @@ def find_sources(settings: Settings, fleet: FleetSpec) -> Sources:
     events = {at: end for at, end in ends.items() if at[0] != topic_names(fleet).outcomes}
     digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
     rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
-    return Sources(offsets_json(events), _version(settings, fleet, "outcomes"), digest, rebuilt=rebuilt)
+    aside = _set_aside(settings, fleet)
+    remade = 0 if before is None else before.remade + (_below(aside, before.offsets) != before.aside)
+    outcomes = _version(settings, fleet, "outcomes")
+    return Sources(offsets_json(events), outcomes, digest, rebuilt=rebuilt, aside=_below(aside, events), remade=remade)
 
 
 def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:
-    """Whether days were rebuilt since gold was made. False before the first gold."""
+    """Whether days were rebuilt, or rows in it set aside, since gold was made. False before the first gold."""
     before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")))
-    return before is not None and before.rebuilt != find_sources(settings, fleet).rebuilt
+    if before is None:
+        return False
+    now = find_sources(settings, fleet, before)
+    return (before.rebuilt, before.remade) != (now.rebuilt, now.remade)
+
+
+def _set_aside(settings: Settings, fleet: FleetSpec) -> pa.Table:
+    """Coordinates of the rows that expectations have set aside."""
+    import pyarrow.dataset as ds
+
+    columns = ["topic", "partition", "offset"]
+    return read_table(settings, fleet.fleet, "quarantine", columns, ds.field("reason") == EXPECTATION)
+
+
+def _below(places: pa.Table, ends: Offsets) -> int:
+    """How many of the coordinates lie below the ends of their partitions."""
+    columns = (places[name].to_pylist() for name in places.column_names)
+    return sum(offset < ends.get((topic, p), 0) for topic, p, offset in zip(*columns, strict=True))
 
 
 def read_sources(note: str) -> Sources | None:

@@ -65,28 +65,56 @@ def test_gold_is_silver_with_its_split_and_a_late_outcome_relabels_without_touch
     assert again.digest == frozen["digest"], "a version of gold goes on to say what it said"
 
 
-@pytest.mark.broker
-def test_a_row_that_an_expectation_set_aside_is_not_in_gold(plant: Plant) -> None:
-    plant.send(*[("d1", plant.event("d1", seq)) for seq in range(6)], ("d1", b"no event"))
-    for name, work in (("land", land), ("admit", admit)):
-        work(plant.job(name))
-    noted = read_table(plant.settings, plant.fleet.fleet, "quarantine")  # one row, as the judge writes it
-    for name, value in {"offset": 2, "reason": "expectation"}.items():
+def set_aside(plant: Plant, offset: int) -> None:
+    """Note a row as a gate does."""
+    noted = read_table(plant.settings, plant.fleet.fleet, "quarantine").slice(0, 1)  # a row as the judge writes it
+    for name, value in {"offset": offset, "reason": "expectation"}.items():
         at = noted.schema.get_field_index(name)
         noted = noted.set_column(at, noted.schema.field(at), pa.array([value], noted.schema.field(at).type))
     append_rows(plant.settings, plant.fleet.fleet, "quarantine", noted)
 
-    gold(plant.job("gold"))
 
-    rows = read_table(plant.settings, plant.fleet.fleet, "gold", ["order"]).to_pylist()
-    assert sorted(r["order"] for r in rows) == [0, 1, 3, 4, 5]
+def orders(plant: Plant) -> list[int]:
+    return sorted(r["order"] for r in read_table(plant.settings, plant.fleet.fleet, "gold", ["order"]).to_pylist())
+
+
+@pytest.mark.broker
+def test_a_row_that_an_expectation_set_aside_is_not_in_gold(plant: Plant) -> None:
+    from spark_jobs.sources import gold_is_behind, sources_of
+
+    def behind() -> bool:
+        return gold_is_behind(plant.settings, plant.fleet)
+
+    plant.send(*[("d1", plant.event("d1", seq)) for seq in range(6)], ("d1", b"no event"))
+    for name, work in (("land", land), ("admit", admit)):
+        work(plant.job(name))
+    set_aside(plant, 2)
+    first = gold(plant.job("gold"))
+    assert orders(plant) == [0, 1, 3, 4, 5]
+    assert not behind()
+
+    set_aside(plant, 4)  # a new expectation, or a day's own gate, long after gold took the row
+    assert behind()
+    second = gold(plant.job("gold"))
+    assert orders(plant) == [0, 1, 3, 5]
+    assert not behind()
+
+    plant.send(*[("d1", plant.event("d1", seq)) for seq in range(6, 9)])
+    for name, work in (("land", land), ("admit", admit)):
+        work(plant.job(name))
+    set_aside(plant, 8)
+    third = gold(plant.job("gold"))
+    assert orders(plant) == [0, 1, 3, 5, 6, 8], "the record that is no event has offset 6"
+    made_of = [sources_of(plant.settings, plant.fleet, report["version"]) for report in (first, second, third)]
+    assert not made_of[1].goes_on_from(made_of[0])
+    assert made_of[2].goes_on_from(made_of[1]), "rows set aside before gold took them cost no more than an hour"
 
 
 def test_without_silver_it_says_what_to_run(offline_settings: Any, make_fleet: Any) -> None:
     from spark_jobs.sources import find_sources
 
     with pytest.raises(LakeError, match="run the land and admit jobs first"):
-        find_sources(offline_settings, make_fleet())
+        find_sources(offline_settings, make_fleet(), None)
 
 
 def test_a_version_that_an_older_release_made_is_not_guessed_at(offline_settings: Any, make_fleet: Any) -> None:
