@@ -22,7 +22,10 @@ upkeep_app = typer.Typer()
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would go")]
 
-_NOT_TOUCHED = "logs of programs and of Airflow's tasks, copies of the topics that others made, backups"
+_NOT_TOUCHED = (
+    "statistics of old commits in Delta's logs (until these are cleaned up, 30 days), logs of programs and of Airflow's tasks "
+    "(a gate's warnings name devices), copies of the topics that others made, backups"
+)
 
 
 @upkeep_app.command()
