@@ -7,7 +7,8 @@ from typing import NamedTuple
 from aimaas.fleet import FleetSpec
 from aimaas.training_set import TrainingSet
 from models.candidates import candidates_of
-from models.compression.choose import Shipped, Stage, compress
+from models.compression.choose import Shipped, compress
+from models.compression.stage import Stage
 from models.export import export, parity
 from models.families import Estimator
 from models.samples import Samples

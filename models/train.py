@@ -22,7 +22,8 @@ from aimaas.training_report import TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import candidates_of
 from models.card import write_card
-from models.compression.choose import Stage, compress
+from models.compression.choose import compress
+from models.compression.stage import Stage
 from models.evaluate import error_name
 from models.export import export, stamp
 from models.families import Estimator

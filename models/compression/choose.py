@@ -4,16 +4,17 @@ Only the chosen candidate is tried in other forms: a form is worth what its mode
 would take longer than the training itself. The rehearsal takes the candidate's first fold: every form of the model that was
 fitted there answers to the devices that the fold held out and to the validation devices, which neither model nor form has
 seen. The cost is counted (models/compression/cost.py), never timed, so that the same data gives the same bytes; times stand
-beside it.
+beside it. Where the form that won does not hold what it promised (models/compression/made.py), the next cheapest is made, and at
+last the plain export.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
+import msgspec
 import numpy as np
 
 from aimaas.artefact import FormTried
@@ -21,12 +22,14 @@ from aimaas.errors import GateFailedError
 from aimaas.training_report import FormReport
 from models.compression.cost import BATCHES, cost_of
 from models.compression.forms import PLAIN, Build, Source, forms_of
+from models.compression.made import Made, cannot_be_made, make
+from models.compression.stage import Stage, beside_each_other
 from models.evaluate import error_of
-from models.export import Float32, run_onnx
+from models.export import Float32
 from models.families import Estimator
 from models.onnx_session import cut_differently, interleaved_times, open_session, run_session
 from models.samples import Samples
-from models.select import Folds, Tried, run_beside_each_other
+from models.select import Tried
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
 _DEPENDS = "answers depend on the batch"
@@ -63,50 +66,36 @@ class Rehearsed:
     refused: str = ""
 
 
-@dataclass(frozen=True)
-class Stage:
-    """What forms are made and judged with: the samples, their folds, the target's range and the seed."""
-
-    training: Samples
-    validation: Samples
-    folds: Folds
-    target_range: tuple[float, float]
-    seed: int
-
-    def source(self, tried: Tried, fold: int) -> Source:
-        """The candidate's model of one fold."""
-        fitted, _ = self.folds[fold]
-        return Source(tried.estimators[fold], self.training.at(fitted), self.target_range, self.seed)
-
-    def answers(self, content: bytes, fold: int) -> tuple[Float32, Float32]:
-        """A file's answers to the rows that the fold held out and to the validation rows."""
-        _, held_out = self.folds[fold]
-        return run_onnx(content, self.training.features[held_out]), run_onnx(content, self.validation.features)
-
-
 def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples, allowance: float) -> Shipped:
     """Choose a form for `estimator`, the chosen candidate as it was fitted to all its `samples`, and make it.
 
     Raises GateFailedError where there is none whose answers do not depend on the batch.
     """
-    final = Source(estimator, samples, stage.target_range, stage.seed)
-    source = stage.source(chosen, 0)
-    forms = forms_of(source)
-    rehearsed = _beside_each_other([partial(_rehearse, stage, source, name, build) for name, build in forms.items()])
+    final, source = Source(estimator, samples, stage.target_range, stage.seed), stage.source(chosen, 0)
+    forms = forms_of(source, (*chosen.estimators[1:], estimator))
+    rehearsed = beside_each_other([partial(_rehearse, stage, source, name, build) for name, build in forms.items()])
     reports = _judged(stage, rehearsed, hasattr(estimator, "predict_proba"), allowance)
-    name = next(r.name for r in reports if r.verdict == SHIPS)
-    build = forms[name]
-    later = [partial(_answered, stage, chosen, fold, build) for fold in range(1, len(stage.folds))]
-    content, *others = _beside_each_other([partial(build, final), *later])
-    first = next(r for r in rehearsed if r.name == name)
-    tried = chosen if name == PLAIN else _in_form(stage, chosen, [(first.held_out, first.validation), *others])
-    return Shipped(content, name, reports, tried)
+    said: dict[str, str] = {}
+    for first in _in_turn(rehearsed, reports):
+        if first.name == PLAIN:
+            made, tried = Made(final.plain, []), chosen
+        else:
+            made = make(stage, chosen, final, forms[first.name], first.content, allowance)
+            answers = [(first.held_out, first.validation), *made.answers]
+            tried = chosen if made.refused else _in_form(stage, chosen, answers)
+        said[first.name] = made.refused or SHIPS
+        if not made.refused:
+            verdicts = [msgspec.structs.replace(r, verdict=said.get(r.name, r.verdict)) for r in reports]
+            return Shipped(made.content, first.name, verdicts, tried)
+    raise GateFailedError(
+        f"no form can ship: {'; '.join(f'{n}: {why}' for n, why in said.items())}; nothing was shipped"
+    )
 
 
-def cheapest(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> str:
-    """The cheapest form whose error is at most `allowance` (a share) above the smallest; of two alike the more accurate."""
+def cheapest_first(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> list[str]:
+    """Forms whose error is at most `allowance` (a share) above the smallest; of two that cost alike the more accurate first."""
     limit = min(errors.values()) * (1 + allowance)
-    return min((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
+    return sorted((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
 
 
 def _rehearse(stage: Stage, source: Source, name: str, build: Build) -> Rehearsed:
@@ -115,13 +104,13 @@ def _rehearse(stage: Stage, source: Source, name: str, build: Build) -> Rehearse
         held_out, validation = stage.answers(content, 0)
     except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this, and a form too many must not stop a training
         nothing = np.empty(0, np.float32)
-        return Rehearsed(name, b"", nothing, nothing, f"cannot be made ({str(e).strip().splitlines()[0][:120]})")
+        return Rehearsed(name, b"", nothing, nothing, cannot_be_made(e))
     depends = len(cut_differently(content, stage.validation.features)) > 0
     return Rehearsed(name, content, held_out, validation, _DEPENDS if depends else "")
 
 
 def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance: float) -> list[FormReport]:
-    """Reports of all forms in their order, one of which ships."""
+    """Reports of all forms in their order; none ships yet."""
     truth = np.concatenate([stage.training.targets[stage.folds[0][1]], stage.validation.targets])
     made = [r for r in rehearsed if r.content]
     errors = {r.name: error_of(truth, np.concatenate([r.held_out, r.validation]), classify) for r in made}
@@ -131,21 +120,27 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
         raise GateFailedError(
             "the answers of every form depend on how many rows are scored at once; nothing was shipped"
         )
-    best, limit = cheapest(fit, costs, allowance), min(fit.values()) * (1 + allowance)
+    within = cheapest_first(fit, costs, allowance)
     rows = stage.validation.features[:_TIMED_ROWS]
     runs = {r.name: partial(run_session, open_session(r.content)) for r in made}
     one, many = (interleaved_times(runs, rows, batch) for batch in BATCHES)
     return [
         FormReport(
             r.name, errors.get(r.name), len(r.content), costs.get(r.name), one.get(r.name), many.get(r.name),
-            r.refused or (SHIPS if r.name == best else WITHIN if errors[r.name] <= limit else NOT_ACCURATE),
+            r.refused or (WITHIN if r.name in within else NOT_ACCURATE),
         )
         for r in rehearsed
     ]  # fmt: skip
 
 
-def _answered(stage: Stage, chosen: Tried, fold: int, build: Build) -> tuple[Float32, Float32]:
-    return stage.answers(build(stage.source(chosen, fold)), fold)
+def _in_turn(rehearsed: list[Rehearsed], reports: list[FormReport]) -> list[Rehearsed]:
+    """The forms within the allowance, the cheapest first, and at last the plain export."""
+    found = {r.name: r for r in reports if r.verdict in (WITHIN, NOT_ACCURATE)}
+    within = [r for r in found.values() if r.verdict == WITHIN]
+    names = [r.name for r in sorted(within, key=lambda r: (r.cost_us, r.error))]
+    last = [PLAIN] if PLAIN in found and PLAIN not in names else []
+    by_name = {r.name: r for r in rehearsed}
+    return [by_name[name] for name in names + last]
 
 
 def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]) -> Tried:
@@ -154,14 +149,3 @@ def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]
     for (_, at), (found, _) in zip(stage.folds, answers, strict=True):
         held_out[at] = found
     return replace(chosen, held_out=held_out, validation=np.mean([v for _, v in answers], axis=0, dtype=np.float64))
-
-
-def _beside_each_other(jobs: list[Callable[[], Any]]) -> list[Any]:
-    """Results of the jobs, each on one OpenMP thread: sums over several threads are not the same bits everywhere."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    def limited(job: Callable[[], Any]) -> Any:
-        with threadpool_limits(1, user_api="openmp"):
-            return job()
-
-    return list(run_beside_each_other([partial(limited, job) for job in jobs]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -61,11 +61,16 @@ class Source:
 Build = Callable[[Source], bytes]
 
 
-def forms_of(source: Source) -> dict[str, Build]:
-    """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees."""
+def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Build]:
+    """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees.
+
+    `others` are the same candidate's models that a form must be made of later. A stack leaves out members without weight, so
+    one member alone is a form only where all of them have it.
+    """
     forms: dict[str, Build] = {PLAIN: lambda s: s.plain, "optimised": lambda s: s.optimised}
-    for i, name in enumerate(_distinct_members(source.estimator)):
-        forms[f"only_{name}"] = lambda s, k=i: optimised(s.exported(s.estimator.estimators_[k]))  # type: ignore[misc]
+    for name in _distinct_members(source.estimator):
+        if all(name in _members(other) for other in others):
+            forms[f"only_{name}"] = lambda s, n=name: optimised(s.exported(_members(s.estimator)[n]))  # type: ignore[misc]
     neural, trees = is_neural(source.plain), has_trees(source.estimator)
     if neural:
         forms["fp16"] = lambda s: in_half_precision(s.optimised)
@@ -84,7 +89,14 @@ def forms_of(source: Source) -> dict[str, Build]:
 
 def _distinct_members(estimator: Estimator) -> list[str]:
     """Names of a blend's members; none where all are of one kind: the best of those is so by chance."""
+    members = _members(estimator)
+    kinds = {type(member[-1] if hasattr(member, "named_steps") else member) for member in members.values()}
+    return list(members) if len(kinds) > 1 else []
+
+
+def _members(estimator: Estimator) -> dict[str, Estimator]:
+    """The members of a blend by name; none of another model."""
     if not hasattr(estimator, "named_estimators"):
-        return []
-    kinds = {type(member[-1] if hasattr(member, "named_steps") else member) for member in estimator.estimators_}
-    return [name for name, _ in estimator.estimators] if len(kinds) > 1 else []
+        return {}
+    names = [name for name, _ in estimator.estimators]
+    return dict(zip(names, estimator.estimators_, strict=True))

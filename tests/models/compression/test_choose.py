@@ -12,7 +12,7 @@ from aimaas.mlflow_store import CARD_FOLDER
 from aimaas.registry import register, show_model
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
-from models.compression import choose
+from models.compression import made, stage
 from models.export import run_onnx
 from models.promote import metadata_of
 from models.train import train
@@ -55,7 +55,8 @@ def test_forms_and_intervals_are_chosen_without_a_look_at_the_test_devices(
         asked.extend(row.tobytes() for row in features)
         return run_onnx(content, features)
 
-    monkeypatch.setattr(choose, "run_onnx", heard)
+    for module in (stage, made):
+        monkeypatch.setattr(module, "run_onnx", heard)
     train(offline_settings, fleet, folder, tmp_path)
     seen, test = set(asked), {row.tobytes() for row in rows.of("test").features}
     assert seen and not seen & test
