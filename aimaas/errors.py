@@ -55,6 +55,10 @@ class SearchError(AimaasError):
     """A search of settings cannot begin or go on."""
 
 
+class NothingFoundError(SearchError):
+    """A search of settings found none to compare: nothing can be searched, or no trial came through."""
+
+
 class RegistryError(AimaasError):
     """The model registry does not hold what was asked for, or an update lost a race."""
 

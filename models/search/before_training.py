@@ -4,17 +4,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from aimaas.errors import NothingFoundError
 from aimaas.fleet import FleetSpec
+from aimaas.logs import logger
 from aimaas.settings import Settings
 
 
 def searched(settings: Settings, fleet: FleetSpec, training_set: Path) -> FleetSpec:
-    """The fleet with the best settings found where its file asks for a search, else as it is."""
+    """The fleet with the best settings found where its file asks for a search, else as it is.
+
+    A search that found nothing in its time is logged and stops no training.
+    """
     asked = fleet.training.search
     if not (asked.trials or asked.minutes):
         return fleet
     from models.candidates import with_candidates
     from models.search.run import Budget, search
 
-    found = search(settings, fleet, training_set, Budget(asked.trials or None, asked.minutes or None, asked.workers))
+    budget = Budget(asked.trials or None, asked.minutes or None, asked.workers)
+    try:
+        found = search(settings, fleet, training_set, budget)
+    except NothingFoundError as e:
+        logger("train").warning("search found nothing, training goes on with the fleet file's settings", why=str(e))
+        return fleet
     return with_candidates(fleet, {**fleet.training.candidates, **found.better()})

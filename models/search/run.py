@@ -18,7 +18,7 @@ import optuna
 import psutil
 from filelock import FileLock, Timeout
 
-from aimaas.errors import SearchError
+from aimaas.errors import NothingFoundError, SearchError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_set import TrainingSet, read_training_set
@@ -56,7 +56,8 @@ def search(
     """Search settings of the fleet's candidates, or of these `families` of them, on the training devices of a frozen training set.
 
     A search that was killed goes on where it was. `watch` is called about twice a second. Raises TrainingRefusedError where the
-    data or the fleet file do not allow training, SearchError where the search cannot go on.
+    data or the fleet file do not allow training, SearchError where the search cannot go on, of which NothingFoundError where it
+    has nothing to say.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     frozen = read_training_set(training_set)
@@ -93,7 +94,7 @@ def _families(fleet: FleetSpec, asked: Sequence[str]) -> tuple[str, ...]:
                 f"--candidate {name}: not searched in fleet {fleet.fleet}; allowed: {', '.join(known) or 'none'}"
             )
     if not known:
-        raise SearchError(
+        raise NothingFoundError(
             f"fleets/{fleet.fleet}.yaml: training.candidates: found {', '.join(fleet.training.candidates)}, "
             f"at least one must be of {', '.join(SPACES)} to be searched"
         )
@@ -119,7 +120,7 @@ def _run(folder: Path, job: SearchJob, workers: int, watch: Callable[[Standing],
     watch(found)
     if not any(f.complete for f in found.families):
         why = f": {found.refusals[0]}" if found.refusals else "; allow more minutes or trials"
-        raise SearchError(f"{folder}: no trial of {job.fleet.fleet} came through all folds{why}")
+        raise NothingFoundError(f"{folder}: no trial of {job.fleet.fleet} came through all folds{why}")
     return found
 
 

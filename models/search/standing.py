@@ -34,8 +34,8 @@ class Family:
 
     @property
     def is_better(self) -> bool:
-        """Whether the best settings are others than the fleet file's own, and better as far as these were tried."""
-        return self.error is not None and (self.as_given is None or self.error < self.as_given)
+        """Whether the best settings did better than the fleet file's own, which came through all folds too."""
+        return self.error is not None and self.as_given is not None and self.error < self.as_given
 
 
 @dataclass(frozen=True)

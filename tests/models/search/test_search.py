@@ -16,6 +16,7 @@ import psutil
 import pytest
 import yaml
 from optuna.trial import TrialState
+from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
 from aimaas.cli.app import app
@@ -23,8 +24,11 @@ from aimaas.errors import SearchError, TrainingRefusedError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
+from models.search import run
+from models.search.before_training import searched
 from models.search.run import Budget, search, search_folder
-from models.search.standing import Standing
+from models.search.space import SPACES
+from models.search.standing import Standing, standing_of
 from models.search.studies import SearchJob, Studies, read_job
 from models.train import train
 from tests.models.conftest import pump_fleet
@@ -141,6 +145,43 @@ def test_time_out_ends_the_search_and_keeps_what_was_found(offline_settings: Set
     assert after.families[0].as_given == before.families[0].error
 
 
+def asking(fleet: FleetSpec, **search: float) -> FleetSpec:
+    asked = fleet.training.search.model_copy(update=search)
+    return fleet.model_copy(update={"training": fleet.training.model_copy(update={"search": asked})})
+
+
+@pytest.mark.parametrize(
+    ("spaces", "why"),
+    [
+        (SPACES, "no trial of pump came through all folds; allow more minutes or trials"),
+        ({"mlp": SPACES["mlp"]}, "at least one must be of mlp to be searched"),
+    ],
+)
+def test_a_search_before_training_that_finds_nothing_keeps_the_fleet_files_settings_and_says_so(
+    offline_settings: Settings, training_set: MakeSet, spaces: Any, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "SPACES", spaces)
+    fleet = asking(pump_fleet(FEW), minutes=1e-6, workers=1)
+    with capture_logs() as said:
+        assert searched(offline_settings, fleet, training_set(fleet)) == fleet
+    assert [why in line["why"] for line in said] == [True]
+
+
+def test_nothing_is_better_than_settings_of_the_fleet_file_that_were_not_tried_to_the_end(tmp_path: Path) -> None:
+    job = SearchJob(
+        fleet=pump_fleet({"ridge": {}}), training_set=tmp_path, families=("ridge",), trials=9, deadline=None
+    )
+    studies = Studies(tmp_path, job)
+    studies.prepare()
+    for state, error in ((TrialState.PRUNED, None), (TrialState.COMPLETE, 3.0)):
+        claimed = studies.claim("w")
+        assert claimed is not None
+        studies.tell(*claimed, state, error)
+    found = standing_of(studies)
+    assert found.families[0].error == 3.0 and found.families[0].as_given is None
+    assert found.better() == {}
+
+
 def test_settings_that_cannot_be_trained_with_fail_alone_and_a_search_of_nothing_else_says_why(
     offline_settings: Settings, training_set: MakeSet
 ) -> None:
@@ -160,9 +201,7 @@ def test_what_cannot_be_searched_is_one_clear_line(offline_settings: Settings, t
 def test_a_fleet_file_that_asks_for_a_search_trains_with_what_it_found(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path
 ) -> None:
-    asked = pump_fleet({"boosting": {"trees": 5}})
-    training = asked.training.model_copy(update={"search": asked.training.search.model_copy(update={"trials": 6})})
-    fleet = asked.model_copy(update={"training": training})
+    fleet = asking(pump_fleet({"boosting": {"trees": 5}}), trials=6)
     folder = training_set(fleet)
     report = train(offline_settings, fleet, folder, tmp_path / "trained")
     found = search(offline_settings, fleet, folder, Budget(trials=6))
