@@ -94,10 +94,9 @@ def _ship(
     intervals = None if classifies(fleet) else intervals_of(frozen, between, shipped.content, shipped.tried)
     test, validation = evaluations(fleet, frozen, between, shipped.content, intervals, chosen)
     metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal, **plain_error(fleet, frozen, plain)}
-    where = _place(settings, frozen.folder)
     metadata = ModelMetadata(
         fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
-        plan=info.plan, fit=info.fit, target_range=between, training_set=where, digest=info.digest,
+        plan=info.plan, fit=info.fit, target_range=between, training_set="", digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
         typical=tuple(np.median(learned.features, axis=0).tolist()),
         form=shipped.form, forms=shipped.counted,
@@ -106,7 +105,7 @@ def _ship(
     report = TrainReport(
         fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(classifies(fleet)),
         candidates=[t.report for t in tried], metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
-        seed=fleet.training.seed, training_set=where, digest=info.digest, gold_version=info.gold_version,
+        seed=fleet.training.seed, training_set=_place(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
     )  # fmt: skip
@@ -135,7 +134,7 @@ def _without_window(
 
 
 def _place(settings: Settings, folder: Path) -> str:
-    """The folder below the home where it lies there, so that a home can be moved and two homes give the same bytes."""
+    """The folder below the home where it lies there, so that a home can be moved."""
     folder = folder.absolute()
     return str(folder.relative_to(settings.home)) if folder.is_relative_to(settings.home) else str(folder)
 

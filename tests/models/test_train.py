@@ -76,7 +76,7 @@ def test_the_file_itself_says_where_it_comes_from(offline_settings: Settings, tr
     )
     info = read_training_set(folder).info
     assert (metadata.plan, metadata.fit, metadata.digest) == (info.plan, info.fit, info.digest)
-    assert offline_settings.home / metadata.training_set == folder
+    assert offline_settings.home / read_report(out).training_set == folder
     assert (metadata.candidate, metadata.target_range, metadata.metrics) == (report.chosen, (0.0, CAP), report.metrics)
     assert report.sha256 == sha256(content)
 
@@ -335,3 +335,12 @@ def rewrite(
     pq.write_table(table.slice(0, first), path)
     known = {name: c.failures if failures is None else failures for name, c in info.splits.items()}
     write_description(folder, (info.fleet, info.fleet_version), info.plan, info.fit, info.gold_version, known)
+
+
+def test_equal_rows_in_two_folders_give_the_same_bytes_and_the_report_names_the_folder(
+    offline_settings: Settings, training_set: MakeSet, tmp_path: Path
+) -> None:
+    fleet = pump_fleet({"ridge": {}})
+    first, second = (train(offline_settings, fleet, training_set(fleet), tmp_path / n) for n in ("a", "b"))
+    assert first.training_set != second.training_set
+    assert first.sha256 == second.sha256
