@@ -32,8 +32,8 @@ class ModelMetadata(msgspec.Struct, frozen=True):
 
     `target_range` is the (lowest, highest) value the target can take; `digest` names the frozen rows it learned from.
     `training_set` named their folder in older models and is empty now: equal rows in two folders give the same bytes, and report
-    and registry know the folder. `metrics` are those of the report. `intervals` are None for a classification, and in models made before
-    there were any.
+    and registry know the folder. `metrics` are those of the report. `intervals` are None for a classification, and in models made
+    before there were any.
     `typical` (F,) are the medians of the features over the rows it learned from, None in models made before they were kept.
     `form` is what the file was compressed to, `forms` are those that could be made; their times are in the report, for bytes must
     not depend on them.

@@ -32,6 +32,7 @@ from models.samples import Samples
 from models.select import Tried
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
+NOT_FINITE = "answers are not finite"
 _DEPENDS = "answers depend on the batch"
 _TIMED_ROWS = max(BATCHES)
 
@@ -75,27 +76,36 @@ def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples
     forms = forms_of(source, (*chosen.estimators[1:], estimator))
     rehearsed = beside_each_other([partial(_rehearse, stage, source, name, build) for name, build in forms.items()])
     reports = _judged(stage, rehearsed, hasattr(estimator, "predict_proba"), allowance)
-    said: dict[str, str] = {}
-    for first in _in_turn(rehearsed, reports):
-        if first.name == PLAIN:
+    by_name, said = {r.name: r for r in rehearsed}, dict[str, str]()
+    left = {r.name: r for r in reports if r.verdict in (WITHIN, NOT_ACCURATE)}
+    while left:
+        name = _cheapest(left, allowance)
+        if name == PLAIN:
             made, tried = Made(final.plain, []), chosen
         else:
-            made = make(stage, chosen, final, forms[first.name], first.content, allowance)
+            first = by_name[name]
+            made = make(stage, chosen, final, forms[name], first.content, allowance)
             answers = [(first.held_out, first.validation), *made.answers]
             tried = chosen if made.refused else _in_form(stage, chosen, answers)
-        said[first.name] = made.refused or SHIPS
+        said[name] = made.refused or SHIPS
         if not made.refused:
             verdicts = [msgspec.structs.replace(r, verdict=said.get(r.name, r.verdict)) for r in reports]
-            return Shipped(made.content, first.name, verdicts, tried)
+            return Shipped(made.content, name, verdicts, tried)
+        del left[name]
     raise GateFailedError(
         f"no form can ship: {'; '.join(f'{n}: {why}' for n, why in said.items())}; nothing was shipped"
     )
 
 
-def cheapest_first(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> list[str]:
-    """Forms whose error is at most `allowance` (a share) above the smallest; of two that cost alike the more accurate first."""
+def _cheapest(left: Mapping[str, FormReport], allowance: float) -> str:
+    errors = {name: r.error for name, r in left.items() if r.error is not None}
+    return cheapest(errors, {name: r.cost_us or 0.0 for name, r in left.items()}, allowance)
+
+
+def cheapest(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> str:
+    """The cheapest form whose error is at most `allowance` (a share) above the smallest; of two alike the more accurate."""
     limit = min(errors.values()) * (1 + allowance)
-    return sorted((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
+    return min((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
 
 
 def _rehearse(stage: Stage, source: Source, name: str, build: Build) -> Rehearsed:
@@ -120,27 +130,17 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
         raise GateFailedError(
             "the answers of every form depend on how many rows are scored at once; nothing was shipped"
         )
-    within = cheapest_first(fit, costs, allowance)
+    limit = min(fit.values()) * (1 + allowance)
     rows = stage.validation.features[:_TIMED_ROWS]
     runs = {r.name: partial(run_session, open_session(r.content)) for r in made}
     one, many = (interleaved_times(runs, rows, batch) for batch in BATCHES)
     return [
         FormReport(
             r.name, errors.get(r.name), len(r.content), costs.get(r.name), one.get(r.name), many.get(r.name),
-            r.refused or (WITHIN if r.name in within else NOT_ACCURATE),
+            r.refused or (NOT_FINITE if r.name not in fit else WITHIN if errors[r.name] <= limit else NOT_ACCURATE),
         )
         for r in rehearsed
     ]  # fmt: skip
-
-
-def _in_turn(rehearsed: list[Rehearsed], reports: list[FormReport]) -> list[Rehearsed]:
-    """The forms within the allowance, the cheapest first, and at last the plain export."""
-    found = {r.name: r for r in reports if r.verdict in (WITHIN, NOT_ACCURATE)}
-    within = [r for r in found.values() if r.verdict == WITHIN]
-    names = [r.name for r in sorted(within, key=lambda r: (r.cost_us, r.error))]
-    last = [PLAIN] if PLAIN in found and PLAIN not in names else []
-    by_name = {r.name: r for r in rehearsed}
-    return [by_name[name] for name in names + last]
 
 
 def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]) -> Tried:

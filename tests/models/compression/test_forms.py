@@ -11,7 +11,7 @@ import pytest
 from onnxruntime.quantization import quantize_dynamic
 
 from models.candidates import candidates_of, predict
-from models.compression.choose import cheapest_first
+from models.compression.choose import cheapest
 from models.compression.cost import branches_of, cost_of
 from models.compression.forms import Source, forms_of
 from models.compression.smaller import fewer_trees, parts_of, pruned
@@ -125,4 +125,4 @@ def test_dynamic_quantisation_shows_that_its_answers_depend_on_the_batch(tmp_pat
 def test_the_cheapest_within_the_allowance_ships(allowance: float, ships: str) -> None:
     errors = {"plain": 10.0, "half": 10.1, "tiny": 11.9, "dear": 10.05}
     costs = {"plain": 5.0, "half": 2.0, "tiny": 1.0, "dear": 9.0}
-    assert cheapest_first(errors, costs, allowance)[0] == ships
+    assert cheapest(errors, costs, allowance) == ships
