@@ -118,7 +118,7 @@ class Training(_Part):
         min_length=1, description="name and options of each; training.md lists them"
     )
     folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
-    seed: int = Field(default=7, description="of every random choice in training")
+    seed: int = Field(default=7, ge=0, le=2**31, description="of every random choice in training")
     refit_growth: float = Field(
         default=0,
         ge=0,

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError, validate_call
+from pydantic import ConfigDict, ValidationError, validate_call
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.families import SEQUENCE_FAMILIES
@@ -152,7 +152,7 @@ def _build(fleet: FleetSpec, name: str, builder: Callable[..., Fit], given: Mapp
     allowed = [p.name for p in inspect.signature(builder).parameters.values() if p.kind is p.KEYWORD_ONLY]
     _check_keys(fleet, name, given, allowed)
     try:
-        return validate_call(builder)(classify, **given)
+        return validate_call(config=ConfigDict(allow_inf_nan=False))(builder)(classify, **given)
     except ValidationError as e:
         lines = [
             f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{'.'.join(map(str, error['loc']))}: found {error['input']!r}, "
@@ -177,11 +177,10 @@ def _ensemble(fleet: FleetSpec, name: str) -> Candidate:
     given = fleet.training.candidates[name]
     _check_keys(fleet, name, given, ["of"])
     others = [n for n in fleet.training.candidates if n not in _ENSEMBLES]
-    members = tuple(given.get("of", [n for n in others if n != "ridge"]))
-    missing = [n for n in members if n not in others]
-    if missing or len(members) < 2:
+    members = given.get("of", [n for n in others if n != "ridge"])
+    if not isinstance(members, list | tuple) or len(members) < 2 or any(n not in others for n in members):
         raise TrainingRefusedError(
-            f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.of: found {list(members)}, allowed: at least two of "
+            f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.of: found {members!r}, allowed: a list of at least two of "
             f"{', '.join(others)}"
         )
-    return Candidate(name, None, members, learned_weights=name == "stack")
+    return Candidate(name, None, tuple(members), learned_weights=name == "stack")
