@@ -167,7 +167,7 @@ def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) 
         found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
         if found is None or not found.before:
             raise RegistryError(
-                f"{fleet.fleet} has no former champion to go back to: `aimaas models list {fleet.fleet}`"
+                f"{fleet.fleet} has no former champion to go back to: `aimaas models list --fleet {fleet.fleet}`"
             )
         *older, version = found.before
         _version(client, fleet.fleet, version)
