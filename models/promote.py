@@ -26,6 +26,8 @@ from models.export import run_onnx
 from models.measure import classifies
 from models.resample import Comparison, compare
 
+FEWEST_DEVICES = 5  # whose resamplings say something: of one device all draws are alike, and a coin would promote
+
 
 @dataclass(frozen=True)
 class Promotion:
@@ -87,6 +89,11 @@ def compare_with(
 
 def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> tuple[bool, str]:
     """Whether a challenger is promoted, and one line that says why."""
+    if champion and found.devices < FEWEST_DEVICES:
+        return False, (
+            f"{found.devices} test devices, at least {FEWEST_DEVICES} are needed to compare with champion version "
+            f"{champion.version}; wait for more devices, raise split.test, or promote by hand: `aimaas models promote`"
+        )
     name, improvement, needed = error_name(classifies(fleet)), fleet.gates.improvement, fleet.gates.confidence
     bar = found.champion * (1 - improvement) if champion else found.champion
     against = f"champion version {champion.version}" if champion else "always saying the mean"

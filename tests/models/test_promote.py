@@ -66,7 +66,7 @@ def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champio
     registry: Settings, training_set: MakeSet
 ) -> None:
     folder = training_set(pump_fleet())
-    first, second = (registered(registry, seeded(s), folder, f"seed-{s}") for s in (4, 5))
+    first, second = (registered(registry, seeded(s), folder, f"seed-{s}") for s in (6, 8))
     promote(registry, seeded(4), first)
     found = promote(registry, seeded(4), second)
     assert found.champion_error is not None and found.challenger_error < found.champion_error
@@ -83,6 +83,25 @@ def test_a_model_that_is_surely_better_passes_any_confidence(registry: Settings,
     set_champion(registry, strict, weak)
     found = promote(registry, strict, strong)
     assert found.promoted and found.confidence == 1.0, found.reason
+
+
+def test_with_too_few_test_devices_a_champion_is_replaced_by_hand_only(
+    registry: Settings, training_set: MakeSet
+) -> None:
+    fleet = pump_fleet(split={"train": 0.85, "validation": 0.12, "test": 0.03})
+    folder = training_set(fleet)
+    weak, strong = (
+        registered(registry, fleet.model_copy(update={"training": pump_fleet(c).training}), folder, n)
+        for c, n in ((BAD, "weak"), (GOOD, "strong"))
+    )
+    assert promote(registry, fleet, weak).promoted
+    found = promote(registry, fleet, strong)
+    assert not found.promoted and found.champion_error is not None
+    assert found.challenger_error < found.champion_error and found.confidence == 1.0
+    devices = len(set(read_training_set(folder).rows.of("test").device_id))
+    assert 0 < devices < 5
+    assert found.reason.startswith(f"{devices} test devices, at least 5 are needed to compare with champion version 1")
+    assert set_champion(registry, fleet, strong).version == strong
 
 
 def test_promoting_the_champion_again_changes_nothing(registry: Settings, training_set: MakeSet) -> None:
