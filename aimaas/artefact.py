@@ -58,6 +58,10 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     forms: dict[str, FormTried] = {}
 
 
+# made once: msgspec crashes where two threads look into a type for the first time
+_decoder = msgspec.json.Decoder(ModelMetadata)
+
+
 def encode_metadata(metadata: ModelMetadata) -> str:
     """The value that goes into the ONNX file's metadata."""
     return msgspec.json.encode(metadata).decode()
@@ -65,7 +69,7 @@ def encode_metadata(metadata: ModelMetadata) -> str:
 
 def decode_metadata(text: str) -> ModelMetadata:
     """Read it back. Raises msgspec.ValidationError."""
-    return msgspec.json.decode(text, type=ModelMetadata)
+    return _decoder.decode(text)
 
 
 def sha256(content: bytes) -> str:

@@ -32,6 +32,8 @@ _POLL_S = 0.1
 
 log = logger("scorer.models")
 
+_announcement = msgspec.json.Decoder(Announcement)
+
 
 def newer_first(announcements: list[Announcement], served: int) -> list[Announcement]:
     """What could replace the model of sequence `served`: one announcement per higher sequence, the highest first."""
@@ -119,7 +121,7 @@ class ModelWatcher:
         if message.value() is None or is_refusal(message.key()):  # the alias was deleted: the last champion serves on
             return
         try:
-            found = msgspec.json.decode(message.value(), type=Announcement)
+            found = _announcement.decode(message.value())
         except msgspec.MsgspecError as e:
             log.error("announcement cannot be read", topic=self._topic, offset=message.offset(), error=str(e))
             return

@@ -22,7 +22,7 @@ from confluent_kafka import KafkaException
 from aimaas.admission import Judge
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import ANSWER_LIMIT_S
+from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import scorer_group, topic_names
@@ -83,8 +83,11 @@ class Scorer:
         monitor.model_serves(model)
 
     def check_topics(self) -> int:
-        """Partitions of the events topic. Raises KafkaError where the other topics have not as many."""
-        topics = self._consumer.list_topics(timeout=ANSWER_LIMIT_S).topics
+        """Partitions of the events topic. Raises KafkaError where the other topics have not as many.
+
+        By a client of its own: a consumer asked within its own callback loses the callbacks that follow, and the process aborts.
+        """
+        topics = admin(self._settings).list_topics(timeout=ANSWER_LIMIT_S).topics
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
         return len(topics[self._names.events].partitions)
 
