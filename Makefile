@@ -28,8 +28,8 @@ test: setup ## all tests, on real engines (PYTEST_ARGS="-k broker" for some)
 test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
 
-test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes: the same tables
-	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py -q
+test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes, and rebuilt by a backfill: the same tables
+	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/dags/full_backfill.py -q
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no

@@ -21,6 +21,7 @@ import numpy as np
 from aimaas.errors import TrainingRefusedError
 from aimaas.settings import Settings
 from models.samples import Samples
+from models.spark_errors import spark_errors
 
 Task = Callable[[], Any]  # fits a member; can be pickled, since it is a `partial` of a module's function
 RunShards = Callable[[Sequence[Task]], Iterator[tuple[int, Any]]]  # results with their numbers, as they arrive
@@ -39,8 +40,9 @@ def place_of_shards(settings: Settings) -> RunShards:
     def on_cluster(tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master(settings.spark_master).appName("aimaas train")
-        return on_spark(builder.getOrCreate(), tasks)
+        with spark_errors(f"no session on {settings.spark_master}", "see that Java is there and the master answers"):
+            session = SparkSession.builder.master(settings.spark_master).appName("aimaas train").getOrCreate()
+        return on_spark(session, tasks)
 
     return on_cluster
 
@@ -54,7 +56,10 @@ def on_spark(session: Any, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
     """Each task as a Spark job of its own: a job ends when its one task does, so no member waits for another."""
 
     def run(task: Task) -> Any:
-        return session.sparkContext.parallelize([None], 1).map(lambda _: task()).collect()[0]
+        with spark_errors(
+            "a Spark task that trained a shard has failed", "its workers need this package and enough memory"
+        ):
+            return session.sparkContext.parallelize([None], 1).map(lambda _: task()).collect()[0]
 
     with ThreadPoolExecutor(len(tasks), "shard") as pool:
         yield from _as_they_arrive(pool, tasks, run)

@@ -16,6 +16,7 @@ from models.mean import CLASSES
 from models.network import Schedule, fit_network, moments, put_scale
 from models.samples import Samples
 from models.thresholds import round_thresholds_down
+from models.vector_only import VectorOnly, vector_only
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
@@ -33,6 +34,8 @@ def parts_of(estimator: Estimator) -> Iterator[Estimator]:
     if hasattr(estimator, "named_estimators"):
         for member in estimator.estimators_:
             yield from parts_of(member)
+    elif isinstance(estimator, VectorOnly):
+        yield from parts_of(estimator.inner)
     else:
         yield estimator[-1] if hasattr(estimator, "named_steps") else estimator
 
@@ -51,6 +54,8 @@ def fewer_trees(estimator: Estimator, share: float) -> Estimator:
     """The estimator with the first `share` of the trees of each ensemble."""
     if hasattr(estimator, "named_estimators"):
         return _with_members(estimator, [fewer_trees(member, share) for member in estimator.estimators_])
+    if isinstance(estimator, VectorOnly):
+        return vector_only(fewer_trees(estimator.inner, share), estimator.width)
     for name in ("_predictors", "estimators_"):
         if hasattr(estimator, name):
             cut = copy.copy(estimator)
@@ -68,6 +73,8 @@ def pruned(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
     """
     if hasattr(estimator, "named_estimators"):
         return _with_members(estimator, [pruned(m, samples, seed + i) for i, m in enumerate(estimator.estimators_)])
+    if isinstance(estimator, VectorOnly):
+        return vector_only(pruned(estimator.inner, samples.first(estimator.width), seed), estimator.width)
     if not (hasattr(estimator, "named_steps") and hasattr(estimator[-1], "coefs_")):
         return estimator
     from sklearn.pipeline import make_pipeline

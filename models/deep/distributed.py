@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from threading import Lock
 
-from aimaas.errors import TrainingRefusedError
 from models.deep.fit import Rank, Trained, train
 from models.deep.recipe import Recipe
 from models.samples import Samples
+from models.spark_errors import spark_errors
 
 _one_at_a_time = Lock()  # folds are fitted beside each other; two sets of processes would share the cores
 
@@ -21,16 +21,11 @@ def train_distributed(recipe: Recipe, samples: Samples, seed: int, processes: in
     from pyspark.ml.torch.distributor import TorchDistributor
     from pyspark.sql import SparkSession
 
-    with _one_at_a_time:
+    what = f"{recipe.family}: its {processes} processes failed (their own lines stand above)"
+    with _one_at_a_time, spark_errors(what, "train with processes: 1 to see whether it is the distribution"):
         SparkSession.builder.appName("aimaas-deep").getOrCreate()
         distributor = TorchDistributor(num_processes=processes, local_mode=True, use_gpu=False)
-        try:
-            trained: Trained = distributor.run(train_share, recipe, samples, seed)
-        except RuntimeError as e:
-            raise TrainingRefusedError(
-                f"{recipe.family}: its {processes} processes failed (their own lines stand above): {e}; "
-                "train with processes: 1 to see whether it is the distribution"
-            ) from None
+        trained: Trained = distributor.run(train_share, recipe, samples, seed)
         return trained
 
 

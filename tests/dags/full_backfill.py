@@ -1,7 +1,4 @@
-"""Airflow's own backfill over three days of a real lake, some of them damaged: a few minutes, so not part of `make test`.
-
-.venv/bin/python -m pytest tests/dags/full_backfill.py
-"""
+"""Airflow's own backfill over three days of a real lake, some of them damaged: a few minutes, so part of `make test-lake`."""
 
 from __future__ import annotations
 

@@ -187,6 +187,16 @@ def test_spark_tasks_train_the_same_members(spark: Any, training_set: MakeSet) -
     assert np.array_equal(predict(here, data.features), predict(there, data.features))
 
 
+@pytest.mark.spark
+def test_a_spark_task_that_fails_says_why_in_one_line(spark: Any) -> None:
+    with pytest.raises(TrainingRefusedError, match=r"^a Spark task .* failed: ValueError: no room here; .* memory$"):
+        list(on_spark(spark, [no_room]))
+
+
+def no_room() -> None:
+    raise ValueError("no room here")
+
+
 def test_the_documentation_names_every_option_of_every_candidate() -> None:
     page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
     for name in family_names():

@@ -14,11 +14,13 @@ from models.candidates import candidates_of, predict
 from models.compression.choose import cheapest
 from models.compression.cost import branches_of, cost_of
 from models.compression.forms import Source, forms_of
-from models.compression.smaller import fewer_trees, parts_of, pruned
+from models.compression.smaller import fewer_trees, has_networks, has_trees, parts_of, pruned
 from models.export import run_onnx
+from models.mean import mean_of
 from models.onnx_session import cut_differently
 from models.samples import Samples
 from models.select import fit_chosen
+from models.vector_only import vector_only
 from tests.models.conftest import pump_fleet
 
 CANDIDATES = {
@@ -126,3 +128,17 @@ def test_the_cheapest_within_the_allowance_ships(allowance: float, ships: str) -
     errors = {"plain": 10.0, "half": 10.1, "tiny": 11.9, "dear": 10.05}
     costs = {"plain": 5.0, "half": 2.0, "tiny": 1.0, "dear": 9.0}
     assert cheapest(errors, costs, allowance) == ships
+
+
+def test_members_that_are_shown_the_vector_alone_are_made_smaller_like_others() -> None:
+    given = samples()
+    blend = source("blend").estimator
+    named = [(name, vector_only(m, 6)) for (name, _), m in zip(blend.estimators, blend.estimators_, strict=True)]
+    beside_a_window = mean_of(named)
+    assert has_trees(beside_a_window)
+    assert has_networks(beside_a_window)
+    wider = np.hstack([given.features, given.features])
+    small = fewer_trees(beside_a_window, 0.5)
+    assert np.array_equal(predict(small, wider), predict(fewer_trees(blend, 0.5), given.features))
+    tuned = pruned(beside_a_window, Samples(wider, given.targets, given.devices), 7)
+    assert np.array_equal(predict(tuned, wider), predict(pruned(blend, given, 7), given.features))
