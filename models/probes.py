@@ -22,6 +22,15 @@ Float32 = npt.NDArray[np.float32]
 
 _THRESHOLDS = 1_000  # at most so many are tried, drawn by the seed
 _ROWS = 300  # of each other kind
+_SUMS = {
+    "Gemm",
+    "MatMul",
+    "LinearRegressor",
+    "LinearClassifier",
+    "Conv",
+    "LSTM",
+    "GRU",
+}  # operators that sum over features
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,7 @@ class Probes:
 
     `reach` (n,) is how many times farther out than any real row a probe lies, at least 1. At the end of a physical range that is
     thousands of times for a sensor that hardly moves, and float32 is as much coarser there: sums in another order differ by as
-    much more.
+    much more. Trees alone sum no features, and their answers are bounded: theirs is 1 everywhere.
     """
 
     features: Float32
@@ -53,9 +62,17 @@ def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, row
     features = np.concatenate([part.astype(np.float32) for _, part in parts])
     whole = np.isfinite(features).all(axis=1)
     kept = [name for name, good in zip(names, whole.tolist(), strict=True) if good]
+    return Probes(features[whole], kept, _reach(features[whole], rows, content))
+
+
+def _reach(features: Float32, rows: Float32, content: bytes) -> Float32:
+    import onnx
+
+    if _SUMS.isdisjoint(node.op_type for node in onnx.load_model_from_string(content).graph.node):
+        return np.ones(len(features), np.float32)
     farthest = np.maximum(np.abs(rows).max(axis=0), 1)
-    reach: Float32 = np.maximum((np.abs(features[whole]) / farthest).max(axis=1), 1)
-    return Probes(features[whole], kept, reach)
+    reach: Float32 = np.maximum((np.abs(features) / farthest).max(axis=1), 1)
+    return reach
 
 
 def thresholds(content: bytes) -> list[tuple[int, np.float32]]:

@@ -44,12 +44,6 @@ def offsets_json(offsets: Offsets) -> str:
     return json.dumps(topics)
 
 
-def offsets_of(text: str) -> Offsets:
-    """What `offsets_json` wrote; none where the text is empty."""
-    found = json.loads(text) if text else {}
-    return {(topic, int(p)): offset for topic, partitions in found.items() for p, offset in partitions.items()}
-
-
 def partitions_json(offsets: Offsets) -> str:
     """The partitions of `offsets` as the option `assign` takes them: {topic: [partition, …]}."""
     topics: dict[str, list[int]] = {}

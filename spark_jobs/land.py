@@ -17,13 +17,13 @@ from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
-from aimaas.lake import Held, Offsets, held
+from aimaas.lake import Held, Offsets, held, offsets_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of
 from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.kafka_options import connection_options, offsets_json, offsets_of, partitions_json
+from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -73,7 +73,7 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
 
 def landed_offsets(seen: Held, erased: Forgotten) -> Offsets:
     """The offsets after the newest landed: bronze's ends, with what was erased there, or the ends that its newest commit notes."""
-    bronze, noted = passed_over(seen.offsets, erased), offsets_of(note_of(seen))
+    bronze, noted = passed_over(seen.offsets, erased), offsets_of(note_of(seen) or "{}")
     return {at: max(bronze.get(at, 0), noted.get(at, 0)) for at in {*bronze, *noted}}
 
 

@@ -46,6 +46,9 @@ def test_every_family_is_equal_at_thresholds_extremes_and_borders(
     assert len(probes.names) == len(probes.features) == len(probes.reach)
     found = parity(content, estimator, probes.features, target_range(fleet), probes.reach)
     assert found.max_rel <= 1e-5, probes.names[found.row]
+    assert (probes.reach.max() == 1) == (name in ("boosting", "trees")), (
+        "only what sums features may differ more far out"
+    )
 
 
 def test_thresholds_are_met_exactly_and_from_both_sides(training_set: MakeSet) -> None:
