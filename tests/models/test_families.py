@@ -76,7 +76,10 @@ def test_the_card_tells_the_loss_and_penalty_that_follow_from_the_task() -> None
         ({"mlp": {"loss": "cross_entropy"}}, r"mlp\.loss: found 'cross_entropy', allowed for this task: 'mse'"),
         ({"mlp": {"early_stopping": "often"}}, r"mlp\.early_stopping: found 'often', allowed: "),
         ({"boosting": {"shards": 0}}, r"boosting\.shards: found 0, allowed: a whole number from 1"),
-        ({"boosting": {}, "stack": {}}, r"stack\.of: found \['boosting'\], allowed: at least two of boosting"),
+        (
+            {"boosting": {}, "stack": {}},
+            r"stack\.of: found \['boosting'\], allowed: a list of at least two of boosting",
+        ),
         ({"boosting": {}, "stack": {"weights": [1]}}, r"stack\.weights: no such key; allowed: of"),
     ],
 )
