@@ -66,10 +66,13 @@ def fetch_artefact(uri: str, where: str, tracking_uri: str) -> bytes:
 def _from_mlflow(uri: str, tracking_uri: str) -> bytes:
     import tempfile
 
+    from mlflow import set_tracking_uri
     from mlflow.artifacts import download_artifacts
 
+    # as an argument it does not reach `models:/`, which then asks a store in the working directory
+    set_tracking_uri(tracking_uri)
     with tempfile.TemporaryDirectory() as folder:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=folder, tracking_uri=tracking_uri)).read_bytes()
+        return Path(download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
 
 
 def _what(error: Exception) -> str:

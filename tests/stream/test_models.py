@@ -165,12 +165,18 @@ def test_only_champions_of_a_higher_sequence_are_candidates_the_highest_first(tm
         "models:/x@y",
     ],
 )
-def test_a_store_that_cannot_be_used_leaves_the_model_out_of_reach_with_one_line(tmp_path: Path, uri: str) -> None:
+def test_a_store_that_cannot_be_used_leaves_the_model_out_of_reach_with_one_line(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found = msgspec.structs.replace(announced(tmp_path, artefact()), uri=uri)
+    working = tmp_path / "working"
+    working.mkdir()
+    monkeypatch.chdir(working)
 
     with pytest.raises(ArtefactUnreachableError, match=r"cannot be read .* promote another version") as caught:
         load_model(found, FLEET, SETTINGS)
     assert len(str(caught.value).splitlines()) == 1
+    assert list(working.iterdir()) == [], "no store was asked but that of the settings"
 
 
 def test_whatever_ends_the_watching_is_raised_to_whoever_asks_for_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
