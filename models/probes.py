@@ -22,15 +22,8 @@ Float32 = npt.NDArray[np.float32]
 
 _THRESHOLDS = 1_000  # at most so many are tried, drawn by the seed
 _ROWS = 300  # of each other kind
-_SUMS = {
-    "Gemm",
-    "MatMul",
-    "LinearRegressor",
-    "LinearClassifier",
-    "Conv",
-    "LSTM",
-    "GRU",
-}  # operators that sum over features
+# operators that sum over features
+_SUMS = {"Gemm", "MatMul", "LinearRegressor", "LinearClassifier", "Conv", "LSTM", "GRU"}
 
 
 @dataclass(frozen=True)

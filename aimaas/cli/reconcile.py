@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,6 +27,18 @@ _NOTES = {
 }
 
 
+@dataclass
+class _Day:
+    """What a day came to: counts by kind of record, and of which kind each gap and loss is."""
+
+    fleet: str
+    day: str
+    counts: dict[str, Counts] = field(default_factory=dict)
+    gaps: list[tuple[str, Gap]] = field(default_factory=list)
+    lost: list[tuple[str, Loss]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
 @reconcile_app.command()
 def reconcile(
     fleet: Fleet,
@@ -47,10 +60,7 @@ def reconcile(
     settings = read_settings()
     spec = fleet_of(settings, fleet)
     begin = (day or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
-    counts: dict[str, Counts] = {}
-    gaps: list[tuple[str, Gap]] = []
-    lost: list[tuple[str, Loss]] = []
-    notes: list[str] = []
+    found = _Day(fleet, f"{begin:%Y-%m-%d}")
     for kind, topic in (("events", topic_names(spec).events), ("outcomes", topic_names(spec).outcomes)):
         span = settings, spec, topic, begin, begin + timedelta(days=1)
         day_in_lake = LakeDay(*span)
@@ -58,50 +68,40 @@ def reconcile(
         log = TopicDay(*span).read()  # after the lake, so that what comes meanwhile is not missing in the log
         erased = day_in_lake.erased()
         lake, log = without(erased, lake, log)
-        counts[kind] = counts_of(lake, log) | ({"forgotten": len(erased)} if len(erased) else {})
-        gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
-        lost += [(kind, loss) for loss in losses_of(*span)]
+        found.counts[kind] = counts_of(lake, log) | ({"forgotten": len(erased)} if len(erased) else {})
+        found.gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
+        found.lost += [(kind, loss) for loss in losses_of(*span)]
         asked = _NOTES if kind == "events" else ("sent",)
-        notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
+        found.notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
     show = _print_json if as_json else _print_table
-    show(fleet, f"{begin:%Y-%m-%d}", counts, gaps, lost, notes)
-    if gaps:
+    show(found)
+    if found.gaps:
         raise typer.Exit(1)
 
 
-def _print_json(
-    fleet: str,
-    day: str,
-    counts: dict[str, Counts],
-    gaps: list[tuple[str, Gap]],
-    lost: list[tuple[str, Loss]],
-    notes: list[str],
-) -> None:
-    found = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in gaps]
-    gone = [{"of": k, "partition": x.partition, "first": x.first, "last": x.last, "line": str(x)} for k, x in lost]
-    print(json.dumps({"fleet": fleet, "day": day, **counts, "gaps": found, "lost": gone, "notes": notes}))  # noqa: T201
+def _print_json(found: _Day) -> None:
+    gaps = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in found.gaps]
+    lost = [
+        {"of": k, "partition": x.partition, "first": x.first, "last": x.last, "line": str(x)} for k, x in found.lost
+    ]
+    whole = {"fleet": found.fleet, "day": found.day, **found.counts, "gaps": gaps, "lost": lost, "notes": found.notes}
+    print(json.dumps(whole))  # noqa: T201
 
 
-def _print_table(
-    fleet: str,
-    day: str,
-    counts: dict[str, Counts],
-    gaps: list[tuple[str, Gap]],
-    lost: list[tuple[str, Loss]],
-    notes: list[str],
-) -> None:
-    table = Table(f"{fleet} {day}", *counts, box=None)
+def _print_table(found: _Day) -> None:
+    counts = found.counts
+    table = Table(f"{found.fleet} {found.day}", *counts, box=None)
     for name in dict.fromkeys(name for c in counts.values() for name in c):
         cells = [c.get(name) for c in counts.values()]
         table.add_row(
             name.replace("_", "-" if name == "dead_lettered" else " "), *("" if n is None else f"{n:,}" for n in cells)
         )
     out.print(table, highlight=False)
-    for note in notes:
+    for note in found.notes:
         out.print(f"note: {note}", highlight=False, soft_wrap=True)
-    for kind, loss in lost:
+    for kind, loss in found.lost:
         out.print(f"[yellow]lost:[/yellow] {kind}: {loss}", highlight=False, soft_wrap=True)
-    for kind, gap in gaps:
+    for kind, gap in found.gaps:
         out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
-    if not gaps:
-        out.print("no gap but for what was lost before it was landed" if lost else "no gap", highlight=False)
+    if not found.gaps:
+        out.print("no gap but for what was lost before it was landed" if found.lost else "no gap", highlight=False)

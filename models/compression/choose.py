@@ -84,7 +84,7 @@ def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples
             made, tried = Made(final.plain, []), chosen
         else:
             first = by_name[name]
-            made = make(stage, chosen, final, forms[name], first.content, allowance)
+            made = make(stage, chosen, (source, first.content), final, forms[name], allowance)
             answers = [(first.held_out, first.validation), *made.answers]
             tried = chosen if made.refused else _in_form(stage, chosen, answers)
         said[name] = made.refused or SHIPS

@@ -34,16 +34,17 @@ class Made:
     refused: str = ""
 
 
-def make(stage: Stage, chosen: Tried, final: Source, build: Build, rehearsed: bytes, allowance: float) -> Made:
-    """Make a form of `final` and of the models of all folds but the first, whose form is the file `rehearsed`."""
+def make(
+    stage: Stage, chosen: Tried, rehearsed: tuple[Source, bytes], final: Source, build: Build, allowance: float
+) -> Made:
+    """Make a form of `final` and of the models of all folds but the first, which was `rehearsed`: it, and its file in that form."""
     later = [partial(_answered, stage, chosen, fold, build) for fold in range(1, len(stage.folds))]
     try:
         content, *answers = beside_each_other([partial(build, final), *later])
     except Exception as e:  # noqa: BLE001 - as in the rehearsal: there is another form to ship
         return Made(b"", [], cannot_be_made(e))
-    first = stage.source(chosen, 0)
     refused = _worse(stage, chosen, answers, allowance, hasattr(final.estimator, "predict_proba"))
-    return Made(content, answers, refused or _strays(_distance(final, content), _distance(first, rehearsed)))
+    return Made(content, answers, refused or _strays(_distance(final, content), _distance(*rehearsed)))
 
 
 def cannot_be_made(e: Exception) -> str:
