@@ -21,6 +21,12 @@ class TopicNames:
     commands: str
     models: str
     state: str
+    journal: str
+
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """The topics that hold nothing of single devices: they have one partition, whatever `topics.partitions` says."""
+        return frozenset({self.models, self.journal})
 
     @property
     def dead_letters(self) -> str:
@@ -50,7 +56,7 @@ def scorer_group(fleet: FleetSpec) -> str:
 
 def topic_names(fleet: FleetSpec) -> TopicNames:
     """Names of the fleet's topics: `iot.<fleet>.<topic>` unless the fleet file overrides one."""
-    kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state")
+    kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal")
     given: Mapping[str, str] = {str(k): v for k, v in fleet.topics.names.items()}
     return TopicNames(**{kind: given.get(kind, f"iot.{fleet.fleet}.{kind}") for kind in kinds})
 
@@ -78,6 +84,7 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
         spec(names.commands, kept),
         spec(names.models, compacted, 1),
         spec(names.state, compacted),
+        spec(names.journal, {"cleanup.policy": "delete", "retention.ms": "-1"}, 1),
         spec(names.dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
         spec(names.outcome_dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
     ]

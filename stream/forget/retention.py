@@ -34,8 +34,8 @@ class Remains:
 
 def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
     """What each keyed topic may still hold of a device, and until when. Raises KafkaError."""
-    client, models = admin(settings), topic_names(fleet).models
-    topics = [spec.name for spec in topic_specs(fleet) if spec.name != models]
+    client, unkeyed = admin(settings), topic_names(fleet).unkeyed
+    topics = [spec.name for spec in topic_specs(fleet) if spec.name not in unkeyed]
     with kafka_errors(settings, "ask the topics' retention"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
         topics = [topic for topic in topics if topic in known]

@@ -19,7 +19,7 @@ def keyed_topics(settings: Settings, fleet: FleetSpec, wanted: int) -> dict[str,
     """Partitions of all keyed topics of the fleet. Raises KafkaError where one is missing, or has more than `wanted`."""
     client = admin(settings)
     known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
-    names = [spec.name for spec in topic_specs(fleet) if spec.name != topic_names(fleet).models]
+    names = [spec.name for spec in topic_specs(fleet) if spec.name not in topic_names(fleet).unkeyed]
     missing = [name for name in names if name not in known]
     if missing:
         raise KafkaError(
