@@ -28,6 +28,9 @@ Offsets = dict[int, int]  # partition -> offset
 
 ANSWER_LIMIT_S = 15.0  # for one request to the cluster
 READ_LIMIT_S = 120.0  # without any progress
+# The client unpacks a zstd batch into buffers of threefold growing size, none larger than this. With its default of 100 MB some
+# batches of more than 33 MB are never read; with the largest value a batch of 1 GB is, and takes as much memory meanwhile.
+_LARGEST_UNPACKED = 2**31 - 1
 _POLL_S = 0.05
 _UNREACHABLE = {
     ClientError._TRANSPORT,
@@ -85,6 +88,7 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, A
         "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "partition.assignment.strategy": "cooperative-sticky",
+        "receive.message.max.bytes": _LARGEST_UNPACKED,
         **_common(settings),
         **_dotted(extra),
     }

@@ -133,3 +133,17 @@ def test_a_part_of_a_topic_is_read_by_offsets(settings: Settings, topic: str) ->
     assert producer.flush(30) == 0
 
     assert [r.value for r in read_between(settings, topic, {0: 3}, {0: 6})] == [b"3", b"4", b"5"]
+
+
+@pytest.mark.broker
+def test_a_batch_that_unpacks_to_a_thousand_times_its_size_is_read(settings: Settings, topic: str) -> None:
+    one_batch = {"batch_size": 2**31 - 1, "message_max_bytes": 10**9, "linger_ms": 3_000}
+    producer = Producer(producer_config(settings, compression_type="zstd", **one_batch))
+    for _ in range(2_200):
+        producer.produce(topic, b"0," * 30_000, partition=0)
+    assert producer.flush(60) == 0
+
+    records = read_all(settings, topic)
+
+    assert len(records) == 2_200
+    assert sum(len(r.value or b"") for r in records) == 132_000_000
