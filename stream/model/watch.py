@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import time
 from datetime import UTC, datetime
+from queue import SimpleQueue
 from typing import Any
 
 import msgspec
@@ -24,9 +25,9 @@ from aimaas.logs import logger
 from aimaas.model_topic import is_acceptance, is_refusal, write_accepted, write_refusal
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
+from stream.model.candidates import Candidates
 from stream.model.load import ArtefactUnreachableError, Model, load_model
 
-RETRY_S = 5.0  # an artefact that could not be fetched is tried again so often
 _KEEP_RETRY_S = 60.0  # and so often to keep the accepted announcement, where the broker did not take it
 _POLL_S = 0.1
 
@@ -35,27 +36,30 @@ log = logger("scorer.models")
 _announcement = msgspec.json.Decoder(Announcement)
 
 
-def newer_first(announcements: list[Announcement], served: int) -> list[Announcement]:
-    """What could replace the model of sequence `served`: one announcement per higher sequence, the highest first."""
-    by_sequence = {a.sequence: a for a in announcements if a.alias == CHAMPION and a.sequence > served}
-    return [by_sequence[s] for s in sorted(by_sequence, reverse=True)]
-
-
 class ModelWatcher:
-    """Follows one fleet's models topic in a thread from `start` to `stop`; `newest` may be called from any other thread."""
+    """Follows one fleet's models topic in a thread from `start` to `stop`.
+
+    `newest`, `withdraw` and `refusals` may be called from any other thread.
+    """
 
     def __init__(self, settings: Settings, fleet: FleetSpec, instance: str) -> None:
         self._settings, self._fleet, self._instance = settings, fleet, instance
         self._topic = topic_names(fleet).models
-        self._candidates: list[Announcement] = []
-        self._retry_at = self._keep_at = 0.0
+        self._candidates = Candidates()
+        self._withdrawn: SimpleQueue[tuple[int, str]] = SimpleQueue()  # from other threads to the watcher's
+        self._taking = threading.Lock()  # held while the served model changes
+        self._keep_at = 0.0
         self._model: Model | None = None
         self._serves: Announcement | None = None  # that of the model
         self._accepted = -1  # sequence of the accepted announcement that the topic holds
         self._error: Exception | None = None
         self._stop, self._at_end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
-        self.refused: dict[int, str] = {}  # sequence -> why
+
+    @property
+    def refusals(self) -> int:
+        """How many announced models were refused or withdrawn since the start."""
+        return self._candidates.refusals
 
     def start(self) -> None:
         """Begin to read the topic from its beginning."""
@@ -67,13 +71,25 @@ class ModelWatcher:
         self._thread.join(10)
 
     def newest(self) -> Model | None:
-        """The newest model ready to serve; None before the topic is read to its end, and while it announces none.
+        """The newest model ready to serve; None before the topic is read to its end, and while nothing announced can serve.
 
+        After a model was withdrawn, that is until another one is loaded: whoever serves decides whether to go on with the old one.
         Raises what ended the thread: KafkaError where the topic cannot be read.
         """
         if self._error is not None:
             raise self._error
         return self._model
+
+    def withdraw(self, sequence: int, reason: str) -> None:
+        """Refuse the announcement of this sequence from now on, for `reason`, until this process ends; does not block.
+
+        `newest` does not return its model any more. The newest other acceptable announcement is loaded by the watcher's thread,
+        which also logs and reports the refusal.
+        """
+        self._withdrawn.put((sequence, reason))
+        with self._taking:
+            if self._model is not None and self._model.sequence == sequence:
+                self._model = None
 
     def wait_for_end(self, timeout_s: float) -> bool:
         """Say whether the topic was read to its end, and what it announced was loaded, within `timeout_s`."""
@@ -95,6 +111,7 @@ class ModelWatcher:
             while not self._stop.is_set():
                 messages = consumer.consume(1_000, _POLL_S)
                 ended = self._note(messages)
+                self._refuse_withdrawn()
                 if self._at_end.is_set() or ended:  # before the end an older announcement may look newest
                     self._keep_accepted()  # a turn after the load: another scorer may have done it meanwhile
                     self._load()
@@ -125,33 +142,45 @@ class ModelWatcher:
         except msgspec.MsgspecError as e:
             log.error("announcement cannot be read", topic=self._topic, offset=message.offset(), error=str(e))
             return
-        self._candidates.append(found)
-        self._retry_at = 0.0
+        if found.alias == CHAMPION:
+            self._candidates.add(found)
         if is_acceptance(message.key()):
             self._accepted = found.sequence
 
     def _load(self) -> None:
         """Make the newest loadable candidate the model. What is refused is logged once; what is out of reach is tried again."""
-        if time.monotonic() < self._retry_at:
-            return
-        served = self._model.sequence if self._model else -1
-        self._candidates = [a for a in newer_first(self._candidates, served) if a.sequence not in self.refused]
-        for announcement in self._candidates:
+        served = self._model.sequence if self._model else None
+        for announcement in self._candidates.to_try(served, time.monotonic()):
             try:
                 started = time.perf_counter()
                 model = load_model(announcement, self._fleet, self._settings)
             except ArtefactUnreachableError as e:
-                self._retry_at = time.monotonic() + RETRY_S
+                self._candidates.pause(announcement.sequence, time.monotonic())
                 log.error("model cannot be fetched", reason=str(e), served=self._model and self._model.version)
             except ModelRefusedError as e:
-                self._refuse(announcement, str(e))
+                self._refuse(announcement.sequence, announcement.version, str(e))
             else:
-                self._model, self._serves = model, announcement
+                self._take(model, announcement)
                 log.info(
                     "model loaded", version=model.version, sequence=model.sequence, candidate=model.metadata.candidate,
                     seconds=round(time.perf_counter() - started, 3),
                 )  # fmt: skip
                 return
+
+    def _take(self, model: Model, announcement: Announcement) -> None:
+        self._candidates.loaded(model.sequence)
+        with self._taking:
+            self._model, self._serves = model, announcement
+
+    def _refuse_withdrawn(self) -> None:
+        """Refuse what other threads have withdrawn since the last turn, and forget it as the served model."""
+        while not self._withdrawn.empty():
+            sequence, reason = self._withdrawn.get()
+            known = self._serves if self._serves and self._serves.sequence == sequence else None
+            self._refuse(sequence, known.version if known else "?", f"withdrawn: {reason}")
+            with self._taking:
+                if self._model is not None and self._model.sequence == sequence:
+                    self._model = None  # it was loaded between the call and this turn
 
     def _keep_accepted(self) -> None:
         """Write the announcement of the model that serves, unless the topic holds it, or one of a higher sequence."""
@@ -165,11 +194,12 @@ class ModelWatcher:
             self._keep_at = time.monotonic() + _KEEP_RETRY_S
             log.error("accepted model not kept", error=str(e))
 
-    def _refuse(self, announcement: Announcement, reason: str) -> None:
+    def _refuse(self, sequence: int, version: str, reason: str) -> None:
         """Remember not to try it again, and leave word where a person looks: log and models topic."""
-        self.refused[announcement.sequence] = reason
-        log.error("model refused", reason=reason, served=self._model and self._model.version)
-        refusal = ModelRefusal(announcement.version, announcement.sequence, self._instance, reason, datetime.now(UTC))
+        self._candidates.refuse(sequence, reason)
+        served = self._model and self._model.version
+        log.error("model refused", version=version, sequence=sequence, reason=reason, served=served)
+        refusal = ModelRefusal(version, sequence, self._instance, reason, datetime.now(UTC))
         try:
             write_refusal(self._settings, self._fleet, refusal)
         except KafkaError as e:

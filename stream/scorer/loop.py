@@ -158,7 +158,7 @@ class Scorer:
             self._monitor.model_serves(newest, before=self._model)
             self._model = newest
             self._breaks.set_apart()
-        self._monitor.models_refused(len(self._watcher.refused))
+        self._monitor.models_refused(self._watcher.refusals)
 
     def _gather(self) -> list[Any]:
         """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""

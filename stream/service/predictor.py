@@ -43,7 +43,7 @@ class Predictor:
         """Take each new champion, warmed; ends by cancellation or the watcher's error."""
         while True:
             newest = watcher.newest()
-            self._metrics.models_refused(len(watcher.refused))
+            self._metrics.models_refused(watcher.refusals)
             if newest is not None and newest is not self._served:
                 with suppress(Problem):  # the queue is full: tried again at the next look
                     await self.take(newest)

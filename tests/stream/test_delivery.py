@@ -14,6 +14,7 @@ from aimaas.events import Announcement
 from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
 from aimaas.model_topic import refusals, write_accepted
 from aimaas.topics import topic_specs
+from stream.model.watch import ModelWatcher
 from stream.state.refusals import AT_LEAST
 
 pytestmark = pytest.mark.broker
@@ -115,3 +116,29 @@ def test_the_accepted_champion_is_kept_once_for_each_promotion(line: Any) -> Non
 
     assert kept() == [1, 2]
     assert {p["model_version"] for p in line.scored().values()} == {"2"}
+
+
+def test_a_withdrawn_model_gives_way_to_the_newest_other_one_and_is_on_record(line: Any) -> None:
+    line.champion(version="1", sequence=1)
+    line.champion(version="2", sequence=2)
+    watcher = ModelWatcher(line.settings, line.fleet, "0")
+    watcher.start()
+    try:
+        assert watcher.wait_for_end(60)
+        served = watcher.newest()
+        assert served is not None and served.version == "2"
+        watcher.withdraw(served.sequence, "answers NaN")
+        limit = time.monotonic() + 60
+        while (found := watcher.newest()) is None:
+            assert time.monotonic() < limit
+        assert found.version == "1"
+        line.champion(version="3", sequence=3)
+        while (found := watcher.newest()) is None or found.version != "3":
+            assert time.monotonic() < limit
+    finally:
+        watcher.stop()
+
+    assert watcher.refusals == 1
+    assert [(r.version, r.sequence, r.reason) for r in refusals(line.settings, line.fleet)] == [
+        ("2", 2, "withdrawn: answers NaN")
+    ]

@@ -22,7 +22,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import read_settings
 from stream.model.load import ArtefactUnreachableError, load_model
-from stream.model.watch import ModelWatcher, newer_first
+from stream.model.watch import ModelWatcher
 
 SETTINGS = read_settings({"AIMAAS_HOME": tempfile.mkdtemp()})
 FLEET = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
@@ -143,14 +143,6 @@ def test_a_file_that_is_not_there_may_come_yet(tmp_path: Path) -> None:
 
     with pytest.raises(ArtefactUnreachableError, match="cannot be read"):
         load_model(found, FLEET, SETTINGS)
-
-
-def test_only_champions_of_a_higher_sequence_are_candidates_the_highest_first(tmp_path: Path) -> None:
-    one = announced(tmp_path, artefact())
-    found = [msgspec.structs.replace(one, sequence=s) for s in (4, 6, 9, 6)]
-    found.append(msgspec.structs.replace(one, alias="challenger", sequence=12))
-
-    assert [a.sequence for a in newer_first(found, served=5)] == [9, 6]
 
 
 @pytest.mark.parametrize(
