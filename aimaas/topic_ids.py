@@ -10,9 +10,11 @@ from confluent_kafka import KafkaException, TopicCollection
 from aimaas.kafka import ANSWER_LIMIT_S, admin, kafka_errors
 from aimaas.settings import Settings
 
+_URL_SAFE = str.maketrans("+/", "-_")
+
 
 def topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str, str]:
-    """The id of each topic, 22 characters of base64. Raises KafkaError, also where a topic is not there."""
+    """The id of each topic, as Kafka's own tools say it. Raises KafkaError, also where a topic is not there."""
     client = admin(settings)
     with kafka_errors(settings, f"ask for the id of {', '.join(topics)}"):
         return {topic: id_of(future.result(ANSWER_LIMIT_S)) for topic, future in ask_for_ids(client, topics).items()}
@@ -24,7 +26,11 @@ def ask_for_ids(client: Any, topics: Sequence[str]) -> Mapping[str, Any]:
 
 
 def id_of(description: Any) -> str:
-    """The id in what `describe_topics` gives. Raises KafkaException where it says that there is no such topic."""
+    """The id in what `describe_topics` gives, 22 characters of base64 that may stand in a path and in a URL.
+
+    librdkafka writes the other alphabet of base64, where `/` would part coordinates. Raises KafkaException where there is no such
+    topic.
+    """
     if getattr(description, "error", None) is not None:
         raise KafkaException(description.error)
-    return str(description.topic_id)
+    return str(description.topic_id).translate(_URL_SAFE)

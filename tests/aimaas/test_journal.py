@@ -26,7 +26,7 @@ from aimaas.journal import (
 )
 from aimaas.kafka import create_topics, delete_topics, producer_config
 from aimaas.settings import Settings
-from aimaas.topic_ids import topic_ids
+from aimaas.topic_ids import id_of, topic_ids
 from aimaas.topics import topic_names, topic_specs
 from tests.conftest import FLEETS
 
@@ -79,6 +79,13 @@ def test_labels_are_unique_and_do_not_change_when_entries_follow(seen: list[tupl
     for n in range(len(entries)):
         part = Journal.of(entries[: n + 1])
         assert all(part.label(t, i) == whole.label(t, i) for t, ids in part.ids.items() for i in ids)
+
+
+def test_an_id_is_written_as_kafka_writes_it_so_that_no_label_has_a_slash() -> None:
+    class Description:
+        topic_id = "DF7k+ylT0/As/5d2I3NPA"
+
+    assert id_of(Description()) == "DF7k-ylT0_As_5d2I3NPA"
 
 
 def test_an_entry_of_a_later_release_is_passed_over() -> None:
