@@ -42,10 +42,17 @@ class Bounds:
     """Intervals made ready: arrays in float32, as predictions are."""
 
     def __init__(self, intervals: Intervals, target_range: tuple[float, float]) -> None:
-        self._edges, self._lower, self._upper = (
-            np.array(part, np.float32) for part in (intervals.edges, intervals.lower, intervals.upper)
-        )
-        self._lowest, self._highest = np.float32(target_range[0]), np.float32(target_range[1])
+        with np.errstate(over="ignore"):
+            self._edges, self._lower, self._upper = (
+                np.array(part, np.float32) for part in (intervals.edges, intervals.lower, intervals.upper)
+            )
+            self._lowest, self._highest = np.float32(target_range[0]), np.float32(target_range[1])
+
+    @property
+    def are_finite(self) -> bool:
+        """Whether every finite prediction has finite bounds: each offset, edge and end of the range is a finite float32."""
+        ends = np.array([self._lowest, self._highest])
+        return all(bool(np.isfinite(part).all()) for part in (self._edges, self._lower, self._upper, ends))
 
     def bands(self, predictions: Float32) -> npt.NDArray[np.intp]:
         """The band of each prediction (n,)."""
@@ -54,6 +61,7 @@ class Bounds:
     def of(self, predictions: Float32) -> tuple[Float32, Float32]:
         """Lower and upper bounds (n,) float32 of predictions (n,) float32, within the target's range."""
         band = self.bands(predictions)
-        lower = np.maximum(predictions + self._lower[band], self._lowest)
-        upper = np.minimum(predictions + self._upper[band], self._highest)
+        with np.errstate(over="ignore"):  # a sum beyond float32 is cut to the range
+            lower = np.maximum(predictions + self._lower[band], self._lowest)
+            upper = np.minimum(predictions + self._upper[band], self._highest)
         return lower, upper

@@ -41,11 +41,28 @@ class OpenModel:
     def predict(self, features: Float32) -> Float32:
         """Predictions (n,) float32 of features (n, F) float32; the same bits however the rows are cut into calls.
 
+        An answer that is not finite is no prediction: callers look. So are NaN the rows at which onnxruntime fails, since one row
+        must not take the others' answers.
+        """
+        try:
+            return self.run(features)
+        except Exception:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+            return np.concatenate([self._row(features[i : i + 1]) for i in range(len(features))])
+
+    def run(self, features: Float32) -> Float32:
+        """As `predict`, but raises what onnxruntime raises.
+
         One row alone would be multiplied by another routine than many, with other bits for linear models: it gets company.
         """
         given = features if len(features) != 1 else np.repeat(features, 2, axis=0)
         answers: Float32 = self.session.run([OUTPUT], {INPUT: given})[0].reshape(len(given))
         return answers[: len(features)]
+
+    def _row(self, row: Float32) -> Float32:
+        try:
+            return self.run(row)
+        except Exception:  # noqa: BLE001 - as above
+            return np.full(1, np.nan, np.float32)
 
     def interval(self, answers: Float32) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
         """Lower and upper bounds of predictions (n,); None for each where the model has no intervals."""
@@ -107,15 +124,17 @@ def _check_shapes(session: Any, width: int, where: str) -> None:
 
 
 def _smoke_run(model: OpenModel, where: str) -> None:
-    """Score rows of zeros and noise in calls of several sizes: finite answers, and the same bits in each."""
+    """Score rows of zeros and noise in calls of several sizes: finite answers and bounds, and the same bits in each."""
     noise = np.random.default_rng(0).normal(size=(max(_WARM_ROWS), model.kernel.width)).astype(np.float32)
     noise[0] = 0
     try:
-        answers = [model.predict(noise[:rows]) for rows in _WARM_ROWS]
+        answers = [model.run(noise[:rows]) for rows in _WARM_ROWS]
     except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
         raise ModelRefusedError(f"{where}: the smoke run failed ({_first_line(e)}); export it again") from None
     if not all((np.abs(a) < _LARGEST_ANSWER).all() for a in answers):
         raise ModelRefusedError(f"{where}: the smoke run gave NaN or infinity; export it again")
+    if model.bounds is not None and not model.bounds.are_finite:
+        raise ModelRefusedError(f"{where}: its intervals give bounds that are no finite float32; train it anew")
     if not all((a == answers[-1][: len(a)]).all() for a in answers):
         raise ModelRefusedError(
             f"{where}: its answers depend on how many rows are scored at once, so a replay would not repeat them; "

@@ -1,4 +1,4 @@
-"""Why a record is refused: the one vocabulary of dead letters, quarantine and HTTP."""
+"""Why a record has no prediction: the one vocabulary of dead letters, quarantine and HTTP."""
 
 from __future__ import annotations
 
@@ -21,8 +21,13 @@ class Reason(IntEnum):
     DUPLICATE = 10
     CONFLICT = 11
     LATE = 12
+    NO_PREDICTION = 15  # admitted, but the model gave no finite answer: the judge never gives it
 
     @property
     def label(self) -> str:
         """The reason as records say it."""
         return self.name.lower()
+
+
+REASONS = max(Reason) + 1  # length of an array indexed by `Reason`
+REFUSALS = tuple(r for r in Reason if r not in (Reason.ADMITTED, Reason.NO_PREDICTION))  # those of the judge

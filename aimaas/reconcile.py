@@ -19,6 +19,7 @@ Codes = npt.NDArray[np.int64]
 
 NONE: Codes = np.zeros(0, np.int64)
 _PARTITION = 2**44  # offsets below are exact; 2**19 partitions
+_UNANSWERED = Reason.NO_PREDICTION.label
 _SHOWN = 3  # stretches of offsets that a gap names
 
 
@@ -42,6 +43,11 @@ class Refusals:
     def of(self, *reasons: str) -> Codes:
         """Codes of those with one of the reasons."""
         return self.codes[np.isin(self.reasons, reasons)]
+
+    def but(self, *reasons: str) -> Refusals:
+        """Those with none of the reasons."""
+        kept = ~np.isin(self.reasons, reasons)
+        return Refusals(self.codes[kept], self.reasons[kept])
 
 
 @dataclass(frozen=True)
@@ -123,10 +129,11 @@ def _refused_but(found: Refusals, erased: Codes) -> Refusals:
 
 
 def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:
-    """How many records of the day came how far; None for what the topic has not."""
+    """How many records of the day came how far; None for what the topic has not. `no_prediction` is there where there are any."""
     mine = np.union1d(lake.bronze, log.sent)
     events = lake.gold is not None
-    return {
+    unanswered = len(np.intersect1d(mine, log.letters.of(_UNANSWERED)))
+    counts = {
         "sent": len(log.sent) if "sent" in log.whole else len(mine),
         "landed": len(np.unique(lake.bronze)),
         "admitted": len(np.unique(lake.admitted)),
@@ -135,6 +142,7 @@ def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:
         "predicted": len(np.intersect1d(mine, _predicted(lake, log))) if events else None,
         "dead_lettered": len(np.intersect1d(mine, log.letters.codes)) if events else None,
     }
+    return counts | ({"no_prediction": unanswered} if unanswered else {})
 
 
 def gaps_of(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
@@ -182,18 +190,28 @@ def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
 def _prediction_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
     replayed = np.array(sorted(set(lake.copies.values())), np.int64)
     refused = np.intersect1d(lake.quarantined.codes, log.predicted)
-    missing = _less(lake.admitted, _predicted(lake, log)) if "predicted" in log.whole else NONE
+    unanswered = log.letters.of(_UNANSWERED)
+    missing = _less(_less(lake.admitted, _predicted(lake, log)), unanswered) if "predicted" in log.whole else NONE
     mine = log.predicted[np.isin(log.predicted, np.union1d(lake.bronze, log.sent))]
     return [
         Gap("admitted and not predicted", missing, f"see that `aimaas score --fleet {fleet}` runs and keeps up"),
         Gap("predicted twice", _twice(mine)),
+        Gap("predicted by a scorer and dead-lettered as no_prediction", _both(unanswered, log)),
         Gap("predicted though refused and never replayed", _less(_less(refused, log.by_batch), replayed)),
     ]
 
 
+def _both(unanswered: Codes, log: Logged) -> Codes:
+    """Events without an answer that a scorer predicted all the same; by batch they may be."""
+    codes, times = np.unique(log.predicted, return_counts=True)
+    by_batch, batches = np.unique(log.by_batch, return_counts=True)
+    times[np.searchsorted(codes, by_batch)] -= batches
+    return np.intersect1d(unanswered, codes[times > 0])
+
+
 def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
-    """Stream and lake refuse the same records for the same reasons."""
-    ours, theirs = lake.quarantined, log.letters
+    """Stream and lake refuse the same records for the same reasons; what the model does not answer, both admit."""
+    ours, theirs = lake.quarantined, log.letters.but(_UNANSWERED)
     judged = np.union1d(lake.admitted, ours.codes)
     common, i, j = np.intersect1d(ours.codes, theirs.codes, return_indices=True)
     unlike = common[ours.reasons[i] != theirs.reasons[j]]
@@ -202,7 +220,7 @@ def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
         Gap("quarantined without a dead letter", missing),
         Gap("dead-lettered and admitted by the lake", _less(np.intersect1d(theirs.codes, judged), ours.codes)),
         Gap("refused by the stream for another reason than by the lake", unlike),
-        Gap("dead-lettered twice", _twice(theirs.codes[np.isin(theirs.codes, judged)])),
+        Gap("dead-lettered twice", _twice(log.letters.codes[np.isin(log.letters.codes, judged)])),
     ]
 
 

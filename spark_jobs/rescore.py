@@ -1,7 +1,8 @@
 """Rescore: what a registered model says of history, to the bit what the stream said where that model served.
 
 It runs over silver, the as-served view: the stream's verdicts, the stream's order, and the kernel begun anew where the stream began
-it. Rows go to the table `rescored`, one for each event and model version; a repeat replaces what it wrote before.
+it. Rows go to the table `rescored`, one for each event and model version; a repeat replaces what it wrote before. An answer that is
+not finite is null there, and the report counts it: on the stream such an event is a dead letter.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from aimaas.errors import LakeError, ModelRefusedError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import held, table_path, table_version
 from aimaas.model import read_metadata
+from aimaas.reasons import Reason
 from aimaas.registry import load_artefact
 from aimaas.settings import Settings
 from spark_jobs.commits import Replace, commit
@@ -87,13 +89,14 @@ def rescore(job: Job) -> Report:
     app_id = f"rescore {artefact.version}"  # runs of other versions go on beside this one
     seen, between = held(settings, fleet.fleet, "rescored", app_id), days(asked.first, asked.last)
     rows = as_served(served, artefact, asked.first).mapInArrow(predict_served(artefact), ddl(COLUMNS)).persist()
-    count = rows.count()
+    count, answered = rows.count(), rows.where("prediction IS NOT NULL").count()
     replaced = Replace(f"model_version = '{artefact.version}' AND {between}")
     commit(settings, fleet, "rescored", app_id, rows, seen, f"silver {silver}", replaced)
     rows.unpersist()
     return {
         "model_version": artefact.version,
         "rows": count,
+        Reason.NO_PREDICTION.label: count - answered,
         "silver": silver,
         "table": table_path(settings, fleet.fleet, "rescored"),
     }

@@ -74,14 +74,15 @@ def _advance(model: OpenModel, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]
 
 
 def _answered(model: OpenModel, rows: pa.RecordBatch, wanted: Any, features: Any) -> pa.RecordBatch:
-    """The wanted rows with what the model says of them."""
+    """The wanted rows with what the model says of them; null where that is not finite, and so no prediction."""
     import pyarrow as pa
 
     chosen = rows.filter(pa.array(wanted))
     answers = model.predict(np.ascontiguousarray(features[wanted]))
-    lower, upper = model.interval(answers)
+    nothing = ~np.isfinite(answers)
+    said = [pa.array(np.asarray(given), pa.float32(), mask=nothing) for given in (answers, *model.interval(answers))]
     columns: list[Any] = [chosen[name] for name in KEPT]
-    columns += [answers, lower, upper, pa.repeat(model.version, len(chosen)), chosen["day"]]
+    columns += [*said, pa.repeat(model.version, len(chosen)), chosen["day"]]
     schema = arrow_schema(COLUMNS)
     arrays = [
         c.cast(kind) if isinstance(c, pa.Array) else pa.array(c, kind)

@@ -38,7 +38,11 @@ def rescore(
     days = {"first": _day(first), "last": _day(last)}
     job = Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days))
     report = done(job, run_rescore)
-    _say(f"{report['rows']:,} predictions of version {version} in {report['table']}, of silver {report['silver']}")
+    predictions, unanswered = report["rows"] - report["no_prediction"], report["no_prediction"]
+    without = f", {unanswered:,} events without one (null)" if unanswered else ""
+    _say(
+        f"{predictions:,} predictions of version {version}{without} in {report['table']}, of silver {report['silver']}"
+    )
 
 
 @history_app.command()

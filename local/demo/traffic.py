@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from aimaas.admission import Reason
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
+from aimaas.reasons import REFUSALS
 from aimaas.settings import Settings
 from local.demo.account import EventKey
 from stream.devices.faults import Faults
@@ -52,7 +52,7 @@ def send_history(
     progress: Callable[[int, int], None],
 ) -> Sent:
     """Send events and outcomes at full speed, `bad_per_reason` bad records of every reason among them."""
-    counts: dict[Reason, int] = {reason: bad_per_reason for reason in Reason if reason != Reason.ADMITTED}
+    counts = dict.fromkeys(REFUSALS, bad_per_reason)
     now = datetime.fromtimestamp(time.time(), UTC)
     faults = Faults(fleet, counts, len(histories), 0, now) if bad_per_reason else None
     done = produce(settings, fleet, histories, faults=faults, progress=progress)

@@ -22,7 +22,7 @@ from stream.letters.letters import Letter
 from stream.letters.log import OrderKey, Sent
 from stream.model.load import Model
 from stream.records.dead_letters import Source
-from stream.records.predictions import Answer, encode_prediction, shared_headers
+from stream.records.predictions import Answer, encode_prediction, no_prediction, shared_headers
 
 BACKFILL_TYPE = "aimaas.prediction.backfill"  # `ce_type` of these predictions
 
@@ -69,6 +69,9 @@ def backfill(
             scored.append(Scored(Replayed(replayed.letter, Action.LEFT, _NO_BEGINNING), None))
             continue
         answers = model.predict(features[place : place + 1])
+        if not np.isfinite(answers).all():
+            scored.append(Scored(Replayed(replayed.letter, Action.LEFT, no_prediction(model, float(answers[0]))), None))
+            continue
         answer = next(zip(answers.tolist(), *model.interval(answers), strict=True))
         row = int(history.rows[place])
         key, event = records[int(history.batch.at[row])].key, history.batch.events[row]

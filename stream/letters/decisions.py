@@ -1,7 +1,8 @@
 """What a replay does with each dead letter, and why: decisions on plain data.
 
 A letter is left alone unless its event can have a prediction and has none. Else it goes into the stream where it is still the
-newest of its device, so that the scorer takes it up like any event, and is scored by batch where the device is further.
+newest of its device, so that the scorer takes it up like any event, and is scored by batch where the device is further. An event
+that was admitted and got no answer from the model is in its device's state, so the stream would call it a duplicate: by batch too.
 """
 
 from __future__ import annotations
@@ -114,7 +115,7 @@ def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:
 
 
 def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set[Source], account: Account) -> Served:
-    """What the stream knows of a device by what was `sent`: all but what became a letter and has not been scored by batch."""
+    """What the stream knows of a device by what was `sent`: all but what was `refused` and has not been scored by batch."""
     known = Served()
     for record, event in zip(sent, events, strict=True):
         if event is not None and (record.source not in refused or record.source in account.predicted):
@@ -125,8 +126,14 @@ def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set
 def place(candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
     """Where letters go that may be replayed, in the order of each device; `served` (by device) is carried along."""
     placed = []
+    unanswered: set[tuple[str, OrderKey]] = set()  # one at a time: a history has one row for each place
     for letter, event in sorted(candidates, key=lambda c: (c[1].at, c[0].at_ms, c[0].source)):
         known = served[event.device_id]
+        if letter.was_admitted and (event.device_id, event.at) not in unanswered:
+            placed.append(Replayed(letter, Action.BACKFILL, "its device's state holds it", event))
+            unanswered.add((event.device_id, event.at))
+            known.add(event)
+            continue
         before = known.contents.get(event.at)
         if before is not None:
             what = (

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets, kafka_errors
+from aimaas.reasons import Reason
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
@@ -39,6 +40,11 @@ class Letter:
     headers: tuple[Header, ...]
     truncated: Mapping[str, str]
     copy_of: Source | None
+
+    @property
+    def was_admitted(self) -> bool:
+        """Whether the stream took the event into its device's state, and only the model had no answer."""
+        return self.reason == Reason.NO_PREDICTION.label
 
     @property
     def origin(self) -> Source:

@@ -61,6 +61,7 @@ def _decide(
     """What becomes of each letter, and the log of the devices whose letters are replayed."""
     judge, now_ms = Judge(fleet), int(time.time() * 1e3)
     refused = {letter.source for letter in letters}
+    not_admitted = {letter.source for letter in letters if not letter.was_admitted}
     left: list[Replayed] = []
     candidates: list[tuple[Letter, Event]] = []
     for letter in wanted:
@@ -75,7 +76,7 @@ def _decide(
         return left, DeviceLog({}, True)
     log = read_device_log(settings, fleet, {letter.key or b"" for letter, _ in candidates})
     served = {
-        event.device_id: served_of(sent, events_of(judge, sent), refused, account)
+        event.device_id: served_of(sent, events_of(judge, sent), not_admitted, account)
         for letter, event in candidates
         for sent in [log.sent.get(letter.key or b"", [])]
     }

@@ -17,8 +17,10 @@ import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aimaas.admission import Reason, Reasons
+from aimaas.reasons import REASONS
 from stream.monitoring.health import Health
 from stream.monitoring.histogram import ArrayHistogram
+from stream.records.predictions import Answered
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 BATCH_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 2_000, 5_000, 10_000)
@@ -31,8 +33,9 @@ class _Work:
 
     events: int = 0
     predictions: Counts[str] = field(default_factory=Counts)  # by model version
-    reasons: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(Reason), np.int64))
+    reasons: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(REASONS, np.int64))
     broker_ms: list[npt.NDArray[np.int64]] = field(default_factory=list)
+    answered: list[tuple[str, Answered]] = field(default_factory=list)  # model version, and what it made of a batch
 
 
 class ScorerMetrics:
@@ -111,24 +114,39 @@ class ScorerMetrics:
         self._ready.set_function(lambda: float(look().is_ready))
 
     def batch_scored(
-        self, reasons: Sequence[Reasons], broker_ms: Sequence[npt.NDArray[np.int64]], model_version: str
+        self,
+        reasons: Sequence[Reasons],
+        broker_ms: Sequence[npt.NDArray[np.int64]],
+        model_version: str,
+        answered: Answered | None = None,
     ) -> None:
-        """A batch was scored: of each partition in it (one at least), the reasons and broker times of its records, both (n,)."""
+        """A batch was judged: of each partition in it (one at least), the reasons and broker times of its records, both (n,).
+
+        `answered` says by the time of its commit what the model made of it.
+        """
         reason, at_ms, work = np.concatenate(reasons), np.concatenate(broker_ms), self._gathering
-        counts = np.bincount(reason, minlength=len(Reason))
+        counts = np.bincount(reason, minlength=REASONS)
         work.events += len(reason)
         work.reasons += counts
         work.predictions[model_version] += int(counts[Reason.ADMITTED])
         work.broker_ms.append(at_ms[reason == Reason.ADMITTED])
+        if answered is not None:
+            work.answered.append((model_version, answered))
         self._batch.observe(len(reason))
 
     def commit_started(self) -> None:
         """What was scored until now is in the transaction whose commit begins."""
         self._committing, self._gathering = self._gathering, _Work()
 
-    def committed(self, seconds: float, at: float, snapshots: int) -> None:
-        """The commit that was started ended `at` (seconds since 1970), with so many snapshots of devices."""
+    def committed(self, seconds: float, at: float, snapshots: int) -> int:
+        """The commit that was started ended `at` (seconds since 1970), with so many snapshots of devices.
+
+        Returns how many of its admitted events the model had no answer for.
+        """
         work, self._committing = self._committing, _Work()
+        for version, answered in work.answered:
+            work.predictions[version] -= answered.without
+            work.reasons[Reason.NO_PREDICTION] += answered.without
         self._events.inc(work.events)
         for version, predictions in work.predictions.items():
             self._predictions.labels(self._fleet, version).inc(predictions)
@@ -140,6 +158,7 @@ class ScorerMetrics:
         self._transactions.inc()
         self._transaction_s.observe(seconds)
         self._snapshots.inc(snapshots)
+        return int(work.reasons[Reason.NO_PREDICTION])
 
     def aborted(self) -> None:
         """Nothing since the last commit counts: it is rolled back and scored again."""

@@ -1,4 +1,4 @@
-"""Predictions as records: one for each admitted event, keyed by device, with the headers of CloudEvents (binary mode)."""
+"""Predictions as records: one for each answered event, keyed by device, with the headers of CloudEvents (binary mode)."""
 
 from __future__ import annotations
 
@@ -35,18 +35,40 @@ class Part:
     features: npt.NDArray[np.float32]
 
 
+@dataclass
+class Answered:
+    """What a model made of a batch; the writer's thread sets it, and the loop's reads it once the batch is committed."""
+
+    without: int = 0  # admitted events whose answer is not finite
+
+
 def predictions_of(
     part: Part, answers: npt.NDArray[np.float32], sources: Sequence[str], model: Model, scored_at: datetime
 ) -> Iterator[Outgoing]:
-    """A record for each admitted row of a part of a batch, of its answer in `answers` (n,).
+    """A record for each admitted row of a part of a batch whose answer in `answers` (n,) is finite.
 
     `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
     """
     shared = shared_headers(model.metadata.fleet, scored_at)
     rows, keys, events = part.batch.admitted, part.records.keys, part.batch.events
+    finite = np.isfinite(answers)
+    if not finite.all():
+        rows, answers = rows[finite], answers[finite]
     whole = zip(answers.tolist(), *model.interval(answers), strict=True)
     for row, i, answer in zip(rows.tolist(), part.batch.at[rows].tolist(), whole, strict=True):
         yield keys[i], encode_prediction(events[row], answer, model, scored_at), [*shared, ("ce_id", sources[i])]
+
+
+def unanswered_of(part: Part, answers: npt.NDArray[np.float32], model: Model) -> dict[int, str]:
+    """By place in the batch, what the model said of each admitted row whose answer in `answers` (n,) is not finite."""
+    bad = ~np.isfinite(answers)
+    places = part.batch.at[part.batch.admitted[bad]]
+    return {i: no_prediction(model, answer) for i, answer in zip(places.tolist(), answers[bad].tolist(), strict=True)}
+
+
+def no_prediction(model: Model, answer: float) -> str:
+    """The sentence of `Reason.NO_PREDICTION`."""
+    return f"model version {model.version} answered {answer}, which is no prediction; another version may give one"
 
 
 def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:

@@ -99,7 +99,8 @@ class Monitor:
         """A batch was judged, and will be answered."""
         self.tally.add_batch(judged.reasons())
         reasons = [part.batch.reason for part in judged.parts]
-        self._metrics.batch_scored(reasons, [part.records.broker_ms for part in judged.parts], judged.model.version)
+        broker_ms = [part.records.broker_ms for part in judged.parts]
+        self._metrics.batch_scored(reasons, broker_ms, judged.model.version, judged.answered)
 
     def lap(self, step: str) -> None:
         """The time since the last lap was spent on this step of the loop."""
@@ -120,7 +121,7 @@ class Monitor:
         """A commit has ended well."""
         self.tally.transactions += 1
         self.tally.commit_s += done.seconds
-        self._metrics.committed(done.seconds, done.at, self._snapshots)
+        self.tally.unanswered(self._metrics.committed(done.seconds, done.at, self._snapshots))
         self._pulse.transaction_ended()
 
     def aborted(self) -> None:

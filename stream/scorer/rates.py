@@ -44,6 +44,12 @@ class Tally:
             if reason != Reason.ADMITTED:
                 self.refused[Reason(reason).label] += int(reasons[reason])
 
+    def unanswered(self, events: int) -> None:
+        """Of the events that were counted as predicted, so many have no finite answer."""
+        if events:
+            self.predictions -= events
+            self.refused[Reason.NO_PREDICTION.label] += events
+
     def lap(self, step: str, now: float) -> None:
         """The time since the last lap (monotonic seconds) was spent on this step."""
         self.step_s[step] = self.step_s.get(step, 0.0) + now - self._lap_at

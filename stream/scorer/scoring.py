@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +13,11 @@ import numpy.typing as npt
 
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
+from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.load import Model
-from stream.records.dead_letters import dead_letter, original_of
-from stream.records.predictions import Part, predictions_of
+from stream.records.dead_letters import DeadLetter, dead_letter, original_of
+from stream.records.predictions import Answered, Part, predictions_of, unanswered_of
 from stream.scorer.outbox import Outbox
 from stream.state.partition import PartitionState, records_of
 
@@ -29,15 +30,16 @@ class Judged:
 
     model: Model
     parts: list[Part]
+    answered: Answered = field(default_factory=Answered)
 
     def __len__(self) -> int:
         return sum(len(part.messages) for part in self.parts)
 
     def reasons(self) -> npt.NDArray[np.int64]:
         """Records by reason, indexed by `Reason`."""
-        counts = np.zeros(len(Reason), np.int64)
+        counts = np.zeros(REASONS, np.int64)
         for part in self.parts:
-            counts += np.bincount(part.batch.reason, minlength=len(Reason))
+            counts += np.bincount(part.batch.reason, minlength=REASONS)
         return counts
 
     def newest_refusal(self) -> str:
@@ -74,28 +76,35 @@ def judge_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Jud
     return Judged(model, parts)
 
 
-def _answers(judged: Judged) -> list[npt.NDArray[np.float32]]:
-    """The model's answers (n,) to the admitted rows of each part, by one run."""
-    features = [part.features for part in judged.parts]
-    every = np.concatenate(features)
-    answers = judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
-    return np.split(answers, np.cumsum([len(f) for f in features])[:-1])
+def _answers(judged: Judged) -> npt.NDArray[np.float32]:
+    """The model's answers (n,) to the admitted rows of all parts, by one run."""
+    every = np.concatenate([part.features for part in judged.parts])
+    return judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
 
 
 def write_batch(judged: Judged, names: TopicNames, fleet: FleetSpec, outbox: Outbox) -> None:
-    """Produce a prediction for each admitted record and a dead letter for each other, in the partition that the record has.
+    """Produce a prediction for each record that the model answers and a dead letter for each other, in the record's own partition.
 
     So a device's predictions stay in order whoever partitions the events.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
-    for part, its in zip(judged.parts, answers, strict=True):
+    all_finite = bool(np.isfinite(answers).all())
+    ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
+    for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
         sources = sources_of(part, names.events)
         outbox.produce(names.predictions, part.partition, predictions_of(part, its, sources, judged.model, scored_at))
-        letters = [
-            dead_letter(part.messages[i], Reason(part.batch.reason[i]), part.batch.detail[i], fleet)
-            for i in np.flatnonzero(part.batch.reason).tolist()
-        ]
+        unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
+        judged.answered.without += len(unanswered)
+        letters = _dead_letters(part, unanswered, fleet)
         outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
+
+
+def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec) -> list[DeadLetter]:
+    """Letters of what was refused and of what has no answer, in the order of the records."""
+    whys = {i: (Reason(part.batch.reason[i]), part.batch.detail[i]) for i in np.flatnonzero(part.batch.reason).tolist()}
+    if unanswered:
+        whys = dict(sorted((whys | {i: (Reason.NO_PREDICTION, why) for i, why in unanswered.items()}).items()))
+    return [dead_letter(part.messages[i], reason, detail, fleet) for i, (reason, detail) in whys.items()]
 
 
 def sources_of(part: Part, topic: str) -> list[str]:

@@ -14,6 +14,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.plan import channels_of
 from aimaas.readings import Fault
+from aimaas.reasons import Reason
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.service.batching import Batcher
@@ -103,10 +104,17 @@ class Predictor:
 
     @staticmethod
     def _check(answers: Sequence[Answer], pointers: Sequence[str]) -> None:
-        """Raise Problem for the instances that the judge refused; `pointers` say where each stands in the body."""
-        errors = [_error(p, answer) for p, answer in zip(pointers, answers, strict=True) if isinstance(answer, Fault)]
-        if errors:
-            raise invalid(errors[:_MOST_ERRORS])
+        """Raise Problem for the instances that the judge refused, or the model has no answer for.
+
+        `pointers` say where each stands in the body.
+        """
+        faults = [(p, answer) for p, answer in zip(pointers, answers, strict=True) if isinstance(answer, Fault)]
+        if not faults:
+            return
+        errors = [_error(p, fault) for p, fault in faults[:_MOST_ERRORS]]
+        if all(fault.reason == Reason.NO_PREDICTION for _, fault in faults):
+            raise Problem(422, "no-prediction", f"{errors[0].pointer}: {errors[0].detail}", errors)
+        raise invalid(errors)
 
     def _remember(self, key: tuple[str, bytes], answer: float) -> None:
         if self._options.cache:

@@ -8,6 +8,7 @@ the device. The method is occlusion by a baseline, as Zeiler and Fergus (2014, s
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -26,8 +27,9 @@ class Reasoned(NamedTuple):
     effects: dict[str, float]
 
     def strongest(self, count: int) -> list[dict[str, float | str]]:
-        """The `count` channels of the largest effects, the largest first."""
-        ranked = sorted(self.effects.items(), key=lambda item: -abs(item[1]))[:count]
+        """The `count` channels of the largest effects, the largest first; one without which the model has no answer has none."""
+        known = [(channel, effect) for channel, effect in self.effects.items() if math.isfinite(effect)]
+        ranked = sorted(known, key=lambda item: -abs(item[1]))[:count]
         return [{"channel": channel, "effect": effect} for channel, effect in ranked]
 
 

@@ -11,6 +11,7 @@ from aimaas.readings import Fault, ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import DeviceState
 from stream.model.load import Model
+from stream.records.predictions import no_prediction
 from stream.service.instances import Asked, Events, Explained, Features, Float32, Instance
 from stream.service.reasons import Reasoned, reasons
 
@@ -38,7 +39,7 @@ class Scoring:
         for i, fault in faults.items():
             answers[i] = fault
         for i, answer in zip(good, predictions.tolist(), strict=True):
-            answers[i] = answer if np.isfinite(answer) else _no_answer(answer)
+            answers[i] = answer if np.isfinite(answer) else _no_answer(model, answer)
         explained = [k for k, i in enumerate(good) if isinstance(asked[i], Explained) and np.isfinite(predictions[k])]
         if explained:
             for k, found in zip(explained, reasons(model, features[explained], predictions[explained]), strict=True):
@@ -81,6 +82,5 @@ class Scoring:
         return self._state.slots([str(i) for i in range(count)])
 
 
-def _no_answer(answer: float) -> Fault:
-    detail = f"the model's answer is {answer}, which is no prediction: the features lie far outside of what it knows"
-    return Fault(0, "", Reason.NOT_FINITE, detail, str(answer), "features that give a finite answer")
+def _no_answer(model: Model, answer: float) -> Fault:
+    return Fault(0, "", Reason.NO_PREDICTION, no_prediction(model, answer), str(answer), "a finite number")

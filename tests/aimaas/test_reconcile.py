@@ -92,6 +92,31 @@ def test_a_refused_event_that_was_scored_by_batch_is_no_gap() -> None:
     assert told(LAKE, replace(LOG, predicted=np.append(GOOD, BAD[0]), by_batch=BAD[:1])) == []
 
 
+UNANSWERED = Refusals(np.append(BAD, GOOD[:2]), np.append(REFUSED.reasons, ["no_prediction"] * 2))
+
+
+def test_an_admitted_event_that_the_model_has_no_answer_for_is_no_gap_and_is_counted() -> None:
+    log = replace(LOG, predicted=GOOD[2:], letters=UNANSWERED)
+
+    assert told(LAKE, log) == []
+    assert counts_of(LAKE, log) == counts_of(LAKE, LOG) | {"predicted": 8, "dead_lettered": 4, "no_prediction": 2}
+
+
+def test_a_replay_by_batch_gives_an_unanswered_event_its_one_prediction() -> None:
+    replayed = replace(LOG, predicted=GOOD, by_batch=GOOD[:2], letters=UNANSWERED)
+
+    assert told(LAKE, replayed) == []
+    assert told(LAKE, replace(replayed, by_batch=GOOD[:1])) == [
+        "predicted by a scorer and dead-lettered as no_prediction"
+    ]
+
+
+def test_an_event_without_an_answer_that_the_lake_refuses_is_a_gap() -> None:
+    letters = Refusals(BAD, np.array(["late", "no_prediction"]))
+
+    assert told(LAKE, replace(LOG, letters=letters)) == ["quarantined without a dead letter"]
+
+
 def test_what_retention_deleted_is_not_missed() -> None:
     nothing = np.zeros(0, np.int64)
 

@@ -13,6 +13,7 @@ from confluent_kafka import Producer
 
 from aimaas.admission import Reason
 from aimaas.kafka import Record, producer_config
+from aimaas.reasons import REFUSALS
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.devices.faults import Faults
@@ -22,7 +23,7 @@ from stream.devices.simulator import simulate
 _TICK_S = 0.02
 _ROWS_OF_A_DEVICE = 120  # the shortest life that the simulator gives an engine
 _FLUSH_S = 60.0
-REASONS = [reason for reason in Reason if reason != Reason.ADMITTED]
+REASONS = list(REFUSALS)
 
 
 class Load:

@@ -54,19 +54,44 @@ def fit_for(plan: FeaturePlan) -> Fit:
     return Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, (means,), ((0.01,) * channels,))
 
 
+def _silent(plan: FeaturePlan, setting: str, above: float) -> tuple[list[Any], list[Any]]:
+    """Nodes and constants that make the answer NaN where a setting is above a number: the logarithm of what is left to it."""
+    place = np.array([list(plan.feature_names).index(setting)], np.int64)
+    nodes = [
+        helper.make_node("Gather", [INPUT, "place"], ["setting"], axis=1),
+        helper.make_node("Sub", ["limit", "setting"], ["left"]),
+        helper.make_node("Log", ["left"], ["log"]),
+        helper.make_node("Mul", ["log", "zero"], ["nothing"]),
+        helper.make_node("Add", ["sum", "nothing"], [OUTPUT]),
+    ]
+    numbers = {"limit": np.array([above], np.float32), "zero": np.array([0], np.float32), "place": place}
+    return nodes, [numpy_helper.from_array(number, name) for name, number in numbers.items()]
+
+
+SILENT_ABOVE = 50.0  # kft: no simulated engine flies so high
+
+
 def tiny_model(
-    fleet: FleetSpec, factor: float = 1.0, metadata_fleet: str | None = None, intervals: Intervals | None = None
+    fleet: FleetSpec,
+    factor: float = 1.0,
+    metadata_fleet: str | None = None,
+    intervals: Intervals | None = None,
+    silent: bool = False,
 ) -> bytes:
-    """A weighted sum of the features, as an artefact: `factor` tells one version from another."""
+    """A weighted sum of the features, as an artefact: `factor` tells one version from another.
+
+    A `silent` one answers NaN where the setting `o1` is above `SILENT_ABOVE`.
+    """
     plan = plan_of(fleet)
     fit, width = fit_for(plan), len(plan.feature_names)
     weights = np.linspace(0.1, 1, width, dtype=np.float32)[:, None] * np.float32(factor)
+    nodes, constants = _silent(plan, "o1", SILENT_ABOVE) if silent else ([], [])
     graph = helper.make_graph(
-        [helper.make_node("MatMul", [INPUT, "weights"], [OUTPUT])],
+        [helper.make_node("MatMul", [INPUT, "weights"], ["sum" if silent else OUTPUT]), *nodes],
         "tiny",
         [helper.make_tensor_value_info(INPUT, TensorProto.FLOAT, ["n", width])],
         [helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["n", 1])],
-        [numpy_helper.from_array(weights, "weights")],
+        [numpy_helper.from_array(weights, "weights"), *constants],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
     metadata = ModelMetadata(
@@ -129,9 +154,12 @@ class Line:
     def announce(self, announcement: Announcement) -> None:
         self.send([(b"champion", msgspec.json.encode(announcement))], self.names.models)
 
-    def champion(self, version: str = "1", sequence: int = 1, factor: float = 1.0) -> Announcement:
+    def champion(
+        self, version: str = "1", sequence: int = 1, factor: float = 1.0, silent: bool = False
+    ) -> Announcement:
         """Publish a tiny model as the champion."""
-        made = self.announcement(version, sequence, tiny_model(self.fleet, factor, intervals=self.intervals))
+        content = tiny_model(self.fleet, factor, intervals=self.intervals, silent=silent)
+        made = self.announcement(version, sequence, content)
         self.announce(made)
         return made
 

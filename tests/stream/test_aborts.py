@@ -16,9 +16,9 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
-from aimaas.admission import Reason
 from aimaas.errors import KafkaError
 from aimaas.kafka import admin, end_offsets
+from aimaas.reasons import REFUSALS
 from stream.devices.faults import Faults
 from stream.scorer import loop
 from stream.scorer.outbox import Progress
@@ -85,7 +85,7 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingC
 
 
 def with_bad_ones(line: Any) -> list[tuple[bytes, bytes | None]]:
-    reasons = {reason: 5 for reason in Reason if reason != Reason.ADMITTED}
+    reasons = dict.fromkeys(REFUSALS, 5)
     events = line.events(devices=12)
     faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
     return [(key, value) for key, value, _ in (*faults.feed(events), *faults.drain())]

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from aimaas.admission import Reason
 from aimaas.lake import read_table
+from aimaas.reasons import REFUSALS
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -18,7 +18,7 @@ from stream.devices.faults import Faults
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark]
 EACH = 3
-REASONS = [reason for reason in Reason if reason != Reason.ADMITTED]
+REASONS = list(REFUSALS)
 Coordinates = tuple[int, int]  # partition, offset
 
 

@@ -12,6 +12,7 @@ import pytest
 from aimaas.admission import Judge, Reason
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.reasons import REFUSALS
 from aimaas.state import DeviceState
 from stream.devices.faults import Faults, Judged
 from stream.devices.producer import Encoder
@@ -20,7 +21,7 @@ from stream.devices.simulator import simulate
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
-ALL_REASONS = [reason for reason in Reason if reason != Reason.ADMITTED]
+ALL_REASONS = list(REFUSALS)
 
 
 def spoiled(fleet: FleetSpec, counts: dict[Reason, int], devices: int = 4, seed: int = 3) -> list[Judged]:

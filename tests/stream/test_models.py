@@ -19,6 +19,7 @@ from aimaas.errors import ModelRefusedError
 from aimaas.events import Announcement
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.intervals import Intervals
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.settings import read_settings
 from stream.model.load import ArtefactUnreachableError, load_model
@@ -102,6 +103,7 @@ def other_plan() -> FeaturePlan:
         (lambda: artefact(width=WIDTH + 1), "inputs .* expected"),
         (lambda: artefact(answer="y"), "inputs .* outputs .*'y'.* expected"),
         (lambda: artefact(op="Log"), "NaN or infinity"),
+        (lambda: artefact(op="Reciprocal"), "NaN or infinity"),
         (lambda: artefact(op="NoSuchOperator"), "no valid ONNX|cannot run it"),
     ],
 )
@@ -136,6 +138,42 @@ def test_a_model_that_answers_by_the_company_of_a_row_is_refused(tmp_path: Path)
     model.graph.node.append(helper.make_node("Add", ["sum", "most"], [OUTPUT]))
 
     assert "depend on how many rows" in refusal(announced(tmp_path, model.SerializeToString()))
+
+
+def test_rows_at_which_the_model_fails_are_no_prediction_and_the_others_keep_theirs(tmp_path: Path) -> None:
+    model = onnx.load_model_from_string(artefact())  # the sum picks one of three numbers; beyond them onnxruntime fails
+    model.graph.node[0].output[0] = "sum"
+    model.graph.node.extend(
+        [
+            helper.make_node("Cast", ["sum"], ["place"], to=TensorProto.INT64),
+            helper.make_node("Abs", ["place"], ["at"]),
+            helper.make_node("Gather", ["numbers", "at"], [OUTPUT]),
+        ]
+    )
+    model.graph.initializer.append(numpy_helper.from_array(np.arange(100, dtype=np.float32), "numbers"))
+    served = load_model(announced(tmp_path, model.SerializeToString()), FLEET, SETTINGS)
+
+    rows = np.zeros((3, WIDTH), np.float32)
+    rows[1] = 1e6
+
+    assert str(served.predict(rows).tolist()) == "[0.0, nan, 0.0]"
+    assert np.isnan(served.predict(rows[1:2])).all()
+
+
+@pytest.mark.parametrize(
+    ("offset", "target_range"), [(1e300, (0.0, 1.0)), (1.0, (0.0, 1e300)), (1.0, (-1e300, 1.0)), (1e39, (0.0, 1.0))]
+)
+def test_a_model_whose_bounds_are_beyond_float32_is_refused(
+    tmp_path: Path, offset: float, target_range: tuple[float, float]
+) -> None:
+    intervals = Intervals(0.9, (), (-1.0,), (offset,), 10, "calibration")
+    about = ModelMetadata(
+        FLEET.fleet, 1, "failure_within", "1", "t", PLAN, fit_of(PLAN), target_range, "", "", 7, "", {}, intervals
+    )
+
+    assert "its intervals give bounds that are no finite float32" in refusal(
+        announced(tmp_path, artefact(about=encode_metadata(about)))
+    )
 
 
 def test_a_file_that_is_not_there_may_come_yet(tmp_path: Path) -> None:

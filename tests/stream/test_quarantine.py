@@ -14,11 +14,11 @@ from confluent_kafka import TopicPartition
 from deltalake import DeltaTable
 from typer.testing import CliRunner, Result
 
-from aimaas.admission import Reason
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError, LakeError
 from aimaas.kafka import admin, end_offsets
 from aimaas.lake import table_path
+from aimaas.reasons import REFUSALS
 from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
@@ -52,7 +52,7 @@ def admitted(line: Any, spark: Any) -> None:
 def send_faults(line: Any, seed: int) -> None:
     """Some events, with two refusals of each kind among them."""
     events = line.events(devices=2, seed=seed, first_device=seed)
-    counts = dict.fromkeys([r for r in Reason if r], 2)
+    counts = dict.fromkeys(REFUSALS, 2)
     faults = Faults(line.fleet, counts, len(events), seed, datetime.now(UTC))
     line.send([(key, value) for key, value, _ in [*faults.feed(events), *faults.drain()]])
 

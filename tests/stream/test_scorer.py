@@ -15,12 +15,13 @@ import pytest
 from aimaas.admission import Reason
 from aimaas.errors import KafkaError, StateError
 from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
+from aimaas.reasons import REFUSALS
 from aimaas.topics import topic_specs
 from stream.devices.faults import Faults
 
 pytestmark = pytest.mark.broker
 
-ALL_REASONS = [reason for reason in Reason if reason != Reason.ADMITTED]
+ALL_REASONS = list(REFUSALS)
 
 
 def sources(line: Any, places: list[tuple[int, int]]) -> set[str]:

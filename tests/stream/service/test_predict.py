@@ -91,7 +91,6 @@ REFUSED = [
     ({"events": [{**event(), "run": -1}]}, "#/events/0/run", "", "-1", ""),
     ({"features": [1.0]}, "#/features", "", "", ""),
     ({"features": [1e39] * WIDTH}, "#/features/0", "not_finite", "1e+39", "float32"),
-    ({"features": [3e38] * WIDTH}, "#", "not_finite", "inf", "finite"),
     ({"features": [None]}, "#/features/0", "", "null", "float"),
     ({"events": [event()], "features": [1]}, "#", "", "", ""),
     ({}, "#", "", "", ""),
@@ -114,6 +113,26 @@ def test_a_bad_body_is_answered_with_field_reason_what_was_found_and_what_is_all
     assert (first["pointer"], first.get("reason", "")) == (pointer, reason)
     assert found in first.get("found", "")
     assert allowed in first.get("allowed", "")
+
+
+@pytest.mark.parametrize("path", ["/predict", "/explain"])
+def test_an_answer_that_is_no_number_has_the_name_that_the_dead_letter_has(served: Any, path: str) -> None:
+    body = {"instances": [{"events": [event()]}, {"features": [3e38] * WIDTH}]}
+
+    answer = served.call(path, body)
+
+    said = "model version 1 answered inf, which is no prediction; another version may give one"
+    assert (answer.status, answer.json["type"]) == (422, "urn:aimaas:problem:no-prediction")
+    assert answer.json["detail"] == f"#/instances/1: {said}"
+    assert [e["reason"] for e in answer.json["errors"]] == ["no_prediction"]
+    assert served.call(path, {"instances": body["instances"][:1]}).status == 200
+
+
+def test_a_bad_instance_beside_one_without_an_answer_is_bad_input(served: Any) -> None:
+    answer = served.call("/predict", {"instances": [{"features": [3e38] * WIDTH}, {"events": [event(a=99)]}]})
+
+    assert answer.json["type"] == "urn:aimaas:problem:invalid-input"
+    assert [e["reason"] for e in answer.json["errors"]] == ["no_prediction", "out_of_range"]
 
 
 def test_every_refused_instance_is_named_and_the_good_ones_of_other_requests_are_answered(served: Any) -> None:
