@@ -30,4 +30,5 @@ class Reason(IntEnum):
 
 
 REASONS = max(Reason) + 1  # length of an array indexed by `Reason`
-REFUSALS = tuple(r for r in Reason if r not in (Reason.ADMITTED, Reason.NO_PREDICTION))  # those of the judge
+# those of the judge
+REFUSALS: tuple[Reason, ...] = tuple(r for r in Reason if r not in (Reason.ADMITTED, Reason.NO_PREDICTION))
