@@ -18,9 +18,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from aimaas.admission import Reason, Reasons
 from aimaas.reasons import REASONS
+from stream.model.answers import Answered
 from stream.monitoring.health import Health
 from stream.monitoring.histogram import ArrayHistogram
-from stream.records.predictions import Answered
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 BATCH_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 2_000, 5_000, 10_000)

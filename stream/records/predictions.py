@@ -35,13 +35,6 @@ class Part:
     features: npt.NDArray[np.float32]
 
 
-@dataclass
-class Answered:
-    """What a model made of a batch; the writer's thread sets it, and the loop's reads it once the batch is committed."""
-
-    without: int = 0  # admitted events whose answer is not finite
-
-
 def predictions_of(
     part: Part, answers: npt.NDArray[np.float32], sources: Sequence[str], model: Model, scored_at: datetime
 ) -> Iterator[Outgoing]:

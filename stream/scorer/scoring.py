@@ -15,9 +15,10 @@ from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
 from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
+from stream.model.answers import Answered
 from stream.model.load import Model
 from stream.records.dead_letters import DeadLetter, dead_letter, original_of
-from stream.records.predictions import Answered, Part, predictions_of, unanswered_of
+from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.outbox import Outbox
 from stream.state.partition import PartitionState, records_of
 
