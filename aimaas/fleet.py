@@ -139,6 +139,10 @@ class Gates(_Part):
     accuracy_allowance: Share = Field(
         default=0.01, description="share by which the form that ships may err more than the most accurate one"
     )
+    unanswered_share: Share = Field(
+        default=0.01,
+        description="of a served model's last 10,000 answers, NaN or infinite: a scorer withdraws the version (20 at least)",
+    )
     parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
 
 

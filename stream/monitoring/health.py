@@ -86,7 +86,7 @@ def _stalled(v: Vitals, limits: Limits, now: float) -> list[str]:
         found.append(f"no turn of the loop for {now - v.turned_at:.0f} s")
     if v.transaction_opened_at is not None and now - v.transaction_opened_at > limits.transaction_s:
         found.append(f"a transaction has been open for {now - v.transaction_opened_at:.0f} s")
-    for p, f in sorted(v.fetching.items()):
+    for p, f in sorted(v.fetching.items()) if v.model_version is not None else ():
         if f.still_since is not None and now - f.still_since > limits.stall_s:
             seconds, place = now - f.still_since, f.place
             found.append(
@@ -131,9 +131,12 @@ class Pulse:
         """No transaction is open: committed or aborted."""
         self._vitals = replace(self._vitals, transaction_opened_at=None)
 
-    def serves(self, model_version: str) -> None:
-        """This model answers from now on."""
-        self._vitals = replace(self._vitals, model_version=model_version)
+    def serves(self, model_version: str | None) -> None:
+        """This model answers from now on, or with None no model does: events wait."""
+        waited = self._vitals.model_version is None  # places seen meanwhile say nothing
+        self._vitals = replace(
+            self._vitals, model_version=model_version, fetching={} if waited else self._vitals.fetching
+        )
 
     def owns(self, partitions: Collection[int], now: float) -> None:
         """The group gave these partitions, all that are owned; none where others have them all."""

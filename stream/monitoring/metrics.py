@@ -88,6 +88,10 @@ class ScorerMetrics:
         self._model_age.set_function(self._age)
         self._refused = self._counter("aimaas_models_refused_total", "Announced models that cannot be served.")
 
+        self._withdrawn = self._counter(
+            "aimaas_models_withdrawn_total", "Models that served and gave too many answers that are NaN or infinite."
+        )
+
     def _make_state(self) -> None:
         self._restore_s = self._gauge("aimaas_restore_seconds", "What the last restore of state took.")
         self._restore_bytes = self._gauge("aimaas_restore_bytes", "What the last restore read, snapshots and events.")
@@ -171,6 +175,12 @@ class ScorerMetrics:
         self._model_info.clear()
         self._model_info.labels(self._fleet, version).set(1)
         self._predictions.labels(self._fleet, version)
+
+    def model_withdrawn(self) -> None:
+        """The model that served answers no more."""
+        self._promoted_at = None
+        self._model_info.clear()
+        self._withdrawn.inc()
 
     def model_refused(self) -> None:
         """An announced model cannot be served; the one before serves on."""

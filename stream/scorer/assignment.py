@@ -135,6 +135,19 @@ class Assignment:
         for p, state in self.states.items():
             self._consumer.seek(TopicPartition(self._topic, p, state.position))
 
+    def hold(self, patience_s: float) -> list[Any]:
+        """Read nothing, and serve rebalances for so long; events that were fetched already are put back. Returns the errors met."""
+        self._consumer.pause(self._consumer.assignment())
+        messages = self._consumer.consume(1, patience_s)
+        for m in messages:
+            if m.error() is None and (state := self.states.get(m.partition())) is not None:
+                self._consumer.seek(TopicPartition(self._topic, m.partition(), state.position))
+        return [m for m in messages if m.error() is not None]
+
+    def read_on(self) -> None:
+        """End a hold."""
+        self._consumer.resume(self._consumer.assignment())
+
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """1. refuse topics that grew under the group, which is shared out anew for it; 2. commit, so that no transaction waits for
         the restore; 3. restore; 4. read on from the committed offsets."""

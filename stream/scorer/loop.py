@@ -26,6 +26,7 @@ from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import scorer_group, topic_names
+from stream.model.answers import AnswerWatch
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.scorer.assignment import Assignment, group_consumer
@@ -66,6 +67,8 @@ class Scorer:
         self._settings, self._fleet, self._options = settings, fleet, options
         self._names, self._judge = topic_names(fleet), Judge(fleet)
         self._watcher, self._model, self._monitor = watcher, model, monitor
+        self._serves = True  # unless the model was withdrawn and there is no other yet
+        self._answers = AnswerWatch(fleet.gates.unanswered_share)
         self._breaks = Breaks(time.monotonic())
         self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
         self._commit_at = 0.0  # monotonic seconds at which the last commit was started
@@ -93,7 +96,7 @@ class Scorer:
 
     @property
     def model(self) -> Model:
-        """The model that serves now."""
+        """The model that serves, or while none does the last one: its kernel restores state as any other's."""
         return self._model
 
     def run(self, stop: threading.Event) -> None:
@@ -133,10 +136,10 @@ class Scorer:
     def _turn(self) -> None:
         """One turn of the loop; an aborted transaction costs its work and nothing else."""
         try:
-            self._take_model()
+            serves = self._take_model()
             if self._orphans.must_rejoin(time.monotonic()):
                 self._assignment.rejoin()
-            messages = self._gather()
+            messages = self._gather() if serves else self._hold()
             self._monitor.lap("gather")
             self._writer.look()
             if messages:
@@ -151,14 +154,27 @@ class Scorer:
         self._monitor.turned(self._consumer, self._assignment.states, self._model.version)
         self._breaks.take(time.monotonic())
 
-    def _take_model(self) -> None:
-        """Change to the newest model, at a batch border."""
+    def _take_model(self) -> bool:
+        """Change to the newest model, at a batch border; whether one serves. One that gives too few finite answers is withdrawn."""
+        why = self._answers.complaint(self._model.sequence)
+        if why is not None and self._serves:
+            self._serves = False
+            self._watcher.withdraw(self._model.sequence, why)
+            self._monitor.model_withdrawn(self._model, why)
         newest = self._watcher.newest()
-        if newest is not None and newest is not self._model:
+        if newest is not None and newest is not self._model and self._answers.complaint(newest.sequence) is None:
             self._monitor.model_serves(newest, before=self._model)
-            self._model = newest
+            self._model, self._serves = newest, True
+            self._assignment.read_on()
             self._breaks.set_apart()
         self._monitor.models_refused(self._watcher.refusals)
+        return self._serves
+
+    def _hold(self) -> list[Any]:
+        """No batch, while no model serves: events wait in the topic. Rebalances happen inside this call."""
+        messages = self._assignment.hold(_IDLE_S)
+        self._assignment.raise_failure()
+        return [m for m in messages if self._pass_over(m.error())]
 
     def _gather(self) -> list[Any]:
         """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""
@@ -200,7 +216,7 @@ class Scorer:
         self._touched.update(groups)
         self._count(judged)
         self._monitor.lap("judge")
-        self._write(partial(write_batch, judged, self._names, self._fleet), len(judged))
+        self._write(partial(write_batch, judged, self._names, self._fleet, self._answers), len(judged))
         self._monitor.lap("wait")
 
     def _write(self, work: Callable[[Outbox], None], records: int) -> None:

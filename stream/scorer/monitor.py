@@ -89,6 +89,14 @@ class Monitor:
         if before is not None:
             log.info("model changed", version=model.version, before=before.version, sequence=model.sequence)
 
+    def model_withdrawn(self, model: Model, why: str) -> None:
+        """The model that served answers no more, and no other one does yet."""
+        self._pulse.serves(None)
+        self._metrics.model_withdrawn()
+        log.error(
+            "model withdrawn: events wait for another one", version=model.version, sequence=model.sequence, reason=why
+        )
+
     def models_refused(self, count: int) -> None:
         """So many announced models have been refused since the start."""
         for _ in range(count - self._refused):

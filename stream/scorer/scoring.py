@@ -15,7 +15,7 @@ from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
 from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
-from stream.model.answers import Answered
+from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
 from stream.records.dead_letters import DeadLetter, dead_letter, original_of
 from stream.records.predictions import Part, predictions_of, unanswered_of
@@ -83,21 +83,24 @@ def _answers(judged: Judged) -> npt.NDArray[np.float32]:
     return judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
 
 
-def write_batch(judged: Judged, names: TopicNames, fleet: FleetSpec, outbox: Outbox) -> None:
+def write_batch(judged: Judged, names: TopicNames, fleet: FleetSpec, watch: AnswerWatch, outbox: Outbox) -> None:
     """Produce a prediction for each record that the model answers and a dead letter for each other, in the record's own partition.
 
-    So a device's predictions stay in order whoever partitions the events.
+    So a device's predictions stay in order whoever partitions the events. `watch` counts the answers.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
     all_finite = bool(np.isfinite(answers).all())
+    without: list[bytes | None] = []  # the keys of those without an answer
     ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
     for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
         sources = sources_of(part, names.events)
         outbox.produce(names.predictions, part.partition, predictions_of(part, its, sources, judged.model, scored_at))
         unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
-        judged.answered.without += len(unanswered)
+        without += [part.records.keys[i] for i in unanswered]
         letters = _dead_letters(part, unanswered, fleet)
         outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
+    judged.answered.without = len(without)
+    watch.count(judged.model.sequence, len(answers), without)
 
 
 def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec) -> list[DeadLetter]:

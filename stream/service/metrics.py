@@ -47,6 +47,12 @@ class ServiceMetrics:
             "aimaas_models_refused", "Announced models that cannot be served.", ["fleet"], registry=self.registry
         ).labels(fleet)
         self._refused_known = 0
+        self._withdrawn = Counter(
+            "aimaas_models_withdrawn",
+            "Models that served and gave too many answers that are NaN or infinite.",
+            ["fleet"],
+            registry=self.registry,
+        ).labels(fleet)
         self._by_path: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, path: str, code: int, seconds: float) -> None:
@@ -89,6 +95,12 @@ class ServiceMetrics:
         self._promoted_at = promoted_at
         self._model.clear()
         self._model.labels(self._fleet, version).set(1)
+
+    def model_withdrawn(self) -> None:
+        """Say that the model that served answers no more."""
+        self._promoted_at = None
+        self._model.clear()
+        self._withdrawn.inc()
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

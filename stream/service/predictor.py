@@ -15,10 +15,11 @@ from aimaas.logs import logger
 from aimaas.plan import channels_of
 from aimaas.readings import Fault
 from aimaas.reasons import Reason
+from stream.model.answers import AnswerWatch
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.service.batching import Batcher
-from stream.service.instances import Explained, Instance, sample
+from stream.service.instances import Events, Explained, Instance, sample
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.problems import FieldError, Problem, invalid, reading_error
@@ -38,17 +39,29 @@ class Predictor:
         self._fleet, self._options, self._metrics = fleet, options, metrics
         self._cache: LRUCache[tuple[str, bytes], float] = LRUCache(options.cache)
         self._served: Model | None = None
+        self._answers = AnswerWatch(fleet.gates.unanswered_share)
         self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.batch)
 
     async def follow(self, watcher: ModelWatcher) -> None:
         """Take each new champion, warmed; ends by cancellation or the watcher's error."""
         while True:
+            self._withdraw(watcher)
             newest = watcher.newest()
             self._metrics.models_refused(watcher.refusals)
-            if newest is not None and newest is not self._served:
+            if newest is not None and newest is not self._served and self._answers.complaint(newest.sequence) is None:
                 with suppress(Problem):  # the queue is full: tried again at the next look
                     await self.take(newest)
             await asyncio.sleep(_LOOK_S)
+
+    def _withdraw(self, watcher: ModelWatcher) -> None:
+        """Serve no longer what gives too few finite answers."""
+        model = self._served
+        why = None if model is None else self._answers.complaint(model.sequence)
+        if model is not None and why is not None:
+            watcher.withdraw(model.sequence, why)
+            self._served = None
+            self._metrics.model_withdrawn()
+            log.error("model withdrawn", fleet=self._fleet.fleet, version=model.version, reason=why)
 
     async def take(self, model: Model) -> None:
         """Serve `model` from now on; before that it answers once to nobody, so that no caller waits for compiled code.
@@ -87,13 +100,24 @@ class Predictor:
         missing = [i for i, answer in enumerate(found) if math.isnan(answer)]
         self._metrics.cache(len(found) - len(missing), len(missing))
         if missing:
-            answers = await self.batcher.answers(model, [decode(i) for i in missing])
+            instances = [decode(i) for i in missing]
+            answers = await self.batcher.answers(model, instances)
+            self._count(model, instances, answers, [digests[i] for i in missing])
             self._check(answers, [pointers[i] for i in missing])
             for i, answer in zip(missing, answers, strict=True):
                 if isinstance(answer, float):
                     found[i] = answer
                     self._remember(keys[i], answer)
         return found
+
+    def _count(
+        self, model: Model, instances: Sequence[Instance], answers: Sequence[Answer], digests: Sequence[bytes]
+    ) -> None:
+        """Count what the model made of events within their ranges; features may be anything, so they say nothing of the model."""
+        events = [i for i, one in enumerate(instances) if isinstance(one, Events)]
+        without = [digests[i] for i in events if _is_unanswered(answers[i])]
+        refused = sum(isinstance(answers[i], Fault) for i in events) - len(without)
+        self._answers.count(model.sequence, len(events) - refused, without)
 
     async def explain(self, model: Model, instances: Sequence[Instance], pointers: Sequence[str]) -> list[Reasoned]:
         """Predictions with their reasons, of a model that has typical values. Nothing of it is remembered. Raises Problem."""
@@ -119,6 +143,10 @@ class Predictor:
     def _remember(self, key: tuple[str, bytes], answer: float) -> None:
         if self._options.cache:
             self._cache[key] = answer
+
+
+def _is_unanswered(answer: Answer) -> bool:
+    return isinstance(answer, Fault) and answer.reason == Reason.NO_PREDICTION
 
 
 def _error(pointer: str, fault: Fault) -> FieldError:

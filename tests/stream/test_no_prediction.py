@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ import pytest
 from stream.letters.decisions import Action
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
-from tests.stream.conftest import SILENT_ABOVE
+from tests.stream.conftest import LIMIT_S, SILENT_ABOVE
+from tests.stream.test_seen_from_outside import Page
 
 pytestmark = pytest.mark.broker
 
@@ -22,9 +24,11 @@ def high(value: bytes) -> bytes:
     return json.dumps(event).encode()
 
 
-def sent_with_high_ones(line: Any, every: int = 7, devices: int = 3, most: int = 300) -> tuple[list[str], set[str]]:
+def sent_with_high_ones(
+    line: Any, every: int = 7, devices: int = 3, most: int = 300, first_device: int = 0
+) -> tuple[list[str], set[str]]:
     """Sources of all events that were sent, and those of the ones from too high."""
-    events = line.events(devices=devices)[:most]
+    events = line.events(devices=devices, first_device=first_device)[:most]
     records = [(k, high(v) if i % every == 0 else v) for i, (k, v) in enumerate(events)]
     sources = [f"{line.names.events}/{p}/{o}" for p, o in line.send(records)]
     return sources, set(sources[::every])
@@ -74,3 +78,66 @@ def test_events_without_an_answer_stay_in_their_devices_state_over_a_restart(lin
 
     expected, scored = line.undisturbed(better)[0], line.scored()
     assert {s: scored[s] for s in after} == {s: expected[s] for s in after}
+
+
+def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_one_before_serves(line: Any) -> None:
+    line.champion()
+    with line.scorer():
+        warm = line.events(devices=2)[:50]
+        line.send(warm)
+        line.wait_for(len(warm))
+        line.champion(version="2", sequence=2, silent=True)
+        wait_until_it_serves(line, "2", first_device=50)
+
+        sources, unanswered = sent_with_high_ones(line, every=2, devices=4, most=1_000, first_device=10)
+        wait_until(lambda: len(line.predictions()) + len(line.dead_letters()) >= len(sources) + len(warm))
+        wait_until_it_serves(line, "1", first_device=60)
+
+    letters = line.letters()
+    assert 20 <= len(letters) <= len(unanswered)
+    assert set(letters.values()) == {"no_prediction"}
+    assert letters.keys() <= unanswered
+    assert letters.keys().isdisjoint(line.scored())
+    assert set(sources) <= line.scored().keys() | letters.keys()
+
+
+def test_where_no_other_model_is_left_events_wait_in_the_topic_for_the_next_champion(line: Any, free_port: int) -> None:
+    page = Page(free_port)
+    line.champion(silent=True)
+    with line.scorer(metrics_port=free_port):
+        first, _ = sent_with_high_ones(line, every=1, devices=3, most=100)
+        line.wait_for(0, len(first))
+        reasons = page.wait_for("/readyz", 503)["reasons"]
+        waiting = [f"{line.names.events}/{p}/{o}" for p, o in line.send(line.events(devices=2, first_device=70)[:200])]
+        for _ in range(20):
+            assert page.get("/healthz")[0] == 200
+            time.sleep(0.1)
+        assert line.predictions() == []
+
+        line.champion(version="2", sequence=2)
+        line.wait_for(len(waiting), len(first))
+        found = page.wait_until({"aimaas_model_info 2": 1})
+
+    assert reasons == ["no model serves yet"]
+    assert found["aimaas_models_withdrawn_total"] == 1
+    assert line.letters() == dict.fromkeys(first, "no_prediction")
+    assert line.scored().keys() == set(waiting)
+    assert {said["model_version"] for said in line.scored().values()} == {"2"}
+
+
+def wait_until_it_serves(line: Any, version: str, first_device: int) -> None:
+    """Send events of new devices until one is answered by this version."""
+    for i in range(100):
+        ((p, o),) = line.send(line.events(devices=1, first_device=first_device + i)[:1])
+        source = f"{line.names.events}/{p}/{o}"
+        wait_until(lambda source=source: source in line.scored())
+        if line.scored()[source]["model_version"] == version:
+            return
+    raise AssertionError(f"version {version} does not serve")
+
+
+def wait_until(condition: Any) -> None:
+    limit = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.05)

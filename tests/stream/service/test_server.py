@@ -18,6 +18,7 @@ from aimaas.errors import ServiceError
 from aimaas.kafka import delete_topics
 from aimaas.topics import topic_specs
 from stream.service.server import listen
+from tests.stream.conftest import SILENT_ABOVE
 
 pytestmark = pytest.mark.broker
 
@@ -119,6 +120,29 @@ def test_it_waits_for_its_first_champion_and_asks_for_the_key(line: Any, service
     line.champion(version="5")
     running.wait_for_model("5")
     assert running.call("/predict", {"events": []}).status == 401
+    assert running.stop() == 0
+
+
+def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_next_champion_serves(line: Any, service: Any) -> None:
+    line.champion(version="1", silent=True)
+    running = service()
+    running.wait_for_model("1")
+    (one,) = instances(line.events(devices=1)[:30])
+    asked = [{"events": [e | {"readings": e["readings"] | {"o1": SILENT_ABOVE + 5}}]} for e in one["events"]]
+
+    first = running.call("/predict", {"instances": asked})
+    limit = time.monotonic() + LIMIT_S
+    while running.call("/readyz").status == 200:
+        assert time.monotonic() < limit, running.log.read_text()
+    refused = running.call("/predict", {"instances": asked})
+    metrics = running.call("/metrics").text
+    line.champion(version="2", sequence=2)
+    running.wait_for_model("2")
+
+    assert (first.status, first.json["type"]) == (422, "urn:aimaas:problem:no-prediction")
+    assert (refused.status, refused.json["type"]) == (503, "urn:aimaas:problem:no-model")
+    assert f'aimaas_models_withdrawn_total{{fleet="{line.fleet.fleet}"}} 1.0' in metrics
+    assert running.call("/predict", {"instances": asked}).status == 200
     assert running.stop() == 0
 
 

@@ -1,0 +1,71 @@
+"""How often a model has no finite answer lately: above the declared share its version must not serve."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Collection, Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+WINDOW = 10_000  # answers that are looked back on
+AT_LEAST = 20  # of them without a finite number, before a share says anything
+
+
+@dataclass
+class Answered:
+    """What a model made of a batch; the writer's thread sets it, and the loop's reads it once the batch is committed."""
+
+    without: int = 0  # admitted events whose answer is not finite
+
+
+class _Batch(NamedTuple):
+    answers: int
+    without: int
+    devices: frozenset[Hashable]  # those without an answer
+
+
+class AnswerWatch:
+    """Counts the newest answers of the model that serves. One thread counts; `complaint` may be called from any.
+
+    One device alone never withdraws a model that answers others: whatever it sends harms only itself.
+    """
+
+    def __init__(self, limit: float) -> None:
+        self._limit = limit
+        self._sequence = -1
+        self._batches: deque[_Batch] = deque()
+        self._answers = self._without = 0
+        self._complaint: tuple[int, str] | None = None
+
+    def count(self, sequence: int, answers: int, without: Collection[Hashable] = ()) -> None:
+        """Count a batch of the model announced with `sequence`; `without` has the device of each answer that is not finite."""
+        if sequence != self._sequence:
+            self._sequence = sequence
+            self._batches.clear()
+            self._answers = self._without = 0
+        self._batches.append(_Batch(answers, len(without), frozenset(without)))
+        self._answers += answers
+        self._without += len(without)
+        while self._answers - self._batches[0].answers >= WINDOW:
+            gone = self._batches.popleft()
+            self._answers -= gone.answers
+            self._without -= gone.without
+        if without and self._is_too_much():
+            self._complaint = (
+                sequence,
+                (
+                    f"{self._without} of its last {self._answers} answers were NaN or infinite, more than {self._limit:.2%} "
+                    "(gates.unanswered_share)"
+                ),
+            )
+
+    def complaint(self, sequence: int) -> str | None:
+        """Why the model announced with `sequence` must not serve; None where it may."""
+        found = self._complaint
+        return found[1] if found is not None and found[0] == sequence else None
+
+    def _is_too_much(self) -> bool:
+        if self._without < AT_LEAST or self._without <= self._limit * self._answers:
+            return False
+        devices = frozenset[Hashable]().union(*(batch.devices for batch in self._batches))
+        return len(devices) > 1 or self._without == self._answers
