@@ -42,6 +42,7 @@ class Batch:
     `reason` (n,) holds a Reason for every record, `detail` a sentence for each refused one by its place. The arrays of values
     hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
     since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
+    `moved` (m,) says which rows changed what is known of their device: the admitted ones, and refused ones that jump.
     `forgotten` holds the devices that lost their state within the batch, beside the row before which they did: from that row on
     their slots may serve others.
     """
@@ -57,6 +58,7 @@ class Batch:
     values: npt.NDArray[np.float64]
     reset: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
+    moved: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     forgotten: list[tuple[int, Forgotten]] = field(default_factory=list)
 
     @property
@@ -184,9 +186,9 @@ class Judge:
     def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool = True) -> None:
         """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
 
-        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late), `reset` and `slots`.
-        A device silent for longer than the fleet file allows begins anew. Where a new device finds the partition full, others are
-        forgotten, unless `forgets` is False. The caller advances the kernel with the admitted rows.
+        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late, jump), `reset`,
+        `slots` and `moved`. A device silent for longer than the fleet file allows begins anew. Where a new device finds the
+        partition full, others are forgotten, unless `forgets` is False. The caller advances the kernel with the admitted rows.
         """
         broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
         skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
@@ -196,14 +198,16 @@ class Judge:
             )
         batch.reset = np.zeros(len(batch.at), np.bool_)
         batch.slots = np.full(len(batch.at), -1, np.int64)
+        batch.moved = np.zeros(len(batch.at), np.bool_)
         verdicts = np.zeros(len(batch.at), np.int8)
         newest = np.zeros((len(batch.at), 2), np.int64)
         digests = content_digests(batch.values, batch.ts_us)
         for rows in self._segments(batch, broker_ms, state, forgets):
             judge_order(
                 rows, batch.slots, batch.run, batch.order, digests, broker_ms, self._silence_ms,
-                state.count, state.held, state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted,
-                verdicts, batch.reset, newest,
+                self.fleet.jump_run, self.fleet.jump_order,
+                state.run, state.newest, state.seen_ms, state.keys, state.digests, state.admitted, state.jump,
+                verdicts, batch.reset, batch.moved, newest,
             )  # fmt: skip
         for row in np.flatnonzero(verdicts):
             reason = Reason(verdicts[row])
@@ -238,6 +242,11 @@ class Judge:
                 return f"{what} came before with the same content"
             case Reason.CONFLICT:
                 return f"{what} came before with other content"
+            case Reason.JUMP:
+                return (
+                    f"{what} is more than limits.jump above the device's newest: run {newest[0]}, {newest[1]}; the third of "
+                    "three rising records in a row is admitted"
+                )
             case _:
                 return f"{what} is older than the device's newest: run {newest[0]}, {newest[1]}"
 

@@ -155,6 +155,14 @@ class Limits(_Part):
         default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
     )
     silence_s: float = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
+    jump: float | None = Field(
+        default=None,
+        ge=1,
+        le=1e11,
+        description="a device's `seq` and `run`, with `order: ts` its time in seconds, may differ by so much from its newest "
+        "record; farther off, records are refused until three rising ones in a row confirm it; if left out 1,000,000, "
+        "with `order: ts` 31,536,000 (a year) and 1,000,000 for `run`",
+    )
     devices: int = Field(
         default=1_000_000,
         ge=1,
@@ -298,11 +306,22 @@ class FleetSpec(_Part):
         return -(-self.limits.devices // self.topics.partitions)
 
     @property
+    def jump_run(self) -> int:
+        """How far `run` may lie from that of the device's newest record: `limits.jump` where it counts."""
+        return _JUMP if self.order == "ts" else int(self.limits.jump or _JUMP)
+
+    @property
+    def jump_order(self) -> int:
+        """How far the stored order (a counter, or microseconds) may lie from that of the device's newest record."""
+        return self.jump_run if self.order == "seq" else int((self.limits.jump or _JUMP_S) * 1e6)
+
+    @property
     def order_units_per_step(self) -> float:
         """How many steps of the stored order make one `task.unit`: 1 for a counter, microseconds for `ts`."""
         return 1.0 if self.order == "seq" else SECONDS_PER_UNIT[self.task.unit] * 1e6
 
 
+_JUMP, _JUMP_S = 1_000_000, 31_536_000  # a counter, and a clock's year, where limits.jump is left out
 SECONDS_PER_UNIT = {"seconds": 1.0, "minutes": 60.0, "hours": 3_600.0, "days": 86_400.0}
 
 

@@ -21,6 +21,8 @@ class Reason(IntEnum):
     DUPLICATE = 10
     CONFLICT = 11
     LATE = 12
+    JUMP = 13
+    WRONG_PARTITION = 14
     NO_PREDICTION = 15  # admitted, but the model gave no finite answer: the judge never gives it
 
     @property

@@ -8,7 +8,8 @@ Raw readings only, never normalised or aggregated values, so that any model vers
 - `regimes`, `first_regimes`: the rows' regimes, noted by the kernel with the token `noted_by`; never packed, since
   a kernel with another fit notes them anew,
 - `admitted`: rows ever admitted; the order keys and content digests of the last H of them, by which
-  duplicates are told from conflicts and late events.
+  duplicates are told from conflicts and late events,
+- `jump`: run and order of the newest record that was refused for lying too far off, and how many such rose up to it; else zeros.
 """
 
 from __future__ import annotations
@@ -28,13 +29,14 @@ from aimaas.fleet import FleetSpec
 from aimaas.state_layouts import Layouts, readings_digest
 
 HISTORY = 8  # order keys kept per device
-LAYOUT = 1
+LAYOUT = 2
+_TAILS = {1: 0, 2: 24}  # bytes at the end by layout: before layout 2 there was no `jump`
 _HEAD = struct.Struct(
     "<HHHH8sqqqqq"
 )  # layout, rows, first rows, R, digest of readings, count, run, newest, seen_ms, admitted
 _START_SLOTS = 256
 _MOST_NEW_SLOTS = 4096  # at once: 21 MB of the turbofan fleet, some 15 ms
-_ORDER = ("run", "newest", "seen_ms", "keys", "digests", "admitted")  # the arrays that the judge keeps
+_ORDER = ("run", "newest", "seen_ms", "keys", "digests", "admitted", "jump")  # the arrays that the judge keeps
 
 
 class Forgotten(NamedTuple):
@@ -80,6 +82,7 @@ class DeviceState:
         self.keys = np.zeros((slots, HISTORY, 2), np.int64)
         self.digests = np.zeros((slots, HISTORY), np.uint64)
         self.admitted = np.zeros(slots, np.int64)
+        self.jump = np.zeros((slots, 3), np.int64)
 
     _ARRAYS = (
         "ring",
@@ -96,6 +99,7 @@ class DeviceState:
         "keys",
         "digests",
         "admitted",
+        "jump",
     )
 
     def __len__(self) -> int:
@@ -188,6 +192,7 @@ class DeviceState:
                 self.first[slot, :first].tobytes(),
                 self.keys[slot, :].tobytes(),
                 self.digests[slot].tobytes(),
+                self.jump[slot].tobytes(),
             )
         )
 
@@ -195,13 +200,13 @@ class DeviceState:
         """Put a device's packed state back. Raises StateError where layout or readings differ."""
         layout, rows, first, r, digest, count, run, newest, seen_ms, admitted = self._head(device_id, packed)
         written = self._layouts.of(digest, r)
-        if layout != LAYOUT or written is None:
+        if layout not in _TAILS or written is None:
             raise StateError(
                 f"state of device {device_id!r} has layout {layout} and {r} readings, this scorer layout {LAYOUT} and "
                 f"{len(self.readings)}, and the difference is more than some nullable readings that were added: start it with the "
                 "fleet file it was written with, or empty the state topic"
             )
-        sizes = [rows * r * 4, first * r * 4, HISTORY * 16, HISTORY * 8]
+        sizes = [rows * r * 4, first * r * 4, HISTORY * 16, HISTORY * 8, _TAILS[layout]]
         ends = np.cumsum([_HEAD.size, *sizes])
         if len(packed) != ends[-1]:
             raise StateError(f"state of device {device_id!r} is torn: {len(packed)} bytes instead of {ends[-1]}")
@@ -216,6 +221,7 @@ class DeviceState:
         )
         self.keys[slot] = np.frombuffer(parts[2], np.int64).reshape(HISTORY, 2)
         self.digests[slot] = np.frombuffer(parts[3], np.uint64)
+        self.jump[slot] = np.frombuffer(parts[4], np.int64) if parts[4] else 0
         self.count[slot], self.held[slot], self.started[slot], self.admitted[slot] = count, kept, kept_first, admitted
         self.run[slot], self.newest[slot], self.seen_ms[slot] = run, newest, seen_ms
         self.noted_by[slot] = 0

@@ -33,6 +33,7 @@ REASONS: Mapping[Reason, float] = {
     Reason.WRONG_FLEET: 0.002,
     Reason.KEY_MISMATCH: 0.002,
     Reason.OVERSIZED: 0.001,
+    Reason.JUMP: 0.002,  # a counter that runs wild
 }
 
 

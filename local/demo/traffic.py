@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
-from aimaas.reasons import REFUSALS
 from aimaas.settings import Settings
 from local.demo.account import EventKey
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 from stream.devices.histories import Histories, truth
 from stream.devices.producer import produce
 from stream.devices.simulator import simulate
@@ -52,7 +51,7 @@ def send_history(
     progress: Callable[[int, int], None],
 ) -> Sent:
     """Send events and outcomes at full speed, `bad_per_reason` bad records of every reason among them."""
-    counts = dict.fromkeys(REFUSALS, bad_per_reason)
+    counts = dict.fromkeys(FAULTS, bad_per_reason)
     now = datetime.fromtimestamp(time.time(), UTC)
     faults = Faults(fleet, counts, len(histories), 0, now) if bad_per_reason else None
     done = produce(settings, fleet, histories, faults=faults, progress=progress)

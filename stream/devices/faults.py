@@ -1,7 +1,7 @@
 """Bad records between good ones: a stated number for each reason of refusal, for the demo and for tests.
 
 What admission will say of each is known beforehand, however the partitions interleave: a record that is judged against its device
-(duplicate, conflict, late) follows its original under the same key, soon enough that the device's history still holds it.
+(duplicate, conflict, late, jump) follows its original under the same key, soon enough that the device's history still holds it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 
 from aimaas.admission import Reason
 from aimaas.errors import AimaasError
+from aimaas.events import MAX_RUN, MAX_SEQ
 from aimaas.fleet import FleetSpec
 
 Judged = tuple[bytes, bytes | None, Reason]
@@ -170,6 +171,15 @@ def _skew(fleet: FleetSpec, record: dict[str, Any], _: np.random.Generator, now:
     record["ts"] = (now + timedelta(days=1, seconds=fleet.limits.skew_s)).isoformat()
 
 
+def _jump(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:
+    """A counter far beyond the device's newest; the next good record of the device shows that it was wrong."""
+    beyond = int(rng.integers(1, 1_000))
+    if fleet.order == "seq" and rng.random() < 0.5:
+        record["seq"] = min(record["seq"] + fleet.jump_order + beyond, MAX_SEQ)
+    else:
+        record["run"] = min(record["run"] + fleet.jump_run + beyond, MAX_RUN)
+
+
 _CHANGES = {
     Reason.SCHEMA: _schema,
     Reason.MISSING_READING: _missing,
@@ -179,4 +189,7 @@ _CHANGES = {
     Reason.OVERSIZED: _oversized,
     Reason.CONFLICT: _conflict,
     Reason.SKEW: _skew,
+    Reason.JUMP: _jump,
 }
+FAULTS = tuple(sorted((*_CHANGES, Reason.UNPARSABLE, Reason.KEY_MISMATCH, Reason.DUPLICATE, Reason.LATE)))
+"""The reasons that bad records can be made for: those of the judge that a record has by itself or beside its device's others."""

@@ -15,6 +15,7 @@ from enum import Enum
 import numpy as np
 
 from aimaas.admission import Judge, Reason
+from aimaas.fleet import FleetSpec
 from aimaas.partitioner import partition_of
 from aimaas.state import DeviceState
 from stream.letters.letters import Letter
@@ -123,7 +124,7 @@ def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set
     return known
 
 
-def place(candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
+def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
     """Where letters go that may be replayed, in the order of each device; `served` (by device) is carried along."""
     placed = []
     unanswered: set[tuple[str, OrderKey]] = set()  # one at a time: a history has one row for each place
@@ -143,6 +144,11 @@ def place(candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Serve
             )
             placed.append(Replayed(letter, Action.LEFT, f"{what} the prediction"))
             continue
+        if known.newest is not None and _jumps(fleet, known.newest, event.at):
+            run, order = known.newest
+            why = f"still refused: {Reason.JUMP.label}: more than limits.jump above its device's newest: run {run}, {order}"
+            placed.append(Replayed(letter, Action.LEFT, why))
+            continue
         was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)
         if not was_refused_again and (known.newest is None or event.at > known.newest):
             placed.append(Replayed(letter, Action.STREAM, "its device's newest event", event))
@@ -150,3 +156,8 @@ def place(candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Serve
             placed.append(Replayed(letter, Action.BACKFILL, "its device is further", event))
         known.add(event)
     return placed
+
+
+def _jumps(fleet: FleetSpec, newest: OrderKey, at: OrderKey) -> bool:
+    """Whether an event lies so far above its device's newest that the stream would refuse it."""
+    return at > newest and (at[0] - newest[0] > fleet.jump_run or at[1] - newest[1] > fleet.jump_order)

@@ -82,7 +82,7 @@ def _decide(
     }
     if not log.complete:
         _add_snapshots(settings, fleet, served)
-    return left + place(candidates, served), log
+    return left + place(fleet, candidates, served), log
 
 
 def _add_snapshots(settings: Settings, fleet: FleetSpec, served: dict[str, Served]) -> None:

@@ -1,9 +1,10 @@
 """What the scorer knows of one partition: its devices' state, how far it has read, and what is not yet in the state topic.
 
-A device becomes dirty with its first event after its last snapshot; dirty devices wait in a queue by that offset. Snapshots are
-taken from the head of the queue, so few at a time that their bytes stay below a share of the input's. The head's offset is
-`replay_from`: state is complete with the snapshots and the input from there on. Of a forgotten device the topic holds a note until
-`replay_from` has passed it: who re-reads the input leaves the device's events before it alone, and forgets nobody twice.
+A device becomes dirty with the first event after its last snapshot that changes it: an admitted one, or one refused as a jump.
+Dirty devices wait in a queue by that offset. Snapshots are taken from the head of the queue, so few at a time that their bytes
+stay below a share of the input's. The head's offset is `replay_from`: state is complete with the snapshots and the input from there
+on. Of a forgotten device the topic holds a note until `replay_from` has passed it: who re-reads the input leaves the device's
+events before it alone, and forgets nobody twice.
 """
 
 from __future__ import annotations
@@ -117,12 +118,15 @@ class PartitionState:
         rows = batch.admitted
         slots = batch.slots[rows]
         features = kernel.advance(self.devices, slots, batch.values[rows].astype(np.float32), batch.reset[rows])
-        self._note(batch, rows, records)
+        self._note(batch, np.flatnonzero(batch.moved), records)
         self.position = int(records.offsets[-1]) + 1 if len(records) else self.position
         return batch, features
 
     def _note(self, batch: Batch, rows: npt.NDArray[np.int64], records: Records) -> None:
-        """Note what became dirty and what was forgotten, in order: a slot may change its device within the batch."""
+        """Note what became dirty with the `rows` that changed their devices, and what was forgotten.
+
+        In order: a slot may change its device within the batch.
+        """
         known = len(self._dirty_since)
         if known < len(self.devices.count):
             grown = np.full(len(self.devices.count), CLEAN, np.int64)

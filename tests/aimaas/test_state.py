@@ -1,3 +1,4 @@
+import struct
 import tracemalloc
 
 import numpy as np
@@ -17,7 +18,7 @@ def filled(window: int, first: int, rows: int) -> DeviceState:
             state.first[slot, i] = i
     state.count[slot], state.held[slot], state.started[slot] = rows, min(rows, window), min(rows, first)
     state.run[slot], state.newest[slot], state.seen_ms[slot], state.admitted[slot] = 3, rows, 99, rows + 5
-    state.keys[slot], state.digests[slot] = 7, 2**64 - 1
+    state.keys[slot], state.digests[slot], state.jump[slot] = 7, 2**64 - 1, (4, 2**53 - 1, 2)
     return state
 
 
@@ -33,6 +34,21 @@ def test_what_is_packed_comes_back(rows: int, window: int) -> None:
     state, back = filled(window, 2, rows), DeviceState(("a", "b"), window, 2)
     back.unpack("d", state.pack(0))
     assert back.pack(0) == state.pack(0)
+
+
+def test_state_from_before_jumps_were_kept_is_read_as_that_of_a_device_that_does_not_jump() -> None:
+    state, back = filled(4, 2, 7), DeviceState(("a", "b"), 4, 2)
+    layout, without = struct.pack("<H", 1), state.pack(0)[2:-24]
+
+    back.unpack("d", layout + without)
+
+    assert back.jump[0].tolist() == [0, 0, 0]
+    assert back.pack(0)[2:-24] == without
+
+
+def test_state_of_a_layout_to_come_is_refused() -> None:
+    with pytest.raises(StateError, match="has layout 3"):
+        DeviceState(("a", "b"), 4, 2).unpack("d", struct.pack("<H", 3) + filled(4, 2, 7).pack(0)[2:])
 
 
 @pytest.mark.parametrize(("window", "kept"), [(2, [5, 6]), (4, [3, 4, 5, 6]), (9, [3, 4, 5, 6])])

@@ -13,17 +13,15 @@ from confluent_kafka import Producer
 
 from aimaas.admission import Reason
 from aimaas.kafka import Record, producer_config
-from aimaas.reasons import REFUSALS
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
 
 _TICK_S = 0.02
 _ROWS_OF_A_DEVICE = 120  # the shortest life that the simulator gives an engine
 _FLUSH_S = 60.0
-REASONS = list(REFUSALS)
 
 
 class Load:
@@ -38,7 +36,7 @@ class Load:
         histories = simulate(fleet, total // _ROWS_OF_A_DEVICE + 1, seed=1)
         self._order, self._encoder = histories.in_time()[:total], Encoder(fleet, histories)
         self._times = histories.times_us(int(time.time() * 1e6))
-        bad = dict.fromkeys(REASONS, max(1, total // 100 // len(REASONS)))
+        bad = dict.fromkeys(FAULTS, max(1, total // 100 // len(FAULTS)))
         self._faults = Faults(fleet, bad, total, 1, datetime.now(UTC))
         quiet = logging.getLogger("chaos.load")  # it says again and again that the killed broker does not answer
         quiet.setLevel(logging.CRITICAL)

@@ -18,8 +18,7 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from aimaas.errors import KafkaError
 from aimaas.kafka import admin, end_offsets
-from aimaas.reasons import REFUSALS
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 from stream.scorer import loop
 from stream.scorer.outbox import Progress
 from stream.scorer.writer import Writer
@@ -85,7 +84,7 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingC
 
 
 def with_bad_ones(line: Any) -> list[tuple[bytes, bytes | None]]:
-    reasons = dict.fromkeys(REFUSALS, 5)
+    reasons = dict.fromkeys(FAULTS, 5)
     events = line.events(devices=12)
     faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
     return [(key, value) for key, value, _ in (*faults.feed(events), *faults.drain())]

@@ -10,15 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from aimaas.lake import read_table
-from aimaas.reasons import REFUSALS
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark]
 EACH = 3
-REASONS = list(REFUSALS)
 Coordinates = tuple[int, int]  # partition, offset
 
 
@@ -38,10 +36,10 @@ def day(module_line: Any, spark: Any) -> Day:
     line = module_line
     line.champion()
     events = line.events(devices=8)
-    faults = Faults(line.fleet, dict.fromkeys(REASONS, EACH), len(events), 5, datetime.now(UTC))
+    faults = Faults(line.fleet, dict.fromkeys(FAULTS, EACH), len(events), 5, datetime.now(UTC))
     records = [*faults.feed(events), *faults.drain()]
     places = line.send([(key, value) for key, value, _ in records])
-    line.score_all(predictions=len(events), dead_letters=EACH * len(REASONS))
+    line.score_all(predictions=len(events), dead_letters=EACH * len(FAULTS))
     for job in (land, admit):
         job(Job(job.__name__, line.settings, line.fleet, argparse.Namespace(), start=lambda *_: spark))
     columns = ["partition", "offset"]
@@ -61,7 +59,7 @@ def place(source: str) -> Coordinates:
     return int(partition), int(offset)
 
 
-@pytest.mark.parametrize("reason", [r.label for r in REASONS])
+@pytest.mark.parametrize("reason", [r.label for r in FAULTS])
 def test_a_refused_record_is_a_dead_letter_and_in_quarantine_under_its_coordinates(day: Day, reason: str) -> None:
     sent = {at for at, found in day.sent.items() if found == reason}
     assert len(sent) == EACH

@@ -15,13 +15,13 @@ from typer.testing import CliRunner, Result
 from aimaas.admission import Reason
 from aimaas.cli.app import app
 from aimaas.lake import read_table
-from aimaas.reasons import REFUSALS
 from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.gaps import record_gaps
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
+from stream.devices.faults import FAULTS
 from tests.dirty_day import Blind, Rates, Sent, dirty_day
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
@@ -89,7 +89,7 @@ def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are
         "clock_back_share",
     }
     assert after.refused == len(refused)
-    assert Counter(refused.values()).keys() == {r.label for r in REFUSALS}
+    assert Counter(refused.values()).keys() == {r.label for r in FAULTS}
     check_account(line, spark, sent, refused)
 
 

@@ -14,14 +14,13 @@ from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.reasons import REFUSALS
 from aimaas.state import DeviceState
-from stream.devices.faults import Faults, Judged
+from stream.devices.faults import FAULTS, Faults, Judged
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
-ALL_REASONS = list(REFUSALS)
 
 
 def spoiled(fleet: FleetSpec, counts: dict[Reason, int], devices: int = 4, seed: int = 3) -> list[Judged]:
@@ -49,19 +48,23 @@ def judged(fleet: FleetSpec, records: list[Judged], partitions: int) -> list[int
 @pytest.mark.parametrize("name", ["turbofan", "mill"])
 def test_admission_gives_every_fault_the_reason_it_was_made_for(name: str, partitions: int) -> None:
     fleet = load_fleet(FLEETS / f"{name}.yaml")
-    records = spoiled(fleet, dict.fromkeys(ALL_REASONS, 12))
+    records = spoiled(fleet, dict.fromkeys(FAULTS, 12))
 
     assert judged(fleet, records, partitions) == [int(reason) for _, _, reason in records]
-    assert Counter(reason for _, _, reason in records if reason) == Counter(dict.fromkeys(ALL_REASONS, 12))
+    assert Counter(reason for _, _, reason in records if reason) == Counter(dict.fromkeys(FAULTS, 12))
 
 
 def test_faults_hold_for_a_fleet_ordered_by_time() -> None:
     plain = load_fleet(FLEETS / "turbofan.yaml").model_dump()
     task = {"kind": "remaining_useful_life", "unit": "hours", "cap": 100}
     fleet = FleetSpec.model_validate({**plain, "order": "ts", "task": task})
-    records = spoiled(fleet, dict.fromkeys(ALL_REASONS, 5))
+    records = spoiled(fleet, dict.fromkeys(FAULTS, 5))
 
     assert judged(fleet, records, 2) == [int(reason) for _, _, reason in records]
+
+
+def test_there_is_a_fault_for_every_reason_of_the_judge_that_lies_in_a_record() -> None:
+    assert set(FAULTS) == set(REFUSALS) - {Reason.WRONG_PARTITION}  # which lies in the producer
 
 
 def test_good_records_pass_unchanged_and_in_order() -> None:

@@ -1,4 +1,4 @@
-"""State with devices forgotten on the way comes back the same to the bit, killed at any commit border. Plain data, no broker."""
+"""State with devices forgotten on the way, or in a jump, comes back the same to the bit, killed at any commit border. No broker."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fleet(devices: int) -> FleetSpec:
         "fleet": "pump", "version": 1, "sensors": {"x": {"name": "x", "unit": "1", "range": [0, 100]}},
         "features": {"windows": [2, 4], "first": 2}, "task": {"kind": "remaining_useful_life", "unit": "cycles", "cap": 9},
         "training": {"candidates": {"ridge": {}}}, "topics": {"partitions": 1},
-        "limits": {"devices": devices, "silence_s": SILENCE_MS / 1e3, "skew_s": 3600},
+        "limits": {"devices": devices, "silence_s": SILENCE_MS / 1e3, "skew_s": 3600, "jump": 10},
     })  # fmt: skip
 
 
@@ -126,14 +126,14 @@ def memory(state: PartitionState) -> dict[str, Any]:
 
 @st.composite
 def parts(draw: Any) -> list[Part]:
-    """About twelve batches of few devices, with much silence, and a random credit for snapshots after each."""
+    """About twelve batches of few devices, with much silence, counters that jump, and a random credit for snapshots after each."""
     step = st.sampled_from([0, 0, 0, 1, 1_000, SILENCE_MS + 1])
     seqs = dict.fromkeys(range(12), 0)
     found = []
     for _ in range(draw(st.integers(2, 12))):
         events = []
         for device, step_ms in draw(st.lists(st.tuples(st.integers(0, 11), step), min_size=5, max_size=14)):
-            seqs[device] += draw(st.sampled_from([1, 1, 1, 0]))
+            seqs[device] = max(seqs[device] + draw(st.sampled_from([1, 1, 1, 1, 0, 30, -30])), 0)
             events.append((device, seqs[device], step_ms))
         found.append(Part(events, draw(st.sampled_from([0, 0, 300, 900, 100_000])), draw(st.booleans())))
     return found

@@ -127,7 +127,7 @@ def test_what_became_a_letter_is_not_served_unless_it_was_scored_by_batch() -> N
 def test_letters_go_into_the_stream_in_order_while_they_are_newest_and_by_batch_where_the_device_is_further() -> None:
     candidates = [(letter(i), event(seq)) for i, seq in enumerate((9, 3, 8))]
 
-    placed = place(candidates, {"m-1": Served((0, 5), {(0, 5): (0, b"")})})
+    placed = place(FLEET, candidates, {"m-1": Served((0, 5), {(0, 5): (0, b"")})})
 
     assert [(r.event and r.event.at, r.action) for r in placed] == [
         ((0, 3), Action.BACKFILL),
@@ -139,13 +139,22 @@ def test_letters_go_into_the_stream_in_order_while_they_are_newest_and_by_batch_
 def test_of_letters_with_one_place_in_the_order_only_the_first_is_replayed() -> None:
     candidates = [(letter(1), event(6, b"a")), (letter(2), event(6, b"a")), (letter(3), event(6, b"b"))]
 
-    placed = place(candidates, {"m-1": Served((0, 5), {})})
+    placed = place(FLEET, candidates, {"m-1": Served((0, 5), {})})
 
     assert [r.action for r in placed] == [Action.STREAM, Action.LEFT, Action.LEFT]
     assert [r.why.split(":")[0] for r in placed[1:]] == ["a duplicate", "a conflict"]
 
 
 def test_a_copy_that_the_stream_refused_as_late_is_not_sent_into_it_again() -> None:
-    (placed,) = place([(letter(5, "late", copy_of=1), event(6))], {"m-1": Served((0, 5), {})})
+    (placed,) = place(FLEET, [(letter(5, "late", copy_of=1), event(6))], {"m-1": Served((0, 5), {})})
 
     assert placed.action == Action.BACKFILL
+
+
+def test_a_letter_that_the_stream_would_refuse_as_a_jump_is_left_until_its_device_has_come_so_far() -> None:
+    far = event(9_000_000)
+    (left,) = place(FLEET, [(letter(5, "jump"), far)], {"m-1": Served((0, 5), {})})
+    (done,) = place(FLEET, [(letter(5, "jump"), far)], {"m-1": Served((0, 9_000_002), {})})
+
+    assert (left.action, done.action) == (Action.LEFT, Action.BACKFILL)
+    assert left.why.startswith("still refused: jump: more than limits.jump above its device's newest: run 0, 5")

@@ -20,8 +20,7 @@ from confluent_kafka import TopicPartition
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import admin, end_offsets, read_all
-from aimaas.reasons import REFUSALS
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 from stream.letters.decisions import Action, Replayed
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
@@ -195,7 +194,7 @@ main()
 
 def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_place(line: Any) -> None:
     champion, events = line.champion(), line.events(devices=3)
-    reasons = dict.fromkeys(REFUSALS, 2)
+    reasons = dict.fromkeys(FAULTS, 2)
     faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
     records = [*faults.feed(events), *faults.drain()]
     sources = places(line, line.send([(key, value) for key, value, _ in records]))
@@ -221,6 +220,7 @@ def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_
         "wrong_fleet",
         "key_mismatch",
         "skew",
+        "jump",
     )
     assert all(whys[reason] == {f"still refused  {reason}"} for reason in still)
     late = [(key, value) for key, value, reason in records if reason == Reason.LATE]

@@ -18,12 +18,11 @@ from aimaas.cli.app import app
 from aimaas.errors import AimaasError, LakeError
 from aimaas.kafka import admin, end_offsets
 from aimaas.lake import table_path
-from aimaas.reasons import REFUSALS
 from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 from stream.letters.letters import read_letters
 from tests.stream.test_letter_replay import by_origin, check, narrowed, scored_with_a_narrow_range, under
 
@@ -52,7 +51,7 @@ def admitted(line: Any, spark: Any) -> None:
 def send_faults(line: Any, seed: int) -> None:
     """Some events, with two refusals of each kind among them."""
     events = line.events(devices=2, seed=seed, first_device=seed)
-    counts = dict.fromkeys(REFUSALS, 2)
+    counts = dict.fromkeys(FAULTS, 2)
     faults = Faults(line.fleet, counts, len(events), seed, datetime.now(UTC))
     line.send([(key, value) for key, value, _ in [*faults.feed(events), *faults.drain()]])
 

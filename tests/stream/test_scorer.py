@@ -15,13 +15,10 @@ import pytest
 from aimaas.admission import Reason
 from aimaas.errors import KafkaError, StateError
 from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
-from aimaas.reasons import REFUSALS
 from aimaas.topics import topic_specs
-from stream.devices.faults import Faults
+from stream.devices.faults import FAULTS, Faults
 
 pytestmark = pytest.mark.broker
-
-ALL_REASONS = list(REFUSALS)
 
 
 def sources(line: Any, places: list[tuple[int, int]]) -> set[str]:
@@ -30,7 +27,7 @@ def sources(line: Any, places: list[tuple[int, int]]) -> set[str]:
 
 def spoiled(line: Any, events: list[tuple[bytes, bytes]], each: int) -> list[tuple[bytes, bytes | None, Reason]]:
     """The events with `each` bad records of every reason between them."""
-    faults = Faults(line.fleet, dict.fromkeys(ALL_REASONS, each), len(events), 1, datetime.now(UTC))
+    faults = Faults(line.fleet, dict.fromkeys(FAULTS, each), len(events), 1, datetime.now(UTC))
     return [*faults.feed(events), *faults.drain()]
 
 
@@ -73,7 +70,7 @@ def test_refused_records_are_dead_letters_with_their_reason_and_source_while_the
 
     reasons = {f"{line.names.events}/{p}/{o}": r.label for (p, o), (_, _, r) in zip(places, records, strict=True) if r}
     assert line.letters() == reasons
-    assert set(reasons.values()) == {reason.label for reason in ALL_REASONS}
+    assert set(reasons.values()) == {reason.label for reason in FAULTS}
     assert (line.scored(), line.letters()) == line.undisturbed(champion)
 
 
