@@ -16,6 +16,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
 | AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`; empty: anyone may call | empty |
+| AIMAAS_REPLAY_KEY | proves that a replay wrote a copy's headers; scorers, replays and `reconcile` need the same one | none |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -48,6 +49,7 @@ class Settings:
     log_format: str
     api_key: str | None = field(default=None, repr=False)
     spark_pool: str = "default_pool"
+    replay_key: str | None = field(default=None, repr=False)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -76,6 +78,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         log_format=log_format,
         api_key=values.get("AIMAAS_API_KEY") or None,
         spark_pool=values.get("AIMAAS_SPARK_POOL", "default_pool"),
+        replay_key=values.get("AIMAAS_REPLAY_KEY") or None,
     )
 
 

@@ -41,6 +41,7 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "AIMAAS_SPARK_MASTER": settings.spark_master,
         "AIMAAS_LOG_FORMAT": settings.log_format,
         "AIMAAS_SPARK_POOL": settings.spark_pool,
+        **({"AIMAAS_REPLAY_KEY": settings.replay_key} if settings.replay_key else {}),
         **kafka,
     }
 

@@ -22,6 +22,7 @@ from local.airflow import Airflow, end_leftovers, find_airflow, start_airflow
 from local.airflow_environment import settings_variables
 from local.broker import Broker, find_broker, start_broker
 from local.ports import HOST, free_port, is_free
+from local.private_files import kept_secret, write_private
 from local.processes import ManagedProcess, find_process, start_process
 
 
@@ -69,7 +70,8 @@ def start_stack(
         raise StackError(f"a stack already runs in {settings.home}: see `aimaas status`, or stop it with `aimaas down`")
     settings.home.mkdir(parents=True, exist_ok=True)
     bootstrap = _planned_bootstrap(settings, ports.kafka)
-    reached = replace(settings, kafka={**settings.kafka, "bootstrap.servers": bootstrap})
+    replay_key = settings.replay_key or kept_secret(settings.home / "replay.key")
+    reached = replace(settings, kafka={**settings.kafka, "bootstrap.servers": bootstrap}, replay_key=replay_key)
     kafka_port = int(bootstrap.rsplit(":", 1)[1])
     try:
         with ThreadPoolExecutor(3) as pool:
@@ -83,7 +85,8 @@ def start_stack(
     except BaseException:
         stop_stack(settings)
         raise
-    (settings.home / STACK_FILE).write_text(f"AIMAAS_KAFKA_BOOTSTRAP_SERVERS={bootstrap}\n")
+    told = f"AIMAAS_KAFKA_BOOTSTRAP_SERVERS={bootstrap}\nAIMAAS_REPLAY_KEY={replay_key}\n"
+    write_private(settings.home / STACK_FILE, told)
     return stack
 
 

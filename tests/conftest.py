@@ -74,5 +74,6 @@ def _settings(home: Path, bootstrap_servers: str) -> Settings:
             "AIMAAS_FLEETS": str(FLEETS),
             "AIMAAS_JARS": str(read_settings().jars),
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": bootstrap_servers,
+            "AIMAAS_REPLAY_KEY": "of the tests",
         }
     )

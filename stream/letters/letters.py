@@ -66,8 +66,11 @@ class ReasonCount(NamedTuple):
     last_ms: int
 
 
-def letter_of(message: Any) -> Letter | None:
-    """Read a consumed message as a dead letter; None where it lacks the headers of one."""
+def letter_of(message: Any, replay_key: str | None = None) -> Letter | None:
+    """Read a consumed message as a dead letter; None where it lacks the headers of one.
+
+    `copy_of` is known by the `replay_key`.
+    """
     try:
         headers: list[Header] = message.headers() or []
     except UnicodeDecodeError:  # the scorer writes none like that
@@ -89,7 +92,7 @@ def letter_of(message: Any) -> Letter | None:
         message.value(),
         tuple((n, v) for n, v in headers if not n.startswith((PREFIX, TRUNCATED))),
         cut,
-        replay_of(headers, source.topic),
+        replay_of(headers, source.topic, message.key(), message.value(), replay_key),
     )
 
 
@@ -99,7 +102,7 @@ def read_letters(settings: Settings, fleet: FleetSpec, since_ms: int | None = No
     ends = end_offsets(settings, topic)
     with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
         for _, messages in reader.read(topic, reader.spans(topic, ends, since_ms)):
-            found += [letter for m in messages if (letter := letter_of(m)) is not None]
+            found += [letter for m in messages if (letter := letter_of(m, settings.replay_key)) is not None]
     kept = [letter for letter in found if since_ms is None or letter.at_ms >= since_ms]
     return sorted(kept, key=lambda letter: (letter.at_ms, letter.place))
 

@@ -76,7 +76,7 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
     copies: list[tuple[int, Source, Source]] = []
     for message in _records(settings, names.events, since):
-        origin = original_of(message, names.events)
+        origin = original_of(message, names.events, settings.replay_key)
         if origin is not None:
             copies.append((message.timestamp()[1], origin, _source(message)))
     for _, origin, copy in sorted(copies):

@@ -28,12 +28,15 @@ def letters_of(
     lost = [q.place for q in wanted if q.source not in known]
     headers = read_headers(settings, fleet, lost)
     for q in find_quarantined(settings, fleet, lost):
-        known[q.source] = rebuilt(q, headers.get(q.place, []))
+        known[q.source] = rebuilt(q, headers.get(q.place, []), settings.replay_key)
     return list(known.values()), [known[q.source] for q in wanted]
 
 
-def rebuilt(q: Quarantined, headers: Sequence[Header]) -> Letter:
-    """The letter of a quarantined record, with the `headers` that it came with; it lies nowhere, so its place is its source."""
+def rebuilt(q: Quarantined, headers: Sequence[Header], replay_key: str | None = None) -> Letter:
+    """The letter of a quarantined record, with the `headers` that it came with; it lies nowhere, so its place is its source.
+
+    `copy_of` is known by the `replay_key`.
+    """
     source = Source(*q.place)
     cut = {}
     if q.key is not None and len(q.key) >= _KEY_BYTES:
@@ -41,9 +44,8 @@ def rebuilt(q: Quarantined, headers: Sequence[Header]) -> Letter:
     if q.value_bytes is not None and len(q.value or b"") < q.value_bytes:
         cut["value"] = f"{q.value_bytes} bytes sha256:{q.value_sha256}"
     own = tuple((n, v) for n, v in headers if not n.startswith((PREFIX, TRUNCATED)))
-    return Letter(
-        source, source, q.broker_ms, q.reason, q.detail, q.key, q.value, own, cut, replay_of(own, source.topic)
-    )
+    original = replay_of(own, source.topic, q.key, q.value, replay_key)
+    return Letter(source, source, q.broker_ms, q.reason, q.detail, q.key, q.value, own, cut, original)
 
 
 def events_only(

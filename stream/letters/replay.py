@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from aimaas.admission import Judge
-from aimaas.errors import KafkaError
+from aimaas.errors import KafkaError, SettingsError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
@@ -32,7 +32,7 @@ from stream.letters.log import (
 )
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
-from stream.records.dead_letters import REPLAY_OF
+from stream.records.dead_letters import REPLAY_MAC, REPLAY_OF, replay_headers
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 
 CHUNK = 500  # letters in one transaction
@@ -42,17 +42,30 @@ _MODEL_S = 120.0
 def replay_letters(
     settings: Settings, fleet: FleetSpec, letters: Sequence[Letter], wanted: Sequence[Letter], chunk: int = CHUNK
 ) -> list[Replayed]:
-    """Replay the `wanted` of all `letters` of the fleet; what was done with each, in their order. Raises KafkaError."""
+    """Replay the `wanted` of all `letters` of the fleet; what was done with each, in their order.
+
+    Raises SettingsError without a key for the copies' headers, KafkaError.
+    """
+    secret = _replay_key(settings)
     if not wanted:
         return []
     with ExclusiveWriter(settings, fleet, "dlq") as writer:
         account = read_account(settings, fleet, min(letter.at_ms for letter in wanted))
         decided, log = _decide(settings, fleet, letters, wanted, account)
-        done, writes = _carry_out(settings, fleet, decided, log)
+        done, writes = _carry_out(settings, fleet, decided, log, secret)
         for begin in range(0, len(writes), chunk):
             writer.write(writes[begin : begin + chunk])
     places = {letter.source: i for i, letter in enumerate(wanted)}
     return sorted(done, key=lambda d: places[d.letter.source])
+
+
+def _replay_key(settings: Settings) -> str:
+    if settings.replay_key is None:
+        raise SettingsError(
+            "AIMAAS_REPLAY_KEY is not set: a scorer takes a copy for an event of its own unless a key proves where it comes from; "
+            "give this command and every scorer the same key (`openssl rand -hex 32` makes one; `aimaas up` does it by itself)"
+        )
+    return settings.replay_key
 
 
 def _decide(
@@ -94,13 +107,13 @@ def _add_snapshots(settings: Settings, fleet: FleetSpec, served: dict[str, Serve
 
 
 def _carry_out(
-    settings: Settings, fleet: FleetSpec, decided: Sequence[Replayed], log: DeviceLog
+    settings: Settings, fleet: FleetSpec, decided: Sequence[Replayed], log: DeviceLog, secret: str
 ) -> tuple[list[Replayed], list[Write]]:
     """What is done in the end, and the records that do it."""
     names, now = topic_names(fleet), datetime.now(UTC)
     by_batch = [r for r in decided if r.action == Action.BACKFILL]
     done = [r for r in decided if r.action != Action.BACKFILL]
-    writes = [_copy(names.events, r.letter) for r in done if r.action == Action.STREAM]
+    writes = [_copy(names.events, r.letter, secret) for r in done if r.action == Action.STREAM]
     if by_batch:
         judge, model = Judge(fleet), _champion(settings, fleet)
         for key, mine in by_device(by_batch).items():
@@ -112,10 +125,11 @@ def _carry_out(
     return done, writes
 
 
-def _copy(topic: str, letter: Letter) -> Write:
+def _copy(topic: str, letter: Letter, secret: str) -> Write:
     """The record as the device sent it, with the original's coordinates."""
-    kept = [h for h in letter.headers if h[0] != REPLAY_OF]
-    return Write(topic, letter.key, letter.value, [*kept, (REPLAY_OF, str(letter.origin).encode())])
+    kept = [h for h in letter.headers if h[0] not in (REPLAY_OF, REPLAY_MAC)]
+    proven = replay_headers(secret, letter.origin, letter.key, letter.value)
+    return Write(topic, letter.key, letter.value, [*kept, *proven])
 
 
 def _champion(settings: Settings, fleet: FleetSpec) -> Model:

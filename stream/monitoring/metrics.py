@@ -39,7 +39,7 @@ class _Work:
 
 
 class ScorerMetrics:
-    """The metrics of one scorer. The loop's thread calls the methods; `model_refused` may be called from any."""
+    """The metrics of one scorer. The loop's thread calls the methods; any may call `model_refused` and `copy_unproven`."""
 
     def __init__(self, fleet: str, registry: CollectorRegistry) -> None:
         self._fleet, self._registry = fleet, registry
@@ -64,6 +64,10 @@ class ScorerMetrics:
         for reason in Reason:  # a rate needs the zero before the first
             if reason != Reason.ADMITTED:
                 self._dead_letters.labels(self._fleet, reason.label)
+        self._unproven = self._counter(
+            "aimaas_unproven_copies_total",
+            "Records that call themselves a replay's copy without proof; scored as events.",
+        )
         self._batch = self._histogram("aimaas_batch_events", "Events scored at once.", BATCH_BOUNDS)
         self._lag = self._gauge("aimaas_lag_events", "Events committed to the partitions owned and not read yet.")
         self._partitions = self._gauge("aimaas_partitions", "Partitions owned.")
@@ -181,6 +185,10 @@ class ScorerMetrics:
         self._promoted_at = None
         self._model_info.clear()
         self._withdrawn.inc()
+
+    def copy_unproven(self) -> None:
+        """A record calls itself a replay's copy, and its headers do not prove it."""
+        self._unproven.inc()
 
     def model_refused(self) -> None:
         """An announced model cannot be served; the one before serves on."""

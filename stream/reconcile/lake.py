@@ -14,7 +14,7 @@ from aimaas.quarantine import EXPECTATION
 from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.records.dead_letters import REPLAY_OF, Source
+from stream.records.dead_letters import REPLAY_OF, replay_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -71,17 +71,25 @@ class LakeDay:
         return np.concatenate([there, _codes(mine)[np.array(same, np.bool_)]])
 
     def _copies(self) -> dict[int, int]:
-        """Of records that are replays: code -> the original's, from bronze since the day began, where replays of the day's come."""
+        """Of records that are replays: code -> the original's, from bronze since the day began, where replays of the day's come.
+
+        Headers are read first: keys and values, which prove them, only of the records that claim to be copies.
+        """
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
 
-        bronze = find_table(self._settings, self._fleet.fleet, "bronze")
+        bronze, secret = find_table(self._settings, self._fleet.fleet, "bronze"), self._settings.replay_key
+        if bronze is None or secret is None:
+            return {}
+        rows, columns = arrow_dataset(bronze), ["partition", "offset", "headers"]
         with_headers = pc.list_value_length(ds.field("headers")) > 0
-        condition = (ds.field("topic") == self._topic) & (ds.field("broker_ts") >= self._begin) & with_headers
-        columns = ["partition", "offset", "headers"]
+        mine = (ds.field("topic") == self._topic) & (ds.field("broker_ts") >= self._begin) & with_headers
+        claiming = {at for batch in rows.to_batches(columns=columns, filter=mine) for at in _claiming(batch)}
         found: dict[int, int] = {}
-        for batch in () if bronze is None else arrow_dataset(bronze).to_batches(columns=columns, filter=condition):
-            found.update(_copy_pairs(batch, self._topic))
+        if claiming:
+            mine &= ds.field("offset").isin(sorted(claiming))
+            for batch in rows.to_batches(columns=[*columns, "key", "value"], filter=mine):
+                found.update(_copy_pairs(batch, self._topic, secret))
         return found
 
     def _rows(self, table: Table, *columns: str, keep: Codes | None = None) -> Any:
@@ -106,15 +114,22 @@ def _isin(name: str, values: Sequence[str]) -> Any:
     return ds.field(name).isin(values)
 
 
-def _copy_pairs(rows: pa.RecordBatch, topic: str) -> Iterable[tuple[int, int]]:
+def _claiming(rows: pa.RecordBatch) -> list[int]:
+    """Offsets of the records whose headers say that they are copies."""
     import pyarrow.compute as pc
 
     lists = rows["headers"]
-    flat, owner = pc.list_flatten(lists), pc.list_parent_indices(lists)
-    names = pc.struct_field(flat, "key")
-    for at in np.flatnonzero(pc.equal(names, REPLAY_OF).to_numpy(zero_copy_only=False)):
-        original = Source.parse((flat[int(at)]["value"].as_py() or b"").decode("utf-8", "replace"))
-        row = owner[int(at)].as_py()
-        if original is not None and original.topic == topic:
-            copy = codes_of(rows["partition"][row].as_py(), rows["offset"][row].as_py())
+    names = pc.struct_field(pc.list_flatten(lists), "key")
+    owners = pc.list_parent_indices(lists).filter(pc.equal(names, REPLAY_OF))
+    found: list[int] = rows["offset"].take(owners).to_pylist()
+    return found
+
+
+def _copy_pairs(rows: pa.RecordBatch, topic: str, replay_key: str) -> Iterable[tuple[int, int]]:
+    """Codes of copies and of their originals, of those that a replay with the key wrote."""
+    for row in rows.to_pylist():
+        headers = [(h["key"], h["value"]) for h in row["headers"]]
+        original = replay_of(headers, topic, row["key"], row["value"], replay_key)
+        if original is not None:
+            copy = codes_of(row["partition"], row["offset"])
             yield int(copy), int(codes_of(original.partition, original.offset))

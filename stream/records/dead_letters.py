@@ -4,6 +4,7 @@ The record keeps key, value and headers and gets Kafka Connect's error headers: 
 `exception.class.name`) and a sentence. What does not fit beside them is cut, with its size and digest in further headers.
 
 A dead letter that is sent again says in `REPLAY_OF` where the original was read; whatever is made of the copy is of that original.
+`REPLAY_MAC` beside it proves that a replay wrote it: a device may write any header, and it counts for nothing.
 """
 
 from __future__ import annotations
@@ -15,9 +16,11 @@ from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
+from stream.records.replay_mac import is_genuine, replay_mac
 
 PREFIX = "__connect.errors."
 REPLAY_OF = "aimaas.replay.of"  # on a copy in the events topic: topic/partition/offset of the original event
+REPLAY_MAC = "aimaas.replay.mac"  # beside it: the proof, see `stream.records.replay_mac`
 TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of what was there before the cut
 _KEY_BYTES = 1_024  # a device id has at most 128 characters
 _HEADER_BYTES = 16_384
@@ -67,20 +70,40 @@ def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec) -> 
     )
 
 
-def replay_of(headers: Iterable[Header] | None, topic: str) -> Source | None:
-    """The original in `topic` that a record is a copy of, by its headers; None where it is an original itself."""
-    for name, content in headers or ():
-        if name == REPLAY_OF:
-            source = Source.parse((content or b"").decode("utf-8", "replace"))
-            return source if source is not None and source.topic == topic else None
-    return None
+def replay_headers(secret: str, original: Source, key: bytes | None, value: bytes | None) -> list[Header]:
+    """The headers of a copy of `original` with this key and value."""
+    return [
+        (REPLAY_OF, str(original).encode()),
+        (REPLAY_MAC, replay_mac(secret, str(original), key, value).encode()),
+    ]
 
 
-def original_of(message: Any, topic: str) -> Source | None:
+def replay_of(
+    headers: Iterable[Header] | None, topic: str, key: bytes | None, value: bytes | None, secret: str | None
+) -> Source | None:
+    """The original in `topic` that a record is a copy of, by its headers; None where it is an original itself.
+
+    Headers that no replay with the key `secret` wrote count for nothing; without a `secret` all of them do.
+    """
+    named = {name: content or b"" for name, content in reversed([*(headers or ())])}  # of several the first
+    source = Source.parse(named.get(REPLAY_OF, b"").decode("utf-8", "replace"))
+    if secret is None or source is None or source.topic != topic:
+        return None
+    return source if is_genuine(named.get(REPLAY_MAC, b""), secret, str(source), key, value) else None
+
+
+def original_of(message: Any, topic: str, secret: str | None = None) -> Source | None:
     """The original in `topic` that a consumed message is a copy of; None where it is an original itself."""
+    if secret is None or not claims_copy(message):
+        return None
+    return replay_of(message.headers(), topic, message.key(), message.value(), secret)
+
+
+def claims_copy(message: Any) -> bool:
+    """Whether a consumed message's headers say that it is a copy, rightly or not."""
     with suppress(UnicodeDecodeError):  # a device may name its headers by any bytes
-        return replay_of(message.headers(), topic)
-    return None
+        return any(name == REPLAY_OF for name, _ in message.headers() or ())
+    return False
 
 
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:

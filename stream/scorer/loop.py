@@ -36,7 +36,7 @@ from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.orphans import OrphanWatch
 from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
-from stream.scorer.scoring import Judged, by_partition, judge_batch, write_batch
+from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.warm_up import warm_up
 from stream.scorer.writer import Writer
 from stream.state.partition import PartitionState
@@ -69,6 +69,9 @@ class Scorer:
         self._watcher, self._model, self._monitor = watcher, model, monitor
         self._serves = True  # unless the model was withdrawn and there is no other yet
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
+        self._sources = partial(
+            sources_of, topic=self._names.events, replay_key=settings.replay_key, unproven=monitor.copy_unproven
+        )
         self._breaks = Breaks(time.monotonic())
         self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
         self._commit_at = 0.0  # monotonic seconds at which the last commit was started
@@ -216,7 +219,8 @@ class Scorer:
         self._touched.update(groups)
         self._count(judged)
         self._monitor.lap("judge")
-        self._write(partial(write_batch, judged, self._names, self._fleet, self._answers), len(judged))
+        work = partial(write_batch, judged, self._names, self._fleet, self._answers, self._sources)
+        self._write(work, len(judged))
         self._monitor.lap("wait")
 
     def _write(self, work: Callable[[Outbox], None], records: int) -> None:

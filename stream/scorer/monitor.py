@@ -110,6 +110,10 @@ class Monitor:
         broker_ms = [part.records.broker_ms for part in judged.parts]
         self._metrics.batch_scored(reasons, broker_ms, judged.model.version, judged.answered)
 
+    def copy_unproven(self) -> None:
+        """A record calls itself a replay's copy without proof. May be called from any thread."""
+        self._metrics.copy_unproven()
+
     def lap(self, step: str) -> None:
         """The time since the last lap was spent on this step of the loop."""
         self.tally.lap(step, time.monotonic())

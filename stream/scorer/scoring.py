@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,7 +17,7 @@ from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
-from stream.records.dead_letters import DeadLetter, dead_letter, original_of
+from stream.records.dead_letters import DeadLetter, claims_copy, dead_letter, original_of
 from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.outbox import Outbox
 from stream.state.partition import PartitionState, records_of
@@ -83,18 +83,25 @@ def _answers(judged: Judged) -> npt.NDArray[np.float32]:
     return judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
 
 
-def write_batch(judged: Judged, names: TopicNames, fleet: FleetSpec, watch: AnswerWatch, outbox: Outbox) -> None:
+def write_batch(
+    judged: Judged,
+    names: TopicNames,
+    fleet: FleetSpec,
+    watch: AnswerWatch,
+    sources: Callable[[Part], list[str]],
+    outbox: Outbox,
+) -> None:
     """Produce a prediction for each record that the model answers and a dead letter for each other, in the record's own partition.
 
-    So a device's predictions stay in order whoever partitions the events. `watch` counts the answers.
+    So a device's predictions stay in order whoever partitions the events. `watch` counts the answers; `sources` is `sources_of`.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
     all_finite = bool(np.isfinite(answers).all())
     without: list[bytes | None] = []  # the keys of those without an answer
     ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
     for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
-        sources = sources_of(part, names.events)
-        outbox.produce(names.predictions, part.partition, predictions_of(part, its, sources, judged.model, scored_at))
+        records = predictions_of(part, its, sources(part), judged.model, scored_at)
+        outbox.produce(names.predictions, part.partition, records)
         unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
         without += [part.records.keys[i] for i in unanswered]
         letters = _dead_letters(part, unanswered, fleet)
@@ -111,13 +118,21 @@ def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec) -
     return [dead_letter(part.messages[i], reason, detail, fleet) for i, (reason, detail) in whys.items()]
 
 
-def sources_of(part: Part, topic: str) -> list[str]:
-    """`topic/partition/offset` of each record; of a dead letter that was sent again, those of the original."""
+def sources_of(
+    part: Part, topic: str, replay_key: str | None = None, unproven: Callable[[], None] = lambda: None
+) -> list[str]:
+    """`topic/partition/offset` of each record; of a dead letter that a replay with the `replay_key` sent again, the original's.
+
+    `unproven` is called for each record that only claims to be such a copy.
+    """
     here = f"{topic}/{part.partition}/"
     sources = [f"{here}{offset}" for offset in part.records.offsets.tolist()]
     for i in with_headers(part.messages):
-        if (original := original_of(part.messages[i], topic)) is not None:
+        message = part.messages[i]
+        if (original := original_of(message, topic, replay_key)) is not None:
             sources[i] = str(original)
+        elif claims_copy(message):
+            unproven()
     return sources
 
 

@@ -37,7 +37,7 @@ def test_a_value_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 def test_an_api_key_is_read_but_never_shown(tmp_path: Path) -> None:
-    found = read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": "s3cret"})
+    found = read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": "s3cret", "AIMAAS_REPLAY_KEY": "s3cret"})
     assert found.api_key == "s3cret"
     assert "s3cret" not in repr(found)
     assert read_settings({"AIMAAS_HOME": str(tmp_path), "AIMAAS_API_KEY": ""}).api_key is None

@@ -320,6 +320,7 @@ class Line:
             "AIMAAS_HOME": str(self.settings.home),
             "AIMAAS_FLEETS": str(self.folder),
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "AIMAAS_REPLAY_KEY": self.settings.replay_key or "",
             "PATH": "/usr/bin:/bin",
         }
         with (self.folder / f"scorer-{instance}.log").open("ab") as log:

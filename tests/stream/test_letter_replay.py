@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from aimaas.admission import Judge, Reason
+from aimaas.errors import SettingsError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import admin, end_offsets, read_all
 from stream.devices.faults import FAULTS, Faults
@@ -25,6 +27,7 @@ from stream.letters.decisions import Action, Replayed
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
 from stream.model.load import load_model
+from stream.records.dead_letters import Source, replay_headers
 from stream.state.partition import PartitionState, Records
 
 pytestmark = pytest.mark.broker
@@ -187,7 +190,7 @@ main()
     command = [sys.executable, "-c", program, "dlq", "replay", "--all", "--fleet", line.fleet.fleet]
     environment = {
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",
-        "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
+        "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers, "AIMAAS_REPLAY_KEY": line.settings.replay_key or "",
     }  # fmt: skip
     return subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], timeout=120, check=False).returncode
 
@@ -233,7 +236,10 @@ def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line
     places_sent = line.send([*events[:20], *events[21:], events[20]])
     line.score_all(39, 1)
     original = places(line, places_sent)[-1]
-    line.send([(*events[20], [("aimaas.replay.of", original.encode())])])  # as a replay did that lost the race
+    lost = replay_headers(
+        line.settings.replay_key, Source.parse(original), *events[20]
+    )  # by a replay that came too late
+    line.send([(*events[20], lost)])
     line.score_all(39, 2)
 
     done = replay_all(line)
@@ -242,6 +248,30 @@ def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line
     assert next(d.why for d in done if d.action == Action.LEFT).endswith("which was refused: replay that one")
     assert check(line, champion, events, places(line, places_sent))["aimaas.prediction.backfill"] == 1
     assert counts(replay_all(line)) == {Action.LEFT: 2}
+
+
+def test_a_header_that_no_replay_wrote_takes_nobody_elses_coordinates(line: Any) -> None:
+    line.champion()
+    events = line.events(devices=2)[:20]
+    victim, *others = places(line, line.send(events[:10]))
+    original = Source.parse(victim)
+    forged = [
+        [("aimaas.replay.of", victim.encode())],
+        [("aimaas.replay.of", victim.encode()), ("aimaas.replay.mac", b"0" * 64)],
+        replay_headers("another key", original, *events[12]),
+        replay_headers(line.settings.replay_key, original, *events[0]),  # a genuine proof, of another record
+    ]
+    own = places(line, line.send([(*event, headers) for event, headers in zip(events[10:14], forged, strict=True)]))
+    line.score_all(14, 0)
+
+    assert set(line.scored()) == {victim, *others, *own}
+
+
+def test_a_replay_without_a_key_ends_before_it_reads_anything(line: Any) -> None:
+    with pytest.raises(
+        SettingsError, match=r"AIMAAS_REPLAY_KEY is not set.*give this command and every scorer the same"
+    ):
+        replay_letters(replace(line.settings, replay_key=None), line.fleet, [], [])
 
 
 def test_without_the_log_the_snapshots_say_who_is_further_and_nothing_is_scored_from_half_a_history(line: Any) -> None:

@@ -13,9 +13,13 @@ from typer.testing import CliRunner
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError
 from stream.letters.letters import counts_of, letter_of, since_ms
-from stream.records.dead_letters import Source, replay_of
+from stream.records.dead_letters import Source, replay_headers, replay_of
+from stream.records.replay_mac import replay_mac
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
+
+
+SECRET = "of the tests"
 
 
 class Message:
@@ -62,17 +66,21 @@ def test_a_letter_names_its_source_reason_and_what_was_cut() -> None:
 
 
 def test_the_letter_of_a_copy_is_a_letter_of_the_original() -> None:
-    found = letter_of(Message([*headers(), ("aimaas.replay.of", b"iot.mill.events/3/12")]))
+    original = Source("iot.mill.events", 3, 12)
+    message = Message([*headers(), *replay_headers(SECRET, original, b"m-1", b"{}")])
+    found, forged = letter_of(message, SECRET), letter_of(message, "another key")
 
-    assert found is not None
-    assert found.origin == Source("iot.mill.events", 3, 12)
+    assert found is not None and forged is not None
+    assert (found.copy_of, found.origin) == (original, original)
+    assert (forged.copy_of, forged.origin) == (None, forged.source)
 
 
 @pytest.mark.parametrize(
     "name", [b"", b"iot.other.events/1/2", b"iot.mill.events/1", b"iot.mill.events/-1/2", b"\xff/1/2"]
 )
 def test_a_header_that_names_no_event_of_the_topic_makes_no_copy(name: bytes) -> None:
-    assert replay_of([("aimaas.replay.of", name)], "iot.mill.events") is None
+    proof = ("aimaas.replay.mac", replay_mac(SECRET, name.decode("latin-1"), b"m-1", b"{}").encode())
+    assert replay_of([("aimaas.replay.of", name), proof], "iot.mill.events", b"m-1", b"{}", SECRET) is None
 
 
 def test_a_record_without_the_headers_of_a_letter_is_none() -> None:

@@ -34,6 +34,7 @@ def quarantine(line: Any, *arguments: str) -> Result:
         "AIMAAS_HOME": str(line.settings.home),
         "AIMAAS_FLEETS": str(line.folder),
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
+        "AIMAAS_REPLAY_KEY": line.settings.replay_key or "",
     }
     return CliRunner().invoke(app, ["quarantine", *arguments, "--fleet", line.fleet.fleet], env=environment)
 

@@ -1,0 +1,25 @@
+"""Files that only their owner may read: secrets of the local stack."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+_OWNER = 0o600
+_BYTES = 32
+
+
+def kept_secret(path: Path) -> str:
+    """The secret in this file; made, and kept there, when it is asked for first."""
+    with suppress(FileExistsError):
+        write_private(path, secrets.token_hex(_BYTES), os.O_EXCL)
+    return path.read_text().strip()
+
+
+def write_private(path: Path, text: str, how: int = os.O_TRUNC) -> None:
+    """Write a file that only its owner may read; `how` is a flag of `os.open`."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, _OWNER), "w") as file:
+        os.fchmod(file.fileno(), _OWNER)  # also where it was there before
+        file.write(text)
