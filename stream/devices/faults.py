@@ -173,7 +173,9 @@ def _skew(fleet: FleetSpec, record: dict[str, Any], _: np.random.Generator, now:
 
 def _jump(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:
     """A counter far beyond the device's newest; the next good record of the device shows that it was wrong."""
-    beyond = int(rng.integers(1, 1_000))
+    beyond = int(
+        rng.integers(10_000, 20_000)
+    )  # more than a device's life, so that it is a jump from any of its records
     if fleet.order == "seq" and rng.random() < 0.5:
         record["seq"] = min(record["seq"] + fleet.jump_order + beyond, MAX_SEQ)
     else:

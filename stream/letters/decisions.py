@@ -144,9 +144,11 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
             )
             placed.append(Replayed(letter, Action.LEFT, f"{what} the prediction"))
             continue
-        if known.newest is not None and _jumps(fleet, known.newest, event.at):
+        if known.newest is not None and _jumps(fleet, letter, known.newest, event.at):
             run, order = known.newest
-            why = f"still refused: {Reason.JUMP.label}: more than limits.jump above its device's newest: run {run}, {order}"
+            why = (
+                f"still refused: {Reason.JUMP.label}: its device has not gone so far: its newest is run {run}, {order}"
+            )
             placed.append(Replayed(letter, Action.LEFT, why))
             continue
         was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)
@@ -158,6 +160,7 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
     return placed
 
 
-def _jumps(fleet: FleetSpec, newest: OrderKey, at: OrderKey) -> bool:
-    """Whether an event lies so far above its device's newest that the stream would refuse it."""
-    return at > newest and (at[0] - newest[0] > fleet.jump_run or at[1] - newest[1] > fleet.jump_order)
+def _jumps(fleet: FleetSpec, letter: Letter, newest: OrderKey, at: OrderKey) -> bool:
+    """Whether the stream refuses an event as too far above its device's newest, or did so and nothing confirmed it."""
+    far = at[0] - newest[0] > fleet.jump_run or at[1] - newest[1] > fleet.jump_order
+    return at > newest and (far or letter.reason == Reason.JUMP.label)

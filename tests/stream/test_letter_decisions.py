@@ -151,10 +151,22 @@ def test_a_copy_that_the_stream_refused_as_late_is_not_sent_into_it_again() -> N
     assert placed.action == Action.BACKFILL
 
 
-def test_a_letter_that_the_stream_would_refuse_as_a_jump_is_left_until_its_device_has_come_so_far() -> None:
-    far = event(9_000_000)
-    (left,) = place(FLEET, [(letter(5, "jump"), far)], {"m-1": Served((0, 5), {})})
-    (done,) = place(FLEET, [(letter(5, "jump"), far)], {"m-1": Served((0, 9_000_002), {})})
+@pytest.mark.parametrize(
+    ("reason", "seq", "newest", "action"),
+    [
+        ("jump", 9_000_000, 5, Action.LEFT),
+        ("jump", 1_000_007, 9, Action.LEFT),  # near enough by now, but the device goes on elsewhere
+        ("jump", 9_000_000, 9_000_002, Action.BACKFILL),
+        ("out_of_range", 9_000_000, 5, Action.LEFT),
+        ("out_of_range", 9, 5, Action.STREAM),
+    ],
+)
+def test_a_letter_that_jumps_is_left_until_its_device_has_gone_so_far(
+    reason: str, seq: int, newest: int, action: Action
+) -> None:
+    (placed,) = place(FLEET, [(letter(5, reason), event(seq))], {"m-1": Served((0, newest), {})})
 
-    assert (left.action, done.action) == (Action.LEFT, Action.BACKFILL)
-    assert left.why.startswith("still refused: jump: more than limits.jump above its device's newest: run 0, 5")
+    assert placed.action == action
+    assert action != Action.LEFT or placed.why == (
+        f"still refused: jump: its device has not gone so far: its newest is run 0, {newest}"
+    )
