@@ -2,7 +2,8 @@
 
 `iot.<fleet>.journal` has one partition and is only appended to. A `TopicSeen` names the id under which Kafka holds a topic: a
 topic that was deleted and made anew has another one, and its offsets begin at 0 again. A `Gap` names offsets that nobody will read.
-`Journal.of` folds the entries in the order of the log, so that all readers come to the same.
+`RulesFrom` and `Claim` settle by which rules each offset is judged (`aimaas/rule_log.py`). `Journal.of` folds the entries in the
+order of the log, so that all readers come to the same.
 
 Coordinates of records are `label/partition/offset`. The first id that the journal saw of a topic has the topic's name as its
 label, a later one `<name>@<first 8 characters of the id>`, so coordinates stay unique when a topic is made anew.
@@ -20,21 +21,21 @@ from confluent_kafka import Producer
 
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import ANSWER_LIMIT_S, kafka_errors, producer_config, read_all
+from aimaas.kafka import ANSWER_LIMIT_S, begin_offsets, end_offsets, kafka_errors, producer_config, read_between
 from aimaas.logs import logger
+from aimaas.rule_log import KIND, Claim, RuleLog, RulesFrom
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names
 
 Reader = Literal["scorer", "land"]
 
-_KIND = "entry"
 _SHOWN = 200
 
 log = logger("journal")
 
 
-class TopicSeen(msgspec.Struct, frozen=True, tag_field=_KIND, tag="topic_seen"):
+class TopicSeen(msgspec.Struct, frozen=True, tag_field=KIND, tag="topic_seen"):
     """Kafka holds `topic` under `id`. Said again it changes nothing."""
 
     topic: str
@@ -42,7 +43,7 @@ class TopicSeen(msgspec.Struct, frozen=True, tag_field=_KIND, tag="topic_seen"):
     at: datetime
 
 
-class Gap(msgspec.Struct, frozen=True, tag_field=_KIND, tag="gap"):
+class Gap(msgspec.Struct, frozen=True, tag_field=KIND, tag="gap"):
     """Offsets `first` to `last` of a partition that the reader `by` never read; `topic` is a label.
 
     `last` is None where nobody can know how many records there were: the topic was deleted with them.
@@ -62,8 +63,8 @@ class Gap(msgspec.Struct, frozen=True, tag_field=_KIND, tag="gap"):
         return None if self.last is None else self.last - self.first + 1
 
 
-Entry = TopicSeen | Gap
-_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in (TopicSeen, Gap))
+Entry = TopicSeen | Gap | RulesFrom | Claim
+_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in (TopicSeen, Gap, RulesFrom, Claim))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,23 @@ class Journal:
         default_factory=dict
     )  # of each topic, in the order in which they were seen
     gaps: tuple[Gap, ...] = ()  # in the order of the log, each once
+    rules: RuleLog = field(default_factory=RuleLog)
 
     @classmethod
     def of(cls, entries: Iterable[Entry]) -> Journal:
         """Fold the entries, in the order of the log."""
         ids: dict[str, tuple[str, ...]] = {}
         gaps: dict[tuple[Any, ...], Gap] = {}
+        rules: list[RulesFrom | Claim] = []
         for entry in entries:
             if isinstance(entry, TopicSeen):
                 seen = ids.get(entry.topic, ())
                 ids[entry.topic] = seen if entry.id in seen else (*seen, entry.id)
-            else:
+            elif isinstance(entry, Gap):
                 gaps.setdefault((entry.topic, entry.partition, entry.first, entry.last, entry.by), entry)
-        return cls(ids, tuple(gaps.values()))
+            else:
+                rules.append(entry)
+        return cls(ids, tuple(gaps.values()), RuleLog.of(rules))
 
     def knows(self, topic: str, topic_id: str) -> bool:
         """Whether this id was seen of the topic."""
@@ -114,7 +119,7 @@ def topic_of(label: str) -> str:
 def decode_entry(value: bytes | None) -> Entry | None:
     """One entry; None for one of a later release. Raises msgspec.MsgspecError (which is a ValueError) for what is no entry."""
     raw: dict[str, Any] = msgspec.json.decode(value or b"", type=dict[str, Any])
-    kind = raw.get(_KIND)
+    kind = raw.get(KIND)
     if isinstance(kind, str) and kind not in _KINDS:
         return None
     entry: Entry = msgspec.convert(raw, type=Entry)
@@ -122,10 +127,15 @@ def decode_entry(value: bytes | None) -> Entry | None:
 
 
 def read_journal(settings: Settings, fleet: FleetSpec) -> Journal:
-    """The fleet's journal as it stands now. What cannot be read is logged and passed over. Raises KafkaError."""
+    """The fleet's journal as it stands now. What cannot be read is logged and passed over. Raises KafkaError.
+
+    It is read up to the last entry that anybody has written, and waits for transactions that are open before that one: no entry can
+    turn up later in front of what was read.
+    """
     topic = topic_names(fleet).journal
     entries: list[Entry] = []
-    for record in read_all(settings, topic):
+    end = end_offsets(settings, topic, "read_uncommitted")
+    for record in read_between(settings, topic, begin_offsets(settings, topic), end):
         try:
             entry = decode_entry(record.value)
         except (ValueError, RecursionError) as e:
