@@ -14,6 +14,7 @@ import msgspec
 from aimaas.fleet import FleetSpec
 
 CHAMPION = "champion"  # the alias of the model that serves
+MAX_SEQUENCE = 2**31 - 1  # of announcements: more than anybody promotes
 MAX_RUN = 2**31 - 1
 MAX_SEQ = 2**53 - 1  # the largest integer that every JSON reader keeps exact
 
@@ -21,6 +22,7 @@ DeviceId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Run = Annotated[int, msgspec.Meta(ge=0, le=MAX_RUN)]
 Seq = Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQ)]
 Time = Annotated[datetime, msgspec.Meta(tz=True)]
+Short = Annotated[str, msgspec.Meta(max_length=64)]
 
 OutcomeKind = Literal["failed", "repaired", "retired"]
 
@@ -53,27 +55,36 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
     upper: float | None = None
 
 
-class Announcement(msgspec.Struct, frozen=True):
-    """Which model an alias means now; `sequence` only rises, also at a rollback. `sha256` is that of the file at `uri`."""
+class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Which model an alias means now; `sequence` only rises, also at a rollback. `sha256` is that of the file at `uri`.
 
-    alias: str
-    version: str
-    sequence: int
-    uri: str
-    sha256: str
-    plan: str
-    fit: str
-    at: datetime
+    `signature` covers all other fields and the fleet (`aimaas.signatures`); empty where the announcer has no key.
+    """
+
+    alias: Short
+    version: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
+    sequence: Annotated[int, msgspec.Meta(ge=0, le=MAX_SEQUENCE)]
+    uri: Annotated[str, msgspec.Meta(min_length=1, max_length=2_048)]
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+    plan: Short
+    fit: Short
+    at: Time
+    signature: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
-class ModelRefusal(msgspec.Struct, frozen=True):
-    """Scorer `instance` would not serve what was announced as `sequence`, and `reason` says why; what it had serves on."""
+class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What scorer `instance` did with what was announced as `sequence`.
+
+    `serves`: it answers from now on. `refused`: it would not serve it, and what it had serves on. `passed_over`: the record on the
+    models topic is not to be trusted. `reason` says why.
+    """
 
     version: str
     sequence: int
     instance: str
-    reason: str
-    at: datetime
+    state: Literal["serves", "refused", "passed_over"]
+    at: Time
+    reason: str = ""
 
 
 @lru_cache(maxsize=64)

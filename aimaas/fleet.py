@@ -226,7 +226,10 @@ class Topics(_Part):
     replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
     retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
     names: dict[
-        Literal["events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal"], Topic
+        Literal[
+            "events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status"
+        ],
+        Topic,
     ] = Field(default={}, description="`events: plant.engines` and so on, for topics that exist under another name")
 
 

@@ -1,8 +1,7 @@
-"""The models topic: which model an alias means (written by the announcer), which was accepted, and who refused one (by scorers).
+"""The models topic: which model the alias `champion` means, written by the announcer alone.
 
-One partition, compacted. Key alias, value an `Announcement`; key `accepted/champion`, value the announcement of the newest champion
-that any scorer serves, which compaction would drop once a later one is announced, though that may be refused; key
-`refused/<version>/<instance>`, value a `ModelRefusal`.
+One partition that keeps every record, so that nothing written later can push an announcement out. Key alias, value an
+`Announcement`. Records with other keys are passed over: older releases kept acceptances and refusals here.
 """
 
 from __future__ import annotations
@@ -10,72 +9,71 @@ from __future__ import annotations
 import msgspec
 from confluent_kafka import Producer
 
-from aimaas.errors import KafkaError
-from aimaas.events import CHAMPION, Announcement, ModelRefusal
+from aimaas.errors import AimaasError, KafkaError
+from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S, kafka_errors, producer_config, read_all
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from aimaas.signatures import Verifier
 from aimaas.topics import topic_names
-
-_ACCEPTED = f"accepted/{CHAMPION}"
-_REFUSED = "refused/"
 
 log = logger("models")
 
-
-def is_refusal(key: bytes | None) -> bool:
-    """Whether the record of this key is a refusal."""
-    return key is not None and key.startswith(_REFUSED.encode())
+_decoder = msgspec.json.Decoder(Announcement)
 
 
-def is_acceptance(key: bytes | None) -> bool:
-    """Whether the record of this key says which champion was accepted."""
-    return key == _ACCEPTED.encode()
+class AnnouncementError(AimaasError):
+    """A record on the models topic is no announcement that can be trusted."""
+
+
+def announcement_of(key: bytes | None, value: bytes | None, fleet: str, verifier: Verifier) -> Announcement | None:
+    """The champion's announcement that a record holds; None for records of another kind.
+
+    Raises AnnouncementError where it cannot be read, or carries no valid signature though a key is set.
+    """
+    if key != CHAMPION.encode() or value is None:  # None: the alias was deleted, and the last champion serves on
+        return None
+    try:
+        found = _decoder.decode(value)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as e:
+        raise AnnouncementError(f"it cannot be read: {str(e)[:200]}") from None
+    if found.alias != CHAMPION:
+        return None
+    wrong = verifier.mistake_in(found, fleet)
+    if wrong:
+        raise AnnouncementError(wrong)
+    return found
 
 
 def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
-    """The newest announcement of the champion; None where there is none, or none that can be read. Raises KafkaError."""
-    topic = topic_names(fleet).models
-    values = [r.value for r in read_all(settings, topic) if r.key == CHAMPION.encode() and r.value is not None]
-    try:
-        return msgspec.json.decode(values[-1], type=Announcement) if values else None
-    except msgspec.MsgspecError as e:
-        log.error("announcement cannot be read", topic=topic, error=str(e))
-        return None
+    """The announcement of the highest sequence, the newest of these; None where there is none that can be trusted.
 
-
-def refusals(settings: Settings, fleet: FleetSpec) -> list[ModelRefusal]:
-    """The newest refusal of each version by each scorer, oldest first. Raises KafkaError."""
-    newest = {r.key: r.value for r in read_all(settings, topic_names(fleet).models) if is_refusal(r.key)}
-    found = [msgspec.json.decode(value, type=ModelRefusal) for value in newest.values() if value]
-    return sorted(found, key=lambda refusal: refusal.at)
+    Raises KafkaError.
+    """
+    topic, verifier, newest = topic_names(fleet).models, Verifier(settings), None
+    for record in read_all(settings, topic):
+        try:
+            found = announcement_of(record.key, record.value, fleet.fleet, verifier)
+        except AnnouncementError as e:
+            log.warning("announcement passed over", topic=topic, offset=record.offset, reason=str(e))
+            continue
+        if found is not None and (newest is None or found.sequence >= newest.sequence):
+            newest = found
+    return newest
 
 
 def write_announcement(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
     """Announce; returns when the broker has it. Raises KafkaError."""
-    _write(settings, topic_names(fleet).models, announcement.alias, announcement, "announce the champion")
-
-
-def write_accepted(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
-    """Say which announced champion serves; returns when the broker has it. Raises KafkaError."""
-    _write(settings, topic_names(fleet).models, _ACCEPTED, announcement, "keep the accepted champion")
-
-
-def write_refusal(settings: Settings, fleet: FleetSpec, refusal: ModelRefusal) -> None:
-    """Say who refused which version and why; returns when the broker has it. Raises KafkaError."""
-    key = f"{_REFUSED}{refusal.version}/{refusal.instance}"
-    _write(settings, topic_names(fleet).models, key, refusal, "report a refused model")
-
-
-def _write(settings: Settings, topic: str, key: str, value: msgspec.Struct, doing: str) -> None:
-    failed: list[str] = []
-    with kafka_errors(settings, f"{doing} on {topic}"):
+    topic, failed = topic_names(fleet).models, list[str]()
+    with kafka_errors(settings, f"announce the champion on {topic}"):
         producer = Producer(producer_config(settings, message_timeout_ms=int(ANSWER_LIMIT_S * 1_000)))
         producer.produce(
-            topic, msgspec.json.encode(value), key.encode(),
+            topic, msgspec.json.encode(announcement), announcement.alias.encode(),
             on_delivery=lambda error, message: failed.append(error.str()) if error else None,
         )  # fmt: skip
         left = producer.flush(ANSWER_LIMIT_S + 5)
     if failed or left:
-        raise KafkaError(f"{doing}: it did not reach {topic}: {failed[0] if failed else 'no answer in time'}")
+        raise KafkaError(
+            f"announce the champion: it did not reach {topic}: {failed[0] if failed else 'no answer in time'}"
+        )

@@ -17,6 +17,9 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
 | AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`; empty: anyone may call | empty |
 | AIMAAS_REPLAY_KEY | proves that a replay wrote a copy's headers; scorers, replays and `reconcile` need the same one | none |
+| AIMAAS_SIGNING_KEY | Ed25519 key that signs announcements of models; for `aimaas models` and the DAGs only | empty |
+| AIMAAS_VERIFY_KEY | its public half, several with commas between: scorers pass over what is not signed by one | empty |
+| AIMAAS_MODEL_BYTES | a model file may be so large | 268435456 |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -30,6 +33,8 @@ from pathlib import Path
 from aimaas.errors import SettingsError
 
 _KAFKA = "AIMAAS_KAFKA_"
+SIGNING_KEY, VERIFY_KEY = "AIMAAS_SIGNING_KEY", "AIMAAS_VERIFY_KEY"
+_MODEL_BYTES = 256 * 1024**2
 STACK_FILE = "stack.env"
 
 
@@ -50,6 +55,9 @@ class Settings:
     api_key: str | None = field(default=None, repr=False)
     spark_pool: str = "default_pool"
     replay_key: str | None = field(default=None, repr=False)
+    signing_key: str | None = field(default=None, repr=False)
+    verify_key: str | None = None
+    model_bytes: int = _MODEL_BYTES
 
     @property
     def bootstrap_servers(self) -> str:
@@ -79,7 +87,18 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         api_key=values.get("AIMAAS_API_KEY") or None,
         spark_pool=values.get("AIMAAS_SPARK_POOL", "default_pool"),
         replay_key=values.get("AIMAAS_REPLAY_KEY") or None,
+        signing_key=values.get(SIGNING_KEY) or None,
+        verify_key=values.get(VERIFY_KEY) or None,
+        model_bytes=_model_bytes(values.get("AIMAAS_MODEL_BYTES")),
     )
+
+
+def _model_bytes(text: str | None) -> int:
+    if not text:
+        return _MODEL_BYTES
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) < 2**31:  # protobuf holds no more
+        raise SettingsError(f"AIMAAS_MODEL_BYTES is {text[:40]!r}: use a number of bytes below 2147483648")
+    return int(text)
 
 
 def _kafka_values(values: Mapping[str, str]) -> dict[str, str]:

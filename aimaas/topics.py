@@ -22,11 +22,12 @@ class TopicNames:
     models: str
     state: str
     journal: str
+    model_status: str
 
     @property
     def unkeyed(self) -> frozenset[str]:
         """The topics that hold nothing of single devices: they have one partition, whatever `topics.partitions` says."""
-        return frozenset({self.models, self.journal})
+        return frozenset({self.models, self.model_status, self.journal})
 
     @property
     def dead_letters(self) -> str:
@@ -56,7 +57,7 @@ def scorer_group(fleet: FleetSpec) -> str:
 
 def topic_names(fleet: FleetSpec) -> TopicNames:
     """Names of the fleet's topics: `iot.<fleet>.<topic>` unless the fleet file overrides one."""
-    kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal")
+    kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status")
     given: Mapping[str, str] = {str(k): v for k, v in fleet.topics.names.items()}
     return TopicNames(**{kind: given.get(kind, f"iot.{fleet.fleet}.{kind}") for kind in kinds})
 
@@ -70,6 +71,7 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
     names, t = topic_names(fleet), fleet.topics
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
     kept = {"retention.ms": str(int(t.retention_days * _DAY_MS)), "cleanup.policy": "delete"}
+    forever = {"cleanup.policy": "delete", "retention.ms": "-1"}
     stamped = {**kept, "message.timestamp.type": "LogAppendTime"}
     compacted = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
 
@@ -82,9 +84,10 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
         spec(names.predictions, kept),
         spec(names.alerts, kept),
         spec(names.commands, kept),
-        spec(names.models, compacted, 1),
+        spec(names.models, forever, 1),  # not compacted: whoever may write could push the champion's record out
+        spec(names.model_status, compacted, 1),
         spec(names.state, compacted),
-        spec(names.journal, {"cleanup.policy": "delete", "retention.ms": "-1"}, 1),
+        spec(names.journal, forever, 1),
         spec(names.dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
         spec(names.outcome_dead_letters, {**kept, "max.message.bytes": str(largest + 65_536)}),
     ]

@@ -6,13 +6,15 @@ import threading
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from aimaas.errors import AimaasError
-from aimaas.events import CHAMPION, Announcement
+from aimaas.errors import AimaasError, KafkaError, RegistryError
+from aimaas.events import CHAMPION, MAX_SEQUENCE, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.model_topic import announced, write_announcement
 from aimaas.registry import Champion, settle, show_model
 from aimaas.settings import Settings
+from aimaas.signatures import signed
+from aimaas.topics import topic_names
 
 WATCH_S = 5.0
 
@@ -30,13 +32,24 @@ def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
     said = announced(settings, fleet)
     wanted = _announcement(settings, fleet, champion)
     if said is not None and said.sequence >= wanted.sequence and said != wanted:
-        # the topic outlived another registry: scorers follow rising sequences only
-        risen = settle(settings, fleet, above=said.sequence)
-        assert risen is not None  # noqa: S101 - the alias is there
-        wanted = _announcement(settings, fleet, risen)
+        wanted = _announcement(settings, fleet, _risen(settings, fleet, said))
     if said != wanted:
         write_announcement(settings, fleet, wanted)
     return wanted
+
+
+def _risen(settings: Settings, fleet: FleetSpec, said: Announcement) -> Champion:
+    """The champion with a sequence above what the topic says, which outlived another registry: scorers follow rising ones only."""
+    if said.sequence >= MAX_SEQUENCE:
+        topic = topic_names(fleet).models
+        raise KafkaError(
+            f"{topic}: the announcement of version {said.version} has the highest sequence there is, so none can follow: somebody "
+            f"else wrote it. Delete its records (`kafka-delete-records`), and have announcements signed: `aimaas models keys`"
+        )
+    risen = settle(settings, fleet, above=said.sequence)
+    if risen is None:
+        raise RegistryError(f"the champion of {fleet.fleet} was taken away meanwhile: promote a version")
+    return risen
 
 
 def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event | None = None) -> None:
@@ -59,10 +72,11 @@ def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event
 
 def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> Announcement:
     shown = show_model(settings, fleet, champion.version)
-    return Announcement(
+    made = Announcement(
         alias=CHAMPION, version=champion.version, sequence=champion.sequence, uri=_plain(str(shown["uri"])),
         sha256=shown["sha256"], plan=shown["plan"], fit=shown["fit"], at=champion.at,
     )  # fmt: skip
+    return signed(made, fleet.fleet, settings)
 
 
 def _plain(uri: str) -> str:

@@ -6,10 +6,11 @@ import json
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from aimaas.cli.options import Fleet, fleet_of, out
-from aimaas.settings import read_settings
+from aimaas.settings import SIGNING_KEY, VERIFY_KEY, read_settings
 
 models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, announce.")
 
@@ -62,14 +63,26 @@ def models_compare(
 @models_app.command("refused")
 def models_refused(fleet: Fleet) -> None:
     """List the versions that scorers refused to serve, with their reasons, oldest first."""
-    from aimaas.model_topic import refusals
+    from aimaas.model_status import refusals
 
     settings = read_settings()
     found = refusals(settings, fleet_of(settings, fleet))
     table = Table("version", "sequence", "scorer", "at", "reason", box=None)
     for r in found:
-        table.add_row(r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), r.reason)
+        what = "passed over: " if r.state == "passed_over" else ""
+        table.add_row(
+            r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), escape(what + r.reason)
+        )
     out.print(table if found else "no scorer refused a version", highlight=False)
+
+
+@models_app.command("keys")
+def models_keys() -> None:
+    """Make a pair of keys for signed announcements, and print the two variables that hold them."""
+    from aimaas.signatures import make_keys
+
+    signing, verify = make_keys()
+    out.print(f"{SIGNING_KEY}={signing}", f"{VERIFY_KEY}={verify}", sep="\n", highlight=False, soft_wrap=True)
 
 
 @models_app.command("promote")

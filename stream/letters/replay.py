@@ -134,7 +134,7 @@ def _copy(topic: str, letter: Letter, secret: str) -> Write:
 
 def _champion(settings: Settings, fleet: FleetSpec) -> Model:
     """The model that the scorer would serve with now. Raises KafkaError where there is none."""
-    watcher = ModelWatcher(settings, fleet, "dlq")
+    watcher = ModelWatcher(settings, fleet, None)
     watcher.start()
     try:
         if not watcher.wait_for_end(_MODEL_S):

@@ -1,7 +1,7 @@
 """Announced models: an artefact is fetched, held against its announcement and opened, or is refused with the reason.
 
-What is checked, in this order: SHA-256 of the bytes, the file's metadata against the announcement, the plan against what the device
-state holds; before, between and after these what `aimaas.model` checks of any file.
+What is checked, in this order: SHA-256 of the bytes, the file's metadata against the announcement, the plan against what the
+device state holds; before, between and after these what `aimaas.model` checks of any file.
 """
 
 from __future__ import annotations

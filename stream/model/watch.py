@@ -1,39 +1,38 @@
 """Watching the models topic: the newest champion that can be served is ready before the loop asks for it.
 
 A thread reads `iot.<fleet>.models` and loads what is announced, so the loop never waits for a download or a warm-up: at a batch
-border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too. What serves is
-kept in the topic as accepted, so that whoever starts when the champion is a refused one finds it.
+border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too. The topic
+keeps every announcement, so whoever starts while the champion is a refused one finds the one before. What becomes of each is
+reported.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Any
 
-import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import KafkaError, ModelRefusedError
-from aimaas.events import CHAMPION, Announcement, ModelRefusal
+from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, kafka_errors
 from aimaas.logs import logger
-from aimaas.model_topic import is_acceptance, is_refusal, write_accepted, write_refusal
+from aimaas.model_topic import AnnouncementError, announcement_of
 from aimaas.settings import Settings
+from aimaas.signatures import Verifier
 from aimaas.topics import topic_names
 from stream.model.candidates import Candidates
 from stream.model.load import ArtefactUnreachableError, Model, load_model
+from stream.model.report import StatusReporter
 
-_KEEP_RETRY_S = 60.0  # and so often to keep the accepted announcement, where the broker did not take it
 _POLL_S = 0.1
+_MOST_TOLD = 20  # records that are passed over, in log and status
 
 log = logger("scorer.models")
-
-_announcement = msgspec.json.Decoder(Announcement)
 
 
 class ModelWatcher:
@@ -42,16 +41,17 @@ class ModelWatcher:
     `newest`, `withdraw` and `refusals` may be called from any other thread.
     """
 
-    def __init__(self, settings: Settings, fleet: FleetSpec, instance: str) -> None:
-        self._settings, self._fleet, self._instance = settings, fleet, instance
+    def __init__(self, settings: Settings, fleet: FleetSpec, instance: str | None) -> None:
+        """`instance` names the scorer in what it reports; None reports nothing."""
+        self._settings, self._fleet = settings, fleet
         self._topic = topic_names(fleet).models
         self._candidates = Candidates()
         self._withdrawn: SimpleQueue[tuple[int, str]] = SimpleQueue()  # from other threads to the watcher's
         self._taking = threading.Lock()  # held while the served model changes
-        self._keep_at = 0.0
+        self._verifier, self._reporter = Verifier(settings), StatusReporter(settings, fleet, instance)
         self._model: Model | None = None
         self._serves: Announcement | None = None  # that of the model
-        self._accepted = -1  # sequence of the accepted announcement that the topic holds
+        self.passed_over = 0  # records since the start that were no announcement to be trusted
         self._error: Exception | None = None
         self._stop, self._at_end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
@@ -104,20 +104,24 @@ class ModelWatcher:
             self._at_end.set()
 
     def _follow(self) -> None:
-        config = consumer_config(self._settings, "aimaas-models", enable_partition_eof=True, fetch_wait_max_ms=100)
+        config = consumer_config(
+            self._settings, "aimaas-models", enable_partition_eof=True, fetch_wait_max_ms=100,
+            auto_offset_reset="earliest",  # a topic made anew is read from its beginning: reading a record twice is harmless
+        )  # fmt: skip
         consumer = Consumer(config)
         try:
             consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
             while not self._stop.is_set():
                 messages = consumer.consume(1_000, _POLL_S)
                 ended = self._note(messages)
+                self._reporter.poll()
                 self._refuse_withdrawn()
                 if self._at_end.is_set() or ended:  # before the end an older announcement may look newest
-                    self._keep_accepted()  # a turn after the load: another scorer may have done it meanwhile
                     self._load()
                     self._at_end.set()
         finally:
             consumer.close()
+            self._reporter.close()
 
     def _note(self, messages: list[Any]) -> bool:
         """Add announcements to the candidates; say whether the end of the topic was reached."""
@@ -135,17 +139,20 @@ class ModelWatcher:
         return ended
 
     def _note_one(self, message: Any) -> None:
-        if message.value() is None or is_refusal(message.key()):  # the alias was deleted: the last champion serves on
-            return
         try:
-            found = _announcement.decode(message.value())
-        except msgspec.MsgspecError as e:
-            log.error("announcement cannot be read", topic=self._topic, offset=message.offset(), error=str(e))
+            found = announcement_of(message.key(), message.value(), self._fleet.fleet, self._verifier)
+        except AnnouncementError as e:
+            self._pass_over(message.offset(), str(e))
             return
-        if found.alias == CHAMPION:
+        if found is not None:
             self._candidates.add(found)
-        if is_acceptance(message.key()):
-            self._accepted = found.sequence
+
+    def _pass_over(self, offset: int, reason: str) -> None:
+        """Count a record that is not to be trusted; the first ones are told, since a flood of them must not fill the log."""
+        self.passed_over += 1
+        if self.passed_over <= _MOST_TOLD:
+            log.error("announcement passed over", topic=self._topic, offset=offset, reason=reason)
+            self._reporter.report("?", 0, "passed_over", f"offset {offset}: {reason}")
 
     def _load(self) -> None:
         """Make the newest loadable candidate the model. What is refused is logged once; what is out of reach is tried again."""
@@ -171,6 +178,7 @@ class ModelWatcher:
         self._candidates.loaded(model.sequence)
         with self._taking:
             self._model, self._serves = model, announcement
+        self._reporter.report(model.version, model.sequence, "serves")
 
     def _refuse_withdrawn(self) -> None:
         """Refuse what other threads have withdrawn since the last turn, and forget it as the served model."""
@@ -182,25 +190,9 @@ class ModelWatcher:
                 if self._model is not None and self._model.sequence == sequence:
                     self._model = None  # it was loaded between the call and this turn
 
-    def _keep_accepted(self) -> None:
-        """Write the announcement of the model that serves, unless the topic holds it, or one of a higher sequence."""
-        serves = self._serves
-        if serves is None or serves.sequence <= self._accepted or time.monotonic() < self._keep_at:
-            return
-        try:
-            write_accepted(self._settings, self._fleet, serves)
-            self._accepted = serves.sequence
-        except KafkaError as e:
-            self._keep_at = time.monotonic() + _KEEP_RETRY_S
-            log.error("accepted model not kept", error=str(e))
-
     def _refuse(self, sequence: int, version: str, reason: str) -> None:
         """Remember not to try it again, and leave word where a person looks: log and models topic."""
         self._candidates.refuse(sequence, reason)
         served = self._model and self._model.version
         log.error("model refused", version=version, sequence=sequence, reason=reason, served=served)
-        refusal = ModelRefusal(version, sequence, self._instance, reason, datetime.now(UTC))
-        try:
-            write_refusal(self._settings, self._fleet, refusal)
-        except KafkaError as e:
-            log.error("refusal not reported", error=str(e))
+        self._reporter.report(version, sequence, "refused", reason)

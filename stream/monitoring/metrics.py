@@ -91,6 +91,9 @@ class ScorerMetrics:
         )
         self._model_age.set_function(self._age)
         self._refused = self._counter("aimaas_models_refused_total", "Announced models that cannot be served.")
+        self._passed_over = self._counter(
+            "aimaas_announcements_passed_over_total", "Records on the models topic that are not to be trusted."
+        )
 
         self._withdrawn = self._counter(
             "aimaas_models_withdrawn_total", "Models that served and gave too many answers that are NaN or infinite."
@@ -193,6 +196,10 @@ class ScorerMetrics:
     def model_refused(self) -> None:
         """An announced model cannot be served; the one before serves on."""
         self._refused.inc()
+
+    def announcement_passed_over(self) -> None:
+        """A record on the models topic is no announcement, or not signed as it must be."""
+        self._passed_over.inc()
 
     def restored(self, seconds: float, read_bytes: int, events: int) -> None:
         """State was restored from the topics: bytes of snapshots and events read, events put into state again."""

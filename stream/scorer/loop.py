@@ -170,7 +170,7 @@ class Scorer:
             self._model, self._serves = newest, True
             self._assignment.read_on()
             self._breaks.set_apart()
-        self._monitor.models_refused(self._watcher.refusals)
+        self._monitor.models_seen(self._watcher.refusals, self._watcher.passed_over)
         return self._serves
 
     def _hold(self) -> list[Any]:

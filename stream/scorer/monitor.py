@@ -44,7 +44,7 @@ class Monitor:
         self._pulse = Pulse(Limits(), time.monotonic())
         self._lag = LagWatch(settings, topic_names(fleet).events)
         self._state_at = 0.0
-        self._refused = 0
+        self._refused = self._passed_over = 0
         self._snapshots = 0  # in the commit under way
 
     def look(self) -> Health:
@@ -97,11 +97,13 @@ class Monitor:
             "model withdrawn: events wait for another one", version=model.version, sequence=model.sequence, reason=why
         )
 
-    def models_refused(self, count: int) -> None:
-        """So many announced models have been refused since the start."""
-        for _ in range(count - self._refused):
+    def models_seen(self, refused: int, passed_over: int) -> None:
+        """So many announced models were refused, and records on their topic passed over, since the start."""
+        for _ in range(refused - self._refused):
             self._metrics.model_refused()
-        self._refused = max(self._refused, count)
+        for _ in range(passed_over - self._passed_over):
+            self._metrics.announcement_passed_over()
+        self._refused, self._passed_over = refused, passed_over
 
     def judged(self, judged: Judged) -> None:
         """A batch was judged, and will be answered."""

@@ -65,7 +65,7 @@ def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event,
     said = False
     while not stop.is_set():
         monitor.waits()
-        monitor.models_refused(watcher.refusals)
+        monitor.models_seen(watcher.refusals, watcher.passed_over)
         at_end = watcher.wait_for_end(_LOOK_S)
         model = watcher.newest()
         if model is not None and at_end:

@@ -46,13 +46,17 @@ class ServiceMetrics:
         self._refused = Counter(
             "aimaas_models_refused", "Announced models that cannot be served.", ["fleet"], registry=self.registry
         ).labels(fleet)
-        self._refused_known = 0
         self._withdrawn = Counter(
             "aimaas_models_withdrawn",
             "Models that served and gave too many answers that are NaN or infinite.",
             ["fleet"],
             registry=self.registry,
         ).labels(fleet)
+        self._passed_over = Counter(
+            "aimaas_announcements_passed_over", "Records on the models topic that are not to be trusted.", ["fleet"],
+            registry=self.registry,
+        ).labels(fleet)  # fmt: skip
+        self._refused_known = self._passed_over_known = 0
         self._by_path: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
 
     def request(self, path: str, code: int, seconds: float) -> None:
@@ -85,10 +89,11 @@ class ServiceMetrics:
             lambda: float("nan") if self._promoted_at is None else time.time() - self._promoted_at
         )
 
-    def models_refused(self, count: int) -> None:
-        """So many announced models have been refused since the start."""
-        self._refused.inc(count - self._refused_known)
-        self._refused_known = count
+    def models_seen(self, refused: int, passed_over: int) -> None:
+        """So many announced models were refused, and records on their topic passed over, since the start."""
+        self._refused.inc(refused - self._refused_known)
+        self._passed_over.inc(passed_over - self._passed_over_known)
+        self._refused_known, self._passed_over_known = refused, passed_over
 
     def model(self, version: str, promoted_at: float) -> None:
         """Say which model serves from now on, and when it was promoted (seconds since 1970)."""

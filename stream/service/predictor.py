@@ -47,7 +47,7 @@ class Predictor:
         while True:
             self._withdraw(watcher)
             newest = watcher.newest()
-            self._metrics.models_refused(watcher.refusals)
+            self._metrics.models_seen(watcher.refusals, watcher.passed_over)
             if newest is not None and newest is not self._served and self._answers.complaint(newest.sequence) is None:
                 with suppress(Problem):  # the queue is full: tried again at the next look
                     await self.take(newest)

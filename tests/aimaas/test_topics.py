@@ -19,9 +19,12 @@ def test_topics_are_named_after_the_fleet_unless_it_overrides_one() -> None:
 def test_each_kind_of_topic_has_its_settings() -> None:
     specs = {s.name.removeprefix("iot.turbofan."): s for s in topic_specs(FLEET)}
     assert specs["events"].config["message.timestamp.type"] == "LogAppendTime"
-    assert (specs["models"].partitions, specs["journal"].partitions) == (1, 1)
-    assert specs["journal"].config == {"cleanup.policy": "delete", "retention.ms": "-1"}
-    assert {n for n, s in specs.items() if s.config["cleanup.policy"] == "compact"} == {"models", "state"}
+    unkeyed = {n for n in specs if f"iot.turbofan.{n}" in topic_names(FLEET).unkeyed}
+    assert unkeyed == {"models", "model_status", "journal"}
+    for name in ("models", "journal"):
+        assert specs[name].config == {"cleanup.policy": "delete", "retention.ms": "-1"}
+    assert {n for n, s in specs.items() if s.config["cleanup.policy"] == "compact"} == {"model_status", "state"}
     assert specs["outcomes"].config["retention.ms"] == "-1"
     assert int(specs["events.dlq"].config["max.message.bytes"]) > int(specs["events"].config["max.message.bytes"])
-    assert {s.partitions for n, s in specs.items() if n not in ("models", "journal")} == {FLEET.topics.partitions}
+    assert {s.partitions for n, s in specs.items() if n not in unkeyed} == {FLEET.topics.partitions}
+    assert {specs[n].partitions for n in unkeyed} == {1}

@@ -10,12 +10,11 @@ import msgspec
 import pytest
 
 from aimaas.errors import DeadLetterLimitError
-from aimaas.events import Announcement
-from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
-from aimaas.model_topic import refusals, write_accepted
-from aimaas.topics import topic_specs
+from aimaas.kafka import end_offsets
+from aimaas.model_status import refusals, statuses
 from stream.model.watch import ModelWatcher
 from stream.state.refusals import AT_LEAST
+from tests.stream.conftest import tiny_model
 
 pytestmark = pytest.mark.broker
 
@@ -77,45 +76,21 @@ def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Any) -> 
     assert "no valid ONNX" in found[0].reason
 
 
-def test_a_scorer_that_starts_with_a_refused_champion_takes_the_accepted_one(line: Any) -> None:
-    accepted = line.champion(version="1", sequence=1)
-    delete_topics(line.settings, [line.names.models])  # compaction leaves the newest announcement only
-    create_topics(line.settings, topic_specs(line.fleet))
-    write_accepted(line.settings, line.fleet, accepted)
-    line.announce(line.announcement("2", 2, b"torn"))
+def test_a_scorer_that_starts_with_a_refused_champion_takes_the_one_before_and_passes_old_records_over(
+    line: Any,
+) -> None:
+    line.champion(version="1", sequence=1)
+    torn = line.announcement("2", 2, b"torn")
+    line.announce(torn)
+    old = line.announcement("3", 3, tiny_model(line.fleet))
+    line.send([(b"accepted/champion", msgspec.json.encode(old)), (b"refused/2/0", b"{}")], line.names.models)
     line.send(line.events(devices=1)[:10])
 
     line.score_all(10)
 
     assert {p["model_version"] for p in line.scored().values()} == {"1"}
-    assert [r.version for r in refusals(line.settings, line.fleet)] == ["2"]
-
-
-def test_the_accepted_champion_is_kept_once_for_each_promotion(line: Any) -> None:
-    def kept() -> list[int]:
-        records = [r for r in read_all(line.settings, line.names.models) if r.key == b"accepted/champion"]
-        return [msgspec.json.decode(r.value or b"", type=Announcement).sequence for r in records]
-
-    def wait_until_kept(sequences: list[int]) -> None:
-        limit = time.monotonic() + 30
-        while kept() != sequences:
-            assert time.monotonic() < limit, kept()
-
-    events = line.events(devices=1)
-    line.champion(version="1", sequence=1)
-    with line.scorer():
-        wait_until_kept([1])
-        line.champion(version="2", sequence=2)
-        wait_until_kept([1, 2])
-        line.announce(line.announcement("3", 3, b"torn"))
-        limit = time.monotonic() + 30
-        while not refusals(line.settings, line.fleet):
-            assert time.monotonic() < limit
-    line.send(events[:10])
-    line.score_all(10)  # a second start adds nothing
-
-    assert kept() == [1, 2]
-    assert {p["model_version"] for p in line.scored().values()} == {"2"}
+    found = {(s.version, s.state) for s in statuses(line.settings, line.fleet)}
+    assert found == {("1", "serves"), ("2", "refused")}
 
 
 def test_a_withdrawn_model_gives_way_to_the_newest_other_one_and_is_on_record(line: Any) -> None:
