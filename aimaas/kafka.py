@@ -192,13 +192,16 @@ def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpe
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
                 "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
-        for name, value in spec.config.items():
-            entry = found[spec.name].get(name)
-            if entry is not None and entry.value != value:
-                lines.append(
-                    f"topic {spec.name} has {name}={entry.value}, declared is {value}: change it with "
-                    f"`kafka-configs --alter --topic {spec.name} --add-config {name}={value}`, or correct the fleet file"
-                )
+        other = {n: v for n, v in spec.config.items() if (e := found[spec.name].get(n)) is not None and e.value != v}
+        if (
+            other
+        ):  # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile
+            now = ", ".join(f"{name}={found[spec.name][name].value}, declared is {other[name]}" for name in other)
+            change = ",".join(f"{name}={value}" for name, value in other.items())
+            lines.append(
+                f"topic {spec.name} has {now}: change it with "
+                f"`kafka-configs --alter --topic {spec.name} --add-config {change}`, or correct the fleet file"
+            )
     return lines
 
 

@@ -78,12 +78,15 @@ def test_a_topic_that_differs_is_reported_with_what_differs_and_what_to_do(setti
     create_topics(settings, [spec])
 
     with pytest.raises(KafkaError) as raised:
-        create_topics(settings, [replace(spec, partitions=4, config={"retention.ms": "-1"})])
+        create_topics(
+            settings, [replace(spec, partitions=4, config={"retention.ms": "-1", "cleanup.policy": "compact"})]
+        )
 
     lines = str(raised.value).splitlines()
     assert len(lines) == 2
     assert "has 2 partitions, the fleet file declares 4" in lines[0]
     assert "retention.ms=1000, declared is -1" in lines[1]
+    assert "--add-config retention.ms=-1,cleanup.policy=compact`" in lines[1]
 
 
 @pytest.mark.broker

@@ -4,16 +4,20 @@ import shutil
 import threading
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from aimaas.artefact import sha256
+from aimaas.errors import KafkaError
+from aimaas.events import MAX_SEQUENCE, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import create_topics, read_all
-from aimaas.model_topic import announced
+from aimaas.model_topic import announced, write_announcement
 from aimaas.registry import register, rollback, set_champion
 from aimaas.settings import Settings
+from aimaas.signatures import make_keys
 from aimaas.topics import topic_names, topic_specs
 from aimaas.training_report import CandidateReport, TrainReport, write_report
 from models import announce as announcer
@@ -97,6 +101,36 @@ def test_a_topic_that_outlived_its_registry_gets_a_higher_sequence_still(
     set_champion(anew, fleet, "1")
     found = announce(anew, fleet)
     assert found is not None and (found.version, found.sequence) == ("1", 5)
+
+
+def forge(settings: Settings, fleet: FleetSpec, sequence: int) -> None:
+    forged = Announcement("champion", "9", sequence, "/9", "9" * 64, "p", "f", datetime.now(UTC))
+    write_announcement(settings, fleet, forged)
+
+
+def test_a_forged_record_drives_no_announcer_that_signs(settings: Settings, fleet: FleetSpec) -> None:
+    signing, verify = make_keys()
+    keyed = replace(settings, signing_key=signing, verify_key=verify)
+    set_champion(keyed, fleet, "1")
+    forge(settings, fleet, MAX_SEQUENCE)
+
+    made = announce(keyed, fleet)
+    forge(settings, fleet, 7)
+
+    assert made is not None and (made.version, made.sequence) == ("1", 1)
+    assert announced(replace(keyed, signing_key=None), fleet) == made
+    assert announce(keyed, fleet) == made
+    assert records(settings, fleet) == 3, "what was announced is not announced again"
+
+
+def test_without_keys_the_highest_sequence_ends_announcing_with_what_to_do(
+    settings: Settings, fleet: FleetSpec
+) -> None:
+    set_champion(settings, fleet, "1")
+    forge(settings, fleet, MAX_SEQUENCE)
+
+    with pytest.raises(KafkaError, match="aimaas models keys"):
+        announce(settings, fleet)
 
 
 def test_the_watching_announcer_follows_the_alias_until_it_is_stopped(
