@@ -16,9 +16,11 @@ import numpy as np
 import numpy.typing as npt
 
 READING, NUMBER, ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATE = range(7)
+BINARY = frozenset({ADD, SUBTRACT, MULTIPLY, DIVIDE})
 MAX_DEPTH = 16  # operands that wait at once; the kernel's stack has this size
+MAX_STEPS = 1_000  # of a program: the kernel runs it for each row of the window
 
-_BINARY: Mapping[type[ast.operator], int] = {ast.Add: ADD, ast.Sub: SUBTRACT, ast.Mult: MULTIPLY, ast.Div: DIVIDE}
+_OPERATORS: Mapping[type[ast.operator], int] = {ast.Add: ADD, ast.Sub: SUBTRACT, ast.Mult: MULTIPLY, ast.Div: DIVIDE}
 
 
 class ExpressionError(ValueError):
@@ -46,6 +48,8 @@ def compile_expression(text: str, readings: Sequence[str]) -> Program:
         raise ExpressionError("nested too deeply; split it into several derived channels") from None
     if _depth(steps) > MAX_DEPTH:
         raise ExpressionError(f"more than {MAX_DEPTH} operands wait at once; write it with fewer nested parentheses")
+    if len(steps) > MAX_STEPS:
+        raise ExpressionError(f"more than {MAX_STEPS} readings, numbers and operations; split it into several channels")
     return Program(tuple(c for c, _ in steps), tuple(v for _, v in steps))
 
 
@@ -59,10 +63,10 @@ def _emit(node: ast.expr, index: Mapping[str, int], steps: list[tuple[int, float
             raise ExpressionError(f"{node.value!r} is no number")
         case ast.Constant(value=int() | float() as number) if math.isfinite(number):
             steps.append((NUMBER, float(number)))
-        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:
             _emit(left, index, steps)
             _emit(right, index, steps)
-            steps.append((_BINARY[type(op)], 0.0))
+            steps.append((_OPERATORS[type(op)], 0.0))
         case ast.UnaryOp(op=ast.USub(), operand=operand):
             _emit(operand, index, steps)
             steps.append((NEGATE, 0.0))

@@ -24,6 +24,9 @@ Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # far within float32, so 
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
+WINDOW, FIRST, REGIMES = (2, 512), 64, 32  # bounds of `features`, which a model's plan keeps too
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
@@ -62,11 +65,13 @@ class Reading(_Part):
 class Features(_Part):
     """What the kernel computes of a device's last readings."""
 
-    windows: tuple[Annotated[int, Field(ge=2, le=512)], ...] = Field(
+    windows: tuple[Annotated[int, Field(ge=WINDOW[0], le=WINDOW[1])], ...] = Field(
         default=(), description="rows of the rolling means; the largest also gives deviation and slope"
     )
-    first: int = Field(default=0, ge=0, le=64, description="distance from the mean of the run's first rows; 0 for none")
-    regimes: int = Field(default=1, ge=1, le=32, description="at most so many operating regimes are told apart")
+    first: int = Field(
+        default=0, ge=0, le=FIRST, description="distance from the mean of the run's first rows; 0 for none"
+    )
+    regimes: int = Field(default=1, ge=1, le=REGIMES, description="at most so many operating regimes are told apart")
 
     @model_validator(mode="after")
     def _rising(self) -> Features:

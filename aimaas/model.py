@@ -1,7 +1,8 @@
 """A model artefact in memory, ready to answer: what the stream and the lake's re-scoring both predict with.
 
-A model is data, never code. Checked are, in this order: the ONNX checker, the metadata, input and output, and a smoke run on rows
-of zeros and noise, which also warms the session before it takes traffic.
+A model is data, never code, and is checked before it is trusted. Checked are, in this order: the graph, by our rules and by the
+ONNX checker; the metadata; input and output; a run on rows of zeros and noise, which also warms the session before it takes
+traffic.
 """
 
 from __future__ import annotations
@@ -10,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, decode_metadata, sha256
+from aimaas.artefact_check import MOST_BYTES, MetadataError, check_metadata
 from aimaas.errors import ModelRefusedError
 from aimaas.features import Kernel
+from aimaas.graph_check import GraphError, check_graph
 from aimaas.intervals import Bounds
 from aimaas.onnx_session import open_session
 from aimaas.plan import FeaturePlan
@@ -74,21 +76,33 @@ class OpenModel:
 
 
 def read_metadata(content: bytes, where: str) -> ModelMetadata:
-    """Run the ONNX checker and read the metadata that travels inside the file. Raises ModelRefusedError."""
+    """Check the graph and the metadata that travels inside the file, and read the latter. Raises ModelRefusedError."""
     import onnx
 
     try:
         proto = onnx.load_model_from_string(content)
+        check_graph(proto)
         onnx.checker.check_model(proto)
+    except GraphError as e:
+        raise ModelRefusedError(f"{where}: it holds {e}") from None
     except Exception as e:  # noqa: BLE001 - protobuf's DecodeError among others: a torn file must be refused, not end the scorer
         raise ModelRefusedError(f"{where}: no valid ONNX ({_first_line(e)}); export it again") from None
-    texts = {entry.key: entry.value for entry in proto.metadata_props}
+    return metadata_of({entry.key: entry.value for entry in proto.metadata_props}, where)
+
+
+def metadata_of(texts: dict[str, str], where: str) -> ModelMetadata:
+    """The checked metadata among a file's properties. Raises ModelRefusedError, whatever stands there."""
     try:
-        return decode_metadata(texts[METADATA_KEY])
-    except (KeyError, msgspec.MsgspecError) as e:
+        text = texts[METADATA_KEY]
+        if len(text) > MOST_BYTES:
+            raise MetadataError(f"{len(text)} characters, allowed are {MOST_BYTES}")
+        metadata = decode_metadata(text)
+        check_metadata(metadata)
+    except Exception as e:  # noqa: BLE001 - a decoder of what anybody may have written: whatever it raises is the text's fault
         raise ModelRefusedError(
             f"{where}: no usable metadata {METADATA_KEY!r} ({_first_line(e)}); export it again"
         ) from None
+    return metadata
 
 
 def open_model(

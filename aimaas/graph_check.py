@@ -1,0 +1,74 @@
+"""What an ONNX file may hold: standard operators of a bounded graph, with all data inside the file.
+
+onnxruntime would read tensors from any file that the model names, and load code for operators that it does not know. Neither is
+data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml")
+MOST_NODES = 100_000
+_MOST_DEPTH = 8  # of graphs within graphs
+_EXTERNAL = 1  # TensorProto.DataLocation
+
+
+class GraphError(ValueError):
+    """A graph that is not run; the message says what it holds."""
+
+
+def check_graph(model: Any) -> None:
+    """Raise GraphError unless the ONNX `ModelProto` is self-contained, of standard operators, and bounded."""
+    if model.functions or model.training_info:
+        raise GraphError("functions or training steps of its own, allowed is one graph of standard operators")
+    for opset in model.opset_import:
+        _check_domain(opset.domain)
+    nodes = 0
+    for graph in _graphs(model.graph, 0):
+        nodes += len(graph.node)
+        if nodes > MOST_NODES:
+            raise GraphError(f"more than {MOST_NODES} operators")
+        for node in graph.node:
+            _check_node(node)
+        for tensor in _tensors(graph):
+            if tensor.external_data or tensor.data_location == _EXTERNAL:
+                raise GraphError(f"tensor {tensor.name[:80]!r} lies in another file, allowed is data within the model")
+
+
+def _check_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise GraphError(f"operators of the domain {domain[:80]!r}, allowed are those of ONNX itself")
+
+
+def _check_node(node: Any) -> None:
+    _check_domain(node.domain)
+    if node.op_type == "Loop":
+        raise GraphError("a Loop, which may run for ever; export it unrolled")
+
+
+def _graphs(graph: Any, depth: int) -> Iterator[Any]:
+    """The graph and all graphs within it. Raises GraphError where they nest too deeply."""
+    if depth > _MOST_DEPTH:
+        raise GraphError(f"graphs that nest more than {_MOST_DEPTH} levels deep")
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                yield from _graphs(inner, depth + 1)
+
+
+def _tensors(graph: Any) -> Iterator[Any]:
+    """Every tensor that a graph holds itself: initialisers and attributes, sparse ones by their parts."""
+    sparse = list(graph.sparse_initializer)
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors)
+            sparse += [
+                *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+                *attribute.sparse_tensors,
+            ]
+    for one in sparse:
+        yield from (one.values, one.indices)
