@@ -171,7 +171,7 @@ def test_a_model_whose_bounds_are_beyond_float32_is_refused(
         FLEET.fleet, 1, "failure_within", "1", "t", PLAN, fit_of(PLAN), target_range, "", "", 7, "", {}, intervals
     )
 
-    assert "its intervals give bounds that are no finite float32" in refusal(
+    assert "a number is not finite or beyond float32" in refusal(
         announced(tmp_path, artefact(about=encode_metadata(about)))
     )
 
