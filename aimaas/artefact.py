@@ -13,6 +13,7 @@ import msgspec
 from aimaas.fit import Fit
 from aimaas.intervals import Intervals
 from aimaas.plan import FeaturePlan
+from aimaas.units import prediction_unit
 
 METADATA_KEY = "aimaas"
 INPUT, OUTPUT = "features", "prediction"
@@ -56,6 +57,11 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     typical: tuple[float, ...] | None = None
     form: str = "plain"
     forms: dict[str, FormTried] = {}
+
+    @property
+    def prediction_unit(self) -> str:
+        """Unit of the predictions. It follows the task: older models say the fleet's unit of probabilities too."""
+        return prediction_unit(self.task, self.unit)
 
 
 # made once: msgspec crashes where two threads look into a type for the first time

@@ -16,6 +16,7 @@ from aimaas.errors import FleetFileError
 from aimaas.expression import ExpressionError, Program, compile_expression
 from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.mistakes import mistake_lines
+from aimaas.units import prediction_unit
 
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -307,6 +308,11 @@ class FleetSpec(_Part):
     def programs(self) -> tuple[Program, ...]:
         """Compiled derived channels, over `readings`."""
         return tuple(compile_expression(text, self.readings) for text in self.derived.values())
+
+    @property
+    def prediction_unit(self) -> str:
+        """Unit of the predictions: that of the task, `1` for a probability."""
+        return prediction_unit(self.task.kind, self.task.unit)
 
     @property
     def devices_per_partition(self) -> int:

@@ -95,7 +95,8 @@ def _ship(
     test, validation = evaluations(fleet, frozen, between, shipped.content, intervals, chosen)
     metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal, **plain_error(fleet, frozen, plain)}
     metadata = ModelMetadata(
-        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.task.unit, candidate=chosen.report.name,
+        fleet=fleet.fleet, fleet_version=fleet.version, task=fleet.task.kind, unit=fleet.prediction_unit,
+        candidate=chosen.report.name,
         plan=info.plan, fit=info.fit, target_range=between, training_set="", digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
         typical=tuple(np.median(learned.features, axis=0).tolist()),

@@ -70,7 +70,7 @@ def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datet
     return _encode(
         Prediction(
             model.metadata.fleet, event.device_id, event.run, event.seq, event.ts,
-            prediction, model.metadata.unit, model.version, scored_at, lower, upper,
+            prediction, model.metadata.prediction_unit, model.version, scored_at, lower, upper,
         )
     )  # fmt: skip
 

@@ -16,12 +16,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from aimaas.artefact import OUTPUT
-from aimaas.fleet import FleetSpec
+from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.intervals import LOWER, UPPER
 from stream.model.load import Model
 from stream.service import inference_protocol as protocol
 from stream.service import openapi
 from stream.service.edge import DOCS_FILES
+from stream.service.examples import fill_in
 from stream.service.instances import InstanceReader, digest
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
@@ -54,7 +55,7 @@ class Routes:
             lambda i: read(raws[i], pointers[i], width),
             pointers,
         )
-        named = {"model_version": model.version, "unit": model.metadata.unit}
+        named = {"model_version": model.version, "unit": model.metadata.prediction_unit}
         return _json({**_with_interval(model, predictions), **named})
 
     async def explain(self, request: Request) -> Response:
@@ -67,7 +68,7 @@ class Routes:
         instances = [self._reader.instance(raw, p, model.kernel.width) for raw, p in zip(raws, pointers, strict=True)]
         found = await self._predictor.explain(model, instances, pointers)
         predictions, strongest = [one.prediction for one in found], [one.strongest(count) for one in found]
-        named = {"reasons": strongest, "model_version": model.version, "unit": model.metadata.unit}
+        named = {"reasons": strongest, "model_version": model.version, "unit": model.metadata.prediction_unit}
         return _json({**_with_interval(model, predictions), **named})
 
     @staticmethod
@@ -144,13 +145,14 @@ def build_app(
 
     app = FastAPIOffline(
         title=f"aimaas {fleet.fleet}",
-        description=f"{fleet.description} Predictions in {fleet.task.unit}.",
+        description=_described(fleet),
         version=version_of("aimaas"),
         redoc_url=None,
         static_url=DOCS_FILES,
         lifespan=working,
         redirect_slashes=False,
     )
+    _keep_examples_fresh(app, fleet, predictor)
     routes = Routes(fleet, options, predictor, metrics)
     _add_routes(app, routes, fleet, options)
     for kind in (HTTPException, Problem, Exception):
@@ -158,21 +160,36 @@ def build_app(
     return app
 
 
+def _keep_examples_fresh(app: FastAPI, fleet: FleetSpec, predictor: Predictor) -> None:
+    """Have `/openapi.json` answer with examples of the model that serves; they are made once for each."""
+    plain, made_for = app.openapi, object()
+
+    def with_examples() -> dict[str, Any]:
+        nonlocal made_for
+        schema, model = plain(), predictor.served
+        if model is not made_for:
+            made_for = model
+            fill_in(schema, fleet, model)
+        return schema
+
+    app.openapi = with_examples  # type: ignore[method-assign]  # as FastAPI's documentation says
+
+
 def _add_routes(app: FastAPI, routes: Routes, fleet: FleetSpec, options: ServiceOptions) -> None:
-    predict, infer = openapi.predict_request(fleet, options.instances), openapi.infer_request(fleet)
+    predict, infer = openapi.predict_request(fleet, options.instances), openapi.infer_request()
     app.add_api_route(
         "/predict", routes.predict, methods=["POST"], tags=["predict"],
-        openapi_extra={"requestBody": predict}, responses=openapi.predict_responses(fleet),
+        openapi_extra={"requestBody": predict}, responses=openapi.predict_responses(),
     )  # fmt: skip
     app.add_api_route(
         "/explain", routes.explain, methods=["POST"], tags=["predict"],
         openapi_extra={"requestBody": predict, "parameters": openapi.top_parameter()},
-        responses=openapi.explain_responses(fleet),
+        responses=openapi.explain_responses(),
     )  # fmt: skip
     app.add_api_route(
         "/v2/models/{fleet}/infer", routes.infer, methods=["POST"], tags=["inference protocol"],
         openapi_extra={"requestBody": infer, "parameters": openapi.fleet_parameter(fleet)},
-        responses=openapi.infer_responses(fleet),
+        responses=openapi.infer_responses(),
     )  # fmt: skip
     named = {"parameters": openapi.fleet_parameter(fleet)}
     for path, handler in (("", routes.metadata), ("/ready", routes.model_ready)):
@@ -181,6 +198,16 @@ def _add_routes(app: FastAPI, routes: Routes, fleet: FleetSpec, options: Service
         app.add_api_route(f"/v2{path}", handler, tags=["inference protocol"])
     for path, handler in (("/healthz", routes.live), ("/readyz", routes.ready), ("/metrics", routes.metrics)):
         app.add_api_route(path, handler, tags=["operation"])
+
+
+def _described(fleet: FleetSpec) -> str:
+    task = fleet.task
+    what = (
+        f"probabilities of a failure within {task.horizon:g}"
+        if isinstance(task, FailureWithin)
+        else "remaining life in"
+    )
+    return f"{fleet.description} Predictions are {what} {task.unit}."
 
 
 def _with_interval(model: Model, predictions: list[float]) -> dict[str, list[float]]:

@@ -136,5 +136,5 @@ def metadata(model: Model) -> dict[str, Any]:
         "platform": PLATFORM,
         "inputs": [{"name": INPUT, "datatype": DATATYPE, "shape": [-1, width]}],
         "outputs": [{"name": name, "datatype": DATATYPE, "shape": [-1, 1]} for name in outputs_of(model)],
-        "parameters": {"feature_names": model.metadata.plan.feature_names, "unit": model.metadata.unit},
+        "parameters": {"feature_names": model.metadata.plan.feature_names, "unit": model.metadata.prediction_unit},
     }

@@ -1,19 +1,16 @@
-"""What `/openapi.json` says of the bodies: JSON Schemas and an example that works, derived from the fleet file."""
+"""What `/openapi.json` says of the bodies: JSON Schemas derived from the fleet file; examples that need the model come later."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-from aimaas.artefact import INPUT, OUTPUT
+from aimaas.artefact import INPUT
 from aimaas.events import event_schema
 from aimaas.fleet import FleetSpec
-from aimaas.plan import plan_of
-from stream.devices.simulator import simulate
+from stream.service.examples import example_events
 from stream.service.inference_protocol import DATATYPE
 from stream.service.problems import MEDIA_TYPE
 
-_SHOWN_EVENTS = 3
 _PROBLEM = {
     "type": "object",
     "required": ["type", "title", "status", "detail"],
@@ -47,13 +44,6 @@ _REFUSALS = {
     422: "The body is JSON, but not what is asked for; the first field is named.",
     503: "No model serves yet, or too many requests wait.",
 }
-
-
-def example_events(fleet: FleetSpec, count: int = _SHOWN_EVENTS) -> list[dict[str, Any]]:
-    """The first events of a simulated device of the fleet, as instances hold them."""
-    values = simulate(fleet, 1, seed=7).values[:count].tolist()
-    rows = [[None if math.isnan(x) else x for x in row] for row in values]
-    return [{"readings": dict(zip(fleet.readings, row, strict=True))} for row in rows]
 
 
 def predict_request(fleet: FleetSpec, most: int) -> dict[str, Any]:
@@ -94,18 +84,17 @@ def _features_schema() -> dict[str, Any]:
     return {"title": "features", "type": "object", "required": ["features"], "properties": {"features": numbers}}
 
 
-def predict_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
+def predict_responses() -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of `POST /predict`."""
-    example = {"prediction": [112.4], "model_version": "3", "unit": fleet.task.unit}
-    return {200: _content("Predictions.", _prediction_schema(), example), **_refusals()}
+    return {200: _content("Predictions.", _prediction_schema()), **_refusals()}
 
 
-def explain_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
+def explain_responses() -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of `POST /explain`."""
-    schema, channel = _prediction_schema(), plan_of(fleet).channels[0]
+    schema = _prediction_schema()
     effect = {
         "type": "number",
-        "description": "the prediction less what it would be if this channel were as it typically is, in the target's unit",
+        "description": "the prediction less what it would be if this channel were as it typically is, in the prediction's unit",
     }
     reason = {"type": "object", "properties": {"channel": {"type": "string"}, "effect": effect}}
     schema["properties"]["reasons"] = {
@@ -113,16 +102,10 @@ def explain_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
         "description": "one list for each instance, the largest effect first; effects do not add up, and name no causes",
         "items": {"type": "array", "items": reason},
     }
-    example = {
-        "prediction": [112.4],
-        "reasons": [[{"channel": channel, "effect": -7.3}]],
-        "model_version": "3",
-        "unit": fleet.task.unit,
-    }
     without: dict[int | str, dict[str, Any]] = {
         409: {"description": "The model has no typical values to compare with.", "content": _PROBLEM_CONTENT}
     }
-    return {200: _content("Predictions with reasons.", schema, example), **_refusals(), **without}
+    return {200: _content("Predictions with reasons.", schema), **_refusals(), **without}
 
 
 def top_parameter() -> list[dict[str, Any]]:
@@ -142,14 +125,13 @@ def _prediction_schema() -> dict[str, Any]:
             "lower": {**numbers, "description": f"{interval}, its lower end"},
             "upper": {**numbers, "description": f"{interval}, its upper end"},
             "model_version": {"type": "string"},
-            "unit": {"type": "string"},
+            "unit": {"type": "string", "description": "of the predictions; `1` for a probability"},
         },
     }
 
 
-def infer_request(fleet: FleetSpec) -> dict[str, Any]:
-    """OpenAPI's `requestBody` of the inference protocol; the example has the features of the fleet file's own plan."""
-    width = len(plan_of(fleet).feature_names)
+def infer_request() -> dict[str, Any]:
+    """OpenAPI's `requestBody` of the inference protocol."""
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype", "data"],
@@ -165,29 +147,27 @@ def infer_request(fleet: FleetSpec) -> dict[str, Any]:
         "required": ["inputs"],
         "properties": {"id": {"type": "string"}, "inputs": {"type": "array", "items": tensor}},
     }
-    one = {"name": INPUT, "shape": [1, width], "datatype": DATATYPE, "data": [0.0] * width}
-    return _body(schema, {"zeros": {"summary": "one row of zeros", "value": {"inputs": [one]}}})
+    return _body(schema, {})
 
 
-def infer_responses(fleet: FleetSpec) -> dict[int | str, dict[str, Any]]:
+def infer_responses() -> dict[int | str, dict[str, Any]]:
     """OpenAPI's `responses` of the inference protocol."""
     schema = {"type": "object", "required": ["model_name", "model_version", "outputs"]}
-    output = {"name": OUTPUT, "datatype": DATATYPE, "shape": [1, 1], "data": [112.4]}
-    example = {"model_name": fleet.fleet, "model_version": "3", "outputs": [output]}
-    return {200: _content("Predictions.", schema, example), **_refusals()}
+    return {200: _content("Predictions.", schema), **_refusals()}
 
 
 def fleet_parameter(fleet: FleetSpec) -> list[dict[str, Any]]:
     """OpenAPI's `parameters` of the paths that name the model, which is the fleet."""
-    return [{"name": "fleet", "in": "path", "required": True, "schema": {"type": "string", "const": fleet.fleet}}]
+    schema = {"type": "string", "const": fleet.fleet}
+    return [{"name": "fleet", "in": "path", "required": True, "schema": schema, "example": fleet.fleet}]
 
 
 def _body(schema: dict[str, Any], examples: dict[str, Any]) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "examples": examples}}}
 
 
-def _content(what: str, schema: dict[str, Any], example: Any) -> dict[str, Any]:
-    return {"description": what, "content": {"application/json": {"schema": schema, "example": example}}}
+def _content(what: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"description": what, "content": {"application/json": {"schema": schema}}}
 
 
 def _refusals() -> dict[int | str, dict[str, Any]]:

@@ -82,6 +82,11 @@ class Predictor:
             raise Problem(503, "no-model", f"no champion of fleet {self._fleet.fleet} serves yet: promote one")
         return self._served
 
+    @property
+    def served(self) -> Model | None:
+        """The model that serves; None where there is none."""
+        return self._served
+
     def check_well(self) -> None:
         """Raise Problem (503) where the worker hangs."""
         busy = self.batcher.busy_s
