@@ -41,21 +41,21 @@ class Judges:
 
 
 class RuleBook:
-    """The judges of a fleet by the digest of their rules; `fleet` is its file as it is now. Pickled without the judges it made."""
+    """The judges of a fleet by the digest of their rules; `fleet` is its file of now, with `digest`. Pickled without judges."""
 
     def __init__(self, fleet: FleetSpec, versions: Mapping[str, RuleSet]) -> None:
-        self.fleet, self._versions, self._present = fleet, versions, digest_of(rules_of(fleet))
+        self.fleet, self._versions, self.digest = fleet, versions, digest_of(rules_of(fleet))
         self._made: dict[str, Judge] = {}
 
     @property
     def present(self) -> Judge:
         """The judge by the fleet file as it is."""
-        return self.judge(self._present)
+        return self.judge(self.digest)
 
     def judge(self, digest: str) -> Judge:
         """The judge by these rules. Raises StateError where they cannot be followed any more."""
         if digest not in self._made:
-            then = self.fleet if digest == self._present else fleet_under(self._versions[digest], self.fleet)
+            then = self.fleet if digest == self.digest else fleet_under(self._versions[digest], self.fleet)
             self._made[digest] = Judge(then)
         return self._made[digest]
 

@@ -7,11 +7,12 @@ before it reads the topics: so what it finds there is all that was done.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
-from confluent_kafka import KafkaException, Producer
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors, producer_config
@@ -21,6 +22,7 @@ from stream.records.dead_letters import Header
 
 _CALL_S = 5.0
 _LIMIT_S = 60.0
+_MOVED_ON = {ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID, ClientError.FENCED_INSTANCE_ID}
 _TRANSACTION_MS = 15_000  # so long does a killed process hold readers up
 
 
@@ -59,18 +61,42 @@ class ExclusiveWriter:
 
     def write(self, writes: Sequence[Write]) -> None:
         """Write all of it in one transaction; a few thousand records, since it must end within 15 s."""
-        if not writes:
-            return
+        if writes:
+            with kafka_errors(self._settings, self._doing):
+                self._transact(writes)
+
+    def write_as_member(self, writes: Sequence[Write], topic: str, offsets: Mapping[int, int], group: Any) -> bool:
+        """Write all of it, if the partitions are still ours; False where the group has moved on, and nothing was written.
+
+        `group` is the metadata of the group's consumer. The broker checks it with offsets in the topic: give the group's
+        own. It does so after the records have arrived: they lie in front of what the next owner writes.
+        """
+        places = [TopicPartition(topic, p, offset) for p, offset in offsets.items()]
+
+        def as_member() -> None:
+            self._producer.flush(_LIMIT_S)
+            self._insist(lambda s: self._producer.send_offsets_to_transaction(places, group, s))
+
         with kafka_errors(self._settings, self._doing):
-            self._producer.begin_transaction()
             try:
-                for w in writes:
-                    self._produce(w)
-                self._insist(self._producer.commit_transaction)
+                self._transact(writes, as_member)
             except KafkaException as e:
-                if e.args[0].txn_requires_abort():
-                    self._insist(self._producer.abort_transaction)
-                raise
+                if e.args[0].code() not in _MOVED_ON:
+                    raise
+                return False
+        return True
+
+    def _transact(self, writes: Sequence[Write], then: Callable[[], None] = lambda: None) -> None:
+        self._producer.begin_transaction()
+        try:
+            for w in writes:
+                self._produce(w)
+            then()
+            self._insist(self._producer.commit_transaction)
+        except KafkaException as e:
+            if e.args[0].txn_requires_abort():
+                self._insist(self._producer.abort_transaction)
+            raise
 
     def _produce(self, w: Write) -> None:
         while True:

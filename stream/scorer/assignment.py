@@ -7,13 +7,14 @@ started again under its name gets its partitions at once; one that is asked to s
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 
-from aimaas.admission import Judge
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
+from aimaas.judges import Judges
 from aimaas.kafka import consumer_config
 from aimaas.logs import logger
 from aimaas.settings import Settings
@@ -21,6 +22,7 @@ from aimaas.topics import topic_names
 from stream.model.load import Model
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
+from stream.scorer.rules import Rules
 from stream.state.partition import PartitionState
 from stream.state.topic import restore
 
@@ -73,25 +75,28 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
 
 
 class Assignment:
-    """The partitions a scorer owns: `states` by partition. Callbacks run inside `consume`; what fails in one is raised after it."""
+    """The partitions a scorer owns: `states` and `judges` by partition.
+
+    Callbacks run inside `consume`; what fails in one is raised after it."""
 
     def __init__(
         self,
         settings: Settings,
         fleet: FleetSpec,
-        judge: Judge,
+        rules: Rules,
         consumer: Any,
         owner: Owner,
         monitor: Monitor,
         ahead: bool,
     ) -> None:
-        self._settings, self._fleet, self._judge = settings, fleet, judge
+        self._settings, self._fleet, self._rules = settings, fleet, rules
         self._consumer, self._owner, self._monitor = consumer, owner, monitor
         self._topic = topic_names(fleet).events
         self._ahead = ahead  # whether state may be further than the group's offsets
         self._given_up = False
         self._failure: AimaasError | KafkaException | None = None
         self.states: dict[int, PartitionState] = {}
+        self.judges: dict[int, Judges] = {}
         self.must_roll_back: str | None = None
 
     def subscribe(self) -> None:
@@ -150,7 +155,7 @@ class Assignment:
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """1. refuse topics that grew under the group, which is shared out anew for it; 2. commit, so that no transaction waits for
-        the restore; 3. restore; 4. read on from the committed offsets."""
+        the restore; 3. restore, by the rules that hold; 4. read on from the committed offsets."""
         try:
             self._check_topics()
             new = [] if self._given_up else [tp.partition for tp in partitions]
@@ -197,14 +202,20 @@ class Assignment:
     def _drop(self, partitions: list[int], what: str) -> None:
         for p in partitions:
             self.states.pop(p, None)
+            self.judges.pop(p, None)
         self._monitor.owns(self.states)
         log.info(what, gone=sorted(partitions), all=sorted(self.states))
 
     def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
         self._monitor.restoring()
-        restored = restore(
-            self._settings, self._fleet, self._judge, self._owner.model.kernel, self._committed(partitions), self._ahead
-        )
+        committed = self._committed(partitions)
+
+        def take_up(positions: Mapping[int, int]) -> Mapping[int, Judges]:
+            new = {p: position for p, position in positions.items() if p not in self.judges}
+            self.judges.update(self._rules.take_up(new, committed) if new else {})
+            return self.judges
+
+        restored = restore(self._settings, self._fleet, take_up, self._owner.model.kernel, committed, self._ahead)
         self._monitor.restored(restored)
         return restored.states
 

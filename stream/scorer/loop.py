@@ -36,6 +36,7 @@ from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.orphans import OrphanWatch
 from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
+from stream.scorer.rules import Rules
 from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.warm_up import warm_up
 from stream.scorer.writer import Writer
@@ -83,8 +84,9 @@ class Scorer:
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
         outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}")
         self._writer = Writer(outbox, self._committed)
+        rules = Rules(settings, fleet, self._consumer, instance, self._names.events)
         self._assignment = Assignment(
-            settings, fleet, self._judge, self._consumer, self, monitor, options.delivery == "at-least-once"
+            settings, fleet, rules, self._consumer, self, monitor, options.delivery == "at-least-once"
         )
         monitor.model_serves(model)
 
@@ -215,7 +217,7 @@ class Scorer:
         groups = by_partition(messages, states)
         if not groups:
             return
-        judged = judge_batch(groups, states, self._judge, self._model)
+        judged = judge_batch(groups, states, self._assignment.judges, self._model)
         self._touched.update(groups)
         self._count(judged)
         self._monitor.lap("judge")

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Judge, Reason
+from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
+from aimaas.judges import Judges
 from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.answers import Answered, AnswerWatch
@@ -67,13 +68,20 @@ def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) 
     return {p: group for p, group in ours.items() if group}
 
 
-def judge_batch(groups: Groups, states: Mapping[int, PartitionState], judge: Judge, model: Model) -> Judged:
-    """Judge the messages and advance their devices, and with them the partitions' positions."""
+def judge_batch(
+    groups: Groups, states: Mapping[int, PartitionState], judges: Mapping[int, Judges], model: Model
+) -> Judged:
+    """Judge the messages and advance their devices, and with them the partitions' positions.
+
+    Where the rules of a partition change within the batch, its messages become two parts.
+    """
     parts = []
     for p, messages in groups.items():
-        records = records_of(messages)
-        batch, features = states[p].advance(judge, model.kernel, records)
-        parts.append(Part(p, messages, records, batch, features))
+        whole = records_of(messages)
+        for judge, stretch in judges[p].parts(whole.offsets):
+            records = whole.only(range(len(whole))[stretch]) if len(whole) > stretch.stop - stretch.start else whole
+            batch, features = states[p].advance(judge, model.kernel, records)
+            parts.append(Part(p, messages[stretch], records, batch, features))
     return Judged(model, parts)
 
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from aimaas.admission import Batch, Judge
 from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
+from aimaas.rules import widened
 from aimaas.state import DeviceState, Forgotten
 from stream.state.records import StateRecord, deletion, device_record, refusals_record, replay_record
 from stream.state.refusals import RefusalWindow
@@ -110,6 +111,8 @@ class PartitionState:
     ) -> tuple[Batch, npt.NDArray[np.float32]]:
         """Judge records and put the admitted ones into the state; the batch, and features (admitted rows, F).
 
+        A judge of older rules may have fewer readings than the state: those that were added since are null.
+
         Deterministic in the records alone, so that re-reading them gives the same state to the bit. Without `forgets` no device
         makes room for a new one: for records whose time has notes of all that was forgotten.
         """
@@ -117,7 +120,8 @@ class PartitionState:
         judge.order(batch, records.broker_ms, self.devices, forgets)
         rows = batch.admitted
         slots = batch.slots[rows]
-        features = kernel.advance(self.devices, slots, batch.values[rows].astype(np.float32), batch.reset[rows])
+        values = widened(batch.values[rows].astype(np.float32), judge.fleet.readings, self.devices.readings)
+        features = kernel.advance(self.devices, slots, values, batch.reset[rows])
         self._note(batch, np.flatnonzero(batch.moved), records)
         self.position = int(records.offsets[-1]) + 1 if len(records) else self.position
         return batch, features

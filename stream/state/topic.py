@@ -14,7 +14,7 @@ arrives late here.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,6 +23,7 @@ from aimaas.admission import Judge
 from aimaas.errors import KafkaError, StateError
 from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
+from aimaas.judges import Judges
 from aimaas.kafka import kafka_errors
 from aimaas.logs import logger
 from aimaas.settings import Settings
@@ -33,6 +34,8 @@ from stream.state.records import REFUSALS, REPLAY_FROM, offset_of, packed_of
 from stream.state.refusals import RefusalWindow
 
 log = logger("scorer.state")
+
+TakeUp = Callable[[Mapping[int, int]], Mapping[int, Judges]]  # the judges of partitions that stand at these offsets
 
 
 class Saved:
@@ -109,12 +112,15 @@ def replay_span(topic: str, partition: int, committed: int, log_span: Span, save
 def restore(
     settings: Settings,
     fleet: FleetSpec,
-    judge: Judge,
+    judge: Judge | TakeUp,
     kernel: Kernel,
     committed: Mapping[int, int],
     ahead: bool = False,
 ) -> Restored:
     """State of each partition at its committed offset, from the state topic and the input log.
+
+    Input is judged by the rules under which it was judged before: `judge` is asked for them once it is known where the partitions
+    stand, and before anything is judged. A plain judge judges all.
 
     With `ahead` the state topic may be further than the offsets (as a crash without transactions leaves it): what it holds was
     answered, so the state is that of the newest record.
@@ -127,8 +133,9 @@ def restore(
     events = event_bytes = 0
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
         snapshots = {p: _from_snapshots(reader, fleet, p, offset, ahead) for p, offset in committed.items()}
+        judges = _judges(judge, {p: found.position for p, found in snapshots.items()})
         for p, messages in reader.read(names.events, {p: found.span for p, found in snapshots.items()}):
-            replayed = snapshots[p].replay.take(records_of(messages), judge, kernel)
+            replayed = snapshots[p].replay.take(records_of(messages), judges[p], kernel)
             events, event_bytes = events + len(replayed), event_bytes + replayed.value_bytes
     for found in snapshots.values():
         found.state.position, found.state.credit_bytes = found.position, 0.0
@@ -140,6 +147,10 @@ def restore(
         state_bytes=state_bytes, replayed_events=events, replayed_bytes=event_bytes, seconds=round(restored.seconds, 3),
     )  # fmt: skip
     return restored
+
+
+def _judges(judge: Judge | TakeUp, positions: Mapping[int, int]) -> Mapping[int, Judge | Judges]:
+    return dict.fromkeys(positions, judge) if isinstance(judge, Judge) else judge(positions)
 
 
 class _Snapshots(NamedTuple):
@@ -200,7 +211,7 @@ class Replay:
         self._state, self._upto = state, upto
         self._settled = max(self._upto.values(), default=0)  # who was forgotten before is on record
 
-    def take(self, records: Records, judge: Judge, kernel: Kernel) -> Records:
+    def take(self, records: Records, judges: Judge | Judges, kernel: Kernel) -> Records:
         """Advance the state by the records it lacks, which come in order; these are returned."""
         upto, offsets = self._upto, records.offsets.tolist()
         lacking = [i for i, key in enumerate(records.keys) if offsets[i] >= upto.get(key or b"", 0)]
@@ -208,8 +219,12 @@ class Replay:
         before = int(np.searchsorted(taken.offsets, self._settled))
         for part, forgets in ((range(before), False), (range(before, len(taken)), True)):
             if part:
-                self._state.advance(judge, kernel, taken.only(part), forgets)
+                self._advance(taken.only(part), judges, kernel, forgets)
         return taken
+
+    def _advance(self, records: Records, judges: Judge | Judges, kernel: Kernel, forgets: bool) -> None:
+        for judge, stretch in judges.parts(records.offsets):
+            self._state.advance(judge, kernel, records.only(range(len(records))[stretch]), forgets)
 
 
 def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:

@@ -36,7 +36,7 @@ RULES = [
     changed(order="ts", task={"unit": "hours"}),
     changed(derived={"ratio": "s4 / s2"}),
     changed(sensors={"new": {"name": "n", "unit": "1", "range": [0, 1], "nullable": True, "fill": 0}}),
-    *(changed(limits={k: 1_234}) for k in ("record_bytes", "skew_s", "silence_s", "devices")),
+    *(changed(limits={k: 1_234}) for k in ("record_bytes", "skew_s", "silence_s", "devices", "jump")),
     changed(topics={"partitions": 7}),
 ]
 NO_RULES = [
