@@ -28,6 +28,11 @@ def codes_of(partition: npt.ArrayLike, offset: npt.ArrayLike) -> Codes:
     return np.asarray(partition, np.int64) * _PARTITION + np.asarray(offset, np.int64)
 
 
+def has_code(partition: int, offset: int) -> bool:
+    """Whether a record can have these coordinates, as a header that anyone may write names them."""
+    return partition < 2**63 // _PARTITION and offset < _PARTITION
+
+
 def place_of(code: int) -> tuple[int, int]:
     """Partition and offset of a code."""
     return divmod(int(code), _PARTITION)

@@ -14,7 +14,7 @@ from aimaas.kafka import end_offsets, kafka_errors
 from aimaas.reasons import Reason
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
+from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, header_list, replay_of
 from stream.state.log_reader import LogReader
 
 _AGO = re.compile(r"(\d+)([smhd])")
@@ -71,10 +71,7 @@ def letter_of(message: Any, replay_key: str | None = None) -> Letter | None:
 
     `copy_of` is known by the `replay_key`.
     """
-    try:
-        headers: list[Header] = message.headers() or []
-    except UnicodeDecodeError:  # the scorer writes none like that
-        return None
+    headers = header_list(message) or []
     errors = {n.removeprefix(PREFIX): (v or b"").decode("utf-8", "replace") for n, v in headers if n.startswith(PREFIX)}
     source = Source.parse("/".join(errors.get(name, "") for name in ("topic", "partition", "offset")))
     if source is None or "exception.class.name" not in errors:

@@ -17,7 +17,7 @@ from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
-from stream.records.dead_letters import Source, original_of
+from stream.records.dead_letters import Source, original_of, source_of
 from stream.state.log_reader import LogReader, Span
 from stream.state.records import packed_of
 from stream.state.topic import Saved
@@ -82,7 +82,7 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
     for _, origin, copy in sorted(copies):
         account.copies[origin].append(copy)
     for message in _records(settings, names.predictions, since):
-        source = Source.parse(dict(message.headers() or ()).get("ce_id", b"").decode("utf-8", "replace"))
+        source = source_of(message)
         if source is not None:
             account.predicted.add(source)
     begins = begin_offsets(settings, names.predictions)  # after the reading: retention may have gone on meanwhile

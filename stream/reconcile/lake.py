@@ -11,7 +11,7 @@ import numpy as np
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Table, arrow_dataset, find_table, read_table, table_version
 from aimaas.quarantine import EXPECTATION
-from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of
+from aimaas.reconcile import NONE, Codes, Landed, Refusals, codes_of, has_code
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.records.dead_letters import REPLAY_OF, replay_of
@@ -130,6 +130,6 @@ def _copy_pairs(rows: pa.RecordBatch, topic: str, replay_key: str) -> Iterable[t
     for row in rows.to_pylist():
         headers = [(h["key"], h["value"]) for h in row["headers"]]
         original = replay_of(headers, topic, row["key"], row["value"], replay_key)
-        if original is not None:
+        if original is not None and has_code(original.partition, original.offset):
             copy = codes_of(row["partition"], row["offset"])
             yield int(copy), int(codes_of(original.partition, original.offset))

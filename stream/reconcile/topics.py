@@ -10,13 +10,13 @@ import numpy as np
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
-from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of
+from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of, has_code
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.letters.backfill import BACKFILL_TYPE
 from stream.letters.letters import letter_of
 from stream.letters.log import CLOCKS_MS
-from stream.records.dead_letters import Source
+from stream.records.dead_letters import Source, header_list, source_of
 from stream.state.log_reader import LogReader, Span
 
 
@@ -50,22 +50,27 @@ class TopicDay:
     def _predicted(self, topic: str, whole: set[str]) -> tuple[Codes, Codes]:
         found, by_batch = [], []
         for messages in self._since(topic, "predicted", whole):
-            named = [(dict(m.headers() or ()).get("ce_type"), source) for m in messages if (source := self._source(m))]
+            named = [
+                (dict(header_list(m) or ()).get("ce_type"), source) for m in messages if (source := self._source(m))
+            ]
             found.append(_codes([source for _, source in named]))
             by_batch.append(_codes([source for kind, source in named if kind == BACKFILL_TYPE.encode()]))
         return _joined(found), _joined(by_batch)
 
     def _source(self, prediction: Any) -> Source | None:
         """The record of the topic that a prediction is of."""
-        source = Source.parse((dict(prediction.headers() or ()).get("ce_id") or b"").decode("utf-8", "replace"))
-        return source if source is not None and source.topic == self._topic else None
+        source = source_of(prediction)
+        return source if source is not None and self._is_mine(source) else None
+
+    def _is_mine(self, source: Source) -> bool:
+        return source.topic == self._topic and has_code(source.partition, source.offset)
 
     def _letters(self, topic: str, whole: set[str]) -> Refusals:
         mine = [
             (letter.source, letter.reason)
             for messages in self._since(topic, "letters", whole)
             for m in messages
-            if (letter := letter_of(m)) is not None and letter.source.topic == self._topic
+            if (letter := letter_of(m)) is not None and self._is_mine(letter.source)
         ]
         return Refusals(_codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
 

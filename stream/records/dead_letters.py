@@ -10,8 +10,8 @@ A dead letter that is sent again says in `REPLAY_OF` where the original was read
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
@@ -23,8 +23,11 @@ REPLAY_OF = "aimaas.replay.of"  # on a copy in the events topic: topic/partition
 REPLAY_MAC = "aimaas.replay.mac"  # beside it: the proof, see `stream.records.replay_mac`
 TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of what was there before the cut
 _KEY_BYTES = 1_024  # a device id has at most 128 characters
+_HEADERS = 1_000
 _HEADER_BYTES = 16_384
 _DETAIL_CHARACTERS = 1_000
+_SOURCE = re.compile(r"(.+)/(0|[1-9][0-9]{0,9})/(0|[1-9][0-9]{0,18})", re.DOTALL)
+_SOURCE_CHARACTERS = 512  # a topic's name has at most 249
 
 Header = tuple[str, bytes | None]
 
@@ -41,11 +44,12 @@ class Source(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Source | None:
-        """Read the text back; None where it is no such text."""
-        topic, *places = text.rsplit("/", 2)
-        if not topic or len(places) != 2 or not all(p.isascii() and p.isdecimal() for p in places):
+        """Read the text back; None where it is no such text or no place of Kafka's: anyone may have written it."""
+        found = _SOURCE.fullmatch(text) if len(text) <= _SOURCE_CHARACTERS else None
+        if found is None:
             return None
-        return cls(topic, int(places[0]), int(places[1]))
+        source = cls(found[1], int(found[2]), int(found[3]))
+        return source if source.partition < 2**31 and source.offset < 2**63 - 1 else None
 
 
 class DeadLetter(NamedTuple):
@@ -96,26 +100,44 @@ def original_of(message: Any, topic: str, secret: str | None = None) -> Source |
     """The original in `topic` that a consumed message is a copy of; None where it is an original itself."""
     if secret is None or not claims_copy(message):
         return None
-    return replay_of(message.headers(), topic, message.key(), message.value(), secret)
+    return replay_of(header_list(message), topic, message.key(), message.value(), secret)
 
 
 def claims_copy(message: Any) -> bool:
     """Whether a consumed message's headers say that it is a copy, rightly or not."""
-    with suppress(UnicodeDecodeError):  # a device may name its headers by any bytes
-        return any(name == REPLAY_OF for name, _ in message.headers() or ())
-    return False
+    return any(name == REPLAY_OF for name, _ in header_list(message) or ())
+
+
+def header_list(message: Any) -> list[Header] | None:
+    """The headers of a consumed message; None where their names are not UTF-8: anyone may name a header by any bytes."""
+    try:
+        return message.headers() or []
+    except UnicodeDecodeError:
+        return None
+
+
+def source_of(prediction: Any) -> Source | None:
+    """The event that a consumed prediction is of, by its `ce_id`; None where it names none."""
+    ce_id = dict(header_list(prediction) or ()).get("ce_id") or b""
+    return Source.parse(ce_id.decode("utf-8", "replace"))
 
 
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:
-    """The record's own headers, or where they are too large or no text none of them and a note."""
-    try:
-        found: list[Header] = [h for h in message.headers() or () if not h[0].startswith((PREFIX, TRUNCATED))]
-    except UnicodeDecodeError:
+    """The record's own headers, or where they are too large, too many or no text none of them and a note."""
+    every = header_list(message)
+    if every is None:
         return [], [(f"{TRUNCATED}headers", b"names are not UTF-8")]
-    size = sum(len(name) + len(content or b"") for name, content in found)
-    if size > _HEADER_BYTES:
-        return [], [(f"{TRUNCATED}headers", b"%d bytes" % size)]
+    found = [h for h in every if not h[0].startswith((PREFIX, TRUNCATED))]
+    size = sum(_sent_bytes(name.encode()) + _sent_bytes(content) for name, content in found)
+    if size > _HEADER_BYTES or len(found) > _HEADERS:
+        return [], [(f"{TRUNCATED}headers", b"%d bytes in %d headers" % (size, len(found)))]
     return found, []
+
+
+def _sent_bytes(part: bytes | None) -> int:
+    """What a header's name or content takes in a record of Kafka: its bytes behind their number, which is a zigzag varint."""
+    content = len(part or b"")
+    return max((2 * content).bit_length() + 6, 7) // 7 + content
 
 
 def _errors(message: Any, reason: Reason, detail: str) -> list[Header]:

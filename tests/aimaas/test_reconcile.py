@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aimaas.reconcile import Landed, Logged, Refusals, codes_of, counts_of, gaps_of
+from aimaas.reconcile import Landed, Logged, Refusals, codes_of, counts_of, gaps_of, has_code, place_of
 
 GOOD = codes_of([0] * 6 + [1] * 4, [0, 1, 2, 4, 5, 6, 0, 1, 2, 3])  # offset 3 is a marker
 BAD = codes_of([0, 1], [7, 4])
@@ -137,3 +137,12 @@ def test_outcomes_have_no_gold_and_no_predictions() -> None:
 
     assert told(lake, log) == []
     assert counts_of(lake, log)["predicted"] is None
+
+
+def test_coordinates_beyond_what_a_code_holds_have_none() -> None:
+    largest = 2**19 - 1, 2**44 - 1
+
+    assert has_code(*largest)
+    assert place_of(int(codes_of(*largest))) == largest
+    assert not has_code(2**19, 0)
+    assert not has_code(0, 2**44)

@@ -26,7 +26,8 @@ def at_broker_limit(key: bytes, value: bytes, batch_bytes: int, count: int) -> l
     noise = [Fuzzed(key, rng.randbytes(room - 7 * i)) for i in range(count)]
     padded = [Fuzzed(key, _padded(value, batch_bytes + 100_000 * i)) for i in range(count)]
     padded.append(Fuzzed(key, _padded(value, 16 * batch_bytes)))
-    return [*noise, *padded, Fuzzed(rng.randbytes(room // 2), value), Fuzzed(b"k" * 2 * batch_bytes, None)]
+    headers = Fuzzed(key, value, [("", None)] * 700_000)
+    return [*noise, *padded, headers, Fuzzed(rng.randbytes(room // 2), value), Fuzzed(b"k" * 2 * batch_bytes, None)]
 
 
 def _padded(value: bytes, size: int) -> bytes:
@@ -162,7 +163,9 @@ _HEADERS: tuple[Headers, ...] = (
     [("x" * 20_000, b"")],
     [("__connect.errors.offset", b"7"), ("__connect.errors.topic", b"\xff")], [("ce_id", b"\x00\xff"), ("ce_type", b"")],
     [("ключ", b"\xff")],
-    [("aimaas.truncated.value", b"1 bytes")], [("a\x00b", b"1")],
+    [("aimaas.truncated.value", b"1 bytes")], [("a\x00b", b"1")], [("", None)] * 1_001,
+    [("aimaas.replay.of", b"iot.mill.events/0/" + b"9" * 5_000)], [("aimaas.replay.of", b"/" * 20_000)],
+    [("aimaas.replay.of", b"iot.mill.events/4294967296/99999999999999999999")], [("aimaas.replay.of", None)],
     [("content-type", b"text/html"), ("content-type", b"\xf0\x9f")],
 )  # fmt: skip
 
