@@ -54,7 +54,7 @@ lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRAD
 	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
 
 # the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
-$(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaas/order_keys.py aimaas/state.py
+$(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaas/nesting.py aimaas/order_keys.py aimaas/state.py
 	@echo "compiling the feature kernel"
 	@$(BIN)/python -m aimaas.precompile
 	@touch $@

@@ -7,21 +7,19 @@ they never disagree. Time is broker time: a replay judges alike.
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.events import event_type
+from aimaas.event_times import YEARS, is_allowed, near_the_ends
 from aimaas.fleet import FleetSpec
-from aimaas.nesting import DEEPEST, SHALLOW_BYTES, is_too_deep
 from aimaas.order_keys import content_digests, judge_order
+from aimaas.parsing import EventParser, Refusal
 from aimaas.readings import ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import DeviceState, Forgotten
@@ -73,9 +71,8 @@ class Judge:
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
         self._silence_ms = int(fleet.limits.silence_s * 1e3)
-        self._strict = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, fleet.nullable, fleet.nullable))
-        self._lenient = msgspec.json.Decoder(event_type(fleet.readings, fleet.order, None, fleet.nullable))
         self._rules = ReadingRules(fleet)
+        self._parser = EventParser(fleet, self._rules)
 
     def parts(self, offsets: npt.NDArray[np.int64]) -> Iterator[tuple[Judge, slice]]:
         """Yield itself for all the offsets (n,); `aimaas.judges.Judges` has others for those before a change of the fleet file."""
@@ -83,76 +80,20 @@ class Judge:
 
     def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:
         """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. Never raises for what is in a record."""
-        reason = np.zeros(len(values), np.int8)
-        detail: dict[int, str] = {}
-        events, at = self._parse(values, reason, detail)
-        batch = self._columns(reason, detail, events, at)
+        events, at, refused = self._parser.parse(values)
+        batch = self._columns(len(values), refused, events, at)
+        self._judge_times(batch)
         self._judge_values(batch)
         self._judge_names(batch, keys)
         return batch
 
-    def _parse(
-        self, values: Sequence[bytes | None], reason: Reasons, detail: dict[int, str]
-    ) -> tuple[list[Any], npt.NDArray[np.int64]]:
-        """The events, and their places; each record that cannot be decoded gets its reason.
-
-        Most records are good, and are decoded by a loop in C: `extend` keeps what came before the one that raises, and `rest` goes
-        on behind it.
-        """
-        short = min(self.fleet.limits.record_bytes, SHALLOW_BYTES)
-        rest = iter([None if v is None or (len(v) > short and self._is_too_much(v)) else v for v in values])
-        events: list[Any] = []
-        refused: list[int] = []
-        while True:
-            try:
-                events.extend(map(self._strict.decode, rest))  # type: ignore[arg-type]
-                return events, np.delete(np.arange(len(values)), refused)
-            except (TypeError, ValueError, RecursionError):  # None, and msgspec's errors, which are ValueErrors
-                i = len(events) + len(refused)
-                found = self._parse_slowly(values[i])
-                if isinstance(found, tuple):
-                    reason[i], detail[i] = found
-                    refused.append(i)
-                else:
-                    events.append(found)
-
-    def _parse_slowly(self, value: bytes | None) -> Any:
-        """The event where it only has nulls, else (reason, sentence)."""
-        try:
-            if value is None or self._is_too_much(value):
-                raise ValueError
-            return self._lenient.decode(value)
-        except (ValueError, RecursionError) as e:
-            return self._why(value, e)
-
-    def _is_too_much(self, value: bytes) -> bool:
-        return len(value) > self.fleet.limits.record_bytes or is_too_deep(value)
-
-    def _why(self, value: bytes | None, error: Exception) -> tuple[Reason, str]:
-        """Reason and sentence for a record that cannot be decoded."""
-        if value is None:
-            return Reason.UNPARSABLE, "the record has no value"
-        if len(value) > self.fleet.limits.record_bytes:
-            return Reason.OVERSIZED, f"{len(value)} bytes; allowed are {self.fleet.limits.record_bytes}"
-        if is_too_deep(value):
-            return Reason.UNPARSABLE, f"nested deeper than {DEEPEST}"
-        try:
-            found = json.loads(value.decode())  # also reads NaN and Infinity, which a sensor's software may write
-        except ValueError:
-            return Reason.UNPARSABLE, f"no JSON: {error}"
-        if not isinstance(found, dict):
-            return Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object"
-        return self._what_is_wrong(found) or (Reason.SCHEMA, str(error))
-
-    def _what_is_wrong(self, found: dict[str, Any]) -> tuple[Reason, str] | None:
-        """The first fault of a parsed record that has a reason of its own."""
-        fleet, readings = found.get("fleet"), found.get("readings")
-        if isinstance(fleet, str) and fleet != self.fleet.fleet:
-            return Reason.WRONG_FLEET, f"fleet {fleet[:80]!r}, expected {self.fleet.fleet!r}"
-        fault = self._rules.fault_of(readings) if isinstance(readings, dict) else None
-        return (fault.reason, fault.detail) if fault else None
-
-    def _columns(self, reason: Reasons, detail: dict[int, str], events: list[Any], at: npt.NDArray[np.int64]) -> Batch:
+    def _columns(
+        self, records: int, refused: Mapping[int, Refusal], events: list[Any], at: npt.NDArray[np.int64]
+    ) -> Batch:
+        reason = np.zeros(records, np.int8)
+        for i, (why, _) in refused.items():
+            reason[i] = why
+        detail = {i: sentence for i, (_, sentence) in refused.items()}
         ts_us = _microseconds([e.ts for e in events])
         values = self._rules.matrix([e.readings for e in events])
         seq = np.array([e.seq for e in events], np.int64)
@@ -167,6 +108,11 @@ class Judge:
             ts_us,
             values,
         )
+
+    def _judge_times(self, batch: Batch) -> None:
+        for row in near_the_ends(batch.ts_us):
+            if not is_allowed(time := batch.events[row].ts):
+                _refuse(batch, row, Reason.SCHEMA, f"its time {time.isoformat()} is not within {YEARS}")
 
     def _judge_values(self, batch: Batch) -> None:
         for fault in self._rules.faults(batch.values):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from aimaas import event_times
 from aimaas.fleet import FleetSpec
 
 CHAMPION = "champion"  # the alias of the model that serves
@@ -125,7 +126,11 @@ def encode_event(
 
 
 def event_schema(fleet: FleetSpec) -> dict[str, Any]:
-    """JSON Schema (2020-12) of the fleet's events, for producers."""
+    """JSON Schema (2020-12) of the fleet's events, for producers: admission decodes what it allows, and refuses all other.
+
+    What a value alone cannot show is not the schema's: the record's size, nesting and key, derived channels, and what came before.
+    Times have a pattern instead of a format: formats need not be checked, and allow leap seconds.
+    """
     readings = {
         name: {
             "type": ["number", "null"] if r.nullable else "number",
@@ -145,7 +150,12 @@ def event_schema(fleet: FleetSpec) -> dict[str, Any]:
             "device_id": {"type": "string", "minLength": 1, "maxLength": 128},
             "run": {"type": "integer", "minimum": 0, "maximum": MAX_RUN, "default": 0},
             "seq": {"type": "integer", "minimum": 0, "maximum": MAX_SEQ},
-            "ts": {"type": "string", "format": "date-time"},
+            "ts": {
+                "type": "string",
+                "pattern": event_times.PATTERN,
+                "not": {"pattern": event_times.EXCLUDED},
+                "description": f"RFC 3339 with a zone, within {event_times.YEARS}",
+            },
             "readings": {
                 "type": "object",
                 "required": [n for n in fleet.readings if n not in fleet.nullable],

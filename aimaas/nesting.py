@@ -6,21 +6,41 @@ task, called from deeper, would not. So a limit that is far below it decides.
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
+from numba import njit
 
 DEEPEST = 256  # levels of arrays and objects that are read; an event has two
 SHALLOW_BYTES = 2 * DEEPEST  # a shorter record cannot open and close more
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
-_OTHERS = bytes(set(range(256)) - set(b"[]{}"))
-
 
 def is_too_deep(value: bytes) -> bool:
-    """Whether arrays and objects are nested deeper than `DEEPEST`; of what is no JSON, whether a parser would get so deep."""
+    """Whether arrays and objects are nested deeper than `DEEPEST`; of what is no JSON, whether a parser would get so deep.
+
+    Looks at each byte once, whatever they are.
+    """
     if value.count(b"[") + value.count(b"{") <= DEEPEST:
         return False
-    brackets = np.frombuffer(_STRING.sub(b"", value).translate(None, _OTHERS), np.uint8)
-    steps = np.where((brackets == ord("[")) | (brackets == ord("{")), 1, -1)
-    return bool(np.cumsum(steps).max(initial=0) > DEEPEST)
+    return bool(_deepest(np.frombuffer(value, np.uint8)) > DEEPEST)
+
+
+@njit(cache=True, nogil=True)
+def _deepest(characters):  # type: ignore[no-untyped-def]
+    """The deepest level of JSON text (n,) uint8. A string that does not end reaches to the end of the text."""
+    level = deepest = 0
+    in_string = escaped = False
+    for c in characters:
+        if escaped:
+            escaped = False
+        elif in_string:
+            if c == 0x5C:  # a backslash
+                escaped = True
+            elif c == 0x22:  # a quotation mark
+                in_string = False
+        elif c == 0x22:
+            in_string = True
+        elif c in (0x5B, 0x7B):  # [ and {
+            level += 1
+            deepest = max(deepest, level)
+        elif c in (0x5D, 0x7D):  # ] and }
+            level -= 1
+    return deepest

@@ -12,6 +12,7 @@ from aimaas.events import encode_event
 from aimaas.features import kernel_of
 from aimaas.fit import find_regimes, finish, moments
 from aimaas.fleet import FleetSpec
+from aimaas.nesting import SHALLOW_BYTES, is_too_deep
 from aimaas.plan import plan_of
 from aimaas.state import DeviceState
 
@@ -39,6 +40,7 @@ def main() -> None:
     state, judge = DeviceState.of(fleet), Judge(fleet)
     batch = judge.decode([b"d"], [encode_event("precompile", "d", 0, 1, at, {"a": 1.0, "b": 2.0})])
     judge.order(batch, np.array([int(at.timestamp() * 1e3)], np.int64), state)
+    is_too_deep(b"[" * 2 * SHALLOW_BYTES)
     kernel_of(plan, fit).advance(state, batch.slots, batch.values.astype(np.float32), batch.reset)
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from aimaas import plain_json
 from aimaas.admission import Reason
+from aimaas.event_times import YEARS, is_allowed
 from aimaas.events import Outcome
 from aimaas.fleet import FleetSpec
+from aimaas.nesting import DEEPEST, is_too_deep
 
 _DECODER = msgspec.json.Decoder(Outcome)
 
@@ -36,30 +38,46 @@ def _judge(fleet: FleetSpec, key: bytes | None, value: bytes | None) -> Outcome 
         return Refused(Reason.UNPARSABLE, "the record has no value")
     if len(value) > limit:
         return Refused(Reason.OVERSIZED, f"{len(value)} bytes; allowed are {limit}")
+    if is_too_deep(value):
+        return Refused(Reason.UNPARSABLE, f"nested deeper than {DEEPEST}")
     try:
         outcome = _DECODER.decode(value)
     except (ValueError, RecursionError) as e:  # msgspec's errors are ValueErrors
-        return _why(fleet, value, e)
+        found = _read_slowly(fleet, value, e)
+        if isinstance(found, Refused):
+            return found
+        outcome = found
+    return _refusal_of(fleet, key, outcome) or outcome
+
+
+def _refusal_of(fleet: FleetSpec, key: bytes | None, outcome: Outcome) -> Refused | None:
     if outcome.fleet != fleet.fleet:
         return _foreign(fleet, outcome.fleet)
+    if not is_allowed(outcome.ts):
+        return Refused(Reason.SCHEMA, f"its time {outcome.ts.isoformat()} is not within {YEARS}")
     if key != outcome.device_id.encode():
         return Refused(
             Reason.KEY_MISMATCH, f"key {(key or b'')[:80]!r}, expected device_id {outcome.device_id!r} in UTF-8"
         )
-    return outcome
+    return None
 
 
-def _why(fleet: FleetSpec, value: bytes, error: Exception) -> Refused:
+def _read_slowly(fleet: FleetSpec, value: bytes, error: Exception) -> Outcome | Refused:
+    """The outcome of a record that the decoder refuses, as events are read (`aimaas/parsing.py`), or why it is none."""
     try:
-        found = json.loads(value)
+        found = plain_json.parse(value)
     except (ValueError, RecursionError):
         return Refused(Reason.UNPARSABLE, f"no JSON: {error}")
-    named = found.get("fleet") if isinstance(found, dict) else None
-    return (
-        _foreign(fleet, named)
-        if isinstance(named, str) and named != fleet.fleet
-        else Refused(Reason.SCHEMA, str(error))
-    )
+    if not isinstance(found, dict):
+        return Refused(Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object")
+    if isinstance(named := found.get("fleet"), str) and named != fleet.fleet:
+        return _foreign(fleet, named)
+    try:
+        outcome = msgspec.convert(plain_json.members(found, Outcome.__struct_fields__), Outcome)
+        msgspec.json.encode(outcome)  # raises for half a surrogate pair, which JSON can spell
+    except ValueError as e:
+        return Refused(Reason.SCHEMA, str(e))
+    return outcome
 
 
 def _foreign(fleet: FleetSpec, named: str) -> Refused:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from typing import Any
 
 import msgspec
 
+from aimaas import plain_json
 from aimaas.reasons import Reason
 from stream.service.problems import FieldError, Problem, field_error, invalid, shown
 
@@ -30,7 +30,7 @@ def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 def parsed(raw: bytes) -> Any:
     """The JSON value as plain data; NaN and Infinity, which a sensor's software may write, are read. Raises Problem."""
     try:
-        return json.loads(raw)
+        return plain_json.parse(raw)
     except (ValueError, RecursionError) as e:
         raise _no_json(e) from None
 
@@ -74,14 +74,28 @@ def _escaped(key: str) -> str:
 
 
 def _not_finite(value: Any, pointer: str) -> FieldError | None:
-    """The first NaN or infinity in a value."""
-    waiting = [(value, pointer)]
+    """The first NaN or infinity in a value. Only its own place becomes a text: those of all others may take many times the body."""
+    waiting: list[tuple[Any, _Place]] = [(value, (None, pointer))]
     while waiting:
         found, at = waiting.pop()
         if isinstance(found, float) and not math.isfinite(found):
-            return field_error(at, found, "a finite number", Reason.NOT_FINITE)
+            return field_error(_pointer(at), found, "a finite number", Reason.NOT_FINITE)
         if isinstance(found, dict):
-            waiting += [(v, f"{at}/{_escaped(k)}") for k, v in reversed(found.items())]
+            waiting += [(v, (at, k)) for k, v in reversed(found.items())]
         elif isinstance(found, list):
-            waiting += [(v, f"{at}/{i}") for i, v in reversed(list(enumerate(found)))]
+            waiting += [(v, (at, i)) for i, v in reversed(list(enumerate(found)))]
     return None
+
+
+_Place = tuple[
+    Any, str | int
+]  # the place of what holds a value (None for the body itself), and the value's key or index in it
+
+
+def _pointer(place: _Place) -> str:
+    steps: list[str] = []
+    above, step = place
+    while above is not None:
+        steps.append(f"/{_escaped(str(step))}")
+        above, step = above
+    return f"{step}{''.join(reversed(steps))}"

@@ -12,6 +12,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from aimaas import plain_json
+from aimaas.event_times import YEARS, is_allowed
 from aimaas.events import Run, Seq, Time, readings_type
 from aimaas.fleet import FleetSpec
 from aimaas.readings import ReadingRules
@@ -89,7 +91,8 @@ class InstanceReader:
         self._rules = ReadingRules(fleet)
         self._body = msgspec.json.Decoder(_Body)
         self._strict = msgspec.json.Decoder(_instance_type(fleet, fleet.nullable))
-        self._lenient = msgspec.json.Decoder(_instance_type(fleet, None))
+        self._type = _instance_type(fleet, None)
+        self._lenient = msgspec.json.Decoder(self._type)
 
     def split(self, body: bytes) -> tuple[list[bytes | msgspec.Raw], list[str]]:
         """The instances' own bytes, not decoded yet, and where they lie in the body. Raises Problem."""
@@ -117,7 +120,19 @@ class InstanceReader:
         try:
             return self._lenient.decode(raw)  # which readings may be null is judged with the values
         except (ValueError, RecursionError) as e:
-            raise self._what_is_wrong(parsed(bytes(raw)), e, pointer) from None
+            return self._read_slowly(parsed(bytes(raw)), e, pointer)
+
+    def _read_slowly(self, found: Any, error: Exception, pointer: str) -> Any:
+        """An instance whose counters are written like 31.0, as admission reads them. Raises Problem."""
+        problem = self._what_is_wrong(found, error, pointer)
+        events = found.get("events") if isinstance(found, dict) else None
+        if not isinstance(events, list) or any(e.reason for e in problem.errors):
+            raise problem
+        whole = [plain_json.members(event, event) if isinstance(event, dict) else event for event in events]
+        try:
+            return msgspec.convert(found | {"events": whole}, self._type)
+        except ValueError as e:
+            raise problem_of(found, e, pointer) from None
 
     def _what_is_wrong(self, found: Any, error: Exception, pointer: str) -> Problem:
         """The judge's reason where it has one, else what the decoder says."""
@@ -132,7 +147,15 @@ class InstanceReader:
     def _events(self, events: Sequence[Any], pointer: str) -> Events:
         if not events:
             raise invalid([field_error(f"{pointer}/events", [], "at least one event")])
+        self._check_times(events, pointer)
         return Events(self._rules.matrix([e.readings for e in events]), self._resets(events, pointer))
+
+    def _check_times(self, events: Sequence[Any], pointer: str) -> None:
+        if self._order != "ts":
+            return
+        for i, event in enumerate(events):
+            if event.ts is not UNSET and not is_allowed(event.ts):
+                raise invalid([field_error(f"{pointer}/events/{i}/ts", event.ts.isoformat(), YEARS, Reason.SCHEMA)])
 
     def _resets(self, events: Sequence[Any], pointer: str) -> npt.NDArray[np.bool_]:
         """True at the first event of each run. Raises Problem where the events do not rise."""
