@@ -13,6 +13,7 @@ import pytest
 
 from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.reasons import REFUSALS
 from aimaas.state import DeviceState
 from aimaas.topics import topic_specs
 from stream.devices.producer import Encoder
@@ -59,7 +60,7 @@ def test_ten_thousand_fuzzed_records_get_the_same_verdicts_however_the_batches_a
 
     assert whole == parts
     assert len(whole) == len(records) >= 10_000
-    assert {reason for reason, _ in whole} == set(Reason)
+    assert {reason for reason, _ in whole} >= {Reason.ADMITTED, *REFUSALS} - {Reason.JUMP, Reason.WRONG_PARTITION}
     assert all((reason != Reason.ADMITTED) == bool(detail) for reason, detail in whole)
 
 
