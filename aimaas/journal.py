@@ -28,7 +28,7 @@ from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names
 
-Reader = Literal["scorer", "land"]
+Reader = Literal["scorer", "land", "state"]
 
 _SHOWN = 200
 
@@ -45,6 +45,8 @@ class TopicSeen(msgspec.Struct, frozen=True, tag_field=KIND, tag="topic_seen"):
 
 class Gap(msgspec.Struct, frozen=True, tag_field=KIND, tag="gap"):
     """Offsets `first` to `last` of a partition that the reader `by` never read; `topic` is a label.
+
+    By `state` are offsets that the scorer answered, and that the state of their devices lacks since.
 
     `last` is None where nobody can know how many records there were: the topic was deleted with them.
     """

@@ -81,15 +81,18 @@ def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
 
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, Any]:
-    """librdkafka settings of a consumer that commits by itself nothing and reads what is committed, from the beginning."""
+    """librdkafka settings of a consumer that commits by itself nothing and reads what is committed.
+
+    An offset that the log does not hold is an error, whatever the environment says: nobody is set back or forward in silence.
+    """
     return {
         "group.id": group,
         "enable.auto.commit": False,
-        "auto.offset.reset": "earliest",
         "isolation.level": "read_committed",
         "partition.assignment.strategy": "cooperative-sticky",
         "receive.message.max.bytes": _LARGEST_UNPACKED,
         **_common(settings),
+        "auto.offset.reset": "error",
         **_dotted(extra),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -16,9 +16,11 @@ from aimaas.lake import held
 from aimaas.partitioner import partition_of
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
+from aimaas.topic_ids import topic_ids
 from aimaas.topics import scorer_group, topic_names
 from stream.growth.lake import ADMIT
 from stream.state.log_reader import LogReader
+from stream.state.topic import read_saved
 
 _STABLE_S = 60.0  # a transaction that a killed scorer left open holds its offsets until it times out
 
@@ -41,15 +43,31 @@ def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
 
 
 def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Offsets:
-    """Where the scorers stand in each partition of the events topic: the group's offset, or the oldest record's without one.
+    """Where the scorers stand in each partition of the events topic: the group's offset, the state topic's where the group has
+    none, or the oldest record's where nobody has scored.
 
     A partition that is still to be made has position 0.
     """
     topic = topic_names(fleet).events
-    begin, positions = begin_offsets(settings, topic), dict.fromkeys(range(partitions), 0)
-    for p, offset in _committed(settings, fleet, topic, list(begin)).items():
-        positions[p] = begin[p] if offset is None else offset
-    return positions
+    begin = begin_offsets(settings, topic)
+    committed = _committed(settings, fleet, topic, list(begin))
+    expired = [p for p, offset in committed.items() if offset is None]
+    saved = saved_positions(settings, fleet, expired) if expired else {}
+    return (
+        dict.fromkeys(range(partitions), 0)
+        | begin
+        | saved
+        | {p: offset for p, offset in committed.items() if offset is not None}
+    )
+
+
+def saved_positions(settings: Settings, fleet: FleetSpec, partitions: Collection[int]) -> Offsets:
+    """Where the scorers stand by the state topic, in those of the partitions where it says so of the topic that is there now."""
+    names = topic_names(fleet)
+    events_id, known = topic_ids(settings, [names.events])[names.events], end_offsets(settings, names.state)
+    with LogReader(settings) as reader:
+        saved = read_saved(reader, names.state, [p for p in partitions if p in known])
+    return {p: s.position for p, s in saved.items() if s.position is not None and s.topic_id == events_id}
 
 
 def commit_where_none_is(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from aimaas.admission import Judge
+from aimaas.errors import KafkaError
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
@@ -24,6 +25,7 @@ from aimaas.kafka import Offsets, kafka_errors
 from aimaas.partitioner import partition_of
 from aimaas.plan import plan_of
 from aimaas.settings import Settings
+from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names
 from stream.growth.checks import (
     astray,
@@ -43,6 +45,7 @@ from stream.state.records import (
     deletion,
     device_record,
     is_snapshot,
+    position_record,
     replay_record,
 )
 from stream.state.topic import restore
@@ -93,8 +96,10 @@ def _move(
             _settle(writer, names.state, state)
     grow_topic(settings, names.state, partitions)
     check_nobody_scores(settings, fleet)  # one that started before the topics differed
+    events_id = topic_ids(settings, [names.events])[names.events]
+    begun = replay_record(0), position_record(events_id, 0)
     with ExclusiveWriter(settings, fleet, "grow") as writer:
-        _write(writer, [_into(names.state, replay_record(0), p) for p in range(present, partitions)])
+        _write(writer, [_into(names.state, record, p) for p in range(present, partitions) for record in begun])
         for p in range(present):
             state = _restored(settings, fleet, p, positions[p])
             moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
@@ -102,7 +107,13 @@ def _move(
 
 
 def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
-    return restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position}).states[partition]
+    restored = restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position})
+    if restored.resumed[partition].is_gap:
+        raise KafkaError(
+            f"{topic_names(fleet).events}, partition {partition}: events are gone, or the topic was made anew, since a scorer last "
+            f"ran: start `aimaas score --fleet {fleet.fleet}`, which goes on behind the gap, stop it, then run this again"
+        )
+    return restored.states[partition]
 
 
 def _any_kernel(fleet: FleetSpec) -> Kernel:

@@ -46,6 +46,7 @@ class ScorerMetrics:
         self._gathering, self._committing = _Work(), _Work()
         self._promoted_at: float | None = None  # seconds since 1970
         self._make_flow()
+        self._make_offsets()
         self._make_transactions()
         self._make_model()
         self._make_state()
@@ -71,6 +72,19 @@ class ScorerMetrics:
         self._batch = self._histogram("aimaas_batch_events", "Events scored at once.", BATCH_BOUNDS)
         self._lag = self._gauge("aimaas_lag_events", "Events committed to the partitions owned and not read yet.")
         self._partitions = self._gauge("aimaas_partitions", "Partitions owned.")
+
+    def _make_offsets(self) -> None:
+        self._lost = self._counter(
+            "aimaas_lost_events_total",
+            "Offsets passed over: retention deleted them unread, or a person set the group forward.",
+        )
+        self._unrestored = self._counter(
+            "aimaas_state_lost_events_total",
+            "Answered events that retention deleted before their devices' state was saved.",
+        )
+        self._made_anew = self._counter(
+            "aimaas_partitions_made_anew_total", "Partitions found to be of a topic that was deleted and made anew."
+        )
 
     def _make_transactions(self) -> None:
         self._transactions = self._counter("aimaas_transactions_total", "Transactions committed.")
@@ -206,6 +220,12 @@ class ScorerMetrics:
         self._restore_s.set(seconds)
         self._restore_bytes.set(read_bytes)
         self._restored_events.set(events)
+
+    def resumed(self, lost: int, unrestored: int, made_anew: int) -> None:
+        """Partitions go on, with so many offsets that nobody reads, so many that the state lacks, so many partitions begun anew."""
+        self._lost.inc(lost)
+        self._unrestored.inc(unrestored)
+        self._made_anew.inc(made_anew)
 
     def state_held(self, devices: int, state_bytes: int) -> None:
         """So many devices are in memory, in so many bytes."""

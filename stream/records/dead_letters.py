@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
+from aimaas.journal import topic_of
 from stream.records.replay_mac import is_genuine, replay_mac
 
 PREFIX = "__connect.errors."
@@ -61,8 +62,11 @@ class DeadLetter(NamedTuple):
     headers: list[Header]
 
 
-def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec) -> DeadLetter:
-    """The dead letter of a consumed message (of confluent-kafka) that was refused with `reason`."""
+def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec, label: str | None = None) -> DeadLetter:
+    """The dead letter of a consumed message (of confluent-kafka) that was refused with `reason`.
+
+    `label` is that of the message's topic (`aimaas.journal`); its name where it is not given.
+    """
     key, key_cut = _cut(message.key(), _KEY_BYTES, "key")
     value, value_cut = _cut(message.value(), fleet.limits.record_bytes, "value")
     headers, headers_cut = _kept_headers(message)
@@ -70,7 +74,7 @@ def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec) -> 
         key,
         value,
         message.partition(),
-        [*headers, *key_cut, *value_cut, *headers_cut, *_errors(message, reason, detail)],
+        [*headers, *key_cut, *value_cut, *headers_cut, *_errors(label or message.topic(), message, reason, detail)],
     )
 
 
@@ -85,19 +89,20 @@ def replay_headers(secret: str, original: Source, key: bytes | None, value: byte
 def replay_of(
     headers: Iterable[Header] | None, topic: str, key: bytes | None, value: bytes | None, secret: str | None
 ) -> Source | None:
-    """The original in `topic` that a record is a copy of, by its headers; None where it is an original itself.
+    """The original that a record of `topic` is a copy of, by its headers; None where it is an original itself.
 
-    Headers that no replay with the key `secret` wrote count for nothing; without a `secret` all of them do.
+    The original may have been in a topic of this name that was deleted since. Headers that no replay with the key `secret` wrote
+    count for nothing; without a `secret` all of them do.
     """
     named = {name: content or b"" for name, content in reversed([*(headers or ())])}  # of several the first
     source = Source.parse(named.get(REPLAY_OF, b"").decode("utf-8", "replace"))
-    if secret is None or source is None or source.topic != topic:
+    if secret is None or source is None or topic_of(source.topic) != topic:
         return None
     return source if is_genuine(named.get(REPLAY_MAC, b""), secret, str(source), key, value) else None
 
 
 def original_of(message: Any, topic: str, secret: str | None = None) -> Source | None:
-    """The original in `topic` that a consumed message is a copy of; None where it is an original itself."""
+    """The original that a consumed message of `topic` is a copy of; None where it is an original itself."""
     if secret is None or not claims_copy(message):
         return None
     return replay_of(header_list(message), topic, message.key(), message.value(), secret)
@@ -140,9 +145,9 @@ def _sent_bytes(part: bytes | None) -> int:
     return max((2 * content).bit_length() + 6, 7) // 7 + content
 
 
-def _errors(message: Any, reason: Reason, detail: str) -> list[Header]:
+def _errors(label: str, message: Any, reason: Reason, detail: str) -> list[Header]:
     return [
-        (f"{PREFIX}topic", message.topic().encode()),
+        (f"{PREFIX}topic", label.encode()),
         (f"{PREFIX}partition", b"%d" % message.partition()),
         (f"{PREFIX}offset", b"%d" % message.offset()),
         (f"{PREFIX}exception.class.name", reason.label.encode()),

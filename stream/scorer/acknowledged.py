@@ -49,11 +49,13 @@ class Acknowledged:
     def commit(self, progress: Progress) -> Done:
         """The order matters: whoever restores takes a snapshot to mean that all before it has been answered.
 
-        1. every output is acknowledged; 2. state records are; 3. the group's positions move (`conclude`).
+        1. every output is acknowledged; 2. all was read from the topic that it is taken for; 3. state records are acknowledged;
+        4. the group's positions move (`conclude`).
         A crash in between sends the outputs since the newest of these again.
         """
         started = time.perf_counter()
         self._flush()
+        progress.confirm()
         for key, value, partition in progress.state:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         self._flush()

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
@@ -18,11 +19,14 @@ from aimaas.judges import Judges
 from aimaas.kafka import consumer_config
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
+from aimaas.topic_ids import topic_ids
+from aimaas.topic_watch import check_id
 from stream.model.load import Model
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
+from stream.scorer.resumed import tell
 from stream.scorer.rules import Rules
+from stream.state.events_topic import EventsTopic
 from stream.state.partition import PartitionState
 from stream.state.topic import restore
 
@@ -88,16 +92,18 @@ class Assignment:
         owner: Owner,
         monitor: Monitor,
         ahead: bool,
+        topic: EventsTopic,
     ) -> None:
         self._settings, self._fleet, self._rules = settings, fleet, rules
         self._consumer, self._owner, self._monitor = consumer, owner, monitor
-        self._topic = topic_names(fleet).events
+        self._of, self._topic = topic, topic.name
         self._ahead = ahead  # whether state may be further than the group's offsets
         self._given_up = False
         self._failure: AimaasError | KafkaException | None = None
         self.states: dict[int, PartitionState] = {}
         self.judges: dict[int, Judges] = {}
         self.must_roll_back: str | None = None
+        self.unsaved: set[int] = set()  # partitions whose position the topics do not hold yet
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -134,11 +140,12 @@ class Assignment:
             why, self.must_roll_back = self.must_roll_back, None
             raise TransactionAbortedError(why)
 
-    def rewind(self) -> None:
-        """Restore the state of every partition at its committed offset, and read on from there."""
-        self.states.update(self._restored(list(self.states)))
-        for p, state in self.states.items():
-            self._consumer.seek(TopicPartition(self._topic, p, state.position))
+    def rewind(self, partitions: list[int] | None = None) -> None:
+        """Restore the state of these partitions (of all) at their committed offsets, and read on from there."""
+        restored = self._restored(list(self.states) if partitions is None else partitions)
+        self.states.update(restored)
+        for p, state in restored.items():
+            self._read_on(TopicPartition(self._topic, p, state.position))
 
     def hold(self, patience_s: float) -> list[Any]:
         """Read nothing, and serve rebalances for so long; events that were fetched already are put back. Returns the errors met."""
@@ -152,6 +159,15 @@ class Assignment:
     def read_on(self) -> None:
         """End a hold."""
         self._consumer.resume(self._consumer.assignment())
+
+    def _read_on(self, place: TopicPartition) -> None:
+        try:
+            self._consumer.seek(place)
+        except KafkaException as e:  # the client has stopped to fetch it, since its offset was not in the log
+            if e.args[0].code() != ClientError._STATE:
+                raise
+            self._consumer.incremental_unassign([place])
+            self._consumer.incremental_assign([place])
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """1. refuse topics that grew under the group, which is shared out anew for it; 2. commit, so that no transaction waits for
@@ -208,19 +224,24 @@ class Assignment:
 
     def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
         self._monitor.restoring()
+        check_id(self._topic, self._of.id, topic_ids(self._settings, [self._topic])[self._topic])
         committed = self._committed(partitions)
 
         def take_up(positions: Mapping[int, int]) -> Mapping[int, Judges]:
             new = {p: position for p, position in positions.items() if p not in self.judges}
-            self.judges.update(self._rules.take_up(new, committed) if new else {})
+            group = {p: positions[p] if offset is None else offset for p, offset in committed.items()}
+            self.judges.update(self._rules.take_up(new, group) if new else {})
             return self.judges
 
-        restored = restore(self._settings, self._fleet, take_up, self._owner.model.kernel, committed, self._ahead)
+        kernel = self._owner.model.kernel
+        restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
         self._monitor.restored(restored)
+        tell(self._settings, self._fleet, self._of, restored.resumed, self._monitor)
+        self.unsaved.update(p for p, r in restored.resumed.items() if r.is_news)
         return restored.states
 
-    def _committed(self, partitions: list[int]) -> dict[int, int]:
-        """The group's offsets; the oldest record's where it has none.
+    def _committed(self, partitions: list[int]) -> dict[int, int | None]:
+        """The group's offsets, None where it has none.
 
         A transaction that is not decided yet makes the broker say "unstable": asked again until it is committed or aborted.
         """
@@ -234,8 +255,4 @@ class Assignment:
                 if e.args[0].fatal() or time.monotonic() > limit:
                     raise
                 log.warning("committed offsets are not to be had yet", error=e.args[0].str())
-        return {tp.partition: tp.offset if tp.offset >= 0 else self._oldest(tp) for tp in found}
-
-    def _oldest(self, tp: TopicPartition) -> int:
-        begin: int = self._consumer.get_watermark_offsets(tp, _ANSWER_S)[0]
-        return begin
+        return {tp.partition: tp.offset if tp.offset >= 0 else None for tp in found}

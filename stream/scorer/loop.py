@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,8 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from aimaas.topic_ids import topic_ids
+from aimaas.topic_watch import TopicWatch, deleted
 from aimaas.topics import scorer_group, topic_names
 from stream.model.answers import AnswerWatch
 from stream.model.load import Model
@@ -35,11 +38,12 @@ from stream.scorer.garbage import Breaks
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.orphans import OrphanWatch
-from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError
+from stream.scorer.outbox import Done, Outbox, Progress, TransactionAbortedError, nothing_to_confirm
 from stream.scorer.rules import Rules
 from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.warm_up import warm_up
 from stream.scorer.writer import Writer
+from stream.state.events_topic import find_events_topic
 from stream.state.partition import PartitionState
 from stream.state.refusals import check_limit
 from stream.state.topic import check_partitions
@@ -49,6 +53,7 @@ log = logger("scorer")
 _IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
 _GATHER_S = 0.005  # wait for more events once one is there, at most a quarter of the commit interval
 _MAX_ABORTS = 8  # in a row, before the scorer says that it gets nowhere
+_GONE = (ClientError._AUTO_OFFSET_RESET, ClientError._LOG_TRUNCATION, ClientError.OFFSET_OUT_OF_RANGE)
 _PARTING_BYTES = 8_000_000  # snapshots of a partition that is given up: the next owner re-reads less
 
 
@@ -67,12 +72,10 @@ class Scorer:
     ) -> None:
         self._settings, self._fleet, self._options = settings, fleet, options
         self._names, self._judge = topic_names(fleet), Judge(fleet)
+        self._at_least_once = options.delivery == "at-least-once"
         self._watcher, self._model, self._monitor = watcher, model, monitor
         self._serves = True  # unless the model was withdrawn and there is no other yet
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
-        self._sources = partial(
-            sources_of, topic=self._names.events, replay_key=settings.replay_key, unproven=monitor.copy_unproven
-        )
         self._breaks = Breaks(time.monotonic())
         self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
         self._commit_at = 0.0  # monotonic seconds at which the last commit was started
@@ -81,12 +84,19 @@ class Scorer:
         name = scorer_group(fleet)
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         partitions = self.check_topics()
+        self._events = find_events_topic(settings, fleet, datetime.now(UTC))
+        self._topics = self._watch_topics()
+        self._sources = partial(
+            sources_of, topic=self._names.events, replay_key=settings.replay_key, unproven=monitor.copy_unproven,
+            label=self._events.label,
+        )  # fmt: skip
+        self._gone: set[int] = set()  # partitions whose log does not hold the offset that was asked for
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
         outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}")
         self._writer = Writer(outbox, self._committed)
-        rules = Rules(settings, fleet, self._consumer, instance, self._names.events)
+        rules = Rules(settings, fleet, self._consumer, instance, self._events.label)
         self._assignment = Assignment(
-            settings, fleet, rules, self._consumer, self, monitor, options.delivery == "at-least-once"
+            settings, fleet, rules, self._consumer, self, monitor, self._at_least_once, self._events
         )
         monitor.model_serves(model)
 
@@ -98,6 +108,11 @@ class Scorer:
         topics = admin(self._settings).list_topics(timeout=ANSWER_LIMIT_S).topics
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
         return len(topics[self._names.events].partitions)
+
+    def _watch_topics(self) -> TopicWatch:
+        names = self._names
+        ids = topic_ids(self._settings, [names.state, names.predictions, names.dead_letters])
+        return TopicWatch(self._settings, {names.events: self._events.id, **ids})
 
     @property
     def model(self) -> Model:
@@ -144,11 +159,13 @@ class Scorer:
             serves = self._take_model()
             if self._orphans.must_rejoin(time.monotonic()):
                 self._assignment.rejoin()
+            self._topics.look(time.monotonic())
             messages = self._gather() if serves else self._hold()
             self._monitor.lap("gather")
             self._writer.look()
             if messages:
                 self._score(messages)
+            self._save_positions()
             if self._is_due():
                 self._start_commit()
             elif not messages:
@@ -179,7 +196,7 @@ class Scorer:
         """No batch, while no model serves: events wait in the topic. Rebalances happen inside this call."""
         messages = self._assignment.hold(_IDLE_S)
         self._assignment.raise_failure()
-        return [m for m in messages if self._pass_over(m.error())]
+        return [m for m in messages if self._pass_over(m)]
 
     def _gather(self) -> list[Any]:
         """A batch: what is there within a moment after its first event. Rebalances happen inside this call."""
@@ -187,7 +204,10 @@ class Scorer:
         if messages and self._options.batch > 1:
             messages += self._consumer.consume(self._options.batch - 1, self._gather_s)
         self._assignment.raise_failure()
-        return [m for m in messages if m.error() is None or self._pass_over(m.error())]
+        messages = [m for m in messages if m.error() is None or self._pass_over(m)]
+        if self._gone:
+            self._go_on_behind_gaps()
+        return messages
 
     def _patience_s(self) -> float:
         """How long a first event may be waited for."""
@@ -195,14 +215,26 @@ class Scorer:
             return self._gather_s
         return min(self._due_in_s(), _IDLE_S) if self._writer.records else _IDLE_S
 
-    def _pass_over(self, error: Any) -> bool:
+    def _go_on_behind_gaps(self) -> None:
+        """Go on where the log begins, with a gap, in partitions where retention was faster. Raises where the log lost its end."""
+        gone, self._gone = sorted(self._gone.intersection(self._assignment.states)), set()
+        self.commit()
+        self._assignment.rewind(gone)
+
+    def _pass_over(self, message: Any) -> bool:
         """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
+        error = message.error()
+        if error.code() in _GONE:
+            self._gone.add(message.partition())
+            return False
         if error.code() in (ClientError._FATAL, ClientError.FENCED_INSTANCE_ID):
             raise KafkaError(
                 f"the group has put this scorer out ({error.str()}): give every scorer its own --instance; what was not "
                 "committed is scored by the one that took over"
             )
-        if error.fatal() or error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+        if error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+            raise deleted(message.topic() or self._names.events)
+        if error.fatal():
             raise KafkaException(error)
         log.warning("consumer", error=error.str())
         return False
@@ -221,9 +253,20 @@ class Scorer:
         self._touched.update(groups)
         self._count(judged)
         self._monitor.lap("judge")
-        work = partial(write_batch, judged, self._names, self._fleet, self._answers, self._sources)
-        self._write(work, len(judged))
+        work = partial(write_batch, judged, self._names, self._events.label, self._fleet, self._answers, self._sources)
+        self._write(self._confirmed(work) if self._at_least_once else work, len(judged))
         self._monitor.lap("wait")
+
+    def _confirmed(self, work: Callable[[Outbox], None]) -> Callable[[Outbox], None]:
+        """The work, done once it is sure that the batch is of the topic that it is taken for: nobody takes its records back."""
+        asked = self._topics.ask(self._names.events, time.monotonic())
+
+        def confirmed(outbox: Outbox) -> None:
+            if asked is not None:
+                asked.confirm()
+            work(outbox)
+
+        return confirmed
 
     def _write(self, work: Callable[[Outbox], None], records: int) -> None:
         """Have the writer do `work` in the open transaction."""
@@ -268,7 +311,9 @@ class Scorer:
         group = self._consumer.consumer_group_metadata()
         self._touched.clear()
         self._commit_at = time.monotonic()
-        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, state, group))
+        asked = self._topics.ask(self._names.events, time.monotonic())
+        confirm = nothing_to_confirm if asked is None else asked.confirm
+        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, state, group, confirm))
 
     def _committed(self, done: Done) -> None:
         self._aborts_in_a_row = 0
@@ -279,6 +324,18 @@ class Scorer:
         self._writer.settle()
         self._start_commit()
         self._writer.settle()
+
+    def _save_positions(self) -> None:
+        """Commit the positions that the topics have not heard of; the next commit is due as if this one had not been."""
+        unsaved, due_since = self._assignment.unsaved.intersection(self._assignment.states), self._commit_at
+        if not unsaved or self._writer.is_committing:
+            return
+        for p in unsaved:
+            self._write(lambda _: None, 1)
+            self._touched.add(p)
+        self._assignment.unsaved.clear()
+        self._start_commit()
+        self._commit_at = due_since
 
     def _save_idle_devices(self) -> None:
         """While the stream is quiet, save devices that wait for long: their events may leave the log some day."""

@@ -153,6 +153,10 @@ class Monitor:
         self._pulse.turned(time.monotonic())
         self._metrics.restored(restored.seconds, restored.state_bytes + restored.event_bytes, restored.events)
 
+    def resumed(self, lost: int, unrestored: int, made_anew: int) -> None:
+        """Partitions go on: events that nobody reads, answered ones that the state lacks, partitions of a topic made anew."""
+        self._metrics.resumed(lost, unrestored, made_anew)
+
     def owns(self, partitions: Mapping[int, PartitionState]) -> None:
         """These partitions are this scorer's now, all of them."""
         self._pulse.owns(partitions, time.monotonic())

@@ -6,7 +6,7 @@ prediction before its transaction ends.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -17,16 +17,22 @@ class TransactionAbortedError(Exception):
     """What was written since the last commit has been rolled back; memory must follow. Never reaches a user."""
 
 
+def nothing_to_confirm() -> None:
+    """For a commit of what came from nowhere that could have changed."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """How far the scorer has come: `state` (key, value, partition) for `state_topic`, `positions` (partition -> next offset) in
-    `topic`, `group` the consumer's metadata, by which a scorer that has lost its partitions is told."""
+    `topic`, `group` the consumer's metadata, by which a scorer that has lost its partitions is told. `confirm` raises KafkaError
+    where what was read was not of the topic that it is taken for."""
 
     topic: str
     positions: dict[int, int]
     state_topic: str
     state: list[tuple[bytes, bytes | None, int]]
     group: Any
+    confirm: Callable[[], object] = nothing_to_confirm
 
 
 class Done(NamedTuple):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
 from aimaas.judges import Judges
+from aimaas.logs import logger
 from aimaas.reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.answers import Answered, AnswerWatch
@@ -22,6 +23,8 @@ from stream.records.dead_letters import DeadLetter, claims_copy, dead_letter, or
 from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.outbox import Outbox
 from stream.state.partition import PartitionState, records_of
+
+log = logger("scorer")
 
 Groups = Mapping[int, Sequence[Any]]  # partition -> messages of confluent-kafka, in order
 
@@ -56,16 +59,33 @@ class Judged:
 
 
 def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) -> dict[int, list[Any]]:
-    """Messages that are ours and not done yet, by partition in order: a rebalance may leave others in a batch."""
+    """Messages that are ours and not done yet, by partition in order: a rebalance may leave others in a batch.
+
+    An offset that is done already, or that comes a second time, was fetched before a rebalance or a rewind: it is passed over, and
+    that is logged. A hole between offsets is no gap: markers of transactions take offsets. What retention takes unread is an error
+    of the consumer's.
+    """
     found: dict[int, list[Any]] = defaultdict(list)
     for message in messages:
         found[message.partition()].append(message)
     ours = {p: group for p, group in found.items() if p in states}
     for p, group in ours.items():
-        position = states[p].position
-        if group[0].offset() < position:
-            ours[p] = [m for m in group if m.offset() >= position]
+        ours[p] = _rising(p, group, states[p].position)
     return {p: group for p, group in ours.items() if group}
+
+
+def _rising(partition: int, messages: list[Any], position: int) -> list[Any]:
+    """The messages from `position` on whose offsets rise."""
+    offsets = np.array([m.offset() for m in messages], np.int64)
+    highest = np.maximum.accumulate(np.concatenate(([position - 1], offsets[:-1])))
+    is_new = offsets > highest
+    if is_new.all():
+        return messages
+    back = np.flatnonzero(~is_new)
+    log.warning(
+        "offsets went back: passed over", partition=partition, offset=int(offsets[back[0]]), records=len(back), position=position
+    )  # fmt: skip
+    return [messages[i] for i in np.flatnonzero(is_new).tolist()]
 
 
 def judge_batch(
@@ -94,6 +114,7 @@ def _answers(judged: Judged) -> npt.NDArray[np.float32]:
 def write_batch(
     judged: Judged,
     names: TopicNames,
+    label: str,
     fleet: FleetSpec,
     watch: AnswerWatch,
     sources: Callable[[Part], list[str]],
@@ -101,7 +122,8 @@ def write_batch(
 ) -> None:
     """Produce a prediction for each record that the model answers and a dead letter for each other, in the record's own partition.
 
-    So a device's predictions stay in order whoever partitions the events. `watch` counts the answers; `sources` is `sources_of`.
+    So a device's predictions stay in order whoever partitions the events. `label` is that of the events topic, `watch`
+    counts the answers; `sources` is `sources_of`.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
     all_finite = bool(np.isfinite(answers).all())
@@ -112,28 +134,33 @@ def write_batch(
         outbox.produce(names.predictions, part.partition, records)
         unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
         without += [part.records.keys[i] for i in unanswered]
-        letters = _dead_letters(part, unanswered, fleet)
+        letters = _dead_letters(part, unanswered, fleet, label)
         outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
     judged.answered.without = len(without)
     watch.count(judged.model.sequence, len(answers), without)
 
 
-def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec) -> list[DeadLetter]:
+def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec, label: str) -> list[DeadLetter]:
     """Letters of what was refused and of what has no answer, in the order of the records."""
     whys = {i: (Reason(part.batch.reason[i]), part.batch.detail[i]) for i in np.flatnonzero(part.batch.reason).tolist()}
     if unanswered:
         whys = dict(sorted((whys | {i: (Reason.NO_PREDICTION, why) for i, why in unanswered.items()}).items()))
-    return [dead_letter(part.messages[i], reason, detail, fleet) for i, (reason, detail) in whys.items()]
+    return [dead_letter(part.messages[i], reason, detail, fleet, label) for i, (reason, detail) in whys.items()]
 
 
 def sources_of(
-    part: Part, topic: str, replay_key: str | None = None, unproven: Callable[[], None] = lambda: None
+    part: Part,
+    topic: str,
+    replay_key: str | None = None,
+    unproven: Callable[[], None] = lambda: None,
+    label: str | None = None,
 ) -> list[str]:
-    """`topic/partition/offset` of each record; of a dead letter that a replay with the `replay_key` sent again, the original's.
+    """`label/partition/offset` of each record; of a dead letter that a replay with the `replay_key` sent again, the original's.
 
-    `unproven` is called for each record that only claims to be such a copy.
+    `label` is that of the `topic`, its name where it is not given; `unproven` is called for each record that only claims to be such
+    a copy.
     """
-    here = f"{topic}/{part.partition}/"
+    here = f"{label or topic}/{part.partition}/"
     sources = [f"{here}{offset}" for offset in part.records.offsets.tolist()]
     for i in with_headers(part.messages):
         message = part.messages[i]

@@ -75,8 +75,9 @@ class Transactions:
 
         1. state records, which snapshot what the positions say was read;
         2. the group's positions: a scorer that lost its partitions fails here, by the group's generation;
-        3. the commit, which first waits until every record is acknowledged.
-        A failure of any rolls back.
+        3. the answer whether all was read from the topic that it is taken for;
+        4. the commit, which first waits until every record is acknowledged.
+        A failure of any rolls back, that of 3 when the scorer ends.
         """
         started = time.perf_counter()
         self._producer.poll(0)
@@ -84,6 +85,7 @@ class Transactions:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
+        progress.confirm()
         self._insist(self._producer.commit_transaction, "commit a transaction")
         self.opened_at, self._ended_at = None, time.monotonic()
         return Done(time.perf_counter() - started, time.time())

@@ -23,7 +23,14 @@ from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
 from aimaas.rules import widened
 from aimaas.state import DeviceState, Forgotten
-from stream.state.records import StateRecord, deletion, device_record, refusals_record, replay_record
+from stream.state.records import (
+    StateRecord,
+    deletion,
+    device_record,
+    position_record,
+    refusals_record,
+    replay_record,
+)
 from stream.state.refusals import RefusalWindow
 
 CLEAN = -1
@@ -78,10 +85,13 @@ class PartitionState:
     partition: int
     position: int
     devices: DeviceState
-    written_replay_from: int = CLEAN  # what the state topic says
+    topic_id: str = ""  # of the topic that offsets count in
+    written_position: int = CLEAN  # what the state topic says
+    written_replay_from: int = CLEAN  # likewise
     credit_bytes: float = 0.0  # what snapshots may still cost
     forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, rising
     refusals: RefusalWindow = field(default_factory=RefusalWindow)
+    outdated: list[bytes] = field(default_factory=list)  # keys in the state topic of what is not this topic's
     _unwritten: set[str] = field(default_factory=set)  # those of them whose note is not in the topic
     _queue: deque[Dirty] = field(default_factory=deque)
     _dirty_since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
@@ -165,22 +175,26 @@ class PartitionState:
     def records_to_write(self) -> list[StateRecord]:
         """What the state topic must get in the transaction that commits `position`, and is counted as written from now on.
 
-        1. notes of the devices forgotten since the last commit;
-        2. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
-        3. `replay_from`, which 2 moves and which relies on 1 and 2; 4. a deletion for each note that it has passed;
-        5. how many records were refused lately.
+        1. deletions of what is there of a topic that is no more; 2. notes of the devices forgotten since the last commit;
+        3. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
+        4. `replay_from`, which 3 moves and which relies on 2 and 3; 5. a deletion for each note that it has passed;
+        6. how many records were refused lately; 7. the position, which says of which topic all that is.
         Any first part of it leaves the topic such that restoring gives a state. An aborted transaction takes it back, and memory
         with it: restore it from the topic.
         """
         snapshots = self._snapshots()
         passed = self._drop_notes()
-        records = self._new_notes() + snapshots
+        records = [StateRecord(key, None) for key in self.outdated] + self._new_notes() + snapshots
+        self.outdated = []
         if self.replay_from != self.written_replay_from:
             records.append(replay_record(self.replay_from))
             self.written_replay_from = self.replay_from
         records += passed
         if self.refusals.changed:
             records.append(refusals_record(self.refusals.pack()))
+        if self.position != self.written_position:
+            records.append(position_record(self.topic_id, self.position))
+            self.written_position = self.position
         return records
 
     def _snapshots(self) -> list[StateRecord]:

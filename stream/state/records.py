@@ -3,7 +3,8 @@
 - key device id, value `upto` (int64, little endian) and the packed device: it holds the device's input before offset `upto`;
 - the same without a packed device: it was forgotten, and its input before `upto` must not be put into state again;
 - key `REPLAY_FROM` (no device id: not UTF-8), value an offset (int64): every event before it is in its device's record;
-- key `REFUSALS`, value the counts of `stream.state.refusals.RefusalWindow`.
+- key `REFUSALS`, value the counts of `stream.state.refusals.RefusalWindow`;
+- key `POSITION`, value an offset (int64) and the id of the events topic it counts in: every event before it is answered.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import NamedTuple
 
 REPLAY_FROM = b"\xffreplay_from"
 REFUSALS = b"\xffrefusals"
+POSITION = b"\xffposition"
 _OFFSET = struct.Struct("<q")
 
 
@@ -43,9 +45,19 @@ def refusals_record(packed: bytes) -> StateRecord:
     return StateRecord(REFUSALS, packed)
 
 
+def position_record(topic_id: str, position: int) -> StateRecord:
+    """The record that says where reading goes on, and in which topic."""
+    return StateRecord(POSITION, _OFFSET.pack(position) + topic_id.encode())
+
+
+def topic_id_of(value: bytes) -> str:
+    """The topic's id in a position's value."""
+    return value[_OFFSET.size :].decode()
+
+
 def is_snapshot(record: StateRecord) -> bool:
     """Whether it holds a packed device."""
-    return record.key not in (REPLAY_FROM, REFUSALS) and len(record.value or b"") > _OFFSET.size
+    return record.key not in (REPLAY_FROM, REFUSALS, POSITION) and len(record.value or b"") > _OFFSET.size
 
 
 def offset_of(value: bytes) -> int:

@@ -15,25 +15,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from aimaas.admission import Judge
-from aimaas.errors import KafkaError, StateError
+from aimaas.errors import KafkaError
 from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
 from aimaas.judges import Judges
-from aimaas.kafka import kafka_errors
+from aimaas.kafka import end_offsets, kafka_errors
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
-from stream.state.log_reader import LogReader, Span
+from stream.state.events_topic import EventsTopic, find_events_topic
+from stream.state.log_reader import LogReader
 from stream.state.partition import CLEAN, PartitionState, Records, records_of
-from stream.state.records import REFUSALS, REPLAY_FROM, offset_of, packed_of
+from stream.state.records import POSITION, REFUSALS, REPLAY_FROM, offset_of, packed_of, topic_id_of
 from stream.state.refusals import RefusalWindow
+from stream.state.resume import Resumption, resume
 
 log = logger("scorer.state")
+
+_MARKERS_S = 90.0  # as long as a transaction of a killed scorer may keep its records from being read
+_LOOK_S = 0.1
 
 TakeUp = Callable[[Mapping[int, int]], Mapping[int, Judges]]  # the judges of partitions that stand at these offsets
 
@@ -42,6 +48,8 @@ class Saved:
     """What the state topic holds of one partition: of every key the record that reaches furthest into the input."""
 
     def __init__(self) -> None:
+        self.topic_id: str | None = None
+        self.position: int | None = None
         self.replay_from: int | None = None
         self.refusals = RefusalWindow()
         self.devices: dict[bytes, bytes] = {}
@@ -60,10 +68,26 @@ class Saved:
             self.replay_from = max(offset_of(value), self.replay_from or 0) if value else None
         elif key == REFUSALS:
             self.refusals = RefusalWindow.unpack(value or b"")
+        elif key == POSITION:
+            self._take_position(value)
         elif value is None:
             self.devices.pop(key, None)
         elif offset_of(value) >= offset_of(self.devices.get(key, value)):
             self.devices[key] = value
+
+    def _take_position(self, value: bytes | None) -> None:
+        """The furthest position counts, of the topic that was written last."""
+        if not value:
+            self.topic_id = self.position = None
+        elif topic_id_of(value) == self.topic_id:
+            self.position = max(offset_of(value), self.position or 0)
+        else:
+            self.topic_id, self.position = topic_id_of(value), offset_of(value)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is there."""
+        return not self.devices and self.position is None and self.replay_from is None
 
     def upto(self) -> dict[bytes, int]:
         """By key, the offset before which the device's record speaks for the input."""
@@ -83,30 +107,7 @@ class Restored(NamedTuple):
     state_bytes: int = 0
     events: int = 0
     event_bytes: int = 0
-
-
-def replay_span(topic: str, partition: int, committed: int, log_span: Span, saved: Saved) -> Span:
-    """The input to re-read so that `saved` becomes the state at offset `committed`. Raises StateError where that cannot be."""
-    where = f"{topic}, partition {partition}"
-    newest = saved.newest
-    if newest > committed:
-        raise StateError(
-            f"{where}: the state is of offset {newest}, the group's offset is {committed}: set the group's offset to {newest}, "
-            "or empty the state topic to score these events again"
-        )
-    if committed > log_span.end:
-        raise StateError(
-            f"{where}: the group's offset is {committed}, but the topic ends at {log_span.end}, so it was made anew: "
-            "empty the state topic and reset the group's offsets to the earliest"
-        )
-    if saved.replay_from is None:  # never written, or emptied by a person: what the log still has is what can be known
-        return Span(min(log_span.begin, committed), committed)
-    if saved.replay_from < min(committed, log_span.begin):
-        raise StateError(
-            f"{where}: state needs the events from offset {saved.replay_from} on, but retention has deleted those before "
-            f"{log_span.begin}: empty the state topic to let devices start anew, and raise topics.retention_days"
-        )
-    return Span(min(saved.replay_from, committed), committed)
+    resumed: Mapping[int, Resumption] = {}
 
 
 def restore(
@@ -114,34 +115,38 @@ def restore(
     fleet: FleetSpec,
     judge: Judge | TakeUp,
     kernel: Kernel,
-    committed: Mapping[int, int],
+    committed: Mapping[int, int | None],
     ahead: bool = False,
+    events_topic: EventsTopic | None = None,
 ) -> Restored:
-    """State of each partition at its committed offset, from the state topic and the input log.
+    """State of each partition where reading goes on (`resume`), from the state topic and the input log.
 
     Input is judged by the rules under which it was judged before: `judge` is asked for them once it is known where the partitions
     stand, and before anything is judged. A plain judge judges all.
 
-    With `ahead` the state topic may be further than the offsets (as a crash without transactions leaves it): what it holds was
-    answered, so the state is that of the newest record.
+    `committed` is the group's offset, or None. With `ahead` the state topic may be further than the offsets (as a crash without
+    transactions leaves it): what it holds was answered, so the state is that of the newest record. `events_topic` is asked for
+    where it is not given.
 
     Raises StateError when it cannot be had back, KafkaError when the broker does not answer.
     """
     if not committed:
         return Restored({})
+    of = events_topic or find_events_topic(settings, fleet, datetime.now(UTC))
     names, started = topic_names(fleet), time.perf_counter()
     events = event_bytes = 0
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
-        snapshots = {p: _from_snapshots(reader, fleet, p, offset, ahead) for p, offset in committed.items()}
-        judges = _judges(judge, {p: found.position for p, found in snapshots.items()})
-        for p, messages in reader.read(names.events, {p: found.span for p, found in snapshots.items()}):
+        snapshots = {p: _from_snapshots(settings, reader, fleet, p, at, ahead, of) for p, at in committed.items()}
+        judges = _judges(judge, {p: found.resumed.position for p, found in snapshots.items()})
+        for p, messages in reader.read(names.events, {p: found.resumed.replay for p, found in snapshots.items()}):
             replayed = snapshots[p].replay.take(records_of(messages), judges[p], kernel)
             events, event_bytes = events + len(replayed), event_bytes + replayed.value_bytes
     for found in snapshots.values():
-        found.state.position, found.state.credit_bytes = found.position, 0.0
+        found.state.position, found.state.credit_bytes = found.resumed.position, 0.0
     states = {p: found.state for p, found in snapshots.items()}
     state_bytes = sum(found.read_bytes for found in snapshots.values())
-    restored = Restored(states, time.perf_counter() - started, state_bytes, events, event_bytes)
+    resumed = {p: found.resumed for p, found in snapshots.items()}
+    restored = Restored(states, time.perf_counter() - started, state_bytes, events, event_bytes, resumed)
     log.info(
         "state restored", partitions=sorted(committed), devices=sum(len(s.devices) for s in states.values()),
         state_bytes=state_bytes, replayed_events=events, replayed_bytes=event_bytes, seconds=round(restored.seconds, 3),
@@ -154,29 +159,52 @@ def _judges(judge: Judge | TakeUp, positions: Mapping[int, int]) -> Mapping[int,
 
 
 class _Snapshots(NamedTuple):
-    """A partition's state as its snapshots have it; with the input of `span` put into it by `replay` it is that of `position`."""
+    """A partition's state as its snapshots have it; with the input that `resumed` names put into it by `replay` it is whole."""
 
     state: PartitionState
-    position: int
-    span: Span
+    resumed: Resumption
     replay: Replay
     read_bytes: int
 
 
-def _from_snapshots(reader: LogReader, fleet: FleetSpec, partition: int, committed: int, ahead: bool) -> _Snapshots:
+def _from_snapshots(
+    settings: Settings,
+    reader: LogReader,
+    fleet: FleetSpec,
+    partition: int,
+    committed: int | None,
+    ahead: bool,
+    of: EventsTopic,
+) -> _Snapshots:
     """One partition at a time: packed records take as much memory as the state that they become."""
-    names = topic_names(fleet)
-    saved = read_saved(reader, names.state, [partition])[partition]
-    position = max(committed, saved.newest) if ahead else committed
-    log_span = reader.span(names.events, partition)
-    span, upto = replay_span(names.events, partition, position, log_span, saved), saved.upto()
-    if position < log_span.begin:
-        lost = f"{position} to {log_span.begin - 1}"
-        log.error(
-            "retention deleted events before they were scored", topic=names.events, partition=partition, offsets=lost
-        )
-    state = unpacked(fleet, partition, position, saved)
-    return _Snapshots(state, position, span, Replay(state, upto), saved.read_bytes)
+    saved = _read_whole(settings, reader, topic_names(fleet).state, partition, committed)
+    where = f"{of.name}, partition {partition}"
+    resumed = resume(where, saved, committed, reader.span(of.name, partition), of.id, of.first_id, ahead)
+    upto = saved.upto()
+    if resumed.left is not None:
+        state = PartitionState.empty(fleet, partition, resumed.position)
+        state.outdated, upto = [*saved.devices, REPLAY_FROM, REFUSALS], {}
+    else:
+        state = unpacked(fleet, partition, resumed.position, saved)
+        state.written_position = CLEAN if saved.position is None else saved.position
+    state.topic_id = of.id
+    return _Snapshots(state, resumed, Replay(state, upto), saved.read_bytes)
+
+
+def _read_whole(settings: Settings, reader: LogReader, topic: str, partition: int, committed: int | None) -> Saved:
+    """What the state topic holds of a partition.
+
+    The marker of a transaction may arrive here later than at the group's offset: then the records that were committed with the
+    offset cannot be read yet. They are waited for while a transaction is open here; an offset without one was set by a person.
+    """
+    limit, is_decided = time.monotonic() + _MARKERS_S, False
+    while True:
+        saved = read_saved(reader, topic, [partition])[partition]
+        behind = saved.position is not None and committed is not None and saved.position < committed
+        if is_decided or not behind or time.monotonic() > limit:
+            return saved
+        is_decided = end_offsets(settings, topic, "read_uncommitted")[partition] <= reader.span(topic, partition).end
+        time.sleep(0.0 if is_decided else _LOOK_S)
 
 
 def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:

@@ -169,7 +169,7 @@ def test_a_growth_moves_each_device_once_and_a_second_run_finds_nothing_to_do(li
     newest = {(r.partition, r.key): r.value for r in read_all(line.settings, line.names.state)}
     there = {(p, key) for (p, key), value in newest.items() if value is not None}
     wanted = {(partition_of(key, GROWN), key) for key in keys}
-    assert there == wanted | {(p, b"\xffreplay_from") for p in range(GROWN)}
+    assert there == wanted | {(p, key) for p in range(GROWN) for key in (b"\xffreplay_from", b"\xffposition")}
 
 
 def test_a_fleet_that_has_seen_nothing_grows(line: Any) -> None:

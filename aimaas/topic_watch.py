@@ -1,0 +1,127 @@
+"""Sees that topics are still those that they were: one that was deleted and made anew has another id under its old name.
+
+librdkafka follows such a topic in silence (measured with 2.16: the broker refuses the fetch by the old id, the client asks for the
+new id and goes on at the old offset). So whoever reads for long asks for the ids: every few seconds, and before what was read is
+committed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+
+from aimaas.errors import KafkaError
+from aimaas.kafka import admin
+from aimaas.settings import Settings
+from aimaas.topic_ids import ask_for_ids, id_of
+
+LOOK_S = 5.0
+_ANSWER_S = 10.0
+_LIMIT_S = 30.0
+_PAUSE_S = 0.1
+_REST = 10  # asking takes no more than a tenth of the time: an answer grows with the partitions
+_GONE = (ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.UNKNOWN_TOPIC_ID)
+
+
+class TopicMadeAnewError(KafkaError):
+    """A topic was deleted, or deleted and made anew, while somebody read or wrote it."""
+
+
+def check_id(topic: str, known: str, found: str) -> None:
+    """Raise TopicMadeAnewError where a topic has another id than it had."""
+    if found != known:
+        raise TopicMadeAnewError(
+            f"topic {topic} was deleted and made anew (its id was {known} and is {found}): nothing of the new one is committed. "
+            "Start again, which goes on with the new topic from its beginning"
+        )
+
+
+def deleted(topic: str) -> TopicMadeAnewError:
+    """The error that says that a topic is not there any more."""
+    return TopicMadeAnewError(f"topic {topic} was deleted: `aimaas topics create` makes it anew; then start again")
+
+
+class Asked:
+    """The question for one topic's id, asked when this is made; `confirm` says whether it is still the known one."""
+
+    def __init__(self, client: Any, topic: str, known: str) -> None:
+        self._client, self._topic, self._known = client, topic, known
+        self.began = time.monotonic()  # seconds
+        self._future = self._ask()
+        self.took_s: float | None = None  # until the answer
+
+    def _ask(self) -> Future[Any]:
+        future: Future[Any] = ask_for_ids(self._client, [self._topic])[self._topic]
+        future.add_done_callback(self._note)
+        return future
+
+    def _note(self, _: object) -> None:
+        self.took_s = time.monotonic() - self.began
+
+    def confirm(self) -> None:
+        """Wait for the answer. Raises TopicMadeAnewError, and KafkaError where there is none within 30 s."""
+        limit = time.monotonic() + _LIMIT_S
+        while True:
+            try:
+                found = id_of(self._future.result(_ANSWER_S))
+            except (KafkaException, TimeoutError) as e:
+                self._give_up(e, time.monotonic() > limit)
+                time.sleep(_PAUSE_S)
+                self._future = self._ask()
+            else:
+                return check_id(self._topic, self._known, found)
+
+    def _give_up(self, error: Exception, is_late: bool) -> None:
+        """Raise what the error comes to, unless asking again may help."""
+        found = error.args[0] if isinstance(error, KafkaException) else None
+        if found is not None and found.code() in _GONE and time.monotonic() > self.began + _ANSWER_S:
+            raise deleted(self._topic)
+        if is_late or (found is not None and found.code() == ClientError.TOPIC_AUTHORIZATION_FAILED):
+            why = found.str() if found is not None else f"no answer for {_LIMIT_S:g} s"
+            raise KafkaError(f"ask for the id of {self._topic}: {why}; what was read is not committed: start again")
+
+
+class TopicWatch:
+    """Watches topics by their `known` ids. No method waits."""
+
+    def __init__(self, settings: Settings, known: Mapping[str, str]) -> None:
+        self._client, self._known = admin(settings), dict(known)
+        self._looks: dict[str, Future[Any]] = {}
+        self._look_at = 0.0
+        self._missing: set[str] = set()
+        self._last: Asked | None = None
+
+    def look(self, now: float) -> None:
+        """Every few seconds take the answers and ask anew; `now` in monotonic seconds. Raises TopicMadeAnewError."""
+        if self._looks and all(future.done() for future in self._looks.values()):
+            looks, self._looks = self._looks, {}
+            self._take(looks)
+        if not self._looks and now >= self._look_at:
+            self._look_at = now + LOOK_S
+            self._looks = dict(ask_for_ids(self._client, list(self._known)))
+
+    def _take(self, looks: Mapping[str, Future[Any]]) -> None:
+        missing, self._missing = self._missing, set()
+        for topic, future in looks.items():
+            try:
+                check_id(topic, self._known[topic], id_of(future.result()))
+            except KafkaException as e:
+                if e.args[0].code() in _GONE:
+                    self._missing.add(topic)
+        for topic in sorted(missing & self._missing):  # a broker that is just back may know no topic yet
+            raise deleted(topic)
+
+    def ask(self, topic: str, now: float) -> Asked | None:
+        """Ask whether what was read of `topic` until now was its own; None where it was asked a moment ago."""
+        last = self._last
+        if last is not None:
+            took_s = now - last.began if last.took_s is None else last.took_s
+            if now < last.began + took_s * _REST:
+                return None
+        self._last = Asked(self._client, topic, self._known[topic])
+        return self._last

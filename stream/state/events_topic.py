@@ -1,0 +1,36 @@
+"""Which topic it is that Kafka holds under the name of a fleet's events topic now."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import NamedTuple
+
+from aimaas.fleet import FleetSpec
+from aimaas.journal import Journal, note_topics
+from aimaas.settings import Settings
+from aimaas.topics import topic_names
+
+
+class EventsTopic(NamedTuple):
+    """A fleet's events topic: its `id`, and the ids of all that had its name, oldest first; see `aimaas.journal`."""
+
+    name: str
+    id: str
+    journal: Journal
+
+    @property
+    def label(self) -> str:
+        """What coordinates of its records begin with."""
+        return self.journal.label(self.name, self.id)
+
+    @property
+    def first_id(self) -> str:
+        """The id of the first topic of its name."""
+        return self.journal.ids[self.name][0]
+
+
+def find_events_topic(settings: Settings, fleet: FleetSpec, now: datetime) -> EventsTopic:
+    """Ask Kafka, and note in the journal what it has not seen yet. Raises KafkaError."""
+    name = topic_names(fleet).events
+    journal = note_topics(settings, fleet, [name], now)
+    return EventsTopic(name, journal.ids[name][-1], journal)
