@@ -26,11 +26,13 @@ from aimaas.logs import logger
 from aimaas.rule_log import KIND, Claim, RuleLog, RulesFrom
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 
 Reader = Literal["scorer", "land", "state"]
 
 _SHOWN = 200
+
+MADE_ANEW = "the topic was deleted and made anew"  # why of a gap
 
 log = logger("journal")
 
@@ -111,11 +113,6 @@ class Journal:
     def gaps_of(self, topic: str, by: Reader | None = None) -> tuple[Gap, ...]:
         """The gaps of a topic in all that it has been; with `by` of one reader."""
         return tuple(g for g in self.gaps if topic_of(g.topic) == topic and by in (None, g.by))
-
-
-def topic_of(label: str) -> str:
-    """The Kafka name of the topic that a label stands for."""
-    return label.partition("@")[0]
 
 
 def decode_entry(value: bytes | None) -> Entry | None:

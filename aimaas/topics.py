@@ -50,6 +50,11 @@ class TopicSpec:
     config: Mapping[str, str]
 
 
+def topic_of(label: str) -> str:
+    """The Kafka name of the topic that a label in coordinates stands for; see `aimaas.journal`."""
+    return label.partition("@")[0]
+
+
 def scorer_group(fleet: FleetSpec) -> str:
     """The consumer group of the fleet's scorers."""
     return f"aimaas-{fleet.fleet}"

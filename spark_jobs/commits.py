@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Held, Table, commit_notes, partitioned_by, table_path
+from aimaas.lake import Held, Table, commit_notes, find_table, partitioned_by, table_path
 from aimaas.settings import Settings
 
 if TYPE_CHECKING:
@@ -67,6 +67,23 @@ def commit(
         raise LakeError(
             f"{path}: another {app_id} job wrote to it meanwhile; nothing is lost or doubled, run this one again"
         )
+
+
+def undo(settings: Settings, fleet: FleetSpec, table: Table, seen: Held) -> None:
+    """Bring a table back to what it was when the job has `seen` it, by a commit of its own.
+
+    Raises LakeError where there was no table then.
+    """
+    from deltalake import CommitProperties
+
+    found = find_table(settings, fleet.fleet, table)
+    if found is None or seen.version is None:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, table)}: its first commit holds records of a topic that was made anew meanwhile: "
+            "remove the table, and run this job again"
+        )
+    kept = CommitProperties(custom_metadata={"userMetadata": seen.note} if seen.note else {})
+    found.restore(seen.version, commit_properties=kept)
 
 
 def note_of(seen: Held) -> str:

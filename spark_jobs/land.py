@@ -3,6 +3,9 @@
 The job starts from the offsets that bronze itself holds, or from the ends that its newest commit notes where these lie further
 (transaction markers are offsets without a record), so there is no checkpoint to lose. A landing is one Delta commit, numbered after
 the one before: a killed landing has written nothing, and of two at once one fails.
+
+A topic that was deleted and made anew has another id: it lands under a label of its own (`aimaas.journal`), from its beginning,
+however long it is. Were it made anew while it is read, the commit is undone.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
 from aimaas.lake import Held, Offsets, held, offsets_of
 from aimaas.settings import Settings
+from aimaas.topic_watch import TopicMadeAnewError
 from aimaas.topics import topic_names
-from spark_jobs.commits import commit, note_of
+from spark_jobs.commits import commit, note_of, undo
 from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
+from spark_jobs.landed_topics import find_topics, kafka_names, label_column, tell_left_behind
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -57,8 +62,8 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
         where = f"topic {at[0]}, partition {at[1]}"
         if start[at] > stop:
             raise LakeError(
-                f"{where}: landed up to offset {start[at] - 1}, the topic ends at {stop}: it was deleted and made "
-                "anew; move the fleet's lake away, or give the topic another name in the fleet file"
+                f"{where}: landed up to offset {start[at] - 1}, the topic ends at {stop}: the cluster has lost the end of its log; "
+                "bring back the broker that holds it, or delete the topic and make it anew with `aimaas topics create`"
             )
         if start[at] < begin[at]:
             if at in landed and not accept_loss:
@@ -91,14 +96,14 @@ def read_topics(spark: SparkSession, settings: Settings, landing: Landing) -> Da
     records = (
         spark.read.format("kafka")
         .options(**connection_options(settings))
-        .option("assign", partitions_json(landing.end))
-        .option("startingOffsets", offsets_json(landing.start))
-        .option("endingOffsets", offsets_json(landing.end))
+        .option("assign", partitions_json(kafka_names(landing.end)))
+        .option("startingOffsets", offsets_json(kafka_names(landing.start)))
+        .option("endingOffsets", offsets_json(kafka_names(landing.end)))
         .option("includeHeaders", True)
         .load()
     )
     return records.selectExpr(
-        "topic", "partition", "offset", "timestamp AS broker_ts", "key", "value", "headers",
+        label_column(topic for topic, _ in landing.end), "partition", "offset", "timestamp AS broker_ts", "key", "value", "headers",
         "CAST(timestamp AS DATE) AS day",
     )  # fmt: skip
 
@@ -116,18 +121,27 @@ def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: O
 
 def land(job: Job) -> Report:
     """Bring bronze up to the topics' ends; offsets read (transaction markers take offsets too) and, where there are any, lost."""
-    settings, fleet = job.settings, job.fleet
-    begin, end = ask_topics(settings, fleet)
+    settings, fleet, now = job.settings, job.fleet, datetime.now(UTC)
+    topics = find_topics(settings, fleet, now)
+    begin, end = (topics.labelled(offsets) for offsets in ask_topics(settings, fleet))
     seen = held(settings, fleet.fleet, "bronze", APP_ID)
     erased = forgotten(settings, fleet.fleet)
-    landing = plan_landing(landed_offsets(seen, erased), begin, end, getattr(job.arguments, "accept_loss", False))
+    landed = landed_offsets(seen, erased)
+    landing = plan_landing(landed, begin, end, getattr(job.arguments, "accept_loss", False))
+    left = tell_left_behind(settings, fleet, topics, landed, now)
+    deleted: Report = {"deleted_from": left} if left else {}
     if not landing.end:
-        return {"offsets": 0}
+        return {"offsets": 0} | deleted
     if landing.lost:
-        record_gaps(settings, fleet, landing.lost, landing.start, datetime.now(UTC))
+        record_gaps(settings, fleet, landing.lost, landing.start, now)
     records = without(job.spark, read_topics(job.spark, settings, landing), erased, landing.start)
-    commit(settings, fleet, "bronze", APP_ID, records, seen, offsets_json(end))
-    report: Report = {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)}
+    commit(settings, fleet, "bronze", APP_ID, records, seen, offsets_json(landed | end))
+    try:
+        topics.check(settings)
+    except TopicMadeAnewError:
+        undo(settings, fleet, "bronze", seen)
+        raise
+    report: Report = {"offsets": sum(landing.end[at] - landing.start[at] for at in landing.end)} | deleted
     return report | ({"lost": told(landing.lost, landing.start)} if landing.lost else {})
 
 

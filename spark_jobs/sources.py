@@ -12,7 +12,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import Offsets, Table, held, newest_note, offsets_of, read_table, table_path, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 from spark_jobs.commits import note_of, without_mark
 from spark_jobs.kafka_options import offsets_json
 
@@ -69,7 +69,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
         _version(settings, fleet, table)
     # written last by each admission: below these offsets silver and quarantine hold all that was admitted or refused
     ends = held(settings, fleet.fleet, "admission_state", "admit").offsets
-    events = {at: end for at, end in ends.items() if at[0] != topic_names(fleet).outcomes}
+    events = {at: end for at, end in ends.items() if topic_of(at[0]) != topic_names(fleet).outcomes}
     digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
     rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
     aside = _set_aside(settings, fleet)

@@ -19,7 +19,7 @@ from aimaas.admission import Batch, Judge, Reason
 from aimaas.events import Outcome
 from aimaas.fleet import FleetSpec
 from aimaas.state import DeviceState
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 from spark_jobs.outcomes import Refused, judge_outcomes
 from spark_jobs.records import OUTCOME, QUARANTINE, READING, SILVER, STATE, arrow_schema, wide_columns
 
@@ -88,7 +88,7 @@ class _Pass:
             return
         self._at.last = rows["offset"][-1].as_py()
         keys, values = rows["key"].to_pylist(), rows["value"].to_pylist()
-        if self._at.topic == self._events:
+        if topic_of(self._at.topic) == self._events:
             batch = self._judge.decode(keys, values)
             self._judge.order(batch, _milliseconds(rows["broker_ts"]), self._at.state)
             refused = {int(i): (Reason(batch.reason[i]), batch.detail[int(i)]) for i in np.flatnonzero(batch.reason)}

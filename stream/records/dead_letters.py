@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from aimaas.admission import Reason
 from aimaas.fleet import FleetSpec
-from aimaas.journal import topic_of
+from aimaas.topics import topic_of
 from stream.records.replay_mac import is_genuine, replay_mac
 
 PREFIX = "__connect.errors."

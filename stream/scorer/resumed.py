@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from aimaas.fleet import FleetSpec
-from aimaas.journal import Gap, append_to_journal
+from aimaas.journal import MADE_ANEW, Gap, append_to_journal
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from stream.scorer.monitor import Monitor
 from stream.state.events_topic import EventsTopic
-from stream.state.resume import BEFORE_START, MADE_ANEW, UNRESTORED, Resumption
+from stream.state.resume import BEFORE_START, UNRESTORED, Resumption
 
 log = logger("scorer")
 

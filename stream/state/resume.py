@@ -18,7 +18,6 @@ NOTHING = Span(0, 0)
 OVERTAKEN = "retention deleted them before they were scored"
 BEFORE_START = "retention had deleted them before the scorer first started"
 SKIPPED = "the group's offset was set forward"
-MADE_ANEW = "the topic was deleted and made anew"
 UNRESTORED = "they were answered, but retention deleted them before the state of their devices was saved"
 
 

@@ -22,12 +22,11 @@ from aimaas.journal import (
     decode_entry,
     note_topics,
     read_journal,
-    topic_of,
 )
 from aimaas.kafka import create_topics, delete_topics, producer_config
 from aimaas.settings import Settings
 from aimaas.topic_ids import id_of, topic_ids
-from aimaas.topics import topic_names, topic_specs
+from aimaas.topics import topic_names, topic_of, topic_specs
 from tests.conftest import FLEETS
 
 NOW = datetime(2026, 11, 29, 10, tzinfo=UTC)

@@ -146,15 +146,15 @@ def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Any) -> No
     begin = end_offsets(line.settings, line.names.events)
     delete_before(line, begin)
     process.send_signal(signal.SIGCONT)
-    await_that(lambda: "events are not scored" in line.log_of() or len(line.predictions()) == 90)
     line.send(events[90:])
-    line.wait_for(len(events) - 30)
+    # the client may have fetched some of them before it was stopped: these are no gap
+    await_that(lambda: len(line.scored()) + sum(g.events or 0 for g in gaps(line)) == len(events))
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0, line.log_of()
-    if len(line.predictions()) < len(events):  # else the client had fetched them before it was stopped
-        lost = {(line.names.events, p): (stood[p], begin[p] - 1) for p in stood if begin[p] > stood[p]}
-        assert places_of(gaps(line)) == lost
+    lost = {(line.names.events, p): (stood[p], begin[p] - 1) for p in stood if begin[p] > stood[p]}
+    assert places_of(gaps(line)).items() <= lost.items()
+    assert len(gaps(line)) > 0
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
