@@ -71,17 +71,20 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
     """All topics of the fleet with their settings.
 
     Events carry the broker's time (LogAppendTime): skew and eviction are judged by it, so a replay judges alike. A dead
-    letter holds the value and some headers, so its topic takes records a little larger than the events topic does.
+    letter holds the value and some headers, so its topic takes records a little larger than the events topic does. With three
+    copies or more two must have a record before it counts as written: no single broker takes an answer with it. With two copies
+    that would stop the fleet whenever one of the brokers is down, so there one is enough, as Kafka has it.
     """
     names, t = topic_names(fleet), fleet.topics
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
     kept = {"retention.ms": str(int(t.retention_days * _DAY_MS)), "cleanup.policy": "delete"}
     forever = {"cleanup.policy": "delete", "retention.ms": "-1"}
     stamped = {**kept, "message.timestamp.type": "LogAppendTime"}
+    safe = {"min.insync.replicas": "2"} if t.replication >= 3 else {}
     compacted = {"cleanup.policy": "compact", "segment.ms": "600000", "min.cleanable.dirty.ratio": "0.2"}
 
     def spec(name: str, config: Mapping[str, str], partitions: int = t.partitions) -> TopicSpec:
-        return TopicSpec(name, partitions, t.replication, config)
+        return TopicSpec(name, partitions, t.replication, {**config, **safe})
 
     return [
         spec(names.events, {**stamped, "max.message.bytes": str(largest)}),

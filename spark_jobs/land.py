@@ -22,6 +22,7 @@ from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
 from aimaas.lake import Held, Offsets, held, offsets_of
 from aimaas.settings import Settings
+from aimaas.topic_settings import check_settings
 from aimaas.topic_watch import TopicMadeAnewError
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of, undo
@@ -122,6 +123,8 @@ def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: O
 def land(job: Job) -> Report:
     """Bring bronze up to the topics' ends; offsets read (transaction markers take offsets too) and, where there are any, lost."""
     settings, fleet, now = job.settings, job.fleet, datetime.now(UTC)
+    names = topic_names(fleet)
+    check_settings(settings, fleet, (names.events, names.outcomes))
     topics = find_topics(settings, fleet, now)
     begin, end = (topics.labelled(offsets) for offsets in ask_topics(settings, fleet))
     seen = held(settings, fleet.fleet, "bronze", APP_ID)

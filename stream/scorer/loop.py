@@ -27,6 +27,7 @@ from aimaas.kafka import ANSWER_LIMIT_S, admin
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
+from aimaas.topic_settings import check_settings
 from aimaas.topic_watch import TopicWatch, deleted
 from aimaas.topics import scorer_group, topic_names
 from stream.model.answers import AnswerWatch
@@ -84,6 +85,7 @@ class Scorer:
         name = scorer_group(fleet)
         self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
         partitions = self.check_topics()
+        check_settings(settings, fleet)
         self._events = find_events_topic(settings, fleet, datetime.now(UTC))
         self._topics = self._watch_topics()
         self._sources = partial(
