@@ -58,3 +58,29 @@ def topics_grow(
             soft_wrap=True,
         )
     out.print("then start what sends events anew, so that it sees the partitions, and the scorers", highlight=False)
+
+
+@topics_app.command("skip")
+def topics_skip(
+    fleet: Fleet,
+    partition: Annotated[int, typer.Option(min=0)],
+    offset: Annotated[int, typer.Option(min=0, help="any offset of the batch, as the error names it")],
+    topic: Annotated[str | None, typer.Option(help="its topic; the fleet's events topic unless given")] = None,
+) -> None:
+    """Go on without a batch that cannot be read: its offsets are a gap in the fleet's journal, for the scorer and for landing.
+
+    A batch that can be read is never skipped. Start the scorer again afterwards.
+    """
+    from datetime import UTC, datetime
+
+    from aimaas.topics import topic_names
+    from aimaas.unreadable import skip
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    gap = skip(settings, spec, topic or topic_names(spec).events, partition, offset, datetime.now(UTC))
+    out.print(
+        f"skipped  {gap.topic}/{gap.partition}, offsets {gap.first} to {gap.last} ({gap.why})",
+        highlight=False,
+        soft_wrap=True,
+    )

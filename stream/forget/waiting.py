@@ -19,7 +19,7 @@ IsOf = Callable[[bytes | None, bytes | None], bool]
 def waiting_records(settings: Settings, fleet: FleetSpec, judged: Offsets, is_of: IsOf) -> dict[Place, date]:
     """Coordinates and days of the records from the `judged` offsets on that `is_of` (key, value) says are the device's."""
     names, found = topic_names(fleet), {}
-    with LogReader(settings) as reader:
+    with LogReader(settings, fleet) as reader:
         for topic in (names.events, names.outcomes):
             with kafka_errors(settings, f"read {topic}"):
                 spans = reader.spans(topic, end_offsets(settings, topic))

@@ -101,7 +101,7 @@ def _committed(settings: Settings, fleet: FleetSpec, topic: str, partitions: lis
 def astray(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions: int) -> int:
     """Events not scored yet that lie where their device will not be, once there are so many partitions."""
     topic, found = topic_names(fleet).events, 0
-    with LogReader(settings) as reader:
+    with LogReader(settings, fleet) as reader:
         ends = end_offsets(settings, topic, "read_uncommitted")
         spans = {p: span._replace(begin=max(span.begin, positions[p])) for p, span in reader.spans(topic, ends).items()}
         for p, messages in reader.read(topic, spans):

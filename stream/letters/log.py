@@ -75,13 +75,13 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
     """What happened to events since the time of a dead letter (ms since 1970). Raises KafkaError."""
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
     copies: list[tuple[int, Source, Source]] = []
-    for message in _records(settings, names.events, since):
+    for message in _records(settings, fleet, names.events, since):
         origin = original_of(message, names.events, settings.replay_key)
         if origin is not None:
             copies.append((message.timestamp()[1], origin, _source(message)))
     for _, origin, copy in sorted(copies):
         account.copies[origin].append(copy)
-    for message in _records(settings, names.predictions, since):
+    for message in _records(settings, fleet, names.predictions, since):
         source = source_of(message)
         if source is not None:
             account.predicted.add(source)
@@ -105,7 +105,7 @@ def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> D
     """All that the events topic holds of these devices, over all partitions. Raises KafkaError."""
     topic, sent = topic_names(fleet).events, defaultdict(list)
     complete = not any(begin_offsets(settings, topic).values())
-    for message in _records(settings, topic, None):
+    for message in _records(settings, fleet, topic, None):
         if message.key() in keys:
             sent[message.key()].append(Sent(_source(message), message.timestamp()[1], message.key(), message.value()))
     for records in sent.values():
@@ -116,7 +116,7 @@ def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> D
 def read_newest(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> dict[bytes, OrderKey]:
     """The newest order key of these devices by the scorer's snapshots; without those that have none. Raises KafkaError."""
     topic, saved, state = topic_names(fleet).state, Saved(), DeviceState.of(fleet)
-    for message in _records(settings, topic, None):
+    for message in _records(settings, fleet, topic, None):
         if message.key() in keys:
             saved.take(message)
     newest = {}
@@ -139,9 +139,9 @@ def events_of(judge: Judge, sent: list[Sent]) -> list[Event | None]:
     return found
 
 
-def _records(settings: Settings, topic: str, since_ms: int | None) -> Iterator[Any]:
+def _records(settings: Settings, fleet: FleetSpec, topic: str, since_ms: int | None) -> Iterator[Any]:
     ends = end_offsets(settings, topic, "read_uncommitted")
-    with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
+    with kafka_errors(settings, f"read {topic}"), LogReader(settings, fleet) as reader:
         for _, messages in reader.read(topic, reader.spans(topic, ends, since_ms)):
             yield from messages
 

@@ -38,7 +38,7 @@ class TopicDay:
         return Logged(sent, predicted, by_batch, self._letters(names.dead_letters, whole), frozenset(whole))
 
     def _sent(self, whole: set[str]) -> Codes:
-        with kafka_errors(self._settings, f"read {self._topic}"), LogReader(self._settings) as reader:
+        with kafka_errors(self._settings, f"read {self._topic}"), LogReader(self._settings, self._fleet) as reader:
             ends = end_offsets(self._settings, self._topic)
             begins = reader.spans(self._topic, ends, self._begin_ms)
             until = reader.spans(self._topic, ends, self._end_ms)
@@ -77,7 +77,7 @@ class TopicDay:
     def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[list[Any]]:
         """The committed records of a topic that may be about the day: all that are younger than its beginning."""
         ends = end_offsets(self._settings, topic)
-        with kafka_errors(self._settings, f"read {topic}"), LogReader(self._settings) as reader:
+        with kafka_errors(self._settings, f"read {topic}"), LogReader(self._settings, self._fleet) as reader:
             spans = reader.spans(topic, ends, max(self._begin_ms - CLOCKS_MS, 0))
             if self._is_whole(topic, spans):
                 whole.add(what)

@@ -21,6 +21,7 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 from aimaas.topic_watch import check_id
+from aimaas.unreadable import Skipped
 from stream.model.load import Model
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
@@ -104,6 +105,8 @@ class Assignment:
         self.judges: dict[int, Judges] = {}
         self.must_roll_back: str | None = None
         self.unsaved: set[int] = set()  # partitions whose position the topics do not hold yet
+        self._skipped = Skipped(settings, fleet)
+        self._behind: dict[int, int] = {}
 
     def subscribe(self) -> None:
         """Join the group."""
@@ -142,6 +145,7 @@ class Assignment:
 
     def rewind(self, partitions: list[int] | None = None) -> None:
         """Restore the state of these partitions (of all) at their committed offsets, and read on from there."""
+        self._behind.clear()
         restored = self._restored(list(self.states) if partitions is None else partitions)
         self.states.update(restored)
         for p, state in restored.items():
@@ -155,6 +159,22 @@ class Assignment:
             if m.error() is None and (state := self.states.get(m.partition())) is not None:
                 self._consumer.seek(TopicPartition(self._topic, m.partition(), state.position))
         return [m for m in messages if m.error() is not None]
+
+    def go_on_behind(self, error: Any) -> None:
+        """Read on behind a batch that this error says cannot be read. Raises KafkaError unless the journal has it as skipped."""
+        partition, behind = error.partition(), self._skipped.behind(error)
+        log.warning(
+            "a batch that cannot be read was skipped", partition=partition, first=error.offset(), last=behind - 1
+        )
+        self._read_on(TopicPartition(self._topic, partition, behind))
+        self._behind[partition] = behind
+
+    def settle_skipped(self) -> None:
+        """Move positions behind skipped batches, once all before them is judged."""
+        for p in self._behind.keys() & self.states.keys():
+            self.states[p].position = max(self.states[p].position, self._behind[p])
+            self.unsaved.add(p)
+        self._behind.clear()
 
     def read_on(self) -> None:
         """End a hold."""

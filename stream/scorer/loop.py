@@ -30,6 +30,7 @@ from aimaas.topic_ids import topic_ids
 from aimaas.topic_settings import check_settings
 from aimaas.topic_watch import TopicWatch, deleted
 from aimaas.topics import scorer_group, topic_names
+from aimaas.unreadable import is_unreadable
 from stream.model.answers import AnswerWatch
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
@@ -167,6 +168,7 @@ class Scorer:
             self._writer.look()
             if messages:
                 self._score(messages)
+            self._assignment.settle_skipped()
             self._save_positions()
             if self._is_due():
                 self._start_commit()
@@ -228,6 +230,9 @@ class Scorer:
         error = message.error()
         if error.code() in _GONE:
             self._gone.add(message.partition())
+            return False
+        if is_unreadable(error):
+            self._assignment.go_on_behind(message)
             return False
         if error.code() in (ClientError._FATAL, ClientError.FENCED_INSTANCE_ID):
             raise KafkaError(

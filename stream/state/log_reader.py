@@ -11,8 +11,10 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import KafkaError
+from aimaas.fleet import FleetSpec
 from aimaas.kafka import READ_LIMIT_S, consumer_config
 from aimaas.settings import Settings
+from aimaas.unreadable import Skipped, cannot_read, is_unreadable
 
 _BATCH = 5_000
 _POLL_S = 0.1
@@ -29,7 +31,9 @@ class Span(NamedTuple):
 class LogReader:
     """One consumer that reads what is committed, partition by partition; use it in a `with` statement."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, fleet: FleetSpec | None = None) -> None:
+        """With a `fleet` it goes on behind batches that `aimaas topics skip` noted."""
+        self._skipped = None if fleet is None else Skipped(settings, fleet)
         self._consumer = Consumer(
             consumer_config(
                 settings,
@@ -65,7 +69,8 @@ class LogReader:
         """Yield (partition, messages) until every partition stands at its end; messages come in the order of offsets.
 
         Markers and aborted records take offsets but are not delivered, so the end is known by the client's end-of-partition
-        event or by a record at or past it, never by a count. Raises KafkaError after 120 s without progress.
+        event or by a record at or past it, never by a count. Raises KafkaError after 120 s without progress, and at a batch that
+        cannot be read.
         """
         pending = {p: span.end for p, span in spans.items() if span.end > span.begin}
         self._consumer.assign([TopicPartition(topic, p, spans[p].begin) for p in pending])
@@ -76,8 +81,22 @@ class LogReader:
                 limit = time.monotonic() + READ_LIMIT_S
             elif time.monotonic() > limit:
                 raise KafkaError(f"read {topic}: nothing came for {READ_LIMIT_S:g} s; look into the broker's log")
-            yield from _within(messages, pending).items()
+            yield from _within([m for m in messages if not self._is_skipped(m, pending)], pending).items()
         self._consumer.unassign()
+
+    def _is_skipped(self, message: Any, pending: dict[int, int]) -> bool:
+        """Go on behind a batch that cannot be read, where this is its error; a partition that ends there leaves `pending`."""
+        partition = message.partition()
+        if not is_unreadable(message.error()) or partition not in pending:
+            return False
+        if self._skipped is None:
+            raise cannot_read(message)
+        behind = self._skipped.behind(message)
+        if behind >= pending[partition]:
+            del pending[partition]
+        else:
+            self._consumer.seek(TopicPartition(message.topic(), partition, behind))
+        return True
 
 
 def _within(messages: list[Any], pending: dict[int, int]) -> dict[int, list[Any]]:

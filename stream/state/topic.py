@@ -135,7 +135,7 @@ def restore(
     of = events_topic or find_events_topic(settings, fleet, datetime.now(UTC))
     names, started = topic_names(fleet), time.perf_counter()
     events = event_bytes = 0
-    with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings) as reader:
+    with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings, fleet) as reader:
         snapshots = {p: _from_snapshots(settings, reader, fleet, p, at, ahead, of) for p, at in committed.items()}
         judges = _judges(judge, {p: found.resumed.position for p, found in snapshots.items()})
         for p, messages in reader.read(names.events, {p: found.resumed.replay for p, found in snapshots.items()}):
