@@ -73,17 +73,21 @@ class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
     signature: Annotated[str, msgspec.Meta(max_length=128)] = ""
 
 
+State = Literal["serves", "refused", "unreachable", "passed_over"]
+
+
 class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True):
     """What scorer `instance` did with what was announced as `sequence`.
 
-    `serves`: it answers from now on. `refused`: it would not serve it, and what it had serves on. `passed_over`: the record on the
+    `serves`: it answers from now on. `refused`: it would not serve it, and what it had serves on. `unreachable`: it could not be
+    fetched, and is tried again. `passed_over`: the record on the
     models topic is not to be trusted. `reason` says why.
     """
 
     version: str
     sequence: int
     instance: str
-    state: Literal["serves", "refused", "passed_over"]
+    state: State
     at: Time
     reason: str = ""
 

@@ -12,6 +12,7 @@ from typing import Any
 from aimaas.artefact import FILE_NAME
 from aimaas.errors import RegistryError
 from aimaas.fleet import FleetSpec
+from aimaas.mlflow_reach import check_reachable, shown, with_time_outs
 from aimaas.settings import Settings
 from aimaas.training_report import FILE_NAME as REPORT_NAME
 from aimaas.training_report import TrainReport
@@ -66,28 +67,37 @@ def card_tag(run: Any, trained: Path) -> dict[str, str]:
 
 @contextmanager
 def client(settings: Settings) -> Iterator[Any]:
-    """MLflow's client on the settings' store; what it raises becomes RegistryError."""
+    """MLflow's client on the settings' store, once that answers; what it raises becomes RegistryError.
+
+    Every request has a time-out of seconds.
+    """
+    uri = settings.mlflow_tracking_uri
+    check_reachable(uri)
+    with_time_outs()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
-    uri = settings.mlflow_tracking_uri
     try:
         if uri.startswith("sqlite:///"):
             Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except (MlflowException, OSError) as e:
+    except (MlflowException, SQLAlchemyError, OSError) as e:
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
-        raise RegistryError(f"the registry at {uri} answers: {reason}; look at AIMAAS_MLFLOW_TRACKING_URI") from None
+        raise RegistryError(
+            f"the registry at {shown(uri)} answers: {reason}; look at AIMAAS_MLFLOW_TRACKING_URI"
+        ) from None
 
 
 @contextmanager
 def locked(settings: Settings, what: str) -> Iterator[None]:
-    """Keep the other processes of this home out. Raises RegistryError after a minute."""
+    """Keep the other processes of this home out. Raises RegistryError after a minute, and at once where the registry is gone."""
     from filelock import FileLock, Timeout
 
+    check_reachable(settings.mlflow_tracking_uri)  # whoever waits for a server that is gone must not hold the others up
     path = settings.home / "locks" / f"registry-{what}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

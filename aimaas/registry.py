@@ -162,18 +162,29 @@ def set_champion(
 
 
 def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) -> str:
-    """Make the champion before the present one serve again; its version. Raises RegistryError where there is none."""
+    """Make the newest former champion that the registry still has serve again; its version.
+
+    Raises RegistryError where there is none. A champion that was deleted took its alias along: then the one before it is next.
+    """
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
-        if found is None or not found.before:
-            raise RegistryError(
-                f"{fleet.fleet} has no former champion to go back to: `aimaas models list --fleet {fleet.fleet}`"
-            )
-        *older, version = found.before
-        _version(client, fleet.fleet, version)
+        at = now or datetime.now(UTC)
+        known = {str(v.version) for v in _versions(client, fleet.fleet)}
+        found = _settle(client, fleet.fleet, 0, at) or _read(client, fleet.fleet)
+        before = found.before if found else ()
+        left = [i for i, version in enumerate(before) if version in known and found and version != found.version]
+        if found is None or not left:
+            raise RegistryError(_no_former(fleet.fleet, known))
+        version = before[left[-1]]
         client.set_registered_model_alias(fleet.fleet, CHAMPION, version)
-        _write(client, fleet.fleet, Champion(version, found.sequence + 1, now or datetime.now(UTC), tuple(older)))
+        _write(client, fleet.fleet, Champion(version, found.sequence + 1, at, before[: left[-1]]))
         return version
+
+
+def _no_former(fleet: str, known: set[str]) -> str:
+    why = f"{fleet} has no former champion to go back to"
+    if not known:
+        return f"{why}, and no version at all: train one"
+    return f"{why}; promote one of {', '.join(sorted(known, key=int))}: `aimaas models promote VERSION --fleet {fleet}`"
 
 
 def set_challenger(settings: Settings, fleet: FleetSpec, version: str | None) -> None:

@@ -52,7 +52,7 @@ def service(trees: int) -> Iterator[tuple[FleetSpec, int]]:
             settings = read_settings({**environ, "AIMAAS_FLEETS": str(ROOT / "fleets")})
             fleet = find_fleet(settings.fleets, "turbofan")
             create_topics(settings, topic_specs(fleet))
-            _announce(settings, fleet, _champion(fleet, Path(name), trees))
+            _announce(settings, fleet, _champion(fleet, Path(settings.mlflow_artifacts), trees))
             with _process(fleet, environ) as port:
                 yield fleet, port
         finally:
@@ -80,6 +80,7 @@ def _champion(fleet: FleetSpec, folder: Path, trees: int) -> Announcement:
     )  # fmt: skip
     content = stamp(export(trained, len(plan.feature_names), (0, fleet.task.cap)), about)
     path = folder / "champion.onnx"
+    folder.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     return Announcement("champion", "1", 1, str(path), sha256(content), plan.hash, fit.id, datetime.now(UTC))
 

@@ -62,7 +62,8 @@ def train_champion(stage: Stage, candidate: str, devices: int) -> Champion:
     fleet = stage.fleet()
     histories = simulate(fleet, devices, _SEED, _FIRST_DEVICE)
     fit, content = _shipped(stage, histories) if candidate == SHIPPED else _plain(fleet, candidate, histories)
-    path = stage.folder / "champion.onnx"
+    path = Path(stage.settings.mlflow_artifacts) / "champion.onnx"
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     plan = plan_of(fleet)
     made = Announcement("champion", "1", 1, str(path), sha256(content), plan.hash, fit.id, datetime.now(UTC))

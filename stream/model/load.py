@@ -1,25 +1,28 @@
-"""Announced models: an artefact is fetched, held against its announcement and opened, or is refused with the reason.
+"""Announced models: an artefact is found, held against its announcement, tried out and opened, or is refused with the reason.
 
-What is checked, in this order: SHA-256 of the bytes, the file's metadata against the announcement, the plan against what the
-device state holds; before, between and after these what `aimaas.model` checks of any file.
+What is checked, in this order: the place, the SHA-256 of the bytes, a trial in a child process; then in this process all that
+the trial has checked too (`stream.model.opening`). Bytes that this machine has a copy of are not fetched.
 """
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
-from urllib.parse import unquote, urlparse
 
-from aimaas.artefact import ModelMetadata, sha256
-from aimaas.errors import ModelRefusedError
+from aimaas.artefact import sha256
 from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.model import OpenModel, open_model, read_metadata
-from aimaas.plan import plan_of
+from aimaas.model import OpenModel
 from aimaas.settings import Settings
-from aimaas.state import DeviceState
-from aimaas.widening import lacks
+from stream.model.child import StoppedError
+from stream.model.copies import Copies
+from stream.model.fetch import ArtefactUnreachableError, fetch_artefact
+from stream.model.opening import open_announced
+from stream.model.store import check_place
+from stream.model.trial import LIMIT_S, try_out
+
+__all__ = ["ArtefactUnreachableError", "Model", "TornArtefactError", "load_model"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,69 +33,44 @@ class Model(OpenModel):
     promoted_at: datetime
 
 
-class ArtefactUnreachableError(ModelRefusedError):
-    """The artefact could not be fetched; a later attempt may succeed."""
+class TornArtefactError(ArtefactUnreachableError):
+    """The file is not the announced one; it may be put right."""
+
+    state = "refused"
 
 
-def load_model(announcement: Announcement, fleet: FleetSpec, settings: Settings) -> Model:
-    """Fetch, check and warm the announced model. Raises ModelRefusedError that says what is wrong with which version."""
+def load_model(
+    announcement: Announcement,
+    fleet: FleetSpec,
+    settings: Settings,
+    limit_s: float = LIMIT_S,
+    stop: threading.Event | None = None,
+) -> Model:
+    """Find, check and warm the announced model. Raises ModelRefusedError that says what is wrong with which version.
+
+    Of these ArtefactUnreachableError says that a later attempt may succeed. Fetching and trial may take `limit_s` each, and
+    end early once `stop` is set, by an ArtefactUnreachableError.
+    """
     where = f"model {fleet.fleet} version {announcement.version} at {announcement.uri}"
-    content = fetch_artefact(announcement.uri, where, settings.mlflow_tracking_uri)
-    if sha256(content) != announcement.sha256:
-        raise ModelRefusedError(
-            f"{where}: its SHA-256 is {sha256(content)[:16]}…, announced was {announcement.sha256[:16]}…: "
-            "the file is torn or was replaced; promote another version"
-        )
-    metadata = read_metadata(content, where)
-    _check_metadata(metadata, announcement, fleet, where)
-    opened = open_model(content, announcement.version, metadata, plan_of(fleet), settings.home / "models", where)
+    check_place(announcement.uri, settings, where)
+    copies = Copies(settings, fleet)
+    try:
+        content = copies.content(announcement.sha256) or _fetched(announcement, where, settings, limit_s, stop)
+        try_out(content, announcement, fleet, copies, where, limit_s, stop)
+    except StoppedError:
+        raise ArtefactUnreachableError(f"{where}: not loaded, since this process was asked to stop") from None
+    opened = open_announced(content, announcement, fleet, copies.sessions, where)
+    copies.keep(announcement, content)
     return Model(**vars(opened), sequence=announcement.sequence, promoted_at=announcement.at)
 
 
-def fetch_artefact(uri: str, where: str, tracking_uri: str) -> bytes:
-    """Bytes of the file at a path, a `file:` URI or any URI that MLflow resolves. Raises ArtefactUnreachableError."""
-    try:
-        parts = urlparse(uri)
-        if parts.scheme in ("", "file"):
-            return Path(unquote(parts.path)).read_bytes()
-        return _from_mlflow(uri, tracking_uri)
-    except Exception as e:  # noqa: BLE001 - every store has its own errors, and a missing client is an ImportError
-        raise ArtefactUnreachableError(
-            f"{where}: cannot be read ({_what(e)}); it is tried again every few seconds: "
-            "make it readable from here, or promote another version"
-        ) from None
-
-
-def _from_mlflow(uri: str, tracking_uri: str) -> bytes:
-    import tempfile
-
-    from mlflow import set_tracking_uri
-    from mlflow.artifacts import download_artifacts
-
-    # as an argument it does not reach `models:/`, which then asks a store in the working directory
-    set_tracking_uri(tracking_uri)
-    with tempfile.TemporaryDirectory() as folder:
-        return Path(download_artifacts(artifact_uri=uri, dst_path=folder)).read_bytes()
-
-
-def _what(error: Exception) -> str:
-    text = str(getattr(error, "strerror", None) or error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
-
-
-def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: FleetSpec, where: str) -> None:
-    plan, fit, state = metadata.plan.hash, metadata.fit.id, DeviceState.of(fleet)
-    if metadata.fleet != fleet.fleet:
-        raise ModelRefusedError(
-            f"{where}: made for fleet {metadata.fleet!r}, not {fleet.fleet!r}; promote one of this fleet"
+def _fetched(
+    announcement: Announcement, where: str, settings: Settings, limit_s: float, stop: threading.Event | None
+) -> bytes:
+    content = fetch_artefact(announcement.uri, where, settings, limit_s, stop)
+    if sha256(content) != announcement.sha256:
+        raise TornArtefactError(
+            f"{where}: its SHA-256 is {sha256(content)[:16]}…, announced was {announcement.sha256[:16]}…: "
+            "the file is torn or was replaced; it is tried again: put the right one there, or promote another version"
         )
-    if (plan, fit) != (announcement.plan, announcement.fit):
-        raise ModelRefusedError(
-            f"{where}: holds plan {plan} and fit {fit}, announced were {announcement.plan} and {announcement.fit}; "
-            "register and announce it again"
-        )
-    missing = lacks(metadata.plan, plan_of(fleet)) or metadata.plan.needs(
-        metadata.plan.readings, state.window, state.first_rows
-    )
-    if missing:
-        raise ModelRefusedError(f"{where}: {missing}; train it anew, or start with the fleet file it was made with")
+    return content

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from aimaas.events import ModelStatus
+from aimaas.events import ModelStatus, State
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
 from aimaas.logs import logger
@@ -31,9 +31,7 @@ class StatusReporter:
         self._topic = topic_names(fleet).model_status
         self._producer: Any = None  # made with the first report: most scorers have nothing to say for days
 
-    def report(
-        self, version: str, sequence: int, state: Literal["serves", "refused", "passed_over"], reason: str = ""
-    ) -> None:
+    def report(self, version: str, sequence: int, state: State, reason: str = "") -> None:
         """Hand a status to the client."""
         if self._instance is None:
             return

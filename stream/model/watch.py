@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -17,7 +19,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import KafkaError, ModelRefusedError
-from aimaas.events import Announcement
+from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, kafka_errors
 from aimaas.logs import logger
@@ -26,10 +28,13 @@ from aimaas.settings import Settings
 from aimaas.signatures import Verifier
 from aimaas.topics import topic_names
 from stream.model.candidates import Candidates
+from stream.model.copies import Copies
 from stream.model.load import ArtefactUnreachableError, Model, load_model
 from stream.model.report import StatusReporter
+from stream.model.trial import LIMIT_S
 
 _POLL_S = 0.1
+_HURRIED_S = 20.0  # for a fetch or a trial, while nothing serves and another model could
 _MOST_TOLD = 20  # records that are passed over, in log and status
 
 log = logger("scorer.models")
@@ -48,6 +53,7 @@ class ModelWatcher:
         self._candidates = Candidates()
         self._withdrawn: SimpleQueue[tuple[int, str]] = SimpleQueue()  # from other threads to the watcher's
         self._taking = threading.Lock()  # held while the served model changes
+        self._copies = Copies(settings, fleet)
         self._verifier, self._reporter = Verifier(settings), StatusReporter(settings, fleet, instance)
         self._model: Model | None = None
         self._serves: Announcement | None = None  # that of the model
@@ -73,8 +79,8 @@ class ModelWatcher:
     def newest(self) -> Model | None:
         """The newest model ready to serve; None before the topic is read to its end, and while nothing announced can serve.
 
-        After a model was withdrawn, that is until another one is loaded: whoever serves decides whether to go on with the old one.
-        Raises what ended the thread: KafkaError where the topic cannot be read.
+        After a model was withdrawn, that is until another one is loaded: whoever serves decides whether to go on with the old
+        one. Raises what ended the thread: KafkaError where the topic cannot be read.
         """
         if self._error is not None:
             raise self._error
@@ -104,6 +110,7 @@ class ModelWatcher:
             self._at_end.set()
 
     def _follow(self) -> None:
+        self._candidates.served_before = tuple(self._copied())
         config = consumer_config(
             self._settings, "aimaas-models", enable_partition_eof=True, fetch_wait_max_ms=100,
             auto_offset_reset="earliest",  # a topic made anew is read from its beginning: reading a record twice is harmless
@@ -122,6 +129,14 @@ class ModelWatcher:
         finally:
             consumer.close()
             self._reporter.close()
+
+    def _copied(self) -> Iterator[Announcement]:
+        """The announcements of the models that this machine has copies of, as far as they can be trusted."""
+        for value in self._copies.announcements():
+            with suppress(AnnouncementError):
+                found = announcement_of(CHAMPION.encode(), value, self._fleet.fleet, self._verifier)
+                if found is not None:
+                    yield found
 
     def _note(self, messages: list[Any]) -> bool:
         """Add announcements to the candidates; say whether the end of the topic was reached."""
@@ -155,17 +170,18 @@ class ModelWatcher:
             self._reporter.report("?", 0, "passed_over", f"offset {offset}: {reason}")
 
     def _load(self) -> None:
-        """Make the newest loadable candidate the model. What is refused is logged once; what is out of reach is tried again."""
-        served = self._model.sequence if self._model else None
-        for announcement in self._candidates.to_try(served, time.monotonic()):
+        """Make the newest loadable candidate the model. What is refused is told once; what may get better is tried again."""
+        waiting = self._candidates.to_try(self._serves, time.monotonic())
+        for announcement in waiting:
+            # while another one could serve meanwhile, none is waited for long
+            limit_s = _HURRIED_S if self._model is None and announcement is not waiting[-1] else LIMIT_S
+            started = time.perf_counter()
             try:
-                started = time.perf_counter()
-                model = load_model(announcement, self._fleet, self._settings)
+                model = load_model(announcement, self._fleet, self._settings, limit_s, self._stop)
             except ArtefactUnreachableError as e:
-                self._candidates.pause(announcement.sequence, time.monotonic())
-                log.error("model cannot be fetched", reason=str(e), served=self._model and self._model.version)
+                self._put_off(announcement, e)
             except ModelRefusedError as e:
-                self._refuse(announcement.sequence, announcement.version, str(e))
+                self._refuse(announcement, str(e))
             else:
                 self._take(model, announcement)
                 log.info(
@@ -175,24 +191,38 @@ class ModelWatcher:
                 return
 
     def _take(self, model: Model, announcement: Announcement) -> None:
-        self._candidates.loaded(model.sequence)
+        self._candidates.loaded(announcement)
         with self._taking:
             self._model, self._serves = model, announcement
         self._reporter.report(model.version, model.sequence, "serves")
+
+    def _put_off(self, announcement: Announcement, error: ArtefactUnreachableError) -> None:
+        """Try it again later. The first failure is told where a person looks, all are logged."""
+        if self._stop.is_set():
+            return
+        log.error("model cannot be fetched", reason=str(error), served=self._model and self._model.version)
+        if self._candidates.pause(announcement, time.monotonic()):
+            self._reporter.report(announcement.version, announcement.sequence, error.state, str(error))
 
     def _refuse_withdrawn(self) -> None:
         """Refuse what other threads have withdrawn since the last turn, and forget it as the served model."""
         while not self._withdrawn.empty():
             sequence, reason = self._withdrawn.get()
-            known = self._serves if self._serves and self._serves.sequence == sequence else None
-            self._refuse(sequence, known.version if known else "?", f"withdrawn: {reason}")
+            for announcement in self._candidates.refuse_sequence(sequence, reason):
+                self._tell_refused(announcement, f"withdrawn: {reason}")
             with self._taking:
                 if self._model is not None and self._model.sequence == sequence:
                     self._model = None  # it was loaded between the call and this turn
+            if self._serves is not None and self._serves.sequence == sequence:
+                self._serves = None
 
-    def _refuse(self, sequence: int, version: str, reason: str) -> None:
-        """Remember not to try it again, and leave word where a person looks: log and models topic."""
-        self._candidates.refuse(sequence, reason)
-        served = self._model and self._model.version
+    def _refuse(self, announcement: Announcement, reason: str) -> None:
+        """Remember not to try it again."""
+        self._candidates.refuse(announcement, reason)
+        self._tell_refused(announcement, reason)
+
+    def _tell_refused(self, announcement: Announcement, reason: str) -> None:
+        """Leave word where a person looks: log and status."""
+        version, sequence, served = announcement.version, announcement.sequence, self._model and self._model.version
         log.error("model refused", version=version, sequence=sequence, reason=reason, served=served)
         self._reporter.report(version, sequence, "refused", reason)

@@ -121,6 +121,35 @@ def test_a_torn_training_is_not_registered(registry: Settings, fleet: FleetSpec)
         register(registry, fleet, registry.home / "nothing")
 
 
+def promoted_in_turn(settings: Settings, fleet: FleetSpec, delete: list[str]) -> None:
+    three_versions(settings, fleet)
+    for version in ("1", "2", "3"):
+        set_champion(settings, fleet, version)
+    with client(settings) as mlflow:
+        for version in delete:
+            mlflow.delete_model_version(fleet.fleet, version)
+
+
+@pytest.mark.parametrize(("delete", "back"), [(["2"], "1"), (["3"], "2"), (["3", "2"], "1")])
+def test_a_rollback_passes_over_versions_that_were_deleted(
+    registry: Settings, fleet: FleetSpec, delete: list[str], back: str
+) -> None:
+    promoted_in_turn(registry, fleet, delete)
+    assert rollback(registry, fleet) == back
+    found = settle(registry, fleet)
+    assert found is not None and (found.version, found.sequence) == (back, 4)
+
+
+def test_a_rollback_without_a_former_champion_left_names_the_command(registry: Settings, fleet: FleetSpec) -> None:
+    promoted_in_turn(registry, fleet, ["1", "2"])
+    with pytest.raises(RegistryError, match="aimaas models promote VERSION --fleet turbofan"):
+        rollback(registry, fleet)
+    with client(registry) as mlflow:
+        mlflow.delete_model_version(fleet.fleet, "3")
+    with pytest.raises(RegistryError, match="no version at all"):
+        rollback(registry, fleet)
+
+
 def test_an_artefact_that_was_replaced_is_not_handed_out(registry: Settings, fleet: FleetSpec) -> None:
     version = register(registry, fleet, trained(registry.home / "t"))
     stored = next(Path(registry.mlflow_artifacts).rglob("model.onnx"))

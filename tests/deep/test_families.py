@@ -21,6 +21,7 @@ from models.export import run_onnx
 from models.promote import metadata_of
 from models.train import train
 from stream.model.load import Model, load_model
+from tests.artefacts import stored
 from tests.models.conftest import pump_fleet
 
 MakeSet = Callable[..., Path]
@@ -35,7 +36,7 @@ def out(tmp_path: Path) -> Path:
 def served(settings: Settings, fleet: Any, path: Path) -> Model:
     """The file as the scorer loads it, its smoke run in calls of several sizes included."""
     about, content = metadata_of(path.read_bytes()), path.read_bytes()
-    at = datetime(2026, 11, 25, tzinfo=UTC)
+    at, path = datetime(2026, 11, 25, tzinfo=UTC), stored(settings, "model.onnx", content)
     return load_model(
         Announcement("champion", "1", 1, str(path), sha256(content), about.plan.hash, about.fit.id, at), fleet, settings
     )

@@ -16,6 +16,7 @@ from aimaas.training_set import read_training_set
 from models.train import train
 from stream.model.load import load_model
 from stream.service.reasons import reasons
+from tests.artefacts import stored
 from tests.models.conftest import freeze, histories, labelled, pump_fleet
 
 
@@ -29,7 +30,7 @@ def test_predictions_of_worn_pumps_rest_on_the_channel_that_wear_shows_in(
     rows = rows.set_column(at, "noise", pa.array(random.normal(0, 1, len(rows))))  # says nothing of wear
     folder = freeze(fleet, tmp_path / "training_set", rows)
     train(offline_settings, fleet, folder, tmp_path / "trained")
-    path = tmp_path / "trained" / "model.onnx"
+    path = stored(offline_settings, "model.onnx", (tmp_path / "trained" / "model.onnx").read_bytes())
     info, frozen = read_training_set(folder).info, read_training_set(folder).rows
     digest = sha256(path.read_bytes())
     made = Announcement("champion", "1", 1, str(path), digest, info.plan.hash, info.fit.id, datetime.now(UTC))

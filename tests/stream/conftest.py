@@ -41,6 +41,7 @@ from stream.scorer.options import ScorerOptions
 from stream.scorer.rates import Tally
 from stream.scorer.run import score
 from stream.state.partition import PartitionState, Records
+from tests.artefacts import note_as_tried, stored
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 LIMIT_S = 60.0
@@ -144,8 +145,7 @@ class Line:
         self.producer = Producer(producer_config(self.settings, message_max_bytes=20_000_000))
 
     def announcement(self, version: str, sequence: int, content: bytes) -> Announcement:
-        path = self.folder / f"model-{version}.onnx"
-        path.write_bytes(content)
+        path = stored(self.settings, f"{self.fleet.fleet}/{version}/{FILE_NAME}", content)
         plan = plan_of(self.fleet)
         return Announcement(
             "champion", version, sequence, str(path), sha256(content), plan.hash, fit_for(plan).id, datetime.now(UTC)
@@ -160,6 +160,7 @@ class Line:
         """Publish a tiny model as the champion."""
         content = tiny_model(self.fleet, factor, intervals=self.intervals, silent=silent)
         made = self.announcement(version, sequence, content)
+        note_as_tried(self.settings, self.fleet, content)
         self.announce(made)
         return made
 

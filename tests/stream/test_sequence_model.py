@@ -18,6 +18,7 @@ from aimaas.settings import Settings, read_settings
 from aimaas.topics import topic_specs
 from models.promote import metadata_of
 from stream.model.load import load_model
+from tests.artefacts import stored
 from tests.models.conftest import CAP, histories, pump_fleet
 from tests.stream.conftest import PARTITIONS, Line
 from tests.stream.service.conftest import Served
@@ -25,16 +26,18 @@ from tests.stream.service.conftest import Served
 NETWORK = Path(__file__).with_name("cnn_of_pumps.onnx")  # made by tests/deep/make_served_network.py
 
 
-def announcement() -> Announcement:
+def announcement(settings: Settings) -> Announcement:
     content = NETWORK.read_bytes()
+    path = stored(settings, "model.onnx", content)
     about = metadata_of(content)
     at = datetime(2026, 11, 25, tzinfo=UTC)
-    return Announcement("champion", "1", 1, str(NETWORK), sha256(content), about.plan.hash, about.fit.id, at)
+    return Announcement("champion", "1", 1, str(path), sha256(content), about.plan.hash, about.fit.id, at)
 
 
 def test_over_http_it_says_how_long_a_pump_that_it_never_saw_still_runs(tmp_path: Path) -> None:
     served = Served(tmp_path, fleet=pump_fleet({"cnn": {}}))
-    served.model = load_model(announcement(), served.fleet, read_settings({"AIMAAS_HOME": str(tmp_path)}))
+    settings = read_settings({"AIMAAS_HOME": str(tmp_path)})
+    served.model = load_model(announcement(settings), served.fleet, settings)
     pump = histories(1, seed=99).to_pylist()
     events = [{"readings": {name: row[name] for name in ("heat", "noise")}} for row in pump]
     with served.start():
@@ -49,7 +52,7 @@ def test_over_http_it_says_how_long_a_pump_that_it_never_saw_still_runs(tmp_path
 def test_the_scorer_and_http_say_the_same_of_the_same_events(settings: Settings, tmp_path: Path) -> None:
     line = Line(settings, pump_fleet({"cnn": {}}, topics={"partitions": PARTITIONS}), tmp_path)
     create_topics(settings, topic_specs(line.fleet))
-    line.announce(announcement())
+    line.announce(announcement(settings))
     events = line.events(devices=3)
     line.send(events)
     line.score_all(len(events))
@@ -58,7 +61,7 @@ def test_the_scorer_and_http_say_the_same_of_the_same_events(settings: Settings,
 
     (tmp_path / "http").mkdir()
     served = Served(tmp_path / "http", fleet=line.fleet)
-    served.model = load_model(announcement(), line.fleet, line.settings)
+    served.model = load_model(announcement(line.settings), line.fleet, line.settings)
     sent: dict[str, list[dict[str, Any]]] = {}
     for event in sorted((json.loads(value) for _, value in events), key=lambda e: int(e["seq"])):
         sent.setdefault(event["device_id"], []).append({name: event[name] for name in ("readings", "run", "seq")})

@@ -34,6 +34,7 @@ from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.predictor import Predictor
 from stream.service.server import listen, server_config
+from tests.artefacts import note_as_tried, stored
 
 LIMIT_S = 30.0
 
@@ -70,13 +71,13 @@ def weighted_sum(
     typical = (1.0,) * width
     about = ModelMetadata(fleet.fleet, 1, kind, unit, "t", plan, fit, (0, 1), "", "", 7, "", {}, intervals, typical)
     helper.set_model_props(made, {METADATA_KEY: encode_metadata(about)})
-    path = folder / f"model-{version}.onnx"
-    path.write_bytes(made.SerializeToString())
-    digest = sha256(path.read_bytes())
+    settings, content = read_settings({"AIMAAS_HOME": str(folder)}), made.SerializeToString()
+    path, digest = stored(settings, f"{version}/model.onnx", content), sha256(content)
+    note_as_tried(settings, fleet, content)
     return load_model(
         Announcement("champion", version, int(version), str(path), digest, plan.hash, fit.id, datetime.now(UTC)),
         fleet,
-        read_settings({"AIMAAS_HOME": str(folder)}),
+        settings,
     )
 
 

@@ -1,0 +1,102 @@
+"""Child processes for work that must not take the scorer along: bounded in time, memory and files, without the parent's secrets."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+_ROOT = Path(__file__).resolve().parents[2]  # the child runs the parent's code, wherever the parent has it from
+_LOOK_S = 0.2
+_PLAIN = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "NUMBA_CACHE_DIR")
+_THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended: its exit code (negative: the signal), or None where its time was over; what it wrote."""
+
+    code: int | None
+    out: bytes
+    errors: str
+
+    @property
+    def last_line(self) -> str:
+        """The last thing that it said on standard error."""
+        return (self.errors.strip().splitlines() or ["it said nothing"])[-1][:200]
+
+
+class StoppedError(Exception):
+    """The parent was asked to stop meanwhile."""
+
+
+def run_child(
+    module: str,
+    arguments: Sequence[str],
+    given: bytes,
+    limit_s: float,
+    stop: threading.Event | None = None,
+    secrets: bool = False,
+) -> Ended:
+    """Run `main(arguments)` of a module in a process of its own, with `given` as standard input.
+
+    It is killed with all that it started after `limit_s`. It sees credentials in the environment only with `secrets`. Raises
+    OSError where no process can be started, StoppedError once `stop` is set.
+    """
+    program = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); import {module} as child; child.main(sys.argv[1:])"
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-c", program, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, start_new_session=True, env=_environment(secrets),
+    )  # fmt: skip
+    try:
+        return _await(process, given, time.monotonic() + limit_s, stop)
+    finally:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _environment(secrets: bool) -> dict[str, str]:
+    given = dict(os.environ) if secrets else {name: os.environ[name] for name in _PLAIN if name in os.environ}
+    return {**given, **_THREADS}
+
+
+def _await(process: subprocess.Popen[bytes], given: bytes, until: float, stop: threading.Event | None) -> Ended:
+    rest: bytes | None = given
+    while True:
+        try:
+            out, errors = process.communicate(rest, timeout=_LOOK_S)
+        except subprocess.TimeoutExpired:
+            rest = None  # what is not written yet is kept
+            if stop is not None and stop.is_set():
+                raise StoppedError from None
+            if time.monotonic() > until:
+                return Ended(None, b"", "")
+        else:
+            return Ended(process.returncode, out, errors.decode(errors="replace"))
+
+
+def bound(memory: int, file_bytes: int, limit_s: float) -> None:
+    """Called by a child first of all: bound its memory and files, and have it ended by itself where its parent is gone."""
+    signal.alarm(int(limit_s) + 1)  # its default action ends the process, whatever it is at
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory is short, the child goes and not the scorer
+
+
+def say(answer: bytes) -> NoReturn:
+    """Called by a child last: write its answer and end, without the destructors of libraries that may crash."""
+    sys.stdout.buffer.write(answer)
+    sys.stdout.buffer.flush()
+    os._exit(0)

@@ -1,0 +1,48 @@
+"""Opening the bytes of an announced model: all that is checked of them, in the trial as in the scorer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aimaas.artefact import ModelMetadata
+from aimaas.errors import ModelRefusedError
+from aimaas.events import Announcement
+from aimaas.fleet import FleetSpec
+from aimaas.model import OpenModel, open_model, read_metadata
+from aimaas.plan import plan_of
+from aimaas.state import DeviceState
+from aimaas.widening import lacks
+
+
+def open_announced(content: bytes, announcement: Announcement, fleet: FleetSpec, cache: Path, where: str) -> OpenModel:
+    """Check, open and warm the model whose bytes have the announced digest. Raises ModelRefusedError, whatever they hold.
+
+    `cache` is a folder for optimised graphs.
+    """
+    try:
+        metadata = read_metadata(content, where)
+        _check_metadata(metadata, announcement, fleet, where)
+        return open_model(content, announcement.version, metadata, plan_of(fleet), cache, where)
+    except ModelRefusedError:
+        raise
+    except Exception as e:  # noqa: BLE001 - these bytes were written by others: whatever they bring about is their fault
+        said = (str(e).strip().splitlines() or [""])[0][:200]
+        raise ModelRefusedError(f"{where}: cannot be opened ({type(e).__name__}: {said}); export it again") from None
+
+
+def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: FleetSpec, where: str) -> None:
+    plan, fit, state = metadata.plan.hash, metadata.fit.id, DeviceState.of(fleet)
+    if metadata.fleet != fleet.fleet:
+        raise ModelRefusedError(
+            f"{where}: made for fleet {metadata.fleet[:80]!r}, not {fleet.fleet!r}; promote one of this fleet"
+        )
+    if (plan, fit) != (announcement.plan, announcement.fit):
+        raise ModelRefusedError(
+            f"{where}: holds plan {plan} and fit {fit}, announced were {announcement.plan} and {announcement.fit}; "
+            "register and announce it again"
+        )
+    missing = lacks(metadata.plan, plan_of(fleet)) or metadata.plan.needs(
+        metadata.plan.readings, state.window, state.first_rows
+    )
+    if missing:
+        raise ModelRefusedError(f"{where}: {missing}; train it anew, or start with the fleet file it was made with")

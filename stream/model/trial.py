@@ -1,0 +1,173 @@
+"""One run of kernel and model in a child process, before the scorer itself touches what others have made.
+
+A crash, an endless run or a hunger for memory ends the child, and the version is refused. A model that has passed with this
+code and this fleet's rules is not tried again: the note lies beside its copy.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import signal
+import struct
+import sys
+import threading
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stream.model.child import Ended, bound, run_child, say
+
+if TYPE_CHECKING:  # the child bounds itself before it imports anything large
+    from aimaas.events import Announcement
+    from aimaas.fleet import FleetSpec
+    from aimaas.model import OpenModel
+    from stream.model.copies import Copies
+
+LIMIT_S = 120.0  # 2 s on an idle machine, and half a minute where the kernel is not compiled yet
+_MEMORY = 4 * 1024**3  # of address space, and for each byte of the model
+_PER_BYTE = 8
+_FILE_BYTES = 2**31  # the optimised graph is kept on disk
+_PASSED = b"passed"
+_DEVICES, _SEED = 20, 7
+_LENGTH = struct.Struct("<Q")
+
+
+def try_out(
+    content: bytes, announcement: Announcement, fleet: FleetSpec, copies: Copies, where: str,
+    limit_s: float = LIMIT_S, stop: threading.Event | None = None,
+) -> None:  # fmt: skip
+    """Raise ModelRefusedError unless the model passes, ArtefactUnreachableError where that cannot be told now."""
+    from aimaas.errors import ModelRefusedError
+    from stream.model.fetch import ArtefactUnreachableError
+
+    trial = fingerprint(announcement.sha256, fleet)
+    if copies.passed(announcement.sha256, trial):
+        return
+    try:
+        ended = run_child(
+            "stream.model.trial", [str(limit_s)], _packed(content, announcement, fleet, copies, where), limit_s, stop
+        )
+    except OSError as e:
+        raise ArtefactUnreachableError(f"{where}: cannot be tried out ({e.strerror or e}); it is tried again") from None
+    if (ended.code is None and limit_s < LIMIT_S) or ended.code == -signal.SIGKILL:
+        raise ArtefactUnreachableError(
+            f"{where}: its trial was {'not over in time' if ended.code is None else 'killed (out of memory?)'}; it is tried again"
+        )
+    if ended.out != _PASSED:
+        raise ModelRefusedError(_refusal(ended, where, limit_s))
+    copies.note_passed(announcement.sha256, trial)
+
+
+def _refusal(ended: Ended, where: str, limit_s: float) -> str:
+    """What the child said of the model; or what its end says."""
+    said = ended.out.decode(errors="replace").strip()
+    if ended.code == 0 and said:
+        return said
+    if ended.code is None:
+        why = f"it ran for more than {limit_s:g} s"
+    elif ended.code < 0:
+        why = f"it crashed with {signal.Signals(-ended.code).name}"
+    else:
+        why = f"it ended with {ended.last_line}"
+    return f"{where}: its trial failed: {why}; export it again"
+
+
+def fingerprint(digest: str, fleet: FleetSpec) -> str:
+    """What a trial was about: changes with the model, the fleet file, our code and the libraries that run it."""
+    return hashlib.sha256(f"{digest} {_code()} {fleet.model_dump_json()}".encode()).hexdigest()
+
+
+@cache
+def _code() -> str:
+    """Digest of the code that a trial runs."""
+    import numba
+    import numpy
+    import onnxruntime
+
+    found = hashlib.sha256(f"{numpy.__version__} {numba.__version__} {onnxruntime.__version__}".encode())
+    root = Path(__file__).resolve().parents[2]
+    for path in (*sorted((root / "aimaas").glob("*.py")), *sorted(Path(__file__).resolve().parent.glob("*.py"))):
+        found.update(path.read_bytes())
+    return found.hexdigest()
+
+
+def _packed(content: bytes, announcement: Announcement, fleet: FleetSpec, copies: Copies, where: str) -> bytes:
+    """What the child needs, each part after its length."""
+    import msgspec
+
+    rules = fleet.model_dump_json().encode()
+    parts = (content, msgspec.json.encode(announcement), rules, str(copies.sessions).encode(), where.encode())
+    return b"".join(_LENGTH.pack(len(part)) + part for part in parts)
+
+
+def _unpacked(packed: bytes) -> list[bytes]:
+    parts, at = [], 0
+    while at < len(packed):
+        (length,) = _LENGTH.unpack_from(packed, at)
+        at += _LENGTH.size
+        parts.append(packed[at : at + length])
+        at += length
+    return parts
+
+
+def main(arguments: list[str]) -> None:
+    """The trial as a child: the parts of `_packed` on standard input; answers `passed`, or why the model is refused."""
+    given = sys.stdin.buffer.read()
+    bound(_MEMORY + _PER_BYTE * len(given), _FILE_BYTES, float(arguments[0]))
+    import msgspec
+
+    from aimaas.errors import ModelRefusedError
+    from aimaas.events import Announcement
+    from aimaas.fleet import FleetSpec
+    from stream.model.opening import open_announced
+
+    content, announced, rules, cache, where = _unpacked(given)
+    fleet = FleetSpec.model_validate_json(rules)
+    try:
+        announcement = msgspec.json.decode(announced, type=Announcement)
+        model = open_announced(content, announcement, fleet, Path(cache.decode()), where.decode())
+        run_plausible(model, fleet, where.decode())
+    except ModelRefusedError as e:
+        say(str(e).encode())
+    say(_PASSED)
+
+
+def run_plausible(model: OpenModel, fleet: FleetSpec, where: str) -> None:
+    """Have the kernel make features of plausible devices, and the model answer them: finite numbers all.
+
+    Readings lie in the middle half of their ranges, or where the model's training devices had them. Raises ModelRefusedError.
+    """
+    import numpy as np
+
+    from aimaas.errors import ModelRefusedError
+    from aimaas.state import DeviceState
+
+    state = DeviceState.of(fleet)
+    slots = state.slots([f"d{i}" for i in range(_DEVICES)])
+    for step in range(2 * min(state.window, 40) + 3):
+        rows = _plausible(model, fleet, np.random.default_rng([_SEED, step]))
+        features = model.kernel.advance(state, slots, rows, np.full(_DEVICES, step == 0))
+        if not np.isfinite(model.predict(features)).all():
+            raise ModelRefusedError(
+                f"{where}: it answers NaN or infinity to readings within the fleet's ranges; train it anew"
+            )
+
+
+def _plausible(model: OpenModel, fleet: FleetSpec, rng: Any) -> Any:
+    """Readings (devices, R) float32: half of the devices over the ranges' middle half, the others by the fit."""
+    import numpy as np
+
+    low, high = np.array([spec.range for spec in fleet.reading_specs], np.float64).T
+    width = high - low
+    rows = rng.uniform(low + width / 4, high - width / 4, (_DEVICES, len(low)))
+    plan, fit = model.metadata.plan, model.metadata.fit
+    at = [fleet.readings.index(name) for name in plan.readings]
+    sensors = len(plan.readings) - plan.settings
+    regime = rng.integers(len(fit.centres), size=_DEVICES // 2)
+    scales = np.array(fit.scales)[regime, :sensors]
+    spread = np.divide(1, scales, out=np.zeros_like(scales), where=scales > 0)
+    usual = np.array(fit.means)[regime, :sensors] + rng.normal(size=scales.shape) * spread
+    rows[: len(usual), at] = np.concatenate([np.array(fit.centres)[regime], usual], axis=1)
+    nullable = np.array([spec.nullable for spec in fleet.reading_specs])
+    rows = np.where(nullable & (rng.uniform(size=rows.shape) < 0.1), np.nan, np.clip(rows, low, high))
+    return rows.astype(np.float32)
