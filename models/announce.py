@@ -82,4 +82,6 @@ def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> A
 def _plain(uri: str) -> str:
     """A local file as an absolute path, anything else as it is."""
     parts = urlparse(uri)
-    return str(Path(unquote(parts.path)).absolute()) if parts.scheme in ("", "file") else uri
+    if parts.scheme == "file":
+        return str(Path(unquote(parts.path)).absolute())
+    return uri if parts.scheme else str(Path(uri).absolute())
