@@ -12,7 +12,7 @@ from aimaas.errors import ModelRefusedError
 from aimaas.events import State
 from aimaas.settings import Settings
 from stream.model.child import bound, run_child, say
-from stream.model.store import local_path
+from stream.model.store import RESOLVED, local_path
 
 _MEMORY = 4 * 1024**3  # address space of a client, most of it never touched
 
@@ -69,8 +69,14 @@ def main(arguments: list[str]) -> None:
     """Download as a child: URI, folder, tracking server, most bytes, seconds; answers the file's path."""
     uri, folder, tracking_uri, most, limit_s = arguments
     bound(_MEMORY, int(most) + 1, float(limit_s))
-    from aimaas.mlflow_reach import with_time_outs
+    from aimaas.errors import RegistryError
+    from aimaas.mlflow_reach import check_reachable, with_time_outs
 
+    try:
+        if uri.partition(":")[0].lower() in RESOLVED:
+            check_reachable(tracking_uri)  # before MLflow is imported, which takes seconds
+    except RegistryError as e:
+        raise SystemExit(str(e)) from None
     with_time_outs()
     from mlflow import set_tracking_uri
     from mlflow.artifacts import download_artifacts

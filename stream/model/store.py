@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from aimaas.errors import ModelRefusedError
 from aimaas.settings import Settings
 
-_RESOLVED = ("models", "runs", "mlflow-artifacts")  # by MLflow's tracking server or database
+RESOLVED = ("models", "runs", "mlflow-artifacts")  # by MLflow's tracking server or database
 
 
 def check_place(uri: str, settings: Settings, where: str) -> None:
@@ -48,7 +48,7 @@ def _is_allowed(uri: str, settings: Settings) -> bool:
         return root is not None and path.is_absolute() and _is_below(path.resolve(), root.resolve())
     parts, store = urlsplit(uri), urlsplit(settings.mlflow_artifacts)
     steps = _steps(parts)
-    if parts.scheme.lower() in _RESOLVED and parts.scheme.lower() != store.scheme.lower():
+    if parts.scheme.lower() in RESOLVED and parts.scheme.lower() != store.scheme.lower():
         return bool(steps) and _is_tracking_server(parts, settings)
     place = (parts.scheme.lower(), parts.netloc.lower())
     if parts.scheme.lower() == "mlflow-artifacts" and _is_tracking_server(parts, settings):
