@@ -106,9 +106,13 @@ class Journal:
         seen = self.ids.get(topic, ())
         return topic if not seen or topic_id == seen[0] else f"{topic}@{topic_id[:8]}"
 
-    def labels(self, topic: str) -> tuple[str, ...]:
-        """The labels of all that the topic has been, oldest first; its plain name where nothing was seen of it."""
-        return tuple(self.label(topic, i) for i in self.ids.get(topic, ())) or (topic,)
+    def labels(self, topic: str, now: str | None = None) -> tuple[str, ...]:
+        """The labels of all that the topic has been, oldest first; its plain name where nothing was seen of it.
+
+        `now` is the id that it has, which the journal may not have seen yet: it is the last then.
+        """
+        seen = [i for i in self.ids.get(topic, ()) if i != now] + ([] if now is None else [now])
+        return tuple(self.label(topic, i) for i in seen) or (topic,)
 
     def gaps_of(self, topic: str, by: Reader | None = None) -> tuple[Gap, ...]:
         """The gaps of a topic in all that it has been; with `by` of one reader."""
@@ -144,6 +148,11 @@ def read_journal(settings: Settings, fleet: FleetSpec) -> Journal:
         if entry is not None:
             entries.append(entry)
     return Journal.of(entries)
+
+
+def label_now(settings: Settings, fleet: FleetSpec, topic: str) -> str:
+    """The label of what Kafka holds under the topic's name now, whether the journal has seen it or not. Raises KafkaError."""
+    return read_journal(settings, fleet).label(topic, topic_ids(settings, [topic])[topic])
 
 
 def append_to_journal(settings: Settings, fleet: FleetSpec, entries: Iterable[Entry]) -> None:

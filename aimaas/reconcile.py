@@ -1,7 +1,7 @@
 """Reckoning up a day: every record that was sent against all that became of it, by its coordinates. Plain functions of plain data.
 
 A record is a code, `partition * 2**44 + offset` in its topic, so that a day of ten million is an array of 80 MB and a comparison
-of two tables takes a second.
+of two tables takes a second. Where a topic was deleted and made anew, the partitions of the n-th making begin at `n * 2**12`.
 """
 
 from __future__ import annotations
@@ -18,23 +18,25 @@ from aimaas.reasons import Reason
 Codes = npt.NDArray[np.int64]
 
 NONE: Codes = np.zeros(0, np.int64)
-_PARTITION = 2**44  # offsets below are exact; 2**19 partitions
+_PARTITION = 2**44  # offsets below are exact
+_MAKING = 2**12  # partitions of a topic; it may be made anew 127 times
 _UNANSWERED = Reason.NO_PREDICTION.label
 _SHOWN = 3  # stretches of offsets that a gap names
 
 
-def codes_of(partition: npt.ArrayLike, offset: npt.ArrayLike) -> Codes:
-    """Codes (n,) of records by partition (n,) and offset (n,)."""
-    return np.asarray(partition, np.int64) * _PARTITION + np.asarray(offset, np.int64)
+def codes_of(partition: npt.ArrayLike, offset: npt.ArrayLike, making: npt.ArrayLike = 0) -> Codes:
+    """Codes (n,) of records by partition (n,), offset (n,) and how often the topic had been made anew (n,)."""
+    placed = np.asarray(partition, np.int64) + np.asarray(making, np.int64) * _MAKING
+    return placed * _PARTITION + np.asarray(offset, np.int64)
 
 
 def has_code(partition: int, offset: int) -> bool:
     """Whether a record can have these coordinates, as a header that anyone may write names them."""
-    return partition < 2**63 // _PARTITION and offset < _PARTITION
+    return partition < _MAKING and offset < _PARTITION
 
 
 def place_of(code: int) -> tuple[int, int]:
-    """Partition and offset of a code."""
+    """Partition and offset of a code; the partition as the code has it."""
     return divmod(int(code), _PARTITION)
 
 
@@ -257,4 +259,6 @@ def _stretches(codes: Codes) -> str:
 
 def _stretch(first: int, last: int) -> str:
     (partition, begin), (_, end) = place_of(first), place_of(last)
-    return f"partition {partition} offset {begin}" + (f" to {end}" if end > begin else "")
+    making, partition = divmod(partition, _MAKING)
+    where = f"partition {partition} offset {begin}" + (f" to {end}" if end > begin else "")
+    return where + (f" (of the topic as made anew, no. {making})" if making else "")

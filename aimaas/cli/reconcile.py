@@ -21,7 +21,7 @@ reconcile_app = typer.Typer()
 
 Counts = dict[str, int | None]
 _NOTES = {
-    "sent": "retention has deleted a part of the day from the topic: `sent` counts what was landed of it",
+    "sent": "the topic does not hold all of the day any more (retention, or it was made anew): `sent` counts what was landed of it",
     "predicted": "retention has deleted predictions of the day: missing ones are not looked for",
     "letters": "retention has deleted dead letters of the day: missing ones are not looked for",
 }
@@ -49,9 +49,11 @@ def reconcile(
 ) -> None:
     """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
 
-    Records that retention had deleted before they could be landed are shown as lost; they are no gap.
+    Records that were gone before they could be landed or scored are shown as lost, with the reason.
     """
+    from aimaas.journal import read_journal
     from aimaas.reconcile import counts_of, gaps_of, without
+    from aimaas.topic_ids import topic_ids
     from aimaas.topics import topic_names
     from stream.reconcile.lake import LakeDay
     from stream.reconcile.losses import losses_of
@@ -61,8 +63,10 @@ def reconcile(
     spec = fleet_of(settings, fleet)
     begin = (day or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
     found = _Day(fleet, f"{begin:%Y-%m-%d}")
-    for kind, topic in (("events", topic_names(spec).events), ("outcomes", topic_names(spec).outcomes)):
-        span = settings, spec, topic, begin, begin + timedelta(days=1)
+    names, journal = topic_names(spec), read_journal(settings, spec)
+    ids = topic_ids(settings, [names.events, names.outcomes])
+    for kind, topic in (("events", names.events), ("outcomes", names.outcomes)):
+        span = settings, spec, journal.labels(topic, ids[topic]), begin, begin + timedelta(days=1)
         day_in_lake = LakeDay(*span)
         lake = day_in_lake.read()
         log = TopicDay(*span).read()  # after the lake, so that what comes meanwhile is not missing in the log
@@ -70,7 +74,7 @@ def reconcile(
         lake, log = without(erased, lake, log)
         found.counts[kind] = counts_of(lake, log) | ({"forgotten": len(erased)} if len(erased) else {})
         found.gaps += [(kind, gap) for gap in gaps_of(fleet, lake, log)]
-        found.lost += [(kind, loss) for loss in losses_of(*span)]
+        found.lost += [(kind, loss) for loss in losses_of(*span, journal.gaps)]
         asked = _NOTES if kind == "events" else ("sent",)
         found.notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
     show = _print_json if as_json else _print_table
@@ -82,7 +86,17 @@ def reconcile(
 def _print_json(found: _Day) -> None:
     gaps = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in found.gaps]
     lost = [
-        {"of": k, "partition": x.partition, "first": x.first, "last": x.last, "line": str(x)} for k, x in found.lost
+        {
+            "of": k,
+            "topic": x.topic,
+            "partition": x.partition,
+            "first": x.first,
+            "last": x.last,
+            "by": x.by,
+            "why": x.why,
+            "line": str(x),
+        }
+        for k, x in found.lost
     ]
     whole = {"fleet": found.fleet, "day": found.day, **found.counts, "gaps": gaps, "lost": lost, "notes": found.notes}
     print(json.dumps(whole))  # noqa: T201
@@ -104,4 +118,4 @@ def _print_table(found: _Day) -> None:
     for kind, gap in found.gaps:
         out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
     if not found.gaps:
-        out.print("no gap but for what was lost before it was landed" if found.lost else "no gap", highlight=False)
+        out.print("no gap but for what was lost" if found.lost else "no gap", highlight=False)

@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 
 from aimaas.fleet import FleetSpec
 from aimaas.forgotten import Place
+from aimaas.journal import label_now
 from aimaas.kafka import end_offsets, kafka_errors
 from aimaas.lake import Offsets
 from aimaas.settings import Settings
@@ -21,10 +22,11 @@ def waiting_records(settings: Settings, fleet: FleetSpec, judged: Offsets, is_of
     names, found = topic_names(fleet), {}
     with LogReader(settings, fleet) as reader:
         for topic in (names.events, names.outcomes):
+            label = label_now(settings, fleet, topic)
             with kafka_errors(settings, f"read {topic}"):
                 spans = reader.spans(topic, end_offsets(settings, topic))
-                rest = {p: s._replace(begin=max(s.begin, judged.get((topic, p), 0))) for p, s in spans.items()}
+                rest = {p: s._replace(begin=max(s.begin, judged.get((label, p), 0))) for p, s in spans.items()}
                 for p, messages in reader.read(topic, rest):
                     for m in (m for m in messages if is_of(m.key(), m.value())):
-                        found[topic, p, m.offset()] = datetime.fromtimestamp(m.timestamp()[1] / 1e3, UTC).date()
+                        found[label, p, m.offset()] = datetime.fromtimestamp(m.timestamp()[1] / 1e3, UTC).date()
     return found

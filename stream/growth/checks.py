@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import KafkaError, LakeError
 from aimaas.fleet import FleetSpec
+from aimaas.journal import label_now
 from aimaas.kafka import ANSWER_LIMIT_S, Offsets, admin, begin_offsets, consumer_config, end_offsets
 from aimaas.lake import held
 from aimaas.partitioner import partition_of
@@ -124,7 +125,8 @@ def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None
     topic, state = topic_names(fleet).events, held(settings, fleet.fleet, "admission_state", ADMIT)
     if state.version is None and held(settings, fleet.fleet, "bronze", "land").version is None:
         return
-    behind = [p for p, offset in positions.items() if state.offsets.get((topic, p), 0) < offset]
+    label = label_now(settings, fleet, topic)
+    behind = [p for p, offset in positions.items() if state.offsets.get((label, p), 0) < offset]
     if behind:
         raise LakeError(
             f"the lake of fleet {fleet.fleet} has not admitted all of {topic} (partitions {', '.join(map(str, behind))}): run its "

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from aimaas.fleet import FleetSpec
+from aimaas.journal import label_now
 from aimaas.lake import held, read_table, replace_rows
 from aimaas.partitioner import partition_of
 from aimaas.settings import Settings
@@ -26,14 +27,14 @@ def move_in_lake(settings: Settings, fleet: FleetSpec, partitions: int) -> int:
     if seen.version is None:
         return 0
     rows = read_table(settings, fleet.fleet, "admission_state", version=seen.version)
-    placed, moved = moved_rows(rows, topic_names(fleet).events, partitions)
+    placed, moved = moved_rows(rows, label_now(settings, fleet, topic_names(fleet).events), partitions)
     if moved:
         replace_rows(settings, fleet.fleet, "admission_state", placed, seen, ADMIT)
     return moved
 
 
 def moved_rows(rows: pa.Table, events: str, partitions: int) -> tuple[pa.Table, int]:
-    """The rows of admission's state with devices where their keys lead to, and how many that moved.
+    """The rows of admission's state with devices where their keys lead to, and how many that moved; `events` is the topic's label.
 
     A row's offset is that of the last record that admission has seen of the row's partition, -1 before the first.
     """

@@ -13,7 +13,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets, kafka_errors
 from aimaas.reasons import Reason
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, header_list, replay_of
 from stream.state.log_reader import LogReader
 
@@ -105,11 +105,17 @@ def read_letters(settings: Settings, fleet: FleetSpec, since_ms: int | None = No
 
 
 def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Sequence[str]) -> list[Letter]:
-    """The letters of these sources, `topic/partition/offset` or without the topic. Raises AimaasError where one is not there."""
+    """The letters of these sources, `topic/partition/offset`, or without the topic of the newest that had its name.
+
+    Raises AimaasError where one is not there.
+    """
     by_source = {str(letter.source): letter for letter in letters}
+    labels = {letter.source.topic: letter.at_ms for letter in sorted(by_source.values(), key=lambda x: x.at_ms)}
     events, found = topic_names(fleet).events, []
+    newest_first = sorted((t for t in labels if topic_of(t) == events), key=lambda t: -labels[t])
     for text in coordinates:
-        source = Source.parse(text) or Source.parse(f"{events}/{text}")
+        named = next((f"{t}/{text}" for t in newest_first if f"{t}/{text}" in by_source), f"{events}/{text}")
+        source = Source.parse(text) or Source.parse(named)
         if source is None:
             raise AimaasError(f"{text!r} names no record: write topic/partition/offset, as `aimaas dlq list` shows it")
         if str(source) not in by_source:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from aimaas.admission import Judge
 from aimaas.fleet import FleetSpec
+from aimaas.journal import label_now
 from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
@@ -65,7 +66,10 @@ class Account:
 
 @dataclass
 class DeviceLog:
-    """What the events topic still holds of some devices, in the order of time; `complete`: nothing has been deleted yet."""
+    """What the events topic still holds of some devices, in the order of time.
+
+    `complete`: nothing has been deleted yet, and it is the first topic of its name.
+    """
 
     sent: dict[bytes, list[Sent]]
     complete: bool
@@ -74,11 +78,12 @@ class DeviceLog:
 def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account:
     """What happened to events since the time of a dead letter (ms since 1970). Raises KafkaError."""
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
+    label = label_now(settings, fleet, names.events)
     copies: list[tuple[int, Source, Source]] = []
     for message in _records(settings, fleet, names.events, since):
         origin = original_of(message, names.events, settings.replay_key)
         if origin is not None:
-            copies.append((message.timestamp()[1], origin, _source(message)))
+            copies.append((message.timestamp()[1], origin, _source(message, label)))
     for _, origin, copy in sorted(copies):
         account.copies[origin].append(copy)
     for message in _records(settings, fleet, names.predictions, since):
@@ -104,10 +109,12 @@ def _oldest_ms(settings: Settings, topic: str, begins: Mapping[int, int]) -> dic
 def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> DeviceLog:
     """All that the events topic holds of these devices, over all partitions. Raises KafkaError."""
     topic, sent = topic_names(fleet).events, defaultdict(list)
-    complete = not any(begin_offsets(settings, topic).values())
+    label = label_now(settings, fleet, topic)
+    complete = label == topic and not any(begin_offsets(settings, topic).values())
     for message in _records(settings, fleet, topic, None):
         if message.key() in keys:
-            sent[message.key()].append(Sent(_source(message), message.timestamp()[1], message.key(), message.value()))
+            source = _source(message, label)
+            sent[message.key()].append(Sent(source, message.timestamp()[1], message.key(), message.value()))
     for records in sent.values():
         records.sort(key=lambda r: (r.broker_ms, r.source))
     return DeviceLog(sent, complete)
@@ -146,5 +153,5 @@ def _records(settings: Settings, fleet: FleetSpec, topic: str, since_ms: int | N
             yield from messages
 
 
-def _source(message: Any) -> Source:
-    return Source(message.topic(), message.partition(), message.offset())
+def _source(message: Any, label: str) -> Source:
+    return Source(label, message.partition(), message.offset())

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from aimaas.fleet import FleetSpec
 from aimaas.quarantine import EXPECTATION, Quarantined, find_quarantined, read_headers
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 from stream.letters.letters import Letter
 from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
 
@@ -54,7 +54,7 @@ def events_only(
     """Those that a replay can look at, and the others, each with the reason why it cannot."""
     events, mine, others = topic_names(fleet).events, [], []
     for q in found:
-        if q.place[0] != events:
+        if topic_of(q.place[0]) != events:
             others.append((q, "an outcome: no prediction is made of it; correct it and send it anew"))
         elif q.reason == EXPECTATION:
             others.append((q, "it was admitted and has its prediction; an expectation keeps it from training only"))

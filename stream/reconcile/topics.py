@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of, has_code
 from aimaas.settings import Settings
-from aimaas.topics import topic_names
+from aimaas.topics import topic_names, topic_of
 from stream.letters.backfill import BACKFILL_TYPE
 from stream.letters.letters import letter_of
 from stream.letters.log import CLOCKS_MS
@@ -21,10 +21,16 @@ from stream.state.log_reader import LogReader, Span
 
 
 class TopicDay:
-    """The records of one topic that the broker took from `begin` on and before `end`, and what the scorer made of them."""
+    """The records of one topic that the broker took from `begin` on and before `end`, and what the scorer made of them.
 
-    def __init__(self, settings: Settings, fleet: FleetSpec, topic: str, begin: datetime, end: datetime) -> None:
-        self._settings, self._fleet, self._topic = settings, fleet, topic
+    `labels` are those of all that the topic has been, oldest first; what Kafka holds is of the last one.
+    """
+
+    def __init__(
+        self, settings: Settings, fleet: FleetSpec, labels: Sequence[str], begin: datetime, end: datetime
+    ) -> None:
+        self._settings, self._fleet, self._topic = settings, fleet, topic_of(labels[0])
+        self._makings = {label: n for n, label in enumerate(labels)}
         self._begin_ms, self._end_ms = (int(at.timestamp() * 1e3) for at in (begin, end))
 
     def read(self) -> Logged:
@@ -43,9 +49,11 @@ class TopicDay:
             begins = reader.spans(self._topic, ends, self._begin_ms)
             until = reader.spans(self._topic, ends, self._end_ms)
             spans = {p: Span(span.begin, until[p].begin) for p, span in begins.items()}
-            if self._is_whole(self._topic, spans):
+            now = len(self._makings) - 1
+            if now == 0 and self._is_whole(self._topic, spans):
                 whole.add("sent")
-            return _joined(codes_of(p, [m.offset() for m in found]) for p, found in reader.read(self._topic, spans))
+            read = reader.read(self._topic, spans)
+            return _joined(codes_of(p, [m.offset() for m in found], now) for p, found in read)
 
     def _predicted(self, topic: str, whole: set[str]) -> tuple[Codes, Codes]:
         found, by_batch = [], []
@@ -53,8 +61,8 @@ class TopicDay:
             named = [
                 (dict(header_list(m) or ()).get("ce_type"), source) for m in messages if (source := self._source(m))
             ]
-            found.append(_codes([source for _, source in named]))
-            by_batch.append(_codes([source for kind, source in named if kind == BACKFILL_TYPE.encode()]))
+            found.append(self._codes([source for _, source in named]))
+            by_batch.append(self._codes([source for kind, source in named if kind == BACKFILL_TYPE.encode()]))
         return _joined(found), _joined(by_batch)
 
     def _source(self, prediction: Any) -> Source | None:
@@ -63,7 +71,11 @@ class TopicDay:
         return source if source is not None and self._is_mine(source) else None
 
     def _is_mine(self, source: Source) -> bool:
-        return source.topic == self._topic and has_code(source.partition, source.offset)
+        return source.topic in self._makings and has_code(source.partition, source.offset)
+
+    def _codes(self, sources: list[Source]) -> Codes:
+        makings = [self._makings[source.topic] for source in sources]
+        return codes_of([source.partition for source in sources], [source.offset for source in sources], makings)
 
     def _letters(self, topic: str, whole: set[str]) -> Refusals:
         mine = [
@@ -72,7 +84,7 @@ class TopicDay:
             for m in messages
             if (letter := letter_of(m)) is not None and self._is_mine(letter.source)
         ]
-        return Refusals(_codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
+        return Refusals(self._codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
 
     def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[list[Any]]:
         """The committed records of a topic that may be about the day: all that are younger than its beginning."""
@@ -88,10 +100,6 @@ class TopicDay:
         """Whether retention has deleted nothing of the spans: what is older than they are is still there, or there was nothing."""
         begin = begin_offsets(self._settings, topic)
         return all(begin[p] == 0 or span.begin > begin[p] for p, span in spans.items())
-
-
-def _codes(sources: list[Source]) -> Codes:
-    return codes_of([source.partition for source in sources], [source.offset for source in sources])
 
 
 def _joined(parts: Iterable[Codes]) -> Codes:

@@ -96,7 +96,7 @@ def replay_of(
     """
     named = {name: content or b"" for name, content in reversed([*(headers or ())])}  # of several the first
     source = Source.parse(named.get(REPLAY_OF, b"").decode("utf-8", "replace"))
-    if secret is None or source is None or topic_of(source.topic) != topic:
+    if secret is None or source is None or topic_of(source.topic) != topic_of(topic):
         return None
     return source if is_genuine(named.get(REPLAY_MAC, b""), secret, str(source), key, value) else None
 

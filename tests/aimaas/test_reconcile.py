@@ -140,9 +140,20 @@ def test_outcomes_have_no_gold_and_no_predictions() -> None:
 
 
 def test_coordinates_beyond_what_a_code_holds_have_none() -> None:
-    largest = 2**19 - 1, 2**44 - 1
+    largest = 2**12 - 1, 2**44 - 1
 
     assert has_code(*largest)
     assert place_of(int(codes_of(*largest))) == largest
-    assert not has_code(2**19, 0)
+    assert not has_code(2**12, 0)
     assert not has_code(0, 2**44)
+
+
+def test_records_of_a_topic_that_was_made_anew_have_codes_of_their_own() -> None:
+    old, new = codes_of([0, 1], [5, 5]), codes_of([0, 1], [5, 5], 1)
+
+    assert not set(old.tolist()) & set(new.tolist())
+    lake = Landed(bronze=np.concatenate([old, new]), admitted=np.concatenate([old, new]), gold=None)
+    (gap,) = gaps_of("mill", lake, Logged(sent=np.concatenate([new, new + 1]), whole=frozenset()))
+    assert "sent and not landed: partition 0 offset 6 (of the topic as made anew, no. 1), partition 1 offset 6" in str(
+        gap
+    )

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from aimaas.fleet import FleetSpec
+from aimaas.journal import MADE_ANEW, Gap
 from aimaas.lake import append_rows
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
@@ -43,7 +44,7 @@ def test_a_loss_is_of_the_days_between_the_records_around_it(
     offline_settings: Settings, records: dict[int, int], days: list[int]
 ) -> None:
     settings, fleet = offline_settings, small_fleet()
-    events = topic_names(fleet).events
+    events = (topic_names(fleet).events,)
     assert losses_of(settings, fleet, events, FIRST, FIRST + DAY) == []
     if records:
         rows = [{"offset": o, "broker_ts": FIRST + d * DAY + DAY / 2} for o, d in records.items()]
@@ -53,5 +54,28 @@ def test_a_loss_is_of_the_days_between_the_records_around_it(
 
     found = {i: losses_of(settings, fleet, events, FIRST + i * DAY, FIRST + (i + 1) * DAY) for i in range(8)}
 
-    assert {i: losses for i, losses in found.items() if losses} == {i: [Loss(0, 5, 8, NOTED)] for i in days}
-    assert losses_of(settings, fleet, topic_names(fleet).outcomes, FIRST, FIRST + DAY) == []
+    assert {i: losses for i, losses in found.items() if losses} == {i: [Loss(*events, 0, 5, 8, NOTED)] for i in days}
+    assert losses_of(settings, fleet, (topic_names(fleet).outcomes,), FIRST, FIRST + DAY) == []
+
+
+def test_gaps_of_the_journal_are_losses_by_their_reader_also_of_a_topic_that_was_made_anew(
+    offline_settings: Settings,
+) -> None:
+    fleet = small_fleet()
+    events = topic_names(fleet).events
+    labels = (events, f"{events}@9aBcDeFg")
+    gaps = [
+        Gap(labels[1], 0, 2, 3, "retention deleted them before they were scored", "scorer", NOTED),
+        Gap(labels[0], 1, 50, None, MADE_ANEW, "land", NOTED),
+        Gap("other", 1, 50, None, MADE_ANEW, "land", NOTED),
+    ]
+
+    found = losses_of(offline_settings, fleet, labels, NOTED - DAY, NOTED, gaps)
+
+    assert [str(loss) for loss in found] == [
+        f"{events}, partition 1, from offset 50 on, if there were any, never landed: the topic was deleted and made anew, noted "
+        "2026-11-25T12:00:00Z",
+        f"{events}@9aBcDeFg, partition 0, offset 2 to 3 never scored: retention deleted them before they were scored, noted "
+        "2026-11-25T12:00:00Z",
+    ]
+    assert losses_of(offline_settings, fleet, labels, NOTED + DAY, NOTED + 2 * DAY, gaps) == []
