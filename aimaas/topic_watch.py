@@ -87,9 +87,9 @@ class Asked:
 
 
 class TopicWatch:
-    """Watches topics by their `known` ids. No method waits."""
+    """Watches topics by their `known` ids; where one is None the first answer says it. No method waits."""
 
-    def __init__(self, settings: Settings, known: Mapping[str, str]) -> None:
+    def __init__(self, settings: Settings, known: Mapping[str, str | None]) -> None:
         self._client, self._known = admin(settings), dict(known)
         self._looks: dict[str, Future[Any]] = {}
         self._look_at = 0.0
@@ -109,7 +109,9 @@ class TopicWatch:
         missing, self._missing = self._missing, set()
         for topic, future in looks.items():
             try:
-                check_id(topic, self._known[topic], id_of(future.result()))
+                found = id_of(future.result())
+                check_id(topic, self._known[topic] or found, found)
+                self._known[topic] = found
             except KafkaException as e:
                 if e.args[0].code() in _GONE:
                     self._missing.add(topic)
@@ -117,11 +119,11 @@ class TopicWatch:
             raise deleted(topic)
 
     def ask(self, topic: str, now: float) -> Asked | None:
-        """Ask whether what was read of `topic` until now was its own; None where it was asked a moment ago."""
+        """Ask whether what was read of `topic`, whose id is known, was its own until now; None where it was asked a moment ago."""
         last = self._last
         if last is not None:
             took_s = now - last.began if last.took_s is None else last.took_s
             if now < last.began + took_s * _REST:
                 return None
-        self._last = Asked(self._client, topic, self._known[topic])
+        self._last = Asked(self._client, topic, self._known[topic] or "")
         return self._last

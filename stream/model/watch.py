@@ -26,6 +26,7 @@ from aimaas.logs import logger
 from aimaas.model_topic import AnnouncementError, announcement_of
 from aimaas.settings import Settings
 from aimaas.signatures import Verifier
+from aimaas.topic_watch import TopicMadeAnewError, TopicWatch
 from aimaas.topics import topic_names
 from stream.model.candidates import Candidates
 from stream.model.copies import Copies
@@ -116,9 +117,13 @@ class ModelWatcher:
             auto_offset_reset="earliest",  # a topic made anew is read from its beginning: reading a record twice is harmless
         )  # fmt: skip
         consumer = Consumer(config)
+        watch = TopicWatch(self._settings, {self._topic: None})
         try:
             consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
             while not self._stop.is_set():
+                if self._is_made_anew(watch):
+                    watch = TopicWatch(self._settings, {self._topic: None})
+                    consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
                 messages = consumer.consume(1_000, _POLL_S)
                 ended = self._note(messages)
                 self._reporter.poll()
@@ -137,6 +142,15 @@ class ModelWatcher:
                 found = announcement_of(CHAMPION.encode(), value, self._fleet.fleet, self._verifier)
                 if found is not None:
                     yield found
+
+    def _is_made_anew(self, watch: TopicWatch) -> bool:
+        """Whether the topic was deleted and made anew: as long as it was, it would be read on in its middle."""
+        try:
+            watch.look(time.monotonic())
+        except TopicMadeAnewError as e:
+            log.warning("the models topic is read again from its beginning", reason=str(e))
+            return True
+        return False
 
     def _note(self, messages: list[Any]) -> bool:
         """Add announcements to the candidates; say whether the end of the topic was reached."""
