@@ -23,7 +23,7 @@ from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S, begin_offsets, end_offsets, kafka_errors, producer_config, read_between
 from aimaas.logs import logger
-from aimaas.rule_log import KIND, Claim, RuleLog, RulesFrom
+from aimaas.rule_log import KIND, Claim, Rejudged, RuleLog, RulesFrom
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names, topic_of
@@ -67,8 +67,8 @@ class Gap(msgspec.Struct, frozen=True, tag_field=KIND, tag="gap"):
         return None if self.last is None else self.last - self.first + 1
 
 
-Entry = TopicSeen | Gap | RulesFrom | Claim
-_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in (TopicSeen, Gap, RulesFrom, Claim))
+Entry = TopicSeen | Gap | RulesFrom | Claim | Rejudged
+_KINDS = frozenset(str(kind.__struct_config__.tag) for kind in (TopicSeen, Gap, RulesFrom, Claim, Rejudged))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Journal:
         """Fold the entries, in the order of the log."""
         ids: dict[str, tuple[str, ...]] = {}
         gaps: dict[tuple[Any, ...], Gap] = {}
-        rules: list[RulesFrom | Claim] = []
+        rules: list[RulesFrom | Claim | Rejudged] = []
         for entry in entries:
             if isinstance(entry, TopicSeen):
                 seen = ids.get(entry.topic, ())
@@ -125,7 +125,7 @@ def decode_entry(value: bytes | None) -> Entry | None:
     kind = raw.get(KIND)
     if isinstance(kind, str) and kind not in _KINDS:
         return None
-    entry: Entry = msgspec.convert(raw, type=Entry)
+    entry: Entry = msgspec.convert(raw, type=Entry, str_keys=True)  # partitions are keys
     return entry
 
 

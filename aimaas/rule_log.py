@@ -62,6 +62,20 @@ class Claim(msgspec.Struct, frozen=True, tag_field=KIND, tag="claim"):
     at: datetime
 
 
+class Rejudged(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=KIND, tag="rejudged"):
+    """A person had the lake judge offsets from `first` up to `end` (by partition) again, by the rules `digest`.
+
+    That changes what the lake holds, nothing else: the stream has answered, and later offsets are judged as before.
+    """
+
+    topic: str
+    first: dict[int, int]
+    end: dict[int, int]
+    digest: str
+    at: datetime
+    rules: RuleSet | None = None
+
+
 class Since(NamedTuple):
     """From `offset` on the rules `digest` hold; `at` is when that was written."""
 
@@ -101,6 +115,18 @@ class Timeline:
         """The digest of the rules that hold last; None where nothing was written."""
         return self.since[-1].digest if self.since else None
 
+    def digests(self, begin: int, end: int) -> list[str]:
+        """The digests of all rules that judge offsets from `begin` on and before `end`."""
+        first = max(bisect_right(self.since, begin, key=lambda s: s.offset) - 1, 0)
+        return [s.digest for i, s in enumerate(self.since) if i >= first and (i == first or s.offset < end)]
+
+    def overlaid(self, begin: int, end: int, digest: str, at: datetime) -> Timeline:
+        """The same, but with these rules from `begin` on and before `end`."""
+        before = tuple(s for s in self.since if s.offset < begin)
+        after = self.digest_at(end)
+        rest = () if after is None else (Since(end, after, at), *(s for s in self.since if s.offset > end))
+        return Timeline((*before, Since(begin, digest, at), *rest), self.floor, self.locked)
+
     def digest_at(self, offset: int) -> str | None:
         """The digest of the rules that judge this offset."""
         found = bisect_right(self.since, offset, key=lambda s: s.offset)
@@ -109,25 +135,39 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class RuleLog:
-    """The timelines by (label, partition), and the rules by digest."""
+    """The timelines by (label, partition), the rules by digest, and what was judged again in the lake, in the order of the log."""
 
     timelines: Mapping[tuple[str, int], Timeline] = field(default_factory=dict)
     versions: Mapping[str, RuleSet] = field(default_factory=dict)
+    rejudged: tuple[Rejudged, ...] = ()
 
     @classmethod
-    def of(cls, entries: Iterable[RulesFrom | Claim]) -> RuleLog:
+    def of(cls, entries: Iterable[RulesFrom | Claim | Rejudged]) -> RuleLog:
         """Fold the entries, in the order of the log. One without rules that none before it has is passed over."""
         timelines: dict[tuple[str, int], Timeline] = {}
         versions: dict[str, RuleSet] = {}
+        rejudged: list[Rejudged] = []
         for entry in entries:
-            if isinstance(entry, RulesFrom):
+            if not isinstance(entry, Claim):
                 if entry.rules is not None:
                     versions.setdefault(entry.digest, entry.rules)
                 if entry.digest not in versions:
                     continue
-            for at, timeline in _changed(timelines, entry):
-                timelines[at] = timeline
-        return cls(timelines, versions)
+            if isinstance(entry, Rejudged):
+                rejudged.append(entry)
+            else:
+                timelines.update(_changed(timelines, entry))
+        return cls(timelines, versions, tuple(rejudged))
+
+    @property
+    def of_lake(self) -> Mapping[tuple[str, int], Timeline]:
+        """The timelines by which the lake's rows came out: those of the stream, but for what was judged again."""
+        found = dict(self.timelines)
+        for entry in self.rejudged:
+            for p, begin in entry.first.items():
+                at = entry.topic, p
+                found[at] = found.get(at, Timeline()).overlaid(begin, entry.end[p], entry.digest, entry.at)
+        return found
 
     def timeline(self, topic: str, partition: int) -> Timeline:
         """The timeline of a partition; an empty one where nothing was written."""
@@ -155,6 +195,14 @@ class RuleLog:
             entries.append(self._entry(fleet, topic, lacking, "admit", now))
         until = {p: stop for p, stop in end.items() if stop > known[p].floor}
         return [*entries, Claim(topic, until, now)] if until else entries
+
+    def again(
+        self, fleet: FleetSpec, topic: str, first: dict[int, int], end: dict[int, int], now: datetime
+    ) -> Rejudged:
+        """What says that the lake judges these offsets again by the fleet file as it is."""
+        rules = rules_of(fleet)
+        digest = digest_of(rules)
+        return Rejudged(topic, first, end, digest, now, None if digest in self.versions else rules)
 
     def _entry(self, fleet: FleetSpec, topic: str, offsets: dict[int, int], by: Writer, now: datetime) -> RulesFrom:
         rules = rules_of(fleet)

@@ -1,6 +1,7 @@
 """Admit: judges what is new in bronze and parts it into silver, outcomes and quarantine, each record in exactly one of them.
 
-The verdicts are the scorer's: same judge, same order, the state of the devices per Kafka partition. That state is written last and
+The verdicts are the scorer's: same judge, same order, the state of the devices per Kafka partition, and each offset by the rules of
+the fleet file that the scorer judges it by (`aimaas/rule_log.py`). That state is written last and
 says how far admission came. A run that was killed before is done again from the same state, which gives the same verdicts; each
 table then takes the rows above the newest offset it holds, so nothing is lost or doubled, also where bronze has grown since.
 A backlog is judged in portions, each with its state, so memory does not grow with it.
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from spark_jobs.commits import commit, note_of
 from spark_jobs.evolution import check_changes, declared
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
+from spark_jobs.rules import JudgedBy, claim
 from spark_jobs.session import read_version
 from spark_jobs.verdicts import judge_partitions
 
@@ -80,7 +83,7 @@ def beyond(offsets: Offsets) -> Column:
     )
 
 
-def judge(fleet: FleetSpec, records: DataFrame, state: DataFrame | None, tasks: int) -> DataFrame:
+def judge(by: JudgedBy, records: DataFrame, state: DataFrame | None, tasks: int) -> DataFrame:
     """Rows of bronze and of the last state, judged: rows of `wide_columns`."""
     from pyspark.sql import functions as f
 
@@ -94,7 +97,7 @@ def judge(fleet: FleetSpec, records: DataFrame, state: DataFrame | None, tasks: 
     return (
         rows.repartition(tasks, "topic", "partition")
         .sortWithinPartitions("topic", "partition", "is_record", "offset")
-        .mapInArrow(judge_partitions(fleet), ddl(wide_columns(fleet)))
+        .mapInArrow(judge_partitions(by), ddl(wide_columns(by.book.fleet)))
     )
 
 
@@ -104,12 +107,14 @@ def records_of(spark: SparkSession, settings: Settings, fleet: FleetSpec, portio
     return bronze.where(beyond(portion.start) & ~beyond(portion.end))
 
 
-def judge_portion(spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion) -> DataFrame:
+def judge_portion(
+    spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion, by: JudgedBy
+) -> DataFrame:
     """The portion's verdicts and the state after it."""
     records = records_of(spark, settings, fleet, portion)
     known = portion.state.version
     state = None if known is None else read_version(spark, settings, fleet, "admission_state", known)
-    return judge(fleet, records, state, min(len(portion.start), spark.sparkContext.defaultParallelism))
+    return judge(by, records, state, min(len(portion.start), spark.sparkContext.defaultParallelism))
 
 
 def rows_of(judged: DataFrame, kind: str, fleet: FleetSpec) -> DataFrame:
@@ -158,7 +163,9 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
     settings, fleet, spark = job.settings, job.fleet, job.spark
     check_changes(fleet, note_of(portion.state))
     portion = bounded(portion, partial(records_of, spark, settings, fleet, portion), _MOST)
-    judged = judge_portion(spark, settings, fleet, portion).persist()
+    by = claim(job.rule_journal, fleet, portion.start, portion.end, datetime.now(UTC))
+    by.check(portion.start, portion.end)
+    judged = judge_portion(spark, settings, fleet, portion, by).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
     with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works

@@ -15,6 +15,7 @@ from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.settings import Settings, read_settings
 from spark_jobs.failures import explained
+from spark_jobs.rules import KafkaJournal, RuleJournal
 from spark_jobs.session import spark_session
 
 if TYPE_CHECKING:
@@ -32,6 +33,12 @@ class Job:
     fleet: FleetSpec
     arguments: argparse.Namespace
     start: Callable[[Settings, str], SparkSession] = spark_session
+    journal: RuleJournal | None = None  # the fleet's, unless a test has another
+
+    @cached_property
+    def rule_journal(self) -> RuleJournal:
+        """Where scorers and the lake agree on rules."""
+        return self.journal or KafkaJournal(self.settings, self.fleet)
 
     @cached_property
     def spark(self) -> SparkSession:

@@ -2,9 +2,10 @@
 
 Bronze is never changed, and what admission made of a day is a function of it and of the state before the day. So the job judges the
 day from that state and compares. Rows that are missing or doubled are put right, in one commit per table that replaces the
-day's rows; where nothing differs nothing is written, so a day may be rebuilt as often as one likes. Rows that would now come out
-*otherwise* mean that the fleet file or the code has changed since: they stop the job, because silver says what the stream served,
-unless `--rejudge` asks for them.
+day's rows; where nothing differs nothing is written, so a day may be rebuilt as often as one likes. Each offset is judged by the
+rules that held for it, so a fleet file that has changed since makes no difference. `--rejudge` judges the day by the present file,
+and notes that in the journal, so that later rebuilds do the same. Rows that would come out *otherwise* without it mean that the
+code has changed: they stop the job, because silver says what the stream served.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from spark_jobs.commits import Replace, commit
 from spark_jobs.corrected import between
 from spark_jobs.day_start import find_start
 from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.rules import JudgedBy, rejudge
 from spark_jobs.session import read_version
 
 if TYPE_CHECKING:
@@ -78,12 +80,16 @@ def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
     if not end:
         return None
     start = find_start(settings, fleet, first, end)
+    if job.arguments.rejudge:
+        rejudge(job.rule_journal, fleet, first, end, datetime.now(UTC))
+    by = JudgedBy.of(fleet, job.rule_journal.read())
+    by.check(start.offsets, end)
     known = (
         None if start.version is None else read_version(job.spark, settings, fleet, "admission_state", start.version)
     )
     tasks = min(len(end), job.spark.sparkContext.defaultParallelism)
     needed = records.where(between({at: start.offsets.get(at, 0) for at in end}, end))
-    verdicts = judge(fleet, needed, known, tasks)
+    verdicts = judge(by, needed, known, tasks)
     return verdicts.where(f.col("verdict").isin(*TAKING) & _taken_on(day))
 
 
@@ -153,9 +159,9 @@ def _replace(job: Job, table: Table, day: date, mine: str, rows: DataFrame) -> N
 def _told(job: Job, day: date, others: dict[Table, int]) -> str:
     counts = ", ".join(f"{n} of {table}" for table, n in others.items())
     return (
-        f"{job.fleet.fleet}, {day}: rows would come out otherwise than they did ({counts}): the fleet file or the release has "
-        "changed since. Nothing was written. To let the present rules judge that day, run this job with --rejudge (the DAG with "
-        '{"rejudge": true}); what the stream has answered stays as it is'
+        f"{job.fleet.fleet}, {day}: rows would come out otherwise than they did ({counts}): the release has changed since, or "
+        "the fleet's journal was lost. Nothing was written. To judge that day by the present rules, run this job with --rejudge "
+        '(the DAG with {"rejudge": true}); what the stream has answered stays as it is'
     )
 
 

@@ -18,10 +18,13 @@ import numpy as np
 from aimaas.admission import Batch, Judge, Reason
 from aimaas.events import Outcome
 from aimaas.fleet import FleetSpec
+from aimaas.judges import Judges
+from aimaas.rules import widened
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names, topic_of
 from spark_jobs.outcomes import Refused, judge_outcomes
 from spark_jobs.records import OUTCOME, QUARANTINE, READING, SILVER, STATE, arrow_schema, wide_columns
+from spark_jobs.rules import JudgedBy
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,11 +35,11 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SHOWN = 1_000
 
 
-def judge_partitions(fleet: FleetSpec) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+def judge_partitions(by: JudgedBy) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for `mapInArrow`: rows of bronze and of the state in, rows of `wide_columns` out."""
 
     def judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        return _Pass(fleet).over(batches)
+        return _Pass(by).over(batches)
 
     return judged
 
@@ -48,17 +51,19 @@ def order_state() -> DeviceState:
 
 @dataclass
 class _Partition:
-    """One Kafka partition on the way: the state of its devices, and the offset of its last record."""
+    """One Kafka partition on the way: its judges, the state of its devices, and the offset of its last record."""
 
     topic: str
     partition: int
+    judges: Judges
     last: int = -1
     state: DeviceState = field(default_factory=order_state)
 
 
 class _Pass:
-    def __init__(self, fleet: FleetSpec) -> None:
-        self._fleet, self._judge = fleet, Judge(fleet)
+    def __init__(self, by: JudgedBy) -> None:
+        self._by, self._fleet = by, by.book.fleet
+        fleet = self._fleet
         self._events = topic_names(fleet).events
         self._schema = arrow_schema(wide_columns(fleet))
         self._at: _Partition | None = None
@@ -75,7 +80,7 @@ class _Pass:
         topic, partition = rows["topic"][0].as_py(), rows["partition"][0].as_py()
         if self._at is None or (self._at.topic, self._at.partition) != (topic, partition):
             yield from self._leave()
-            self._at = _Partition(topic, partition)
+            self._at = _Partition(topic, partition, self._by.judges(topic, partition))
 
     def _leave(self) -> Iterator[pa.RecordBatch]:
         if self._at is not None:
@@ -87,24 +92,35 @@ class _Pass:
             _restore(self._at, rows)
             return
         self._at.last = rows["offset"][-1].as_py()
-        keys, values = rows["key"].to_pylist(), rows["value"].to_pylist()
-        if topic_of(self._at.topic) == self._events:
-            batch = self._judge.decode(keys, values)
-            self._judge.order(batch, _milliseconds(rows["broker_ts"]), self._at.state)
-            refused = {int(i): (Reason(batch.reason[i]), batch.detail[int(i)]) for i in np.flatnonzero(batch.reason)}
-            yield self._batch(_source(rows, batch.at[batch.admitted]) | self._silver(batch))
-        else:
-            verdicts = judge_outcomes(self._fleet, keys, values)
-            refused = {i: (v.reason, v.detail) for i, v in enumerate(verdicts) if isinstance(v, Refused)}
-            good = {i: v for i, v in enumerate(verdicts) if isinstance(v, Outcome)}
-            yield self._batch(_source(rows, list(good)) | self._outcomes(list(good.values())))
-        yield self._batch(_source(rows, list(refused)) | self._quarantine(refused, keys, values))
+        yield from self._events_of(rows) if topic_of(self._at.topic) == self._events else self._outcomes_of(rows)
 
-    def _silver(self, batch: Batch) -> Columns:
+    def _events_of(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Each stretch by the rules that hold for it."""
+        assert self._at is not None  # noqa: S101  _enter came before
+        for judge, stretch in self._at.judges.parts(rows["offset"].to_numpy()):
+            part = rows.slice(stretch.start, stretch.stop - stretch.start)
+            keys, values = part["key"].to_pylist(), part["value"].to_pylist()
+            batch = judge.decode(keys, values)
+            judge.order(batch, _milliseconds(part["broker_ts"]), self._at.state)
+            refused = {int(i): (Reason(batch.reason[i]), batch.detail[int(i)]) for i in np.flatnonzero(batch.reason)}
+            yield self._batch(_source(part, batch.at[batch.admitted]) | self._silver(judge, batch))
+            yield self._batch(_source(part, list(refused)) | _quarantine(judge.fleet, refused, keys, values))
+
+    def _outcomes_of(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """Only the lake reads outcomes: the fleet file holds as it is."""
+        keys, values = rows["key"].to_pylist(), rows["value"].to_pylist()
+        verdicts = judge_outcomes(self._fleet, keys, values)
+        refused = {i: (v.reason, v.detail) for i, v in enumerate(verdicts) if isinstance(v, Refused)}
+        good = {i: v for i, v in enumerate(verdicts) if isinstance(v, Outcome)}
+        yield self._batch(_source(rows, list(good)) | self._outcomes(list(good.values())))
+        yield self._batch(_source(rows, list(refused)) | _quarantine(self._fleet, refused, keys, values))
+
+    def _silver(self, judge: Judge, batch: Batch) -> Columns:
+        """The admitted rows with the readings of today; null where the rules of then did not have one."""
         import pyarrow as pa
 
         rows = batch.admitted
-        values = batch.values[rows]
+        values = widened(batch.values[rows], judge.fleet.readings, self._fleet.readings)
         return {
             "verdict": SILVER,
             "device_id": [batch.device_ids[r] for r in rows],
@@ -132,21 +148,6 @@ class _Pass:
             "mode": [o.mode for o in good],
         }
 
-    def _quarantine(
-        self, refused: Mapping[int, tuple[Reason, str]], keys: list[bytes | None], values: list[bytes | None]
-    ) -> Columns:
-        """Refused records; of one too large the first bytes, with size and digest of the whole."""
-        whole = [values[i] for i in refused]
-        return {
-            "verdict": QUARANTINE,
-            "reason": [reason.label for reason, _ in refused.values()],
-            "detail": [_cut(detail) for _, detail in refused.values()],
-            "key": [_cut(keys[i]) for i in refused],
-            "value": [None if v is None else v[: self._fleet.limits.record_bytes] for v in whole],
-            "value_bytes": [None if v is None else len(v) for v in whole],
-            "value_sha256": [None if v is None else hashlib.sha256(v).hexdigest() for v in whole],
-        }
-
     def _batch(self, columns: Columns) -> pa.RecordBatch:
         """A batch of the wide schema; columns that are not given are null."""
         import pyarrow as pa
@@ -160,6 +161,25 @@ class _Pass:
             else:
                 arrays.append(values.cast(kind) if isinstance(values, pa.Array) else pa.array(values, kind))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+
+
+def _quarantine(
+    fleet: FleetSpec,
+    refused: Mapping[int, tuple[Reason, str]],
+    keys: list[bytes | None],
+    values: list[bytes | None],
+) -> Columns:
+    """Refused records; of one too large for the fleet file the first bytes, with size and digest of the whole."""
+    whole = [values[i] for i in refused]
+    return {
+        "verdict": QUARANTINE,
+        "reason": [reason.label for reason, _ in refused.values()],
+        "detail": [_cut(detail) for _, detail in refused.values()],
+        "key": [_cut(keys[i]) for i in refused],
+        "value": [None if v is None else v[: fleet.limits.record_bytes] for v in whole],
+        "value_bytes": [None if v is None else len(v) for v in whole],
+        "value_sha256": [None if v is None else hashlib.sha256(v).hexdigest() for v in whole],
+    }
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

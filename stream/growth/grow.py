@@ -13,10 +13,10 @@ Each step does only what is not done yet, so a run that was killed is finished b
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
 from itertools import islice
 from typing import NamedTuple
 
-from aimaas.admission import Judge
 from aimaas.errors import KafkaError
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
@@ -39,6 +39,7 @@ from stream.growth.checks import (
 from stream.growth.lake import move_in_lake
 from stream.growth.topics import grow_topic, keyed_topics
 from stream.records.exclusive_writer import ExclusiveWriter, Write
+from stream.state.events_topic import find_events_topic
 from stream.state.partition import PartitionState
 from stream.state.records import (
     StateRecord,
@@ -48,6 +49,7 @@ from stream.state.records import (
     position_record,
     replay_record,
 )
+from stream.state.rules import rules_so_far
 from stream.state.topic import restore
 
 CHUNK = 1_000  # devices in one transaction
@@ -107,7 +109,9 @@ def _move(
 
 
 def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
-    restored = restore(settings, fleet, Judge(fleet), _any_kernel(fleet), {partition: position})
+    events = find_events_topic(settings, fleet, datetime.now(UTC))
+    rules = rules_so_far(settings, fleet, events.label)
+    restored = restore(settings, fleet, rules, _any_kernel(fleet), {partition: position}, events_topic=events)
     if restored.resumed[partition].is_gap:
         raise KafkaError(
             f"{topic_names(fleet).events}, partition {partition}: events are gone, or the topic was made anew, since a scorer last "

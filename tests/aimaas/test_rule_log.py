@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimaas.fleet import FleetSpec, find_fleet
-from aimaas.rule_log import Claim, RuleLog, RulesFrom, Timeline
+from aimaas.journal import decode_entry
+from aimaas.rule_log import Claim, Rejudged, RuleLog, RulesFrom, Timeline
 from aimaas.rules import digest_of, rules_of
 from tests.conftest import FLEETS
 
@@ -100,6 +102,23 @@ def test_the_lake_claims_a_portion_once_and_says_rules_only_before_a_scorer_has(
     assert log.by_lake(FILES[0], TOPIC, {0: 9}, {0: 12}, NOW) == [claim(12)]
     locked = RuleLog.of([*said, entry(0, FILES[0])])
     assert locked.by_lake(FILES[1], TOPIC, {0: 9}, {0: 12}, NOW) == [claim(12)]
+
+
+@pytest.mark.parametrize(
+    "written",
+    [entry(7, FILES[0]), claim(8), Rejudged(TOPIC, {0: 1}, {0: 5}, A, NOW), RulesFrom(TOPIC, {1: 2}, A, "admit", NOW)],
+)
+def test_entries_come_back_from_the_journal_as_they_were(written: Any) -> None:
+    assert decode_entry(msgspec.json.encode(written)) == written
+
+
+def test_what_the_lake_judged_again_lies_over_the_timelines_and_only_there() -> None:
+    said = [entry(0, FILES[0]), entry(50, FILES[1])]
+    log = RuleLog.of([*said, Rejudged(TOPIC, {0: 40}, {0: 60}, C, NOW, rules_of(FILES[2])), entry(90, FILES[0])])
+    assert [(s.offset, s.digest) for s in log.timeline(TOPIC, 0).since] == [(0, A), (50, B), (90, A)]
+    assert [(s.offset, s.digest) for s in log.of_lake[TOPIC, 0].since] == [(0, A), (40, C), (60, B), (90, A)]
+    assert log.of_lake[TOPIC, 0].digests(45, 61) == [C, B]
+    assert log.of_lake[TOPIC, 0].digests(45, 60) == [C]
 
 
 def test_digests_by_offset() -> None:

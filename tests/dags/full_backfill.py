@@ -11,15 +11,18 @@ from typing import Any
 import pytest
 from deltalake import DeltaTable
 
+from aimaas.kafka import create_topics
 from aimaas.lake import read_table, table_path
 from aimaas.settings import Settings, read_settings
+from aimaas.topics import topic_names, topic_specs
 from local.airflow import Airflow, start_airflow
 from local.airflow_client import ENDED
+from local.broker import Broker
 from tests.spark_jobs.arrivals import Arrivals
 from tests.spark_jobs.conftest import small_fleet
 from tests.spark_jobs.test_corrected import LIMITS, Lake
 
-pytestmark = [pytest.mark.airflow, pytest.mark.spark, pytest.mark.timeout(1_500)]
+pytestmark = [pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
 TABLES = ("silver", "outcomes", "quarantine", "gold")
@@ -27,11 +30,16 @@ PLACE = [("topic", "ascending"), ("partition", "ascending"), ("offset", "ascendi
 
 
 @pytest.fixture
-def settings(tmp_path: Path, jars: Path) -> Settings:
+def settings(tmp_path: Path, jars: Path, broker: Broker) -> Settings:
     fleets = tmp_path / "fleets"
     fleets.mkdir()
     return read_settings(
-        {"AIMAAS_HOME": str(tmp_path / "home"), "AIMAAS_FLEETS": str(fleets), "AIMAAS_JARS": str(jars)}
+        {
+            "AIMAAS_HOME": str(tmp_path / "home"),
+            "AIMAAS_FLEETS": str(fleets),
+            "AIMAAS_JARS": str(jars),
+            "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers,
+        }
     )
 
 
@@ -42,6 +50,7 @@ def lake(spark: Any, settings: Settings) -> Lake:
     )
     described = fleet.model_dump_json(exclude_defaults=True, exclude={"rules"})  # JSON is YAML
     (settings.fleets / f"{fleet.fleet}.yaml").write_text(described)
+    create_topics(settings, [spec for spec in topic_specs(fleet) if spec.name == topic_names(fleet).journal])
     made = Lake(spark, settings, fleet)
     arrivals = Arrivals(fleet, seed=5)
     arrivals.now = FIRST

@@ -17,6 +17,7 @@ from expectations.set_aside import set_aside
 from spark_jobs.admit import Portion, admit, append, bounded, find_portion, judge_portion
 from spark_jobs.land import land
 from stream.devices.faults import FAULTS
+from tests.spark_jobs.memory_journal import by_file
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant
@@ -136,7 +137,13 @@ def test_a_run_killed_between_its_writes_is_finished_by_the_next_though_bronze_h
     land(plant.job("land"))
     portion = find_portion(plant.settings, plant.fleet)
     assert portion is not None
-    append(plant.settings, plant.fleet, "silver", judge_portion(spark, plant.settings, plant.fleet, portion), portion)
+    append(
+        plant.settings,
+        plant.fleet,
+        "silver",
+        judge_portion(spark, plant.settings, plant.fleet, portion, by_file(plant.fleet)),
+        portion,
+    )
 
     plant.send(*mixed(plant, range(4), range(70, 80)))
     land(plant.job("land"))
@@ -156,7 +163,7 @@ def test_what_a_gate_notes_between_the_writes_of_a_killed_run_hides_no_refused_r
     land(plant.job("land"))
     portion = find_portion(settings, fleet)
     assert portion is not None
-    judged = judge_portion(spark, settings, fleet, portion)
+    judged = judge_portion(spark, settings, fleet, portion, by_file(fleet))
     append(settings, fleet, "silver", judged, portion)  # and killed before quarantine
     columns = ["topic", "partition", "offset", "broker_ts", "device_id"]
     served = read_table(settings, fleet.fleet, "silver", columns).sort_by("offset")
@@ -185,7 +192,9 @@ def test_a_second_run_at_the_same_time_fails_instead_of_doubling(plant: Plant, s
         held(plant.settings, plant.fleet.fleet, "silver", "admit"),
     )
     assert portion is not None
-    slow = rows_of(judge_portion(spark, plant.settings, plant.fleet, portion), "silver", plant.fleet)
+    slow = rows_of(
+        judge_portion(spark, plant.settings, plant.fleet, portion, by_file(plant.fleet)), "silver", plant.fleet
+    )
     admit(plant.job("admit"))
     with pytest.raises(LakeError, match="another admit job"):
         commit(plant.settings, plant.fleet, "silver", "admit", slow, seen)

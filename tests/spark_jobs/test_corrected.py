@@ -28,6 +28,7 @@ from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.verdicts import order_state
 from tests.spark_jobs.arrivals import DEVICES, Arrivals, Received
+from tests.spark_jobs.memory_journal import MemoryJournal
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
 
@@ -39,11 +40,13 @@ Key = tuple[str, int, int]
 class Lake:
     """A lake whose bronze is written by hand, so that the test has the broker's clock."""
 
-    def __init__(self, spark: Any, settings: Settings, fleet: FleetSpec) -> None:
+    def __init__(self, spark: Any, settings: Settings, fleet: FleetSpec, journal: MemoryJournal | None = None) -> None:
         self.spark, self.settings, self.fleet = spark, settings, fleet
+        self.journal = journal or MemoryJournal()
 
     def job(self, name: str, **arguments: Any) -> Job:
-        return Job(name, self.settings, self.fleet, argparse.Namespace(**arguments), start=lambda *_: self.spark)
+        named = argparse.Namespace(**arguments)
+        return Job(name, self.settings, self.fleet, named, start=lambda *_: self.spark, journal=self.journal)
 
     def receive(self, records: list[Received]) -> None:
         """Land and admit the records."""
@@ -70,7 +73,7 @@ class Lake:
         shutil.copytree(self.settings.lake, settings.lake)
         for table in ("gold", "gold_state"):
             shutil.rmtree(table_path(settings, self.fleet.fleet, table), ignore_errors=True)  # type: ignore[arg-type]
-        return Lake(self.spark, settings, self.fleet)
+        return Lake(self.spark, settings, self.fleet, self.journal)
 
 
 @pytest.fixture

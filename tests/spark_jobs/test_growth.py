@@ -19,6 +19,7 @@ from spark_jobs.land import land
 from stream.growth.checks import check_lake
 from stream.growth.lake import move_in_lake
 from stream.growth.topics import grow_topic
+from tests.spark_jobs.memory_journal import by_file
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant
@@ -98,7 +99,9 @@ def test_an_admission_that_looked_before_the_growth_fails_instead_of_moving_devi
     land(plant.job("land"))
     portion = find_portion(plant.settings, plant.fleet)
     assert portion is not None
-    state = rows_of(judge_portion(spark, plant.settings, plant.fleet, portion), "admission_state", plant.fleet)
+    state = rows_of(
+        judge_portion(spark, plant.settings, plant.fleet, portion, by_file(plant.fleet)), "admission_state", plant.fleet
+    )
     move_in_lake(plant.settings, plant.fleet, GROWN)
 
     with pytest.raises(LakeError, match="another admit job"):

@@ -145,17 +145,19 @@ def lake_columns(table: DeltaTable) -> list[str]:
     return [field.name for field in table.schema().fields]
 
 
-def test_rows_that_would_come_out_otherwise_stop_the_job_until_they_are_asked_for(lake: Lake) -> None:
+def test_a_day_is_judged_by_the_rules_of_then_until_the_present_ones_are_asked_for(lake: Lake) -> None:
     before = tables(lake)
     narrower = lake.fleet.model_copy(
         update={
             "sensors": lake.fleet.sensors | {"heat": lake.fleet.sensors["heat"].model_copy(update={"range": (0, 700)})}
         }
     )
-    now = Lake(lake.spark, lake.settings, narrower)
+    now = Lake(lake.spark, lake.settings, narrower, lake.journal)
+    without_journal = Lake(lake.spark, lake.settings, narrower)
 
+    assert of_day(now, DAYS[1])["replaced"] == []
     with pytest.raises(LakeError, match=r"rows would come out otherwise.*of silver.*--rejudge"):
-        of_day(now, DAYS[1])
+        of_day(without_journal, DAYS[1])
     assert tables(lake) == before
 
     assert "silver" in of_day(now, DAYS[1], rejudge=True)["replaced"]
@@ -170,4 +172,5 @@ def test_rows_that_would_come_out_otherwise_stop_the_job_until_they_are_asked_fo
     assert after["silver"].num_rows + after["quarantine"].num_rows == (
         before["silver"].num_rows + before["quarantine"].num_rows
     )
-    assert of_day(now, DAYS[1])["replaced"] == []
+    for again in (now, lake):
+        assert [of_day(again, day)["replaced"] for day in DAYS] == [[], [], []], "what was asked for is remembered"

@@ -15,6 +15,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from spark_jobs.verdicts import judge_partitions
+from tests.spark_jobs.memory_journal import by_file
 
 AT_MS = 1_795_428_000_000
 MILL = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
@@ -66,7 +67,7 @@ def test_the_lake_forgets_where_the_scorer_forgets_over_several_runs() -> None:
     kept: list[dict[str, Any]] = []
     for begin in range(0, 300, 60):
         given = [*([state_rows(kept)] if kept else []), rows(fleet, records[begin : begin + 60], begin)]
-        out = [row for b in judge_partitions(fleet)(iter(given)) for row in b.to_pylist()]
+        out = [row for b in judge_partitions(by_file(fleet))(iter(given)) for row in b.to_pylist()]
         kept = [row for row in out if row["verdict"] == "admission_state"]
         verdicts = [row for row in out if row["verdict"] in ("silver", "quarantine")]
         found |= {row["offset"]: row["reason"] or "admitted" for row in verdicts}

@@ -1,0 +1,97 @@
+"""The lake's side of `aimaas.rule_log`: claim what is to be judged, and judge each offset by the rules that hold for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from aimaas.fleet import FleetSpec
+from aimaas.journal import append_to_journal, read_journal
+from aimaas.judges import Judges, RuleBook
+from aimaas.lake import Offsets
+from aimaas.rule_log import Claim, Rejudged, RuleLog, RulesFrom, Timeline
+from aimaas.settings import Settings
+from aimaas.topics import topic_names, topic_of
+
+Entry = RulesFrom | Claim | Rejudged
+Place = tuple[str, int]
+
+
+class RuleJournal(Protocol):
+    """Where the entries are kept, in one order for all."""
+
+    def read(self) -> RuleLog:
+        """All that was appended before this call."""
+        ...
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """Append in this order; returns when everybody can read it."""
+        ...
+
+
+@dataclass(frozen=True)
+class KafkaJournal:
+    """The fleet's journal. Methods raise KafkaError."""
+
+    settings: Settings
+    fleet: FleetSpec
+
+    def read(self) -> RuleLog:
+        """See `RuleJournal`."""
+        return read_journal(self.settings, self.fleet).rules
+
+    def append(self, entries: Sequence[Entry]) -> None:
+        """See `RuleJournal`."""
+        append_to_journal(self.settings, self.fleet, entries)
+
+
+@dataclass(frozen=True)
+class JudgedBy:
+    """The rules of all partitions as they travel to Spark's workers; without a timeline those of the present file hold."""
+
+    book: RuleBook
+    timelines: Mapping[Place, Timeline] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, fleet: FleetSpec, log: RuleLog) -> JudgedBy:
+        """Each offset by the rules that hold for it in the lake."""
+        return cls(RuleBook(fleet, log.versions), log.of_lake)
+
+    def judges(self, topic: str, partition: int) -> Judges:
+        """Who judges a partition."""
+        return self.book.judges(self.timelines.get((topic, partition), Timeline()))
+
+    def check(self, start: Offsets, end: Offsets) -> None:
+        """Raise StateError where rules of these offsets cannot be followed any more: before a worker meets them."""
+        for at, stop in end.items():
+            for digest in self.timelines.get(at, Timeline()).digests(start.get(at, 0), stop):
+                self.book.judge(digest)
+
+
+def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, now: datetime) -> JudgedBy:
+    """Claim a portion from `start` up to `end`; by which rules its events are judged. Offsets of other topics are passed over."""
+    found, entries = journal.read(), list[Entry]()
+    for topic in _events_topics(fleet, end):
+        entries += found.by_lake(fleet, topic, _of_topic(topic, start), _of_topic(topic, end), now)
+    if entries:
+        journal.append(entries)
+        found = journal.read()
+    return JudgedBy.of(fleet, found)
+
+
+def rejudge(journal: RuleJournal, fleet: FleetSpec, first: Offsets, end: Offsets, now: datetime) -> None:
+    """Note that offsets from `first` up to `end` are judged again by the fleet file as it is."""
+    log = journal.read()
+    for topic in _events_topics(fleet, end):
+        begins, ends = _of_topic(topic, first), _of_topic(topic, end)
+        journal.append([log.again(fleet, topic, begins, ends, now)])
+
+
+def _events_topics(fleet: FleetSpec, places: Iterable[Place]) -> list[str]:
+    return sorted({topic for topic, _ in places if topic_of(topic) == topic_names(fleet).events})
+
+
+def _of_topic(topic: str, offsets: Offsets) -> dict[int, int]:
+    return {p: offset for (t, p), offset in offsets.items() if t == topic}

@@ -1,0 +1,22 @@
+"""By which rules the input was judged, for those who restore state without scoring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from aimaas.fleet import FleetSpec
+from aimaas.journal import read_journal
+from aimaas.judges import Judges, RuleBook
+from aimaas.settings import Settings
+from stream.state.topic import TakeUp
+
+
+def rules_so_far(settings: Settings, fleet: FleetSpec, topic: str) -> TakeUp:
+    """The judges of partitions as the journal has them; `topic` is the label of the events topic. Raises KafkaError."""
+
+    def judges(positions: Mapping[int, int]) -> dict[int, Judges]:
+        found = read_journal(settings, fleet).rules
+        book = RuleBook(fleet, found.versions)
+        return {p: book.judges(found.timeline(topic, p)) for p in positions}
+
+    return judges

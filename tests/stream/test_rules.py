@@ -1,0 +1,152 @@
+"""Each offset is judged by the fleet file under which it was judged first, whatever changed since. On a real broker."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from aimaas.admission import Reason
+from aimaas.fleet import FleetSpec
+from aimaas.journal import read_journal
+from aimaas.judges import Judges, RuleBook
+from aimaas.kafka import read_all
+from aimaas.rule_log import Timeline
+from aimaas.rules import digest_of, rules_of
+from stream.model.load import load_model
+from stream.state.partition import PartitionState, Records
+from stream.state.rules import rules_so_far
+from stream.state.topic import restore
+from tests.stream.conftest import LIMIT_S, PARTITIONS
+from tests.stream.test_letter_replay import READING, by_origin, narrowed, replay_all, under
+from tests.stream.test_state_topic import packed
+
+pytestmark = pytest.mark.broker
+
+
+def write_file(line: Any, fleet: FleetSpec) -> None:
+    described = fleet.model_dump_json(exclude_defaults=True, exclude={"rules"})  # JSON is YAML
+    (line.folder / f"{fleet.fleet}.yaml").write_text(described)
+
+
+def timelines(line: Any) -> list[Timeline]:
+    log = read_journal(line.settings, line.fleet).rules
+    return [log.timeline(line.names.events, p) for p in range(PARTITIONS)]
+
+
+def newest(line: Any) -> list[str | None]:
+    return [t.newest for t in timelines(line)]
+
+
+def digest(fleet: FleetSpec) -> str:
+    return digest_of(rules_of(fleet))
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    limit = time.monotonic() + LIMIT_S
+    while not holds():
+        assert time.monotonic() < limit
+        time.sleep(0.05)
+
+
+def judged_anew(line: Any, announced: Any) -> tuple[dict[int, dict[str, bytes]], dict[str, str]]:
+    """The state of each partition and the reason of each record, when all is judged from the beginning as the journal says."""
+    model, log = load_model(announced, line.fleet, line.settings), read_journal(line.settings, line.fleet).rules
+    book, states, reasons = RuleBook(line.fleet, log.versions), {}, {}
+    records = read_all(line.settings, line.names.events)
+    for p in range(PARTITIONS):
+        mine = [r for r in records if r.partition == p]
+        offsets = np.array([r.offset for r in mine], np.int64)
+        whole = Records(
+            [r.key for r in mine], [r.value for r in mine], offsets, np.array([r.timestamp_ms for r in mine])
+        )
+        state, judges = PartitionState.empty(line.fleet, p, 0), Judges(log.timeline(line.names.events, p).since, book)
+        for judge, stretch in judges.parts(offsets):
+            part = whole.only(range(len(mine))[stretch])
+            batch, _ = state.advance(judge, model.kernel, part)
+            for offset, reason in zip(part.offsets.tolist(), batch.reason.tolist(), strict=True):
+                reasons[f"{line.names.events}/{p}/{offset}"] = Reason(reason).label
+        states[p] = packed(state.devices)
+    return states, reasons
+
+
+def said(line: Any) -> dict[str, str]:
+    """What the stream said of each record."""
+    return dict.fromkeys(line.scored(), Reason.ADMITTED.label) | line.letters()
+
+
+def kept(line: Any, announced: Any) -> dict[int, dict[str, bytes]]:
+    """The state of each partition as the next scorer would have it back."""
+    model = load_model(announced, line.fleet, line.settings)
+    rules = rules_so_far(line.settings, line.fleet, line.names.events)
+    found = restore(line.settings, line.fleet, rules, model.kernel, line.group_offsets()).states
+    return {p: packed(state.devices) for p, state in found.items()}
+
+
+def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the_stream_had(tolerant_line: Any) -> None:
+    line = tolerant_line
+    wide, events = line.fleet, line.events(devices=4)[:600]
+    narrow = narrowed(wide, events)
+    high = narrow.sensors[READING].range[1]
+    refused = sum(json.loads(value)["readings"][READING] > high for _, value in events)
+    champion = line.champion()
+    write_file(line, narrow)
+    line.send(events)
+    killed = line.start_process(state_share=0.0)  # no snapshots: all is read again
+    line.wait_for(len(events) - refused, refused)
+    killed.kill()
+    killed.wait(10)
+
+    write_file(line, wide)
+    with line.scorer():
+        wait_until(lambda: newest(line) == [digest(wide)] * PARTITIONS)
+    ends = line.group_offsets()
+
+    assert [[s.digest for s in t.since] for t in timelines(line)] == [[digest(narrow), digest(wide)]] * PARTITIONS
+    states, reasons = judged_anew(line, champion)
+    assert said(line) == reasons
+    assert list(reasons.values()).count(Reason.OUT_OF_RANGE.label) == refused
+    assert kept(line, champion) == states
+    assert line.group_offsets() == ends
+
+    done = replay_all(line)
+    line.score_all(len(events), refused)
+
+    assert {d.action.name for d in done} == {"STREAM", "BACKFILL"}
+    assert len(by_origin(line)) == len(events)  # and none has two
+    assert len(line.dead_letters()) == refused
+
+
+def test_partitions_that_move_between_scorers_with_two_fleet_files_are_judged_as_the_journal_says(
+    tolerant_line: Any,
+) -> None:
+    line = tolerant_line
+    new, events = line.fleet, line.events(devices=12)
+    limits = new.limits.model_copy(update={"devices": 3 * PARTITIONS})  # devices are forgotten and come back
+    old = narrowed(new, events[:600]).model_copy(update={"limits": limits})
+    champion = line.champion()
+
+    def scored(n: int) -> None:
+        wait_until(lambda: len(line.predictions()) + len(line.dead_letters()) == n)
+
+    line.send(events[:200])
+    with under(line, old), line.scorer("old"):
+        scored(200)
+        with under(line, new), line.scorer("new"):
+            wait_until(lambda: digest(new) in newest(line))
+            line.send(events[200:400])
+            scored(400)
+        wait_until(lambda: newest(line) == [digest(old)] * PARTITIONS)
+        line.send(events[400:600])
+        scored(600)
+
+    with line.scorer("new"):
+        wait_until(lambda: newest(line) == [digest(new)] * PARTITIONS)
+    states, reasons = judged_anew(line, champion)
+    assert said(line) == reasons
+    assert kept(line, champion) == states
+    assert max(len(t.since) for t in timelines(line)) == 4
