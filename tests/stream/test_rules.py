@@ -89,7 +89,7 @@ def kept(line: Any, announced: Any) -> dict[int, dict[str, bytes]]:
 
 def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the_stream_had(tolerant_line: Any) -> None:
     line = tolerant_line
-    wide, events = line.fleet, line.events(devices=4)[:600]
+    wide, events = line.fleet, line.events(devices=3)
     narrow = narrowed(wide, events)
     high = narrow.sensors[READING].range[1]
     refused = sum(json.loads(value)["readings"][READING] > high for _, value in events)
