@@ -156,8 +156,11 @@ def test_what_retention_deleted_before_it_was_landed_is_shown_as_lost_and_is_no_
 
     assert (code, found["gaps"]) == (0, [])
     assert [{**lost, "line": ""} for lost in found["lost"]] == [
-        {"of": "events", "partition": 0, "first": 4, "last": 6, "line": ""}
-    ]
+        {
+            "of": "events", "topic": line.names.events, "partition": 0, "first": 4, "last": 6, "by": "land",
+            "why": "retention had deleted them", "line": "",
+        }
+    ]  # fmt: skip
     told = reconcile(line, "--day", today).stdout
-    assert "lost: events: partition 0 offset 4 to 6: deleted by retention" in told
+    assert f"lost: events: {line.names.events}, partition 0, offset 4 to 6 never landed: retention" in told
     assert "no gap but for what was lost" in told
