@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aimaas.events import Announcement
 from aimaas.kafka import Record, read_all
 from tests.chaos.load import Load
 from tests.stream.conftest import Line, source_and_reason, without_time
@@ -38,14 +39,41 @@ class Account:
         return asdict(self)
 
 
-def reckon(line: Line, load: Load, scored: Mapping[str, Any], letters: Mapping[str, str]) -> Account:
-    """The account of a line whose undisturbed run gives `scored` and `letters` (see `Line.undisturbed`)."""
+@dataclass(frozen=True)
+class Drained:
+    """What an events topic held when all of it was answered, and what its undisturbed run gives (see `Line.undisturbed`)."""
+
+    events: int
+    lost: int
+    scored: Mapping[str, Any]
+    letters: Mapping[str, str]
+
+    def labelled(self, topic: str, label: str) -> Drained:
+        """The same of a topic that was made anew: its records have the label in their coordinates."""
+        scored, letters = (
+            {source.replace(topic, label, 1): content for source, content in found.items()}
+            for found in (self.scored, self.letters)
+        )
+        return Drained(self.events, self.lost, scored, letters)
+
+
+def drained(line: Line, load: Load, champion: Announcement) -> Drained:
+    """What the events topic holds now, of a load that is at its end."""
+    scored, letters = line.undisturbed(champion)
+    events: list[Record] = read_all(line.settings, line.names.events)
+    return Drained(len(events), load.lost(events), scored, letters)
+
+
+def reckon(line: Line, parts: Sequence[Drained]) -> Account:
+    """The account of a line through all that its events topic was."""
+    scored = {source: content for part in parts for source, content in part.scored.items()}
+    letters = {source: reason for part in parts for source, reason in part.letters.items()}
     predictions = [(r.headers["ce_id"].decode(), without_time(r.value or b"")) for r in line.predictions()]
     refusals = [source_and_reason(r) for r in line.dead_letters()]
     both = [_compare(scored, predictions), _compare(letters, refusals)]
     missing, doubled, uncalled, differing = (sum(counts) for counts in zip(*both, strict=True))
-    events: list[Record] = read_all(line.settings, line.names.events)
-    return Account(len(events), len(letters), load.lost(events), missing, doubled, uncalled, differing)
+    events, lost = sum(part.events for part in parts), sum(part.lost for part in parts)
+    return Account(events, len(letters), lost, missing, doubled, uncalled, differing)
 
 
 def _compare(wanted: Mapping[str, Any], found: list[tuple[str, Any]]) -> tuple[int, int, int, int]:

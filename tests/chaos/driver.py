@@ -18,6 +18,9 @@ from typing import Any
 
 import psutil
 
+from aimaas.kafka import create_topics, delete_topics
+from aimaas.topic_ids import topic_ids
+from aimaas.topics import topic_specs
 from local.broker import Broker
 from tests.chaos.watch import Watch
 from tests.stream.conftest import PARTITIONS, Line
@@ -132,11 +135,24 @@ class Driver:
         now_s = time.time()
         self._until(lambda: self._watch.newest_s(_LOOK_S) > now_s, "new predictions")
 
+    def make_events_anew(self) -> str:
+        """Delete the events topic under the scorers and make it anew; the label that it has from now on."""
+        line, events = self._line, self._line.names.events
+        delete_topics(line.settings, [events])
+        create_topics(line.settings, [spec for spec in topic_specs(line.fleet) if spec.name == events])
+        label = f"{events}@{topic_ids(line.settings, [events])[events][:8]}"
+        self.say(f"the events topic was deleted and made anew: {label}")
+        return label
+
     def finish(self) -> None:
         """Leave one scorer that nobody disturbs."""
         for instance in [i for i in self._running if i != "0"]:
             self.leave(instance)
         self.join("0")
+
+    def close(self) -> None:
+        """Have the last scorer leave, and the broker left alone."""
+        self.leave("0")
         self._watch.close()
 
     def _start(self, instance: str, **trigger: Any) -> subprocess.Popen[bytes]:

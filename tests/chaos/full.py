@@ -48,18 +48,29 @@ def plan(driver: Driver) -> None:
     driver.freeze("commit", 5, heir="0")
 
 
+def anew(driver: Driver) -> None:
+    """What is done while the events topic that was made anew is loaded: the scorer ends by itself, goes on there, and is killed."""
+    driver.await_predictions()
+    driver.kill_at_random("0")
+    driver.kill_at("committing", 9)
+    driver.join("0")
+
+
 @pytest.mark.broker
 @pytest.mark.timeout(1_500)
 def test_every_event_gets_one_answer_through_all_of_it(ground: Ground) -> None:
-    outcome = run(ground, plan, rate=1_000, least=EVENTS, most_s=900, say=lambda text: print(text, flush=True))
+    outcome = run(
+        ground, plan, rate=1_000, least=EVENTS, most_s=900, say=lambda text: print(text, flush=True), anew=anew
+    )
     print(report(outcome))
     kills = outcome.driver.kills
     assert outcome.account.is_square
     assert set(kills) == {*POINTS, "at random"}
-    assert kills["at random"] == len(POINTS)
+    assert kills["at random"] == len(POINTS) + 1
     assert (outcome.driver.broker_kills, outcome.driver.thaws) == (3, 2)
     assert outcome.account.events >= EVENTS
     assert outcome.load_s >= LOAD_S
+    assert any("was deleted" in line for line in outcome.driver.exits)
 
 
 def report(outcome: Outcome) -> str:

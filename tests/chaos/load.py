@@ -46,6 +46,7 @@ class Load:
         self.refused_by_broker: list[str] = []
         self.acknowledged: dict[tuple[int, int], bytes] = {}  # partition and offset -> digest of the record
         self.began_at = 0.0  # monotonic seconds
+        self.took_s = 0.0
 
     def start(self) -> None:
         """Begin to send."""
@@ -61,6 +62,7 @@ class Load:
         """Stop when enough was sent, and return when all of it is acknowledged."""
         self._ending.set()
         self._thread.join()
+        self.took_s = time.monotonic() - self.began_at
         assert self._producer.flush(_FLUSH_S) == 0
 
     def _run(self) -> None:

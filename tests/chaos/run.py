@@ -6,10 +6,12 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.chaos.account import Account, reckon
+from aimaas.events import Announcement
+from tests.chaos.account import Account, Drained, drained, reckon
 from tests.chaos.conftest import Ground
 from tests.chaos.driver import Driver
 from tests.chaos.load import Load
+from tests.stream.conftest import Line
 
 Plan = Callable[[Driver], None]
 Say = Callable[[str], None]
@@ -37,23 +39,42 @@ class Outcome(NamedTuple):
         return {**self.account.figures(), **done, "exits": len(d.exits), **times}
 
 
-def run(ground: Ground, plan: Plan, rate: float, least: int, most_s: float, say: Say) -> Outcome:
-    """Load the line at `rate` events/s for as long as the plan takes (up to `most_s`), at least `least` events."""
+def run(
+    ground: Ground, plan: Plan, rate: float, least: int, most_s: float, say: Say, anew: Plan | None = None
+) -> Outcome:
+    """Load the line at `rate` events/s for as long as the plan takes (up to `most_s`), at least `least` events.
+
+    With the plan `anew` the events topic is then drained, deleted and made anew under the scorer, and loaded by a tenth of that.
+    """
     began, line = time.monotonic(), ground.line
     champion = line.champion()
-    load = Load(line.settings, line.fleet, rate, least, most_s)
     driver = Driver(line, ground.broker, lambda text: say(f"{time.monotonic() - began:6.1f} s  {text}"))
+    load = Load(line.settings, line.fleet, rate, least, most_s)
+    parts = [_drained(line, champion, driver, load, plan)]
+    load_s = load.took_s
+    if anew is not None:
+        label = driver.make_events_anew()
+        load = Load(line.settings, line.fleet, rate, least // 10, most_s)
+        parts.append(_drained(line, champion, driver, load, anew, parts[0]).labelled(line.names.events, label))
+        load_s += load.took_s
+    driver.close()
+    return Outcome(driver, load, reckon(line, parts), load_s, time.monotonic() - began)
+
+
+def _drained(
+    line: Line, champion: Announcement, driver: Driver, load: Load, plan: Plan, before: Drained | None = None
+) -> Drained:
+    """Do what is planned under the load, and wait until all of it is answered, beside what was `before`."""
     load.start()
     try:
         plan(driver)
-        assert load.is_on, f"the load of {most_s:g} s ended before the plan"
+        assert load.is_on, "the load ended before the plan"
         driver.say("all is done that was planned")
     finally:
         load.end()
-    load_s = time.monotonic() - load.began_at
     assert not load.refused_by_broker
     driver.finish()
-    scored, letters = line.undisturbed(champion)
-    line.wait_for(len(scored), len(letters))
-    driver.leave("0")
-    return Outcome(driver, load, reckon(line, load, scored, letters), load_s, time.monotonic() - began)
+    found = drained(line, load, champion)
+    parts = [found] if before is None else [before, found]
+    line.wait_for(sum(len(part.scored) for part in parts), sum(len(part.letters) for part in parts))
+    return found
