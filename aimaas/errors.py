@@ -35,6 +35,10 @@ class KafkaError(AimaasError):
     """A broker, topic or partition is not what was expected."""
 
 
+class KafkaLastingError(KafkaError):
+    """Kafka does not let this process do its work until a person changes something: waiting is in vain."""
+
+
 class LakeError(AimaasError):
     """A table of the lake is missing, torn or of another shape."""
 

@@ -17,11 +17,10 @@ from datetime import datetime
 from typing import Any, Literal
 
 import msgspec
-from confluent_kafka import Producer
 
-from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import ANSWER_LIMIT_S, begin_offsets, end_offsets, kafka_errors, producer_config, read_between
+from aimaas.kafka import begin_offsets, end_offsets, read_between
+from aimaas.kafka_write import write_records
 from aimaas.logs import logger
 from aimaas.rule_log import KIND, Claim, Rejudged, RuleLog, RulesFrom
 from aimaas.settings import Settings
@@ -160,19 +159,8 @@ def append_to_journal(settings: Settings, fleet: FleetSpec, entries: Iterable[En
     topic, written = topic_names(fleet).journal, list(entries)
     if not written:
         return
-    failed: list[str] = []
-    with kafka_errors(settings, f"append to {topic}"):
-        producer = Producer(producer_config(settings, message_timeout_ms=int(ANSWER_LIMIT_S * 1_000)))
-        for entry in written:
-            producer.produce(
-                topic, msgspec.json.encode(entry), entry.topic.encode(), partition=0,
-                on_delivery=lambda error, _: failed.append(error.str()) if error else None,
-            )  # fmt: skip
-        left = producer.flush(ANSWER_LIMIT_S + 5)
-    if failed or left:
-        raise KafkaError(
-            f"append to {topic}: it did not arrive: {failed[0] if failed else 'no answer in time'}; run this again"
-        )
+    records = [(entry.topic.encode(), msgspec.json.encode(entry)) for entry in written]
+    write_records(settings, topic, records, f"append to {topic}")
 
 
 def note_topics(settings: Settings, fleet: FleetSpec, topics: Iterable[str], now: datetime) -> Journal:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
@@ -19,9 +18,14 @@ from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicParti
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
+from aimaas.connection import why_unreachable
 from aimaas.errors import KafkaError, SettingsError
+from aimaas.kafka_failures import UNREACHABLE, unreachable
+from aimaas.kafka_failures import kafka_errors as kafka_errors  # noqa: PLC0414 - callers take it from here
+from aimaas.outage import Quiet, outage_of
+from aimaas.rights import Right, in_group, on_topic
 from aimaas.settings import Settings, kafka_variable
-from aimaas.topics import TopicSpec
+from aimaas.topics import READER_GROUP, TopicSpec
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 Offsets = dict[int, int]  # partition -> offset
@@ -32,14 +36,6 @@ READ_LIMIT_S = 120.0  # without any progress
 # batches of more than 33 MB are never read; with the largest value a batch of 1 GB is, and takes as much memory meanwhile.
 _LARGEST_UNPACKED = 2**31 - 1
 _POLL_S = 0.05
-_UNREACHABLE = {
-    ClientError._TRANSPORT,
-    ClientError._ALL_BROKERS_DOWN,
-    ClientError._TIMED_OUT,
-    ClientError._TIMED_OUT_QUEUE,
-    ClientError._RESOLVE,
-    ClientError._MSG_TIMED_OUT,
-}
 _MOVING = {
     ClientError.NOT_LEADER_FOR_PARTITION,
     ClientError.LEADER_NOT_AVAILABLE,
@@ -52,6 +48,8 @@ _PROTOCOLS = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 
 _log = logging.getLogger("kafka")
 _log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
+_log.addFilter(Quiet())
+_answered: set[frozenset[tuple[str, str]]] = set()  # settings under which the cluster has answered this process
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +95,41 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, A
     }
 
 
-def admin(settings: Settings) -> AdminClient:
-    """A client for topics and offsets. Keep it in a variable while its futures are awaited, or they fail."""
-    return AdminClient(_common(settings))
+def admin(settings: Settings, connected: bool = True) -> AdminClient:
+    """A client for topics and offsets. Keep it in a variable while its futures are awaited, or they fail.
+
+    Raises KafkaError with the cause where the cluster does not let this process in, as the first client of a process finds out;
+    with `connected=False` it is made at once, whether the cluster answers or not, and must be polled.
+    """
+    config = _common(settings)
+    if connected:
+        connect(settings)
+    return AdminClient(config)
+
+
+def connect(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> None:
+    """Raise KafkaError with the cause unless the cluster answers within `timeout_s`; a cause that lasts is told at once.
+
+    A cluster that has answered this process is not asked again.
+    """
+    key = frozenset(settings.kafka.items())
+    if key not in _answered:
+        cause = why_unreachable(settings.kafka, timeout_s)
+        if cause is not None:
+            raise unreachable(settings, "connect to Kafka", cause)
+        _answered.add(key)
 
 
 def _common(settings: Settings) -> dict[str, Any]:
     """What all clients share: back soon after a broker is; the client's own log goes to Python's logger `kafka`."""
     _check(frozenset(settings.kafka.items()))
-    return {"logger": _log, "log.connection.close": False, "reconnect.backoff.max.ms": 1_000, **settings.kafka}
+    return {
+        "logger": _log,
+        "error_cb": outage_of(settings).told,
+        "log.connection.close": False,
+        "reconnect.backoff.max.ms": 1_000,
+        **settings.kafka,
+    }
 
 
 @cache
@@ -125,31 +149,26 @@ def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "."): value for name, value in extra.items()}
 
 
-@contextmanager
-def kafka_errors(settings: Settings, doing: str) -> Iterator[None]:
-    """Turn what confluent-kafka raises into a KafkaError that says what was being done, where, and what to do."""
-    try:
-        yield
-    except KafkaException as e:
-        raise _explained(settings, doing, e.args[0]) from None
-
-
-def _explained(settings: Settings, doing: str, error: Any) -> KafkaError:
-    where = settings.bootstrap_servers
-    if error.code() in _UNREACHABLE:
-        return KafkaError(
-            f"{doing}: no broker answers at {where}; start one with `aimaas up`, or set AIMAAS_KAFKA_BOOTSTRAP_SERVERS"
-        )
-    if error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
-        return KafkaError(f"{doing}: no such topic at {where}; `aimaas up` creates the topics of all fleets")
-    return KafkaError(f"{doing}: the broker at {where} says: {error.str()}")
-
-
 def check_broker(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> int:
     """Number of brokers of the cluster. Raises KafkaError where none answers within `timeout_s`."""
-    client = admin(settings)
+    _check(frozenset(settings.kafka.items()))
+    connect(settings, timeout_s)
     with kafka_errors(settings, "connect to Kafka"):
-        return len(client.list_topics(timeout=timeout_s).brokers)
+        return len(admin(settings).list_topics(timeout=timeout_s).brokers)
+
+
+def partition_counts(settings: Settings, names: Iterable[str], *rights: Right) -> dict[str, int]:
+    """How many partitions each topic has. Raises KafkaError where one is not there, or must not be used: with its `rights`."""
+    client, counts = admin(settings), {}
+    with kafka_errors(settings, "list the topics"):
+        known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
+    for name in names:
+        with kafka_errors(settings, f"look for {name}", *(r for r in rights if r.name == name)):
+            found = known[name] if name in known else client.list_topics(name, timeout=ANSWER_LIMIT_S).topics[name]
+            if found.error is not None:
+                raise KafkaException(found.error)
+            counts[name] = len(found.partitions)
+    return counts
 
 
 def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
@@ -161,11 +180,12 @@ def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
     with kafka_errors(settings, "create topics"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
         new = [spec for spec in specs if spec.name not in known]
-        wrong = _differences(client, known, [spec for spec in specs if spec.name in known])
+        wrong = _differences(settings, client, known, [spec for spec in specs if spec.name in known])
         if wrong:
             raise KafkaError("\n".join(wrong))
         wanted = [NewTopic(s.name, s.partitions, s.replication, config=dict(s.config)) for s in new]
-        _finish(client.create_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}, "TOPIC_ALREADY_EXISTS")
+        made = client.create_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}
+        _finish(settings, "Create", made, "TOPIC_ALREADY_EXISTS")
         _await(lambda: _all_led(client, new), f"create topics at {settings.bootstrap_servers}")
     return [spec.name for spec in new]
 
@@ -180,13 +200,13 @@ def _all_led(client: Any, specs: Sequence[TopicSpec]) -> bool:
     )
 
 
-def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]) -> list[str]:
+def _differences(settings: Settings, client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]) -> list[str]:
     """One line for each way in which an existing topic is not as declared."""
     if not specs:
         return []
     resources = {s.name: ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs}
     answers = client.describe_configs(list(resources.values()), request_timeout=ANSWER_LIMIT_S)
-    found = {resource.name: future.result(ANSWER_LIMIT_S) for resource, future in answers.items()}
+    found = {resource.name: _configs(settings, resource.name, future) for resource, future in answers.items()}
     lines = []
     for spec in specs:
         partitions = len(known[spec.name].partitions)
@@ -208,25 +228,32 @@ def _differences(client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpe
     return lines
 
 
+def _configs(settings: Settings, topic: str, answer: Any) -> Any:
+    with kafka_errors(settings, f"look at the settings of {topic}", on_topic("DescribeConfigs", topic)):
+        return answer.result(ANSWER_LIMIT_S)
+
+
 def delete_topics(settings: Settings, names: Iterable[str]) -> None:
     """Delete topics with all that is in them; those that do not exist are passed over."""
     client, wanted = admin(settings), list(names)
     with kafka_errors(settings, "delete topics"):
-        _finish(client.delete_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}, "UNKNOWN_TOPIC_OR_PART")
+        gone = client.delete_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}
+        _finish(settings, "Delete", gone, "UNKNOWN_TOPIC_OR_PART")
         _await(
             lambda: not set(wanted) & set(client.list_topics(timeout=ANSWER_LIMIT_S).topics),
             f"delete topics at {settings.bootstrap_servers}",
         )
 
 
-def _finish(futures: Mapping[str, Any], harmless: str) -> None:
-    """Wait for all; an error named `harmless` says that the work was done before."""
-    for future in futures.values():
-        try:
-            future.result(ANSWER_LIMIT_S)
-        except KafkaException as e:
-            if e.args[0].name() != harmless:
-                raise
+def _finish(settings: Settings, operation: str, futures: Mapping[str, Any], harmless: str) -> None:
+    """Wait until `operation` is done with each topic; an error named `harmless` says that it was done before."""
+    for name, future in futures.items():
+        with kafka_errors(settings, f"{operation.lower()} topic {name}", on_topic(operation, name)):
+            try:
+                future.result(ANSWER_LIMIT_S)
+            except KafkaException as e:
+                if e.args[0].name() != harmless:
+                    raise
 
 
 def _await(condition: Any, doing: str) -> None:
@@ -237,17 +264,22 @@ def _await(condition: Any, doing: str) -> None:
         time.sleep(_POLL_S)
 
 
-def end_offsets(settings: Settings, topic: str, isolation: Isolation = "read_committed") -> Offsets:
-    """Offset after the last record of each partition: of the last stable one, or with `read_uncommitted` of all."""
+def end_offsets(
+    settings: Settings, topic: str, isolation: Isolation = "read_committed", operation: str = "Read"
+) -> Offsets:
+    """Offset after the last record of each partition: of the last stable one, or with `read_uncommitted` of all.
+
+    `operation` is what the caller wants of the topic, which a refusal names: Read and Write both imply what is asked here.
+    """
     client = admin(settings)
-    with kafka_errors(settings, f"read the end of {topic}"):
+    with kafka_errors(settings, f"read the end of {topic}", on_topic(operation, topic)):
         return _list_offsets(client, topic, OffsetSpec.latest(), isolation)
 
 
 def begin_offsets(settings: Settings, topic: str) -> Offsets:
     """Offset of the oldest record that each partition still has."""
     client = admin(settings)
-    with kafka_errors(settings, f"read the beginning of {topic}"):
+    with kafka_errors(settings, f"read the beginning of {topic}", on_topic("Read", topic)):
         return _list_offsets(client, topic, OffsetSpec.earliest(), "read_uncommitted")
 
 
@@ -288,11 +320,11 @@ def read_between(
     pending = {p: e for p, e in end.items() if e > begin.get(p, 0)}
     starts = [TopicPartition(topic, p, begin.get(p, 0)) for p in pending]
     records: list[Record] = []
-    with kafka_errors(settings, f"read {topic}"):
+    with kafka_errors(settings, f"read {topic}", on_topic("Read", topic), in_group(READER_GROUP)):
         consumer = Consumer(
             consumer_config(
                 settings,
-                "aimaas-reader",
+                READER_GROUP,
                 isolation_level=isolation,
                 enable_partition_eof=True,
                 fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
@@ -304,6 +336,7 @@ def read_between(
             while pending:
                 messages = consumer.consume(10_000, timeout=_POLL_S)
                 limit = time.monotonic() + READ_LIMIT_S if messages else limit
+                outage_of(settings).raise_if_lasting(f"read {topic}")
                 if time.monotonic() > limit:
                     raise KafkaError(f"read {topic}: nothing came for {READ_LIMIT_S:g} s; look into the broker's log")
                 _take(messages, pending, end, records)
@@ -319,7 +352,7 @@ def _take(messages: Sequence[Any], pending: Offsets, end: Offsets, records: list
         if error is None and offset < end[partition]:
             records.append(record_of(message))
         elif error is not None and error.code() != ClientError._PARTITION_EOF:
-            if error.fatal() or (not error.retriable() and error.code() not in _UNREACHABLE):
+            if error.fatal() or (not error.retriable() and error.code() not in UNREACHABLE):
                 raise KafkaException(error)
             continue
         if offset + (error is None) >= end[partition]:

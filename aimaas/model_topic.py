@@ -7,12 +7,12 @@ One partition that keeps every record, so that nothing written later can push an
 from __future__ import annotations
 
 import msgspec
-from confluent_kafka import Producer
 
-from aimaas.errors import AimaasError, KafkaError
+from aimaas.errors import AimaasError
 from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import ANSWER_LIMIT_S, kafka_errors, producer_config, read_all
+from aimaas.kafka import read_all
+from aimaas.kafka_write import write_records
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.signatures import Verifier
@@ -65,15 +65,6 @@ def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
 
 def write_announcement(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
     """Announce; returns when the broker has it. Raises KafkaError."""
-    topic, failed = topic_names(fleet).models, list[str]()
-    with kafka_errors(settings, f"announce the champion on {topic}"):
-        producer = Producer(producer_config(settings, message_timeout_ms=int(ANSWER_LIMIT_S * 1_000)))
-        producer.produce(
-            topic, msgspec.json.encode(announcement), announcement.alias.encode(),
-            on_delivery=lambda error, message: failed.append(error.str()) if error else None,
-        )  # fmt: skip
-        left = producer.flush(ANSWER_LIMIT_S + 5)
-    if failed or left:
-        raise KafkaError(
-            f"announce the champion: it did not reach {topic}: {failed[0] if failed else 'no answer in time'}"
-        )
+    topic = topic_names(fleet).models
+    record = announcement.alias.encode(), msgspec.json.encode(announcement)
+    write_records(settings, topic, [record], f"announce the champion on {topic}")

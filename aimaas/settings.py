@@ -50,7 +50,7 @@ class Settings:
     mlflow_artifacts: str
     data_docs: Path
     spark_master: str
-    kafka: Mapping[str, str]
+    kafka: Mapping[str, str] = field(repr=False)  # may hold a password
     log_format: str
     api_key: str | None = field(default=None, repr=False)
     spark_pool: str = "default_pool"

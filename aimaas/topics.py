@@ -9,6 +9,11 @@ from aimaas.fleet import FleetSpec
 
 _DAY_MS = 86_400_000
 
+# groups of readers who commit nothing: the client asks for a group's coordinator all the same
+READER_GROUP = "aimaas-reader"  # reads a topic once
+RESTORE_GROUP = "aimaas-restore"  # reads ranges of offsets
+MODELS_GROUP = "aimaas-models"  # follows the models topic
+
 
 @dataclass(frozen=True)
 class TopicNames:

@@ -147,12 +147,17 @@ def find_broker(folder: Path, jars: Path) -> Broker | None:
     return Broker(folder, jars, _ports(properties)[0], process)
 
 
+def properties_text(folder: Path, port: int | None = None) -> str:
+    """The broker's settings on a new folder. Whoever wants others writes them to `server.properties` there before the start."""
+    return _PROPERTIES.format(
+        host=HOST, port=port or free_port(), controller_port=free_port(), data=folder.absolute() / "data"
+    )
+
+
 def _ensure_properties(folder: Path, port: int | None) -> Path:
     path = folder / "server.properties"
     if not path.is_file():
-        path.write_text(
-            _PROPERTIES.format(host=HOST, port=port or free_port(), controller_port=free_port(), data=folder / "data")
-        )
+        path.write_text(properties_text(folder, port))
     return path
 
 
@@ -169,7 +174,7 @@ def _ports(properties: Path) -> tuple[int, int]:
     """Return the ports of clients and of the controller as the file has them."""
     for line in properties.read_text().splitlines():
         if line.startswith("listeners="):
-            first, second = line.split(",")
+            first, second, *_ = line.split(",")
             return int(first.rsplit(":", 1)[1]), int(second.rsplit(":", 1)[1])
     raise StackError(f"{properties} has no listeners: delete the folder to start anew")
 

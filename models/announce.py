@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote, urlparse
 
-from aimaas.errors import AimaasError, KafkaError, RegistryError
+from aimaas.errors import AimaasError, KafkaError, KafkaLastingError, RegistryError
 from aimaas.events import CHAMPION, MAX_SEQUENCE, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.model_topic import announced, write_announcement
+from aimaas.outage import outage_of
 from aimaas.registry import Champion, settle, show_model
 from aimaas.settings import Settings
 from aimaas.signatures import signed
@@ -53,21 +55,27 @@ def _risen(settings: Settings, fleet: FleetSpec, said: Announcement) -> Champion
 
 
 def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event | None = None) -> None:
-    """Announce every few seconds until `stop` is set or the process is interrupted; what goes wrong is logged and tried again."""
-    stop, last = stop or threading.Event(), None
-    while True:
-        try:
-            found = announce(settings, fleet)
-            if found != last and found is not None:
-                log.info("champion announced", fleet=fleet.fleet, version=found.version, sequence=found.sequence)
-            last = found
-        except AimaasError as e:
-            log.error("not announced", fleet=fleet.fleet, error=str(e))
-        try:
+    """Announce every few seconds until `stop` is set or the process is interrupted.
+
+    What goes wrong is logged once and tried again; KafkaLastingError, which no waiting mends, is raised.
+    """
+    stop, last, said = stop or threading.Event(), None, ""
+    with suppress(KeyboardInterrupt):
+        while outage_of(settings).wait(stop.wait, f"announce the champion of fleet {fleet.fleet}"):
+            try:
+                found, error = announce(settings, fleet), ""
+                if found != last and found is not None:
+                    log.info("champion announced", fleet=fleet.fleet, version=found.version, sequence=found.sequence)
+                last = found
+            except KafkaLastingError:
+                raise
+            except AimaasError as e:
+                error = str(e)
+            if error and error != said:
+                log.error("not announced", fleet=fleet.fleet, error=error)
+            said = error
             if stop.wait(WATCH_S):
                 return
-        except KeyboardInterrupt:
-            return
 
 
 def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> Announcement:

@@ -20,6 +20,8 @@ from aimaas.admission import Reason
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets, producer_config
+from aimaas.kafka_failures import explained, is_denied
+from aimaas.rights import on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.devices.histories import Ending, Histories, Int64
@@ -104,14 +106,14 @@ class Sender:
     """An idempotent producer that says at the end whether all of it arrived."""
 
     def __init__(self, settings: Settings, largest_bytes: int) -> None:
-        self._failed: list[str] = []
+        self._failed: list[tuple[str, Any]] = []  # topic and error
         config = producer_config(settings, message_max_bytes=largest_bytes, delivery_report_only_error=True)
         self._producer = Producer({**config, "on_delivery": self._delivered})
-        self._where = settings.bootstrap_servers
+        self._settings = settings
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._failed.append(f"{message.topic()}: {error.str()}")
+            self._failed.append((message.topic(), error))
 
     def send(self, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> None:
         """Queue the records; waits while the queue is full."""
@@ -124,6 +126,8 @@ class Sender:
                 except BufferError:
                     poll(0.05)
         poll(0)
+        if self._failed and is_denied(self._failed[0][1]):
+            self.finish()
 
     def finish(self) -> None:
         """Wait until all is acknowledged. Raises KafkaError where something did not arrive."""
@@ -131,10 +135,16 @@ class Sender:
         while (now_left := self._producer.flush(1.0)) and time.monotonic() < limit:
             if now_left < left:
                 left, limit = now_left, time.monotonic() + FLUSH_LIMIT_S
-        if now_left or self._failed:
-            why = self._failed[0] if self._failed else f"no acknowledgement for {FLUSH_LIMIT_S:g} s"
-            count = now_left + len(self._failed)
-            raise KafkaError(f"{count} records did not reach {self._where} ({why}); send them again when it answers")
+        count, where = now_left + len(self._failed), self._settings.bootstrap_servers
+        if self._failed:
+            topic, error = self._failed[0]
+            doing = f"{count} records did not reach {topic}"
+            raise explained(self._settings, doing, error, on_topic("Write", topic))
+        if count:
+            raise KafkaError(
+                f"{count} records did not reach {where} (no acknowledgement for {FLUSH_LIMIT_S:g} s); send them again when "
+                "it answers"
+            )
 
     def __enter__(self) -> Self:
         return self
@@ -163,7 +173,9 @@ def produce(
     """
     names = topic_names(fleet)
     for topic in (names.events, names.outcomes):
-        end_offsets(settings, topic)  # a missing topic or broker is said at once, not after the client's time-out
+        end_offsets(
+            settings, topic, operation="Write"
+        )  # what is missing is said at once, not after the client's time-out
     done, began = Produced(), time.monotonic()
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
     with Sender(settings, largest) as sender:

@@ -12,8 +12,10 @@ from confluent_kafka import KafkaException, Producer
 from aimaas.events import ModelStatus, State
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
+from aimaas.kafka_failures import explained
 from aimaas.logs import logger
 from aimaas.model_status import key_of
+from aimaas.rights import on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 
@@ -56,4 +58,7 @@ class StatusReporter:
 
     def _said(self, error: Any, _: Any) -> None:
         if error is not None:
-            log.error("status of a model not reported", topic=self._topic, error=error.str())
+            right = on_topic("Write", self._topic)
+            log.error(
+                "status of a model not reported", reason=str(explained(self._settings, "report it", error, right))
+            )

@@ -15,19 +15,22 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
-from aimaas.errors import KafkaError, ModelRefusedError
+from aimaas.errors import ModelRefusedError
 from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import consumer_config, kafka_errors
+from aimaas.kafka import consumer_config, end_offsets, kafka_errors
+from aimaas.kafka_failures import UNREACHABLE, is_denied
 from aimaas.logs import logger
 from aimaas.model_topic import AnnouncementError, announcement_of
+from aimaas.outage import outage_of
+from aimaas.rights import in_group, on_topic
 from aimaas.settings import Settings
 from aimaas.signatures import Verifier
 from aimaas.topic_watch import TopicMadeAnewError, TopicWatch
-from aimaas.topics import topic_names
+from aimaas.topics import MODELS_GROUP, topic_names
 from stream.model.candidates import Candidates
 from stream.model.copies import Copies
 from stream.model.load import ArtefactUnreachableError, Model, load_model
@@ -104,7 +107,8 @@ class ModelWatcher:
 
     def _run(self) -> None:
         try:
-            with kafka_errors(self._settings, f"read {self._topic}"):
+            rights = on_topic("Read", self._topic), in_group(MODELS_GROUP)
+            with kafka_errors(self._settings, f"read {self._topic}", *rights):
                 self._follow()
         except Exception as e:  # noqa: BLE001 - raised by `newest`: nobody may wait for a thread that has ended
             self._error = e
@@ -113,9 +117,13 @@ class ModelWatcher:
     def _follow(self) -> None:
         self._candidates.served_before = tuple(self._copied())
         config = consumer_config(
-            self._settings, "aimaas-models", enable_partition_eof=True, fetch_wait_max_ms=100,
+            self._settings, MODELS_GROUP, enable_partition_eof=True, fetch_wait_max_ms=100,
             auto_offset_reset="earliest",  # a topic made anew is read from its beginning: reading a record twice is harmless
         )  # fmt: skip
+        outage = outage_of(self._settings)
+        if not outage.wait(self._stop.wait, f"read {self._topic}"):
+            return
+        end_offsets(self._settings, self._topic)  # the client is slow to say that there is no such topic
         consumer = Consumer(config)
         watch = TopicWatch(self._settings, {self._topic: None})
         try:
@@ -125,6 +133,7 @@ class ModelWatcher:
                     watch = TopicWatch(self._settings, {self._topic: None})
                     consumer.assign([TopicPartition(self._topic, 0, OFFSET_BEGINNING)])
                 messages = consumer.consume(1_000, _POLL_S)
+                outage.raise_if_lasting(f"read {self._topic}")
                 ended = self._note(messages)
                 self._reporter.poll()
                 self._refuse_withdrawn()
@@ -161,9 +170,9 @@ class ModelWatcher:
                 self._note_one(message)
             elif error.code() == ClientError._PARTITION_EOF:
                 ended = True
-            elif error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
-                raise KafkaError(f"no topic {self._topic}: create the fleet's topics with `aimaas topics create`")
-            else:
+            elif error.code() == ClientError.UNKNOWN_TOPIC_OR_PART or is_denied(error):
+                raise KafkaException(error)
+            elif error.code() not in UNREACHABLE:  # an outage is told elsewhere
                 log.warning("the models topic cannot be read now", error=error.str())
         return ended
 

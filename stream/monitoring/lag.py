@@ -36,7 +36,7 @@ class LagWatch:
 
     def __init__(self, settings: Settings, topic: str, every_s: float = 1.0) -> None:
         self._topic, self._every_s = topic, every_s
-        self._client = admin(settings)
+        self._client = admin(settings, connected=False)
         self._asked: dict[int, Future[Any]] = {}
         self._next_at = 0.0
 
@@ -46,6 +46,7 @@ class LagWatch:
         `positions` says where each partition is to be read on, in case the consumer has delivered nothing of it yet.
         `now` is in monotonic seconds. A partition whose end the broker did not tell is left out.
         """
+        self._client.poll(0)  # what it has to tell would heap up
         ends = self._answers()
         if not self._asked and positions and now >= self._next_at:
             self._next_at = now + self._every_s

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from confluent_kafka import KafkaException, TopicPartition
 
 from aimaas.errors import KafkaError
+from aimaas.kafka_failures import explained
+from aimaas.rights import Right, on_topic
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
 from stream.scorer.outbox import Done, Progress, TransactionAbortedError
@@ -24,15 +26,15 @@ class Acknowledged:
     the next owner then sends again what was sent since the last commit.
     """
 
-    def __init__(self, settings: Settings, consumer: Any, largest_record: int) -> None:
-        self._where, self._consumer = settings.bootstrap_servers, consumer
-        self._failed: list[str] = []
+    def __init__(self, settings: Settings, consumer: Any, largest_record: int, rights: Sequence[Right] = ()) -> None:
+        self._settings, self._consumer, self._rights = settings, consumer, rights
+        self._failed: list[tuple[str, Any]] = []  # topic and error
         self._sender = Sender(settings, largest_record, on_delivery=self._delivered)
         self.opened_at: float | None = None
 
     def _delivered(self, error: Any, message: Any) -> None:
         if error is not None:
-            self._failed.append(f"{message.topic()}: {error.str()}")
+            self._failed.append((message.topic(), error))
 
     def begin(self) -> None:
         """Note when the first record since the last commit came."""
@@ -44,7 +46,7 @@ class Acknowledged:
         try:
             self._sender.send(topic, partition, records)
         except KafkaException as e:
-            raise KafkaError(f"write to {topic}: the broker at {self._where} says: {e.args[0].str()}") from None
+            raise explained(self._settings, f"write to {topic}", e.args[0], *self._rights) from None
 
     def commit(self, progress: Progress) -> Done:
         """The order matters: whoever restores takes a snapshot to mean that all before it has been answered.
@@ -72,10 +74,14 @@ class Acknowledged:
 
     def _flush(self) -> None:
         left = self._sender.client.flush(_LIMIT_S)
-        if left or self._failed:
-            why = self._failed[0] if self._failed else f"no acknowledgement for {_LIMIT_S:g} s"
+        if self._failed:
+            topic, error = self._failed[0]
+            doing = f"write to {topic} ({left + len(self._failed)} records did not reach it)"
+            raise explained(self._settings, doing, error, on_topic("Write", topic))
+        if left:
             raise KafkaError(
-                f"{left + len(self._failed)} records did not reach {self._where} ({why}); start the scorer again when it is well"
+                f"{left} records did not reach {self._settings.bootstrap_servers} (no acknowledgement for {_LIMIT_S:g} s); start "
+                "the scorer again when it is well"
             )
 
     def abort(self) -> None:

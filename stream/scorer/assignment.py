@@ -7,7 +7,7 @@ started again under its name gets its partitions at once; one that is asked to s
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -23,6 +23,7 @@ from aimaas.topic_ids import topic_ids
 from aimaas.topic_watch import check_id
 from aimaas.unreadable import Skipped
 from stream.model.load import Model
+from stream.scorer.fenced import who_fenced
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
 from stream.scorer.resumed import tell
@@ -59,12 +60,15 @@ class Owner(Protocol):
         ...
 
 
-def group_consumer(settings: Settings, group: str, instance: str, session_timeout_ms: int) -> Consumer:
-    """A consumer that joins `group` as its member `instance` once it subscribes."""
+def group_consumer(
+    settings: Settings, group: str, instance: str, session_timeout_ms: int
+) -> tuple[Consumer, Callable[[], str]]:
+    """A consumer that joins `group` as its member `instance` once it subscribes, and a function that says who put it out."""
+    member = f"{group}-{instance}"
     config = consumer_config(
         settings,
         group,
-        group_instance_id=f"{group}-{instance}",
+        group_instance_id=member,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=max(session_timeout_ms // 5, 500),
         queued_min_messages=20_000,  # of each partition; what waits longer has left the processor's cache
@@ -76,7 +80,7 @@ def group_consumer(settings: Settings, group: str, instance: str, session_timeou
         # so soon it is seen that somebody gave the topic more partitions: until then devices are scored where their state is not
         topic_metadata_refresh_interval_ms=5_000,
     )
-    return Consumer(config)
+    return Consumer(config), who_fenced(settings, group, member, session_timeout_ms)
 
 
 class Assignment:

@@ -24,7 +24,9 @@ from aimaas.admission import Judge
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import ANSWER_LIMIT_S, admin
+from aimaas.kafka_failures import UNREACHABLE, is_denied
 from aimaas.logs import logger
+from aimaas.outage import outage_of
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 from aimaas.topic_settings import check_settings
@@ -78,13 +80,15 @@ class Scorer:
         self._watcher, self._model, self._monitor = watcher, model, monitor
         self._serves = True  # unless the model was withdrawn and there is no other yet
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
+        self._outage = outage_of(settings)
         self._breaks = Breaks(time.monotonic())
         self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
         self._commit_at = 0.0  # monotonic seconds at which the last commit was started
         self._aborts_in_a_row = 0
         self._touched: set[int] = set()  # partitions with work since the last commit was started
         name = scorer_group(fleet)
-        self._consumer: Any = group_consumer(settings, name, instance, options.session_timeout_ms)
+        self._consumer: Any
+        self._consumer, self._fenced_by = group_consumer(settings, name, instance, options.session_timeout_ms)
         partitions = self.check_topics()
         check_settings(settings, fleet)
         self._events = find_events_topic(settings, fleet, datetime.now(UTC))
@@ -95,7 +99,7 @@ class Scorer:
         )  # fmt: skip
         self._gone: set[int] = set()  # partitions whose log does not hold the offset that was asked for
         self._orphans = OrphanWatch(settings, name, f"{name}-{instance}", self._names.events, partitions)
-        outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}")
+        outbox = open_outbox(settings, fleet, options, self._consumer, f"{name}-{instance}", self._fenced_by)
         self._writer = Writer(outbox, self._committed)
         rules = Rules(settings, fleet, self._consumer, instance, self._events.label)
         self._assignment = Assignment(
@@ -158,6 +162,7 @@ class Scorer:
 
     def _turn(self) -> None:
         """One turn of the loop; an aborted transaction costs its work and nothing else."""
+        self._outage.raise_if_lasting(f"score fleet {self._fleet.fleet}")
         try:
             serves = self._take_model()
             if self._orphans.must_rejoin(time.monotonic()):
@@ -227,23 +232,21 @@ class Scorer:
 
     def _pass_over(self, message: Any) -> bool:
         """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
-        error = message.error()
-        if error.code() in _GONE:
+        error, code = message.error(), message.error().code()
+        if code in _GONE:
             self._gone.add(message.partition())
             return False
         if is_unreadable(error):
             self._assignment.go_on_behind(message)
             return False
-        if error.code() in (ClientError._FATAL, ClientError.FENCED_INSTANCE_ID):
-            raise KafkaError(
-                f"the group has put this scorer out ({error.str()}): give every scorer its own --instance; what was not "
-                "committed is scored by the one that took over"
-            )
-        if error.code() == ClientError.UNKNOWN_TOPIC_OR_PART:
+        if code == ClientError.FENCED_INSTANCE_ID or (code == ClientError._FATAL and "instance.id" in error.str()):
+            raise KafkaError(f"score fleet {self._fleet.fleet}: {self._fenced_by()}")
+        if code == ClientError.UNKNOWN_TOPIC_OR_PART:
             raise deleted(message.topic() or self._names.events)
-        if error.fatal():
+        if error.fatal() or code == ClientError._FATAL or is_denied(error):
             raise KafkaException(error)
-        log.warning("consumer", error=error.str())
+        if code not in UNREACHABLE:  # an outage is told elsewhere
+            log.warning("consumer", error=error.str())
         return False
 
     def _score(self, messages: list[Any]) -> None:

@@ -34,7 +34,7 @@ class OrphanWatch:
     """Asks the cluster every few seconds who has what, without waiting for the answer."""
 
     def __init__(self, settings: Settings, group: str, member: str, topic: str, partitions: int) -> None:
-        self._admin, self._group, self._member = admin(settings), group, member
+        self._admin, self._group, self._member = admin(settings, connected=False), group, member
         self._topic, self._partitions = topic, partitions
         self._asked: Future[Any] | None = None
         self._next_at = 0.0
@@ -45,6 +45,7 @@ class OrphanWatch:
 
         `now` in monotonic seconds. A group that is being shared out says nothing, and neither does a cluster out of reach.
         """
+        self._admin.poll(0)  # what it has to tell would heap up
         if self._asked is None:
             if now >= self._next_at:
                 self._next_at = now + LOOK_S

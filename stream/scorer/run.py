@@ -7,8 +7,10 @@ import threading
 from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import kafka_errors
+from aimaas.kafka import kafka_errors, partition_counts
 from aimaas.logs import logger
+from aimaas.outage import outage_of
+from aimaas.roles import rights_of
 from aimaas.settings import Settings
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
@@ -17,6 +19,7 @@ from stream.scorer.loop import Scorer
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.rates import Tally
+from stream.state.topic import check_partitions
 
 log = logger("scorer")
 
@@ -40,16 +43,33 @@ def score(
     options, monitor = options or ScorerOptions(), Monitor(settings, fleet)
     watcher = ModelWatcher(settings, fleet, instance)
     with monitor.served_at(options.metrics_host, options.metrics_port):
+        _find_topics(settings, fleet, ending, monitor)
+        if ending.is_set():
+            return monitor.tally
         watcher.start()
         try:
             model = _first_model(watcher, fleet, ending, monitor)
             if model is not None:
                 monitor.starts()
-                with kafka_errors(settings, f"score fleet {fleet.fleet}"), process:
+                with kafka_errors(settings, f"score fleet {fleet.fleet}", *rights_of("scorer", fleet)), process:
                     Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
         finally:
             watcher.stop()
     return monitor.tally
+
+
+def _find_topics(settings: Settings, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> None:
+    """Wait until the cluster answers, or `stop`. Raises KafkaError where waiting is in vain, or topics are missing."""
+
+    def stopped(pause_s: float) -> bool:
+        monitor.waits()
+        return stop.wait(pause_s)
+
+    outage_of(settings).wait(stopped, f"score fleet {fleet.fleet}")
+    if not stop.is_set():
+        rights = rights_of("scorer", fleet)
+        topics = dict.fromkeys(right.name for right in rights if right.kind == "topic")
+        check_partitions(settings, fleet, partition_counts(settings, topics, *rights))
 
 
 def stop_on_signals() -> threading.Event:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException, TopicPartition
 
 from aimaas.errors import KafkaError
+from aimaas.kafka_failures import explained, is_denied
+from aimaas.rights import Right
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
 from stream.scorer.outbox import Done, Progress, TransactionAbortedError
@@ -30,14 +33,22 @@ class Transactions:
     """A transactional producer under a stable id: a new owner of the id aborts what a killed one left open.
 
     An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be
-    done: another process took the id over, or the cluster is out of reach for a minute. Between two transactions it pauses for
-    `pause_s` seconds.
+    done: another process took the id over, the broker's ACLs do not grant one of `rights`, or the cluster is out of reach for a
+    minute. Between two transactions it pauses for `pause_s` seconds. `fenced_by` says who has the scorer's name in the group.
     """
 
     def __init__(
-        self, settings: Settings, transactional_id: str, timeout_ms: int, largest_record: int, pause_s: float = 0.0
+        self,
+        settings: Settings,
+        transactional_id: str,
+        timeout_ms: int,
+        largest_record: int,
+        pause_s: float = 0.0,
+        fenced_by: Callable[[], str] | None = None,
+        rights: Sequence[Right] = (),
     ) -> None:
-        self._where, self._id, self._pause_s = settings.bootstrap_servers, transactional_id, pause_s
+        self._settings, self._id, self._pause_s = settings, transactional_id, pause_s
+        self._timeout_s, self._fenced_by, self._rights = timeout_ms / 1e3, fenced_by, rights
         self._sender = Sender(
             settings,
             largest_record,
@@ -128,9 +139,15 @@ class Transactions:
     def _give_up(self, error: Any, doing: str) -> None:
         """Roll back where that can help; always raises."""
         if error.fatal() or error.code() in _FENCED:
+            open_s = time.monotonic() - (self.opened_at or time.monotonic())
             self.opened_at = (
                 None  # the broker ends it; the client would answer an abort with "commit in progress" for good
             )
+            raise self._explained(error, doing, open_s)
+        if is_denied(error):
+            with suppress(KafkaException):
+                self._producer.abort_transaction(_CALL_S)
+            self.opened_at = None
             raise self._explained(error, doing)
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
         if not (self.opened_at is not None and wants_abort) or doing.startswith("abort"):
@@ -138,12 +155,17 @@ class Transactions:
         self.abort()
         raise TransactionAbortedError(f"{doing}: {error.str()}")
 
-    def _explained(self, error: Any, doing: str) -> KafkaError:
+    def _explained(self, error: Any, doing: str, open_s: float = 0.0) -> KafkaError:
+        if error.code() == ClientError.FENCED_INSTANCE_ID and self._fenced_by is not None:
+            return KafkaError(f"{doing}: {self._fenced_by()}")
+        if error.code() in _FENCED and open_s >= self._timeout_s:
+            return KafkaError(
+                f"{doing}: the transaction was open for {open_s:.0f} s, which is more than the {self._timeout_s:g} s that the "
+                "broker allows it (this scorer was stopped, or its machine was too busy): nothing is lost, start it again"
+            )
         if error.code() in _FENCED:
             return KafkaError(
-                f"{doing}: another scorer took over the transactional id {self._id!r}, or this one was silent for longer than its "
-                "transactions may last; nothing is lost. Give every scorer its own --instance, and start this one again"
+                f"{doing}: another scorer took over the transactional id {self._id!r}, so it has the same --instance: give every "
+                "scorer its own; nothing is lost"
             )
-        return KafkaError(
-            f"{doing}: the broker at {self._where} says: {error.str()}; start the scorer again when it is well"
-        )
+        return explained(self._settings, doing, error, *self._rights)

@@ -17,6 +17,7 @@ from aimaas.errors import ServiceError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets
 from aimaas.logs import logger
+from aimaas.outage import outage_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.model.watch import ModelWatcher
@@ -36,10 +37,14 @@ log = logger("service")
 def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: ServiceOptions | None = None) -> None:
     """Serve until SIGTERM or SIGINT. Port 0 takes any free one; the log says which.
 
-    Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or cannot be read.
+    Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or must not be read. A cluster
+    that is away is waited for: the service answers that it has no model yet.
     """
     with listen(host, port) as listener:
-        end_offsets(settings, topic_names(fleet).models)  # a missing topic or broker is said at once
+        if outage_of(settings).wait(
+            lambda _: True, f"serve fleet {fleet.fleet}"
+        ):  # else the watcher waits for the cluster
+            end_offsets(settings, topic_names(fleet).models)  # a missing topic is said at once
         service = Service(settings, fleet, options or ServiceOptions())
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(

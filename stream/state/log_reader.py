@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
@@ -12,8 +13,12 @@ from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import READ_LIMIT_S, consumer_config
+from aimaas.kafka import READ_LIMIT_S, consumer_config, kafka_errors
+from aimaas.kafka_failures import UNREACHABLE
+from aimaas.outage import outage_of
+from aimaas.rights import in_group, on_topic
 from aimaas.settings import Settings
+from aimaas.topics import RESTORE_GROUP
 from aimaas.unreadable import Skipped, cannot_read, is_unreadable
 
 _BATCH = 5_000
@@ -33,11 +38,12 @@ class LogReader:
 
     def __init__(self, settings: Settings, fleet: FleetSpec | None = None) -> None:
         """With a `fleet` it goes on behind batches that `aimaas topics skip` noted."""
+        self._settings, self._outage = settings, outage_of(settings)
         self._skipped = None if fleet is None else Skipped(settings, fleet)
         self._consumer = Consumer(
             consumer_config(
                 settings,
-                "aimaas-restore",
+                RESTORE_GROUP,
                 enable_partition_eof=True,
                 fetch_queue_backoff_ms=20,
                 fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
@@ -52,7 +58,8 @@ class LogReader:
 
     def span(self, topic: str, partition: int) -> Span:
         """Oldest offset that is there, and the end of what is committed (an open transaction ends it)."""
-        begin, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _ANSWER_S)
+        with self._errors(topic):
+            begin, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _ANSWER_S)
         return Span(begin, end)
 
     def spans(self, topic: str, ends: Mapping[int, int], since_ms: int | None = None) -> dict[int, Span]:
@@ -76,7 +83,9 @@ class LogReader:
         self._consumer.assign([TopicPartition(topic, p, spans[p].begin) for p in pending])
         limit = time.monotonic() + READ_LIMIT_S
         while pending:
-            messages = self._consumer.consume(_BATCH, _POLL_S)
+            with self._errors(topic):
+                messages = _checked(self._consumer.consume(_BATCH, _POLL_S), pending)
+            self._outage.raise_if_lasting(f"read {topic}")
             if messages:
                 limit = time.monotonic() + READ_LIMIT_S
             elif time.monotonic() > limit:
@@ -98,6 +107,22 @@ class LogReader:
             self._consumer.seek(TopicPartition(message.topic(), partition, behind))
         return True
 
+    def _errors(self, topic: str) -> AbstractContextManager[None]:
+        return kafka_errors(self._settings, f"read {topic}", on_topic("Read", topic), in_group(RESTORE_GROUP))
+
+
+def _checked(messages: list[Any], pending: Mapping[int, int]) -> list[Any]:
+    """The messages, unless one says that reading cannot go on in what is `pending`, or at all: then KafkaException."""
+    for message in messages:
+        error = message.error()
+        if error is None or error.code() == ClientError._PARTITION_EOF:
+            continue
+        if is_unreadable(error) or (message.partition() >= 0 and message.partition() not in pending):
+            continue
+        if error.fatal() or not (error.retriable() or error.code() in UNREACHABLE):
+            raise KafkaException(error)
+    return messages
+
 
 def _within(messages: list[Any], pending: dict[int, int]) -> dict[int, list[Any]]:
     """Messages before their partition's end, by partition; a partition that stands at its end leaves `pending`."""
@@ -111,9 +136,6 @@ def _within(messages: list[Any], pending: dict[int, int]) -> dict[int, list[Any]
                 found[partition].append(message)
             if offset + 1 >= pending[partition]:
                 del pending[partition]
-        elif error.code() == ClientError._PARTITION_EOF:
-            if offset >= pending[partition]:
-                del pending[partition]
-        elif error.fatal() or not error.retriable():
-            raise KafkaException(error)
+        elif error.code() == ClientError._PARTITION_EOF and offset >= pending[partition]:
+            del pending[partition]
     return found

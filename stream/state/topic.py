@@ -26,6 +26,7 @@ from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
 from aimaas.judges import Judges
 from aimaas.kafka import end_offsets, kafka_errors
+from aimaas.kafka_failures import no_topic
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
@@ -261,9 +262,7 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
     wanted = found.get(names.events, 0)
     for topic in (names.events, names.state, names.predictions, names.dead_letters):
         if found.get(topic, 0) == 0:
-            raise KafkaError(
-                f"no topic {topic} at {settings.bootstrap_servers}: create the fleet's topics with `aimaas topics create`"
-            )
+            raise no_topic(settings, f"look for {topic}")
         if found[topic] != wanted:
             raise KafkaError(
                 f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "

@@ -112,7 +112,7 @@ def register_model(settings: Settings, fleet: FleetSpec, folder: Path, content: 
     report = TrainReport(
         fleet=fleet.fleet, fleet_version=1, chosen="ridge", error="rmse", metrics={"rmse": 1.0}, splits={}, settings={},
         candidates=[CandidateReport("ridge", [1.0], 1.0, 0.1)], seed=7, training_set="x", digest="d", gold_version=0,
-        plan="p", fit="f", sha256=sha256(content), code_version="1", seconds=1.0,
+        plan=plan_of(fleet).hash, fit=fit_for(plan_of(fleet)).id, sha256=sha256(content), code_version="1", seconds=1.0,
     )  # fmt: skip
     write_report(trained, report)
     return register(settings, fleet, trained)

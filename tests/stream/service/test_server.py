@@ -170,9 +170,8 @@ def test_without_the_fleets_topics_it_ends_with_what_to_do(line: Any, service: A
     running = service()
     assert running.process.wait(LIMIT_S) == 1
     (line_,) = running.log.read_text().splitlines()
-    assert line_.endswith(
-        "no such topic at " + line.settings.bootstrap_servers + "; `aimaas up` creates the topics of all fleets"
-    )
+    where = line.settings.bootstrap_servers
+    assert line_.endswith(f"no such topic at {where}; create the fleet's topics with `aimaas topics create`")
 
 
 def test_an_address_that_is_not_here_is_refused() -> None:

@@ -1,0 +1,143 @@
+"""Why a Kafka cluster cannot be reached: a client of its own connects, and says what stopped it.
+
+librdkafka's calls only run out of time; what stopped a connection comes by callbacks and by the client's log. It has one message
+for all certificates that it does not accept, so Python's TLS is asked which one it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka.admin import AdminClient
+
+from aimaas.certificates import client_certificate_fault, server_fault, speaks_tls
+from aimaas.rights import user_of
+from aimaas.settings import kafka_variable
+
+_CLOSED = 3  # times in a row that a listener closes before a word was said: it waits for another protocol
+_POLL_S = 0.05
+_TIMES = re.compile(r"\s*\(after \d+ms in state \w+\)")
+
+
+@dataclass(frozen=True)
+class Cause:
+    """What is wrong and what to do, without a full stop; `lasts`: until a person does something, so that waiting is in vain."""
+
+    text: str
+    lasts: bool
+
+
+def why_unreachable(kafka: Mapping[str, str], limit_s: float) -> Cause | None:
+    """Connect as these librdkafka settings say; None once the cluster answers.
+
+    A cause that lasts ends it at once; a broker that is away is waited for until `limit_s` is over.
+    """
+    heard = _Heard(kafka)
+    client = AdminClient(
+        {**kafka, "logger": heard.logger, "error_cb": heard.error, "reconnect.backoff.max.ms": 500, "log_level": 6}
+    )
+    limit = time.monotonic() + limit_s
+    answer = client.describe_cluster(request_timeout=max(limit_s, 1.0))
+    while not answer.done() and heard.lasting is None and time.monotonic() < limit:
+        client.poll(_POLL_S)
+    if answer.done() and answer.exception() is None:
+        return None
+    client.poll(0)
+    return heard.lasting or Cause(heard.newest or f"{kafka['bootstrap.servers']} does not answer", lasts=False)
+
+
+class _Heard:
+    """What the client tells by its callbacks."""
+
+    def __init__(self, kafka: Mapping[str, str]) -> None:
+        self._kafka, self._closed = kafka, 0
+        self.newest: str | None = None
+        self.lasting: Cause | None = None
+        self.logger = logging.Logger("aimaas.connection", logging.DEBUG)
+        self.logger.addHandler(_Lines(self._line))
+
+    def error(self, error: Any) -> None:
+        """librdkafka's error callback."""
+        if error.code() == ClientError._ALL_BROKERS_DOWN:
+            return
+        self.newest = plain(error.str())
+        text = lasting_cause(self._kafka, error.code(), self.newest)
+        if text is not None:
+            self.lasting = Cause(text, lasts=True)
+
+    def _line(self, line: str) -> None:
+        """A line of the client's log: only this says that a listener closes whatever connects."""
+        if "Disconnected" not in line or "SSL_HANDSHAKE" in line:
+            self._closed = 0 if "FAIL" in line else self._closed
+            return
+        self._closed += 1
+        if self._closed >= _CLOSED and self.lasting is None:
+            self.lasting = Cause(_wrong_protocol(self._kafka), lasts=True)
+
+
+class _Lines(logging.Handler):
+    def __init__(self, take: Any) -> None:
+        super().__init__()
+        self._take = take
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Hand the line on."""
+        self._take(record.getMessage())
+
+
+def plain(said: str) -> str:
+    """librdkafka's message without the address it begins with and the times it ends with."""
+    return _TIMES.sub("", re.sub(r"^\S+://\S+: |^\S+:\d+/\S+: ", "", said))
+
+
+def lasting_cause(kafka: Mapping[str, str], code: int, said: str) -> str | None:
+    """What an error of a connection says about the settings; None for one that may go away by itself."""
+    protocol = kafka.get("security.protocol", "PLAINTEXT")
+    if "mechanism" in said and ("handshake failed" in said or "nsupported" in said):
+        offered = said.partition("supported mechanisms: ")[2]
+        return (
+            f"the broker does not take the SASL mechanism {_mechanism(kafka)}{f', but {offered}' if offered else ''}: "
+            f"set {kafka_variable('sasl.mechanism')}"
+        )
+    if code in (ClientError._AUTHENTICATION, ClientError.SASL_AUTHENTICATION_FAILED):
+        return _login_refused(kafka, said)
+    if "PLAINTEXT broker listener" in said or "wrong version number" in said:
+        return (
+            f"the listener does not speak TLS: {kafka_variable('security.protocol')} is {protocol}; use "
+            f"{protocol.replace('SSL', 'PLAINTEXT')}, or the port of a TLS listener"
+        )
+    if "alert" in said:
+        return client_certificate_fault(kafka) or (
+            f"the broker does not accept this client's certificate ({said.rpartition('::')[2]}): an authority that the broker "
+            f"trusts must have signed the one that {kafka_variable('ssl.certificate.location')} names"
+        )
+    if code == ClientError._SSL or "certificate verify failed" in said:
+        return server_fault(kafka) or f"TLS: {said}"
+    return None
+
+
+def _login_refused(kafka: Mapping[str, str], said: str) -> str:
+    if "sasl.username" in kafka:
+        return (
+            f"the broker does not let user {user_of(kafka)!r} in ({said.removeprefix('SASL authentication error: ')}): "
+            f"{kafka_variable('sasl.username')} or {kafka_variable('sasl.password')} is wrong"
+        )
+    return f"the broker does not let this client in ({said}): look at the AIMAAS_KAFKA_SASL_… variables"
+
+
+def _wrong_protocol(kafka: Mapping[str, str]) -> str:
+    protocol = kafka.get("security.protocol", "PLAINTEXT")
+    name = kafka_variable("security.protocol")
+    if "SSL" not in protocol.upper() and speaks_tls(kafka):
+        return f"the listener speaks TLS, this client does not: {name} is {protocol}; use SSL or SASL_SSL"
+    return f"the listener closes every connection at once: {name} is {protocol}, which is not what the listener speaks"
+
+
+def _mechanism(kafka: Mapping[str, str]) -> str:
+    return kafka.get("sasl.mechanism", kafka.get("sasl.mechanisms", "GSSAPI"))

@@ -1,0 +1,42 @@
+"""Which of several rights a broker's ACLs do not grant: it is asked what this client may do, where an error does not name it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException, TopicCollection
+from confluent_kafka.admin import AdminClient
+
+from aimaas.rights import Right
+
+_ANSWER_S = 5.0
+
+
+def lacking(kafka: Mapping[str, str], rights: Sequence[Right]) -> list[Right]:
+    """The rights of topics and groups that the broker does not grant; all of those that it does not tell of."""
+    client = AdminClient(dict(kafka))
+    return [right for right in rights if not _is_granted(client, right)]
+
+
+def _is_granted(client: Any, right: Right) -> bool:
+    """Whether the broker says that this is granted. Who may not even Describe a topic or group is told so instead."""
+    if right.kind not in ("topic", "group"):
+        return False
+    try:
+        if right.kind == "topic":
+            names = TopicCollection([right.name])
+            asked = client.describe_topics(names, include_authorized_operations=True, request_timeout=_ANSWER_S)
+        else:
+            asked = client.describe_consumer_groups(
+                [right.name], include_authorized_operations=True, request_timeout=_ANSWER_S
+            )
+        found = asked[right.name].result(_ANSWER_S).authorized_operations
+    except KafkaException:
+        return False
+    return right.operation in _names(found or ())
+
+
+def _names(operations: Iterable[Any]) -> set[str]:
+    """The operations as `kafka-acls` writes them: DESCRIBE_CONFIGS is DescribeConfigs."""
+    return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

@@ -1,0 +1,103 @@
+"""What the errors of Kafka's clients mean for a person: one line that says what was done, what is wrong, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+
+from aimaas.connection import Cause, lasting_cause, plain, why_unreachable
+from aimaas.errors import KafkaError, KafkaLastingError
+from aimaas.granted import lacking
+from aimaas.rights import Right, user_of
+from aimaas.settings import Settings
+
+PROBE_S = 3.0  # for asking why a call ran out of time
+UNREACHABLE = {
+    ClientError._TRANSPORT,
+    ClientError._ALL_BROKERS_DOWN,
+    ClientError._TIMED_OUT,
+    ClientError._TIMED_OUT_QUEUE,
+    ClientError._RESOLVE,
+    ClientError._MSG_TIMED_OUT,
+    ClientError.REQUEST_TIMED_OUT,
+}
+_DENIED = {
+    ClientError.TOPIC_AUTHORIZATION_FAILED: "topic",
+    ClientError.GROUP_AUTHORIZATION_FAILED: "group",
+    ClientError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional-id",
+    ClientError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
+}
+_NO_TOPIC = {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError._UNKNOWN_TOPIC}
+
+
+def is_denied(error: Any) -> bool:
+    """Whether the broker's ACLs refuse what a client asked for."""
+    return error.code() in _DENIED
+
+
+@contextmanager
+def kafka_errors(settings: Settings, doing: str, *rights: Right) -> Iterator[None]:
+    """Turn what confluent-kafka raises into a KafkaError that says what was being done, where, and what to do.
+
+    `rights` are what the work needs of the broker's ACLs: a refusal is told with those of the refused kind.
+    """
+    try:
+        yield
+    except KafkaException as e:
+        raise explained(settings, doing, e.args[0], *rights) from None
+
+
+def explained(settings: Settings, doing: str, error: Any, *rights: Right) -> KafkaError:
+    """A client's error as a KafkaError. A call that ran out of time does not say why: the cluster is asked, for some seconds."""
+    code, where = error.code(), settings.bootstrap_servers
+    if code in _DENIED:
+        return denied(settings, doing, _DENIED[code], plain(error.str()), rights)
+    if code in _NO_TOPIC:
+        return no_topic(settings, doing)
+    lasting = lasting_cause(settings.kafka, code, plain(error.str()))
+    if lasting is not None:
+        return unreachable(settings, doing, Cause(lasting, lasts=True))
+    if code in UNREACHABLE:
+        cause = why_unreachable(settings.kafka, PROBE_S)
+        if cause is not None:
+            return unreachable(settings, doing, cause)
+        return KafkaError(f"{doing}: {where} answers, but not in time ({plain(error.str())}); try again")
+    return KafkaError(f"{doing}: the broker at {where} says: {error.str()}")
+
+
+def unreachable(settings: Settings, doing: str, cause: Cause) -> KafkaError:
+    """The error of a cluster that cannot be reached."""
+    where = settings.bootstrap_servers
+    if cause.lasts:
+        return KafkaLastingError(f"{doing}: no connection to {where}: {cause.text}")
+    return KafkaError(
+        f"{doing}: no broker answers ({cause.text}) at {where}; start one with `aimaas up`, or set AIMAAS_KAFKA_BOOTSTRAP_SERVERS"
+    )
+
+
+def no_topic(settings: Settings, doing: str) -> KafkaError:
+    """The error of a topic that is not there. Who may not Describe a topic does not see it in a list of all of them."""
+    secured = settings.kafka.get("security.protocol", "PLAINTEXT") != "PLAINTEXT"
+    hidden = f", or let {user_of(settings.kafka)} Describe them if they are there" if secured else ""
+    return KafkaLastingError(
+        f"{doing}: no such topic at {settings.bootstrap_servers}; create the fleet's topics with `aimaas topics create`{hidden}"
+    )
+
+
+def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[Right, ...]) -> KafkaError:
+    """The error of a right that the ACLs do not grant."""
+    user = user_of(settings.kafka)
+    wanted = [r for r in rights if r.kind == kind and (kind == "cluster" or r.name in said)]
+    wanted = wanted or [r for r in rights if r.kind == kind]
+    if len(wanted) > 1:
+        wanted = lacking(settings.kafka, wanted) or wanted
+    if not wanted:
+        return KafkaLastingError(f"{doing}: the ACLs of {settings.bootstrap_servers} do not allow it to {user}: {said}")
+    return KafkaLastingError(
+        f"{doing}: the ACLs of {settings.bootstrap_servers} do not grant {user}: {' and '.join(map(str, wanted))}; grant it: "
+        f"`{'; '.join(r.command(user) for r in wanted)}`"
+    )

@@ -1,0 +1,52 @@
+"""Why the group put a scorer out.
+
+A static member is fenced when another client joins the group under its name. That may be a second scorer of the same `--instance`.
+It may be the scorer itself: a broker that goes down may take a member's join and lose the answer, and the client that joins again
+is another member to the group. The group shows the same of both at first; but who does not live drops out when the session ends.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaException
+
+from aimaas.errors import KafkaError
+from aimaas.kafka import admin
+from aimaas.settings import Settings
+
+_ANSWER_S = 5.0
+_LOOK_S = 1.0
+_LATE_S = 2.0  # the broker may end a session so much later
+
+
+def who_fenced(settings: Settings, group: str, member: str, session_timeout_ms: int) -> Callable[[], str]:
+    """A function that says who has the name `member` in `group` now; it waits for as long as a session lasts."""
+
+    def ask() -> str:
+        limit = time.monotonic() + session_timeout_ms / 1e3 + _LATE_S
+        while (there := _is_there(settings, group, member)) and time.monotonic() < limit:
+            time.sleep(_LOOK_S)
+        if there is False:
+            return (
+                f"the group took {member!r} for two, of which none is left: a broker that went down lost the answer to its join, "
+                "or another scorer of this --instance has ended since; nothing is lost, start this scorer again"
+            )
+        return (
+            f"another scorer of the same --instance is in the group as {member!r}: give every scorer its own --instance; what was "
+            "not committed is scored by the one that took over"
+        )
+
+    return ask
+
+
+def _is_there(settings: Settings, group: str, member: str) -> bool | None:
+    """Whether the group has a member of this name; None where the cluster does not say."""
+    try:
+        client: Any = admin(settings)
+        found = client.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group].result(_ANSWER_S)
+    except (KafkaException, KafkaError):
+        return None
+    return any(m.group_instance_id == member for m in found.members)
