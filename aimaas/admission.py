@@ -20,6 +20,7 @@ from aimaas.event_times import YEARS, is_allowed, near_the_ends
 from aimaas.fleet import FleetSpec
 from aimaas.order_keys import content_digests, judge_order
 from aimaas.parsing import EventParser, Refusal
+from aimaas.partitioner import leading_elsewhere
 from aimaas.readings import ReadingRules
 from aimaas.reasons import Reason
 from aimaas.state import DeviceState, Forgotten
@@ -41,6 +42,7 @@ class Batch:
     hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
     since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
     `moved` (m,) says which rows changed what is known of their device: the admitted ones, and refused ones that jump.
+    `strays` says of new devices whose key leads to another partition to which, in a fleet where any partitioner goes.
     `forgotten` holds the devices that lost their state within the batch, beside the row before which they did: from that row on
     their slots may serve others.
     """
@@ -58,6 +60,7 @@ class Batch:
     slots: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     moved: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
     forgotten: list[tuple[int, Forgotten]] = field(default_factory=list)
+    strays: dict[str, int] = field(default_factory=dict)
 
     @property
     def admitted(self) -> npt.NDArray[np.int64]:
@@ -133,12 +136,20 @@ class Judge:
                     batch, row, Reason.KEY_MISMATCH, f"key {shown}, expected device_id {event.device_id!r} in UTF-8"
                 )
 
-    def order(self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool = True) -> None:
+    def order(
+        self,
+        batch: Batch,
+        broker_ms: npt.NDArray[np.int64],
+        state: DeviceState,
+        forgets: bool = True,
+        partition: int | None = None,
+    ) -> None:
         """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
 
-        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, duplicate, conflict, late, jump), `reset`,
+        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, order, partition), `reset`,
         `slots` and `moved`. A device silent for longer than the fleet file allows begins anew. Where a new device finds the
-        partition full, others are forgotten, unless `forgets` is False. The caller advances the kernel with the admitted rows.
+        partition full, others are forgotten, unless `forgets` is False. A new device must belong in `partition`, where that is
+        given. The caller advances the kernel with the admitted rows.
         """
         broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
         skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
@@ -152,7 +163,7 @@ class Judge:
         verdicts = np.zeros(len(batch.at), np.int8)
         newest = np.zeros((len(batch.at), 2), np.int64)
         digests = content_digests(batch.values, batch.ts_us)
-        for rows in self._segments(batch, broker_ms, state, forgets):
+        for rows in self._segments(batch, broker_ms, state, forgets, partition):
             judge_order(
                 rows, batch.slots, batch.run, batch.order, digests, broker_ms, self._silence_ms,
                 self.fleet.jump_run, self.fleet.jump_order,
@@ -164,7 +175,12 @@ class Judge:
             _refuse(batch, row, reason, self._order_detail(reason, batch, int(row), newest[row].tolist()))
 
     def _segments(
-        self, batch: Batch, broker_ms: npt.NDArray[np.int64], state: DeviceState, forgets: bool
+        self,
+        batch: Batch,
+        broker_ms: npt.NDArray[np.int64],
+        state: DeviceState,
+        forgets: bool,
+        partition: int | None,
     ) -> Iterator[npt.NDArray[np.int64]]:
         """Yield the admitted rows in order, with slots, cut where a new device finds the partition full.
 
@@ -172,18 +188,42 @@ class Judge:
         """
         most = self.fleet.devices_per_partition if forgets else sys.maxsize
         rows = batch.admitted  # each of these belongs to a known device or makes it known
-        device_ids = [batch.device_ids[r] for r in rows]
-        done = 0
         while True:
-            slots = state.slots(device_ids[done:], most)
-            segment = rows[done : done + len(slots)]
+            device_ids = [batch.device_ids[r] for r in rows]
+            slots = state.slots_of_known(device_ids)
+            if slots is None:
+                rows = self._placed(batch, rows, state, partition)
+                slots = state.slots([batch.device_ids[r] for r in rows], most)
+            segment, rows = rows[: len(slots)], rows[len(slots) :]
             batch.slots[segment] = slots
             yield segment
-            done += len(slots)
-            if done == len(rows):
+            if not len(rows):
                 return
-            row = int(rows[done])
+            row = int(rows[0])
             batch.forgotten.append((row, state.forget_for_room(int(broker_ms[row]), self._silence_ms, most)))
+
+    def _placed(
+        self, batch: Batch, rows: npt.NDArray[np.int64], state: DeviceState, partition: int | None
+    ) -> npt.NDArray[np.int64]:
+        """The rows without those of new devices that belong elsewhere, which are refused; with `any` partitioner all of them."""
+        if partition is None:
+            return rows
+        topics = self.fleet.topics
+        new = {device_id for r in rows if (device_id := batch.device_ids[r]) not in state}
+        astray = leading_elsewhere(new, partition, topics.partitions)
+        if topics.partitioner == "any":
+            batch.strays |= astray
+            return rows
+        refused = [r for r in rows.tolist() if batch.device_ids[r] in astray]
+        for row in refused:
+            _refuse(
+                batch,
+                row,
+                Reason.WRONG_PARTITION,
+                f"partition {partition}, but its key leads to {astray[batch.device_ids[row]]} of {topics.partitions}: set the "
+                "producer's partitioner to murmur2_random, or in the fleet file topics.partitioner to any",
+            )
+        return np.setdiff1d(rows, refused) if refused else rows
 
     def _order_detail(self, reason: Reason, batch: Batch, row: int, newest: list[int]) -> str:
         what = f"run {batch.run[row]}, {self.fleet.order} {batch.order[row]}"

@@ -229,6 +229,11 @@ class Topics(_Part):
     partitions: int = Field(
         default=4, ge=1, le=1_000, description="`aimaas topics grow` gives more once the topics are there"
     )
+    partitioner: Literal["murmur2", "any"] = Field(
+        default="murmur2",
+        description="how all producers choose a device's partition: `murmur2` (`murmur2_random` in librdkafka, the default of "
+        "Java's client): a record of a new device elsewhere is refused; `any`: such devices are only reported",
+    )
     replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
     retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
     names: dict[

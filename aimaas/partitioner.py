@@ -6,12 +6,20 @@ partitions has to know. The hash is MurmurHash2 by Austin Appleby (public domain
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 _SEED, _MIX, _WORD = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 
 
 def partition_of(key: bytes, partitions: int) -> int:
     """The partition of a record with this key (at least one byte) in a topic of so many partitions."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
+
+
+def leading_elsewhere(device_ids: Iterable[str], partition: int, partitions: int) -> dict[str, int]:
+    """Those of the devices that do not belong in the partition of a topic of so many, each with the one that its key leads to."""
+    leads_to = ((device_id, partition_of(device_id.encode(), partitions)) for device_id in device_ids)
+    return {device_id: there for device_id, there in leads_to if there != partition}
 
 
 def murmur2(data: bytes) -> int:

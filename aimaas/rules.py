@@ -22,9 +22,9 @@ from aimaas.fleet import FleetSpec, Reading
 RuleSet = dict[str, Any]  # as JSON has it
 
 _LIMITS = ("record_bytes", "skew_s", "silence_s", "devices", "jump")
-_TOPICS = ("partitions",)
+_TOPICS = ("partitions", "partitioner")
 # what the judge of a release did that did not know the key yet: an older rule set has no value for it
-_BEFORE: Mapping[str, Mapping[str, Any]] = {"limits": {}, "topics": {}}
+_BEFORE: Mapping[str, Mapping[str, Any]] = {"limits": {}, "topics": {"partitioner": "any"}}
 
 
 def rules_of(fleet: FleetSpec) -> RuleSet:

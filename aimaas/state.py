@@ -118,16 +118,19 @@ class DeviceState:
         """Bytes of one slot over all arrays."""
         return sum(a.nbytes // len(a) for a in (getattr(self, name) for name in self._ARRAYS))
 
+    def slots_of_known(self, device_ids: Sequence[str]) -> npt.NDArray[np.int64] | None:
+        """Slot of each device, shape (n,); None where one of them is not known here."""
+        get = self._slots.get
+        found = [get(d, -1) for d in device_ids]
+        return None if -1 in found else np.array(found, np.int64)
+
     def slots(self, device_ids: Sequence[str], most: int = sys.maxsize) -> npt.NDArray[np.int64]:
         """Slot of each device, shape (n,); a device not seen before gets one.
 
         Stops before the first new device that finds `most` devices here: the result is shorter then.
         """
-        get = self._slots.get
-        found = [get(d, -1) for d in device_ids]
-        if -1 in found:
-            found = self._slots_with_new(device_ids, most)
-        return np.array(found, np.int64)
+        found = self.slots_of_known(device_ids)
+        return np.array(self._slots_with_new(device_ids, most), np.int64) if found is None else found
 
     def _slots_with_new(self, device_ids: Sequence[str], most: int) -> list[int]:
         found = []

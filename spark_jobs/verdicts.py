@@ -101,7 +101,7 @@ class _Pass:
             part = rows.slice(stretch.start, stretch.stop - stretch.start)
             keys, values = part["key"].to_pylist(), part["value"].to_pylist()
             batch = judge.decode(keys, values)
-            judge.order(batch, _milliseconds(part["broker_ts"]), self._at.state)
+            judge.order(batch, _milliseconds(part["broker_ts"]), self._at.state, partition=self._at.partition)
             refused = {int(i): (Reason(batch.reason[i]), batch.detail[int(i)]) for i in np.flatnonzero(batch.reason)}
             yield self._batch(_source(part, batch.at[batch.admitted]) | self._silver(judge, batch))
             yield self._batch(_source(part, list(refused)) | _quarantine(judge.fleet, refused, keys, values))

@@ -11,15 +11,18 @@ import typer
 from rich.table import Table
 
 from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.cli.records import text
 from aimaas.settings import read_settings
 
 if TYPE_CHECKING:
     from aimaas.reconcile import Gap
     from stream.reconcile.losses import Loss
+    from stream.reconcile.split_devices import SplitDevice
 
 reconcile_app = typer.Typer()
 
 Counts = dict[str, int | None]
+_SHOWN = 20  # split devices
 _NOTES = {
     "sent": "the topic does not hold all of the day any more (retention, or it was made anew): `sent` counts what was landed of it",
     "predicted": "retention has deleted predictions of the day: missing ones are not looked for",
@@ -37,6 +40,7 @@ class _Day:
     gaps: list[tuple[str, Gap]] = field(default_factory=list)
     lost: list[tuple[str, Loss]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    split: list[SplitDevice] = field(default_factory=list)
 
 
 @reconcile_app.command()
@@ -49,7 +53,8 @@ def reconcile(
 ) -> None:
     """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
 
-    Records that were gone before they could be landed or scored are shown as lost, with the reason.
+    Records that were gone before they could be landed or scored are shown as lost, with the reason. Devices that were admitted in two
+    partitions at once are named.
     """
     from aimaas.journal import read_journal
     from aimaas.reconcile import counts_of, gaps_of, without
@@ -57,6 +62,7 @@ def reconcile(
     from aimaas.topics import topic_names
     from stream.reconcile.lake import LakeDay
     from stream.reconcile.losses import losses_of
+    from stream.reconcile.split_devices import split_devices
     from stream.reconcile.topics import TopicDay
 
     settings = read_settings()
@@ -77,6 +83,7 @@ def reconcile(
         found.lost += [(kind, loss) for loss in losses_of(*span, journal.gaps)]
         asked = _NOTES if kind == "events" else ("sent",)
         found.notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
+    found.split = split_devices(settings, spec, begin, begin + timedelta(days=1))
     show = _print_json if as_json else _print_table
     show(found)
     if found.gaps:
@@ -98,8 +105,9 @@ def _print_json(found: _Day) -> None:
         }
         for k, x in found.lost
     ]
+    split = [{"device_id": d.device_id, "partitions": d.partitions, "line": str(d)} for d in found.split]
     whole = {"fleet": found.fleet, "day": found.day, **found.counts, "gaps": gaps, "lost": lost, "notes": found.notes}
-    print(json.dumps(whole))  # noqa: T201
+    print(json.dumps(whole | {"split_devices": split}))  # noqa: T201
 
 
 def _print_table(found: _Day) -> None:
@@ -113,6 +121,10 @@ def _print_table(found: _Day) -> None:
     out.print(table, highlight=False)
     for note in found.notes:
         out.print(f"note: {note}", highlight=False, soft_wrap=True)
+    for device in found.split[:_SHOWN]:
+        out.print(f"[yellow]split:[/yellow] {text(str(device))}", highlight=False, soft_wrap=True)
+    if len(found.split) > _SHOWN:
+        out.print(f"[yellow]split:[/yellow] and {len(found.split) - _SHOWN} more devices; --json names them all")
     for kind, loss in found.lost:
         out.print(f"[yellow]lost:[/yellow] {kind}: {loss}", highlight=False, soft_wrap=True)
     for kind, gap in found.gaps:

@@ -46,8 +46,9 @@ def topics_grow(
     out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
     if done.astray:
         out.print(
-            f"[red]{done.astray} events came meanwhile to their devices' old partitions[/red]: they will be scored as if their "
-            "devices were new; something still sends events",
+            f"[red]{done.astray} events came meanwhile to their devices' old partitions[/red]: something still sends events; they "
+            f"are refused as wrong_partition: stop what sends them, start it anew, then `aimaas dlq replay --fleet {fleet} "
+            "--reason wrong_partition`",
             highlight=False,
         )
         raise typer.Exit(1)

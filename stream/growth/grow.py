@@ -90,9 +90,10 @@ def _move(
     """Settle and move the devices; how many there are, and how many moved."""
     names, devices, moved = topic_names(fleet), 0, 0
     present, known = before[names.events], before[names.state]
+    scored = with_partitions(fleet, min(present, known))  # as it was scored, whatever the fleet file says by now
     with ExclusiveWriter(settings, fleet, "grow") as writer:
         for p in range(min(present, known)):
-            state = _restored(settings, fleet, p, positions[p])
+            state = _restored(settings, scored, p, positions[p])
             check_placed(fleet, p, state.devices, (known, present, partitions))
             devices += len(state.devices)
             _settle(writer, names.state, state)
@@ -103,9 +104,14 @@ def _move(
     with ExclusiveWriter(settings, fleet, "grow") as writer:
         _write(writer, [_into(names.state, record, p) for p in range(present, partitions) for record in begun])
         for p in range(present):
-            state = _restored(settings, fleet, p, positions[p])
+            state = _restored(settings, scored, p, positions[p])
             moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
     return devices, moved
+
+
+def with_partitions(fleet: FleetSpec, partitions: int) -> FleetSpec:
+    """The fleet file with so many partitions."""
+    return fleet.model_copy(update={"topics": fleet.topics.model_copy(update={"partitions": partitions})})
 
 
 def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: int) -> PartitionState:

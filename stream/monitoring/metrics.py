@@ -69,6 +69,10 @@ class ScorerMetrics:
             "aimaas_unproven_copies_total",
             "Records that call themselves a replay's copy without proof; scored as events.",
         )
+        self._strays = self._counter(
+            "aimaas_stray_devices_total",
+            "New devices in a partition that their key does not lead to (partitioner: any).",
+        )
         self._batch = self._histogram("aimaas_batch_events", "Events scored at once.", BATCH_BOUNDS)
         self._lag = self._gauge("aimaas_lag_events", "Events committed to the partitions owned and not read yet.")
         self._partitions = self._gauge("aimaas_partitions", "Partitions owned.")
@@ -202,6 +206,10 @@ class ScorerMetrics:
         self._promoted_at = None
         self._model_info.clear()
         self._withdrawn.inc()
+
+    def strays_found(self, devices: int) -> None:
+        """So many new devices lie where their keys do not lead."""
+        self._strays.inc(devices)
 
     def copy_unproven(self) -> None:
         """A record calls itself a replay's copy, and its headers do not prove it."""

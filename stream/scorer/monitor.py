@@ -18,6 +18,7 @@ from stream.monitoring.endpoint import Endpoint
 from stream.monitoring.health import Health, Limits, Pulse
 from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
+from stream.scorer.device_reports import DeviceReports
 from stream.scorer.outbox import Done
 from stream.scorer.rates import RateLog, Tally
 from stream.scorer.scoring import Judged
@@ -41,6 +42,7 @@ class Monitor:
         self._rates = RateLog(self.tally)
         self._metrics = ScorerMetrics(fleet.fleet, self.registry)
         self._metrics.health_from(self.look)
+        self.devices = DeviceReports(self._metrics)
         self._pulse = Pulse(Limits(), time.monotonic())
         self._lag = LagWatch(settings, topic_names(fleet).events)
         self._state_at = 0.0
@@ -111,6 +113,8 @@ class Monitor:
         reasons = [part.batch.reason for part in judged.parts]
         broker_ms = [part.records.broker_ms for part in judged.parts]
         self._metrics.batch_scored(reasons, broker_ms, judged.model.version, judged.answered)
+        for part in judged.parts:
+            self.devices.strays(part.partition, part.batch.strays)
 
     def copy_unproven(self) -> None:
         """A record calls itself a replay's copy without proof. May be called from any thread."""

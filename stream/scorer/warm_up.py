@@ -11,13 +11,17 @@ from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
+from aimaas.partitioner import partition_of
 from stream.state.partition import PartitionState, Records
+
+_DEVICE = "warm-up"
 
 
 def warm_up(fleet: FleetSpec, judge: Judge, kernel: Kernel) -> None:
     """Take one event into state that nobody sees, which loads the compiled code."""
     readings = zip(fleet.readings, fleet.reading_specs, strict=True)
     values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}
-    event = encode_event(fleet.fleet, "warm-up", 0, 0, datetime.now(UTC), values)
+    event = encode_event(fleet.fleet, _DEVICE, 0, 0, datetime.now(UTC), values)
     one, now_ms = np.zeros(1, np.int64), np.array([int(time.time() * 1e3)], np.int64)
-    PartitionState.empty(fleet, 0, 0).advance(judge, kernel, Records([b"warm-up"], [event], one, now_ms))
+    partition = partition_of(_DEVICE.encode(), fleet.topics.partitions)
+    PartitionState.empty(fleet, partition, 0).advance(judge, kernel, Records([_DEVICE.encode()], [event], one, now_ms))

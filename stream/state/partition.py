@@ -127,7 +127,7 @@ class PartitionState:
         makes room for a new one: for records whose time has notes of all that was forgotten.
         """
         batch = judge.decode(records.keys, records.values)
-        judge.order(batch, records.broker_ms, self.devices, forgets)
+        judge.order(batch, records.broker_ms, self.devices, forgets, self.partition)
         rows = batch.admitted
         slots = batch.slots[rows]
         values = widened(batch.values[rows].astype(np.float32), judge.fleet.readings, self.devices.readings)

@@ -257,7 +257,7 @@ class Replay:
 
 
 def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:
-    """Raise KafkaError unless all topics that go by the events' partition numbers have as many partitions."""
+    """Raise KafkaError unless all topics that go by the events' partition numbers have as many, and as the fleet file says."""
     names = topic_names(fleet)
     wanted = found.get(names.events, 0)
     for topic in (names.events, names.state, names.predictions, names.dead_letters):
@@ -268,3 +268,8 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
                 f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
                 "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
             )
+    if fleet.topics.partitioner == "murmur2" and wanted != fleet.topics.partitions:
+        raise KafkaError(
+            f"topic {names.events} has {wanted} partitions, the fleet file says topics.partitions: {fleet.topics.partitions}, and "
+            f"where a device belongs goes by it: set it to {wanted}, or give the topics more with `aimaas topics grow`"
+        )

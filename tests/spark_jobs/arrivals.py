@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from aimaas.fleet import FleetSpec
+from aimaas.partitioner import partition_of
 from aimaas.topics import topic_names
 
 BEGAN = datetime(2026, 11, 23, tzinfo=UTC)
@@ -100,7 +101,7 @@ class Arrivals:
 
     def _take(self, topic: str, device: str, value: bytes) -> Received:
         self.now += timedelta(seconds=1)
-        at = (topic, DEVICES.index(device) % PARTITIONS)
+        at = (topic, partition_of(device.encode(), PARTITIONS))
         offset = self._offsets.get(at, 0)
         self._offsets[at] = offset + 1
         if topic == self.topics.events:

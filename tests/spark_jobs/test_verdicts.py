@@ -15,6 +15,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from spark_jobs.verdicts import judge_partitions
+from tests.partitioners import anywhere
 from tests.spark_jobs.memory_journal import by_file
 
 AT_MS = 1_795_428_000_000
@@ -55,7 +56,7 @@ def state_rows(kept: list[dict[str, Any]]) -> pa.RecordBatch:
 
 def test_the_lake_forgets_where_the_scorer_forgets_over_several_runs() -> None:
     limits = MILL.limits.model_copy(update={"devices": 5 * MILL.topics.partitions})
-    fleet = MILL.model_copy(update={"limits": limits})
+    fleet = anywhere(MILL.model_copy(update={"limits": limits}))
     records = events(fleet, 300)
     judge, state = Judge(fleet), DeviceState.of(fleet)
     batch = judge.decode([k for k, _ in records], [v for _, v in records])

@@ -22,10 +22,11 @@ from aimaas.errors import KafkaError
 from aimaas.kafka import end_offsets, producer_config, read_all
 from aimaas.partitioner import partition_of
 from stream.devices.faults import Faults
-from stream.growth.grow import grow
+from stream.growth.grow import grow, with_partitions
 from stream.growth.topics import grow_topic
 from stream.model.load import load_model
 from stream.state.partition import PartitionState, Records
+from tests.partitioners import anywhere
 
 pytestmark = pytest.mark.broker
 GROWN = 5
@@ -47,7 +48,7 @@ def undisturbed(
     model = load_model(announced, line.fleet, line.settings)
     now = np.full(len(sent), int(time.time() * 1e3), np.int64)
     records = Records([k for k, _ in sent], [v for _, v in sent], np.arange(len(sent)), now)
-    batch, features = PartitionState.empty(line.fleet, 0, 0).advance(Judge(line.fleet), model.kernel, records)
+    batch, features = PartitionState.empty(line.fleet, 0, 0).advance(Judge(anywhere(line.fleet)), model.kernel, records)
     events = [batch.events[row] for row in batch.admitted]
     answers = model.predict(features).astype(float).tolist()
     predictions = Counter((e.device_id, e.run, e.seq, a) for e, a in zip(events, answers, strict=True))
@@ -67,6 +68,11 @@ def wait_for(line: Any, records: int) -> None:
     while len(line.predictions()) + len(line.dead_letters()) < records:
         assert time.monotonic() < limit, f"{records} answers are not there after a minute"
         time.sleep(0.1)
+
+
+def set_partitions(line: Any, partitions: int) -> None:
+    """What the command asks for in the end."""
+    line.fleet = with_partitions(line.fleet, partitions)
 
 
 def send_anew(line: Any, records: list[tuple[bytes, bytes | None]]) -> None:
@@ -96,6 +102,7 @@ def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: 
 
     done = ran(line, "--partitions", str(GROWN))
     assert done.returncode == 0, done.stderr
+    set_partitions(line, GROWN)
     send_anew(line, sent[half:])
     with line.scorer():
         wait_for(line, len(sent))
@@ -118,6 +125,7 @@ def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Any) -> N
 
     codes = [ran(line, "--partitions", str(GROWN), before=killing(n)).returncode for n in (2, 4, 6, 8, 9, 10, 11)]
     last = ran(line, "--partitions", str(GROWN))
+    set_partitions(line, GROWN)
     send_anew(line, sent[half:])
     with line.scorer():
         wait_for(line, len(sent))
@@ -174,6 +182,7 @@ def test_a_growth_moves_each_device_once_and_a_second_run_finds_nothing_to_do(li
 
 def test_a_fleet_that_has_seen_nothing_grows(line: Any) -> None:
     assert grow(line.settings, line.fleet, 3).devices == 0
+    set_partitions(line, 3)
 
     champion, sent = line.champion(), with_faults(line, devices=3)
     send_anew(line, sent)
@@ -192,6 +201,7 @@ def test_an_events_topic_that_somebody_grew_by_hand_is_mended(line: Any) -> None
     send_anew(line, sent[half:])  # already where the keys lead to now
 
     assert grow(line.settings, line.fleet, GROWN).moved > 0
+    set_partitions(line, GROWN)
 
     with line.scorer():
         wait_for(line, len(sent))
@@ -215,6 +225,7 @@ def test_a_growth_is_refused_while_someone_scores_or_events_wait_and_changes_not
 
 def test_devices_of_another_partitioner_are_not_moved_blindly(line: Any) -> None:
     line.champion()
+    line.fleet = anywhere(line.fleet)
     line.producer = Producer(producer_config(line.settings, partitioner="consistent_random"))
     line.send(line.events(devices=8)[:80])
     with line.scorer():

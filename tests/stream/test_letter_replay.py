@@ -29,6 +29,7 @@ from stream.letters.replay import replay_letters
 from stream.model.load import load_model
 from stream.records.dead_letters import Source, replay_headers
 from stream.state.partition import PartitionState, Records
+from tests.partitioners import anywhere
 
 pytestmark = pytest.mark.broker
 READING = "s4"
@@ -82,7 +83,7 @@ def in_order(line: Any, announced: Any, events: list[tuple[bytes, bytes]]) -> di
     zeros = np.zeros(n, np.int64)
     now = zeros + int(datetime.now(UTC).timestamp() * 1e3)
     records = Records([k for k, _ in events], [v for _, v in events], np.arange(n), now)
-    batch, features = PartitionState.empty(line.fleet, 0, 0).advance(Judge(line.fleet), model.kernel, records)
+    batch, features = PartitionState.empty(line.fleet, 0, 0).advance(Judge(anywhere(line.fleet)), model.kernel, records)
     assert not batch.reason.any()
     return {
         (e.device_id, e.run, e.seq): a

@@ -32,6 +32,7 @@ from stream.state.records import (
     replay_record,
 )
 from stream.state.topic import Saved, restore
+from tests.partitioners import anywhere
 
 
 class Message:
@@ -218,7 +219,7 @@ def written_of(records: list[StateRecord]) -> list[tuple[bytes, int]]:
 @pytest.fixture
 def mill_state() -> Any:
     """A partition's state, and a function that puts one event each of the named devices into it."""
-    fleet = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
+    fleet = anywhere(load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml"))
     plan, judge = plan_of(fleet), Judge(fleet)
     c = len(plan.channels)
     kernel = kernel_of(plan, Fit(((0.0,),), (0.0,), ((0.0,) * c,), ((1.0,) * c,)))

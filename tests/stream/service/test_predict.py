@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from stream.state.partition import PartitionState, Records
+from tests.partitioners import anywhere
 
 WIDTH = 22
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -46,7 +47,7 @@ def of_the_stream(served: Any, events: list[dict[str, Any]]) -> float:
     now = np.full(n, int(TS.timestamp() * 1e3) + 1_000_000, np.int64)
     records = Records([b"e-1"] * n, values, np.arange(n, dtype=np.int64), now)
     state = PartitionState.empty(served.fleet, 0, 0)
-    batch, features = state.advance(Judge(served.fleet), served.model.kernel, records)
+    batch, features = state.advance(Judge(anywhere(served.fleet)), served.model.kernel, records)
     assert len(batch.admitted) == n
     return float(served.model.predict(features)[-1])
 
