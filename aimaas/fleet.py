@@ -179,7 +179,10 @@ class Limits(_Part):
 class Quality(_Part):
     """Shares above which the gates stop a run, or warn."""
 
-    refused_share: Share = Field(default=0.1, description="of the records, not admitted: stops")
+    refused_share: Share = Field(
+        default=0.1,
+        description="of the records, not admitted: stops the gate of silver, and the scorer where many devices are to blame",
+    )
     null_share: Share = Field(default=0.2, description="of a nullable reading, null: stops")
     window_rows: int = Field(
         default=30, ge=2, le=10_000, description="rows of a device that are looked at together for the shares below"

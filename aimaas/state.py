@@ -160,6 +160,10 @@ class DeviceState:
             array = getattr(self, name)
             array.resize((slots, *array.shape[1:]), refcheck=False)  # nobody keeps a view; what is new is zero
 
+    def seen_since(self, ms: int) -> int:
+        """Devices whose newest row the broker took at that time (ms since 1970) or later."""
+        return int(np.count_nonzero(self.seen_ms >= max(ms, 1)))
+
     def forget(self, device_id: str) -> None:
         """Free the device's slot. Its next event finds it new, and so begins a run: the kernel's arrays stay until then."""
         self._release([device_id])

@@ -69,6 +69,10 @@ class ScorerMetrics:
             "aimaas_unproven_copies_total",
             "Records that call themselves a replay's copy without proof; scored as events.",
         )
+        self._floods = self._counter(
+            "aimaas_flooded_batches_total",
+            "Batches with refusals while few devices had more refused than the limit allows.",
+        )
         self._strays = self._counter(
             "aimaas_stray_devices_total",
             "New devices in a partition that their key does not lead to (partitioner: any).",
@@ -206,6 +210,10 @@ class ScorerMetrics:
         self._promoted_at = None
         self._model_info.clear()
         self._withdrawn.inc()
+
+    def devices_flood(self, is_flood: bool) -> None:
+        """A batch had refusals; whether few devices have more of them lately than the limit allows."""
+        self._floods.inc(is_flood)
 
     def strays_found(self, devices: int) -> None:
         """So many new devices lie where their keys do not lead."""

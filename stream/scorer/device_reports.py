@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from aimaas.logs import logger
 from stream.monitoring.metrics import ScorerMetrics
 from stream.monitoring.seldom import Seldom
+from stream.state.refusal_limit import Flood
 
 log = logger("scorer")
 
@@ -20,6 +21,7 @@ class DeviceReports:
     def __init__(self, metrics: ScorerMetrics) -> None:
         self._metrics = metrics
         self._of_strays = Seldom(10, _PER_S)
+        self._of_floods = Seldom(1, _PER_S)
 
     def strays(self, partition: int, leads_to: Mapping[str, int]) -> None:
         """New devices came to a partition that their keys do not lead to, where the fleet file allows any partitioner."""
@@ -32,3 +34,13 @@ class DeviceReports:
                     "a device lies where its key does not lead: sent by two partitioners, it is scored as two devices",
                     device=device_id, partition=partition, leads_to=there,
                 )  # fmt: skip
+
+    def flood(self, flood: Flood | None) -> None:
+        """Few devices have more records refused than the limit allows, and the scorer goes on; None: none do, at this batch."""
+        self._metrics.devices_flood(flood is not None)
+        if flood is not None and self._of_floods.may_speak(time.monotonic()):
+            log.warning(
+                "few devices have most of their records refused: the others are scored on",
+                device=flood.key[:128].decode("utf-8", "backslashreplace"), its_refused=flood.heaviest, refused=flood.refused,
+                judged=flood.judged,
+            )  # fmt: skip

@@ -49,7 +49,7 @@ from stream.scorer.warm_up import warm_up
 from stream.scorer.writer import Writer
 from stream.state.events_topic import find_events_topic
 from stream.state.partition import PartitionState
-from stream.state.refusals import check_limit
+from stream.state.refusal_limit import check_limit
 from stream.state.topic import check_partitions
 
 log = logger("scorer")
@@ -284,17 +284,24 @@ class Scorer:
         self._monitor.opened(self._writer.opened_at or time.monotonic())
 
     def _count(self, judged: Judged) -> None:
-        """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately."""
+        """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately, of many devices."""
         states, refused = self._assignment.states, False
         for part in judged.parts:
-            state, reasons = states[part.partition], part.batch.reason
+            state = states[part.partition]
             state.credit_bytes += self._options.state_share * part.records.value_bytes
-            state.refusals.count(part.records.broker_ms, reasons)
-            refused |= bool(reasons.any())
+            state.count_refusals(part.batch, part.records)
+            refused |= bool(part.batch.reason.any())
         self._monitor.judged(judged)
         if refused:
-            windows = [state.refusals for state in states.values()]
-            check_limit(windows, self._fleet.quality.refused_share, self._names.events, judged.newest_refusal())
+            owned = list(states.values())
+            flood = check_limit(
+                [s.refusals for s in owned],
+                lambda: sum(s.devices.seen_since(s.refusals.begin_ms) for s in owned),
+                self._fleet.quality.refused_share,
+                self._names.events,
+                judged.newest_refusal(),
+            )
+            self._monitor.devices.flood(flood)
 
     def _due_in_s(self) -> float:
         return max(self._commit_at + self._options.commit_interval_ms / 1e3 - time.monotonic(), 0.0)

@@ -136,6 +136,12 @@ class PartitionState:
         self.position = int(records.offsets[-1]) + 1 if len(records) else self.position
         return batch, features
 
+    def count_refusals(self, batch: Batch, records: Records) -> None:
+        """Count a judged batch towards the limit on dead letters."""
+        keys = [records.keys[i] for i in np.flatnonzero(batch.reason).tolist()]
+        known = [key is not None and key.decode("utf-8", "replace") in self.devices for key in keys]
+        self.refusals.count(records.broker_ms, batch.reason, keys, known)
+
     def _note(self, batch: Batch, rows: npt.NDArray[np.int64], records: Records) -> None:
         """Note what became dirty with the `rows` that changed their devices, and what was forgotten.
 

@@ -1,79 +1,117 @@
-"""The limit on dead letters: how large a share of a partition's records was refused lately, by the broker's clock.
+"""How many of a partition's records were refused lately, by the broker's clock, and how they spread over devices.
 
-A bad deployment of a device's software must stop the scorer, not drain the topic into dead letters. The counts are kept in the
-state topic, in the transaction that moves the offsets, and are judged before it: a scorer that stops for them stops again at the
-same records, however often a supervisor starts it.
+The counts are kept in the state topic, in the transaction that moves the offsets, and are judged before it (`refusal_limit`): a
+scorer that stops for them stops again at the same records, however often a supervisor starts it.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from aimaas.admission import Reason
-from aimaas.errors import DeadLetterLimitError
+from stream.state.spread import PLACES, Spread, add, no_spread, places_of
 
 WINDOW_MS, BUCKET_MS = 600_000, 60_000
-AT_LEAST = 100  # refused records in the window, before a share says anything
-_ENTRY = struct.Struct("<qqq")  # bucket, judged, refused
+_OLD_ENTRY = struct.Struct("<qqq")  # bucket, judged, refused; before devices were told apart
+_ENTRY = struct.Struct(f"<qqqq{4 * PLACES}i")  # bucket, judged, refused, refused of unknown keys, the two spreads
+_LAYOUT_2 = b"refused2"  # an old entry has zeros in the place of its last bytes
 _RESENT = (Reason.LATE, Reason.DUPLICATE)  # a gateway that sends again after an outage is no bad deployment
+
+
+@dataclass(eq=False)
+class Minute:
+    """Records of a minute: judged, refused, of these with keys of no `known` device, and how they spread over devices."""
+
+    judged: int = 0
+    refused: int = 0
+    unknown: int = 0
+    of_known: Spread = field(default_factory=no_spread)
+    of_unknown: Spread = field(default_factory=no_spread)
+
+    def packed(self, bucket: int) -> bytes:
+        """The counts as bytes."""
+        return _ENTRY.pack(bucket, self.judged, self.refused, self.unknown, *self.of_known.flat, *self.of_unknown.flat)
 
 
 @dataclass
 class RefusalWindow:
     """Judged and refused records of one partition by minute of broker time, over the last ten minutes it has seen.
 
-    Records that are late or come twice count as neither.
+    Records that are late or come twice count as neither. `named` has the newest refused key of each place of the two spreads.
     """
 
-    buckets: dict[int, tuple[int, int]] = field(default_factory=dict)  # bucket -> (judged, refused)
+    buckets: dict[int, Minute] = field(default_factory=dict)
     changed: bool = False
+    named: dict[int, bytes] = field(default_factory=dict)
 
-    def count(self, broker_ms: npt.NDArray[np.int64], reasons: npt.NDArray[np.int8]) -> None:
-        """Count records (n,) with their broker times in ms and reasons."""
+    def count(
+        self,
+        broker_ms: npt.NDArray[np.int64],
+        reasons: npt.NDArray[np.int8],
+        keys: Sequence[bytes | None] = (),
+        known: Sequence[bool] = (),
+    ) -> None:
+        """Count records (n,) with their broker times in ms and reasons.
+
+        `keys` (r,) are those of the refused ones, in order, and `known` (r,) whether the partition knows a device by the key.
+        """
         counts = ~np.isin(reasons, _RESENT)
-        bucket = broker_ms[counts] // BUCKET_MS
-        bad = reasons[counts] != Reason.ADMITTED
-        for b in np.unique(bucket).tolist():
-            here = bucket == b
-            judged, refused = self.buckets.get(b, (0, 0))
-            self.buckets[b] = judged + int(here.sum()), refused + int(bad[here].sum())
+        bucket, bad = broker_ms // BUCKET_MS, (reasons != Reason.ADMITTED) & counts
+        for b in np.unique(bucket[counts]).tolist():
+            minute = self.buckets.setdefault(b, Minute())
+            minute.judged += int((counts & (bucket == b)).sum())
+        if bad.any():
+            chosen = bad[reasons != Reason.ADMITTED]
+            mine = [key or b"" for key, is_bad in zip(keys, chosen.tolist(), strict=True) if is_bad]
+            self._count_refused(bucket[bad], mine, np.array(known, np.bool_)[chosen])
         newest = max(self.buckets, default=0)
         self.buckets = {b: n for b, n in self.buckets.items() if b > newest - WINDOW_MS // BUCKET_MS}
-        self.changed |= any(refused for _, refused in self.buckets.values())
+        self.changed |= any(minute.refused for minute in self.buckets.values())
+
+    def _count_refused(self, bucket: npt.NDArray[np.int64], keys: list[bytes], known: npt.NDArray[np.bool_]) -> None:
+        places, signs = places_of(keys)
+        for b in np.unique(bucket).tolist():
+            minute, here = self.buckets[b], bucket == b
+            minute.refused += int(here.sum())
+            minute.unknown += int((here & ~known).sum())
+            add(minute.of_known, places[here & known], signs[here & known])
+            add(minute.of_unknown, places[here & ~known], signs[here & ~known])
+        self.named |= dict(zip((places + PLACES * ~known).tolist(), keys, strict=True))
 
     @property
     def judged(self) -> int:
         """Records in the window."""
-        return sum(judged for judged, _ in self.buckets.values())
+        return sum(minute.judged for minute in self.buckets.values())
 
     @property
     def refused(self) -> int:
         """Refused records in the window."""
-        return sum(refused for _, refused in self.buckets.values())
+        return sum(minute.refused for minute in self.buckets.values())
+
+    @property
+    def begin_ms(self) -> int:
+        """Broker time from which on records count."""
+        return (max(self.buckets, default=0) + 1) * BUCKET_MS - WINDOW_MS
 
     def pack(self) -> bytes:
         """The counts as bytes; says that they are written."""
         self.changed = False
-        return b"".join(_ENTRY.pack(b, judged, refused) for b, (judged, refused) in sorted(self.buckets.items()))
+        entries = b"".join(minute.packed(b) for b, minute in sorted(self.buckets.items()))
+        return _LAYOUT_2 + zlib.compress(entries, 1)
 
     @classmethod
     def unpack(cls, packed: bytes) -> RefusalWindow:
-        """Read them back."""
-        return cls({b: (judged, refused) for b, judged, refused in _ENTRY.iter_unpack(packed)})
-
-
-def check_limit(windows: Iterable[RefusalWindow], limit: float, topic: str, example: str) -> None:
-    """Raise DeadLetterLimitError where more than the share `limit` of all records in the windows was refused."""
-    all_windows = list(windows)
-    judged, refused = sum(w.judged for w in all_windows), sum(w.refused for w in all_windows)
-    if refused >= AT_LEAST and refused > limit * judged:
-        raise DeadLetterLimitError(
-            f"{topic}: {refused} of the last {judged} records were refused ({refused / judged:.0%}), allowed are {limit:.0%} "
-            f"(quality.refused_share), the last because {example}; nothing of it was committed. Mend what sends them, or raise "
-            "the share in the fleet file to put them all on the dead-letter topic, and start the scorer again"
-        )
+        """Read them back, also those of the release before, which did not tell devices apart."""
+        if not packed.startswith(_LAYOUT_2):
+            return cls({b: Minute(judged, refused) for b, judged, refused in _OLD_ENTRY.iter_unpack(packed)})
+        found = {}
+        for b, judged, refused, unknown, *spread in _ENTRY.iter_unpack(zlib.decompress(packed[len(_LAYOUT_2) :])):
+            of_known, of_unknown = np.array(spread, np.int64).reshape(2, 2, PLACES)
+            found[b] = Minute(judged, refused, unknown, of_known, of_unknown)
+        return cls(found)

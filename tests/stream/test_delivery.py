@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ from aimaas.errors import DeadLetterLimitError
 from aimaas.kafka import end_offsets
 from aimaas.model_status import refusals, statuses
 from stream.model.watch import ModelWatcher
-from stream.state.refusals import AT_LEAST
+from stream.state.refusal_limit import AT_LEAST
 from tests.stream.conftest import tiny_model
 
 pytestmark = pytest.mark.broker
@@ -44,6 +45,22 @@ def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(
     ends, records = end_offsets(line.settings, line.names.predictions), line.predictions()
     assert sum(ends.values()) == len(records)  # no transaction marker takes an offset
     assert line.group_offsets() == end_offsets(line.settings, line.names.events)
+
+
+def test_one_device_that_sends_only_garbage_stops_nobody_and_is_named(
+    line: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line.champion()
+    good = line.events(devices=6)[:120]
+    loud, *_ = Counter(key for key, _ in good).most_common()[0]
+    line.send([record for event in good for record in (event, *[(loud, b"not json")] * 10)])
+
+    line.score_all(len(good), 10 * len(good))
+
+    lines = [text for text in capsys.readouterr().out.splitlines() if "few devices have most" in text]
+    assert len(lines) == 1
+    assert f"device={loud.decode()}" in lines[0]
+    assert len(line.scored()) == len(good)
 
 
 def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(line: Any) -> None:
