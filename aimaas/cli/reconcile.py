@@ -53,8 +53,8 @@ def reconcile(
 ) -> None:
     """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
 
-    Records that were gone before they could be landed or scored are shown as lost, with the reason. Devices that were admitted in two
-    partitions at once are named.
+    Records that were gone before they could be landed or scored are shown as lost, with the reason. Devices that were admitted in
+    two partitions at once are named.
     """
     from aimaas.journal import read_journal
     from aimaas.reconcile import counts_of, gaps_of, without
