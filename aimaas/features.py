@@ -29,6 +29,7 @@ from aimaas.errors import StateError
 from aimaas.expression import ADD, MAX_DEPTH, MULTIPLY, NEGATE, NUMBER, READING, SUBTRACT
 from aimaas.fit import Fit
 from aimaas.plan import FeaturePlan
+from aimaas.plan_check import check_fit, check_plan
 from aimaas.state import DeviceState
 
 Float32 = npt.NDArray[np.float32]
@@ -85,7 +86,12 @@ def _checked(name: str, array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
-    """Lay out a plan and a fit for the compiled code; with `kept` only the features at these places are answered."""
+    """Lay out a plan and a fit for the compiled code; with `kept` only the features at these places are answered.
+
+    Raises MetadataError for a plan or a fit that the compiled code must not see.
+    """
+    check_plan(plan)
+    check_fit(plan, fit)
     lengths = [len(p.codes) for p in plan.programs]
     arrays = (
         np.array(plan.fill_values, np.float32),
