@@ -10,6 +10,7 @@ import pytest
 
 from aimaas.settings import Settings
 from local.broker import Broker, start_broker
+from tests.chaos.untrusted import distrusting
 from tests.stream.conftest import Line, open_line
 
 
@@ -27,7 +28,7 @@ def ground(offline_settings: Settings, jars: Path, tmp_path: Path) -> Iterator[G
     broker = start_broker(tmp_path / "kafka", jars)
     settings = replace(offline_settings, kafka={"bootstrap.servers": broker.bootstrap_servers})
     try:
-        with open_line(settings, tmp_path, "chaos") as line:
+        with open_line(distrusting(settings), tmp_path, "chaos") as line:
             yield Ground(line, broker)
     finally:
         broker.kill()

@@ -11,6 +11,7 @@ from tests.chaos.account import Account, Drained, drained, reckon
 from tests.chaos.conftest import Ground
 from tests.chaos.driver import Driver
 from tests.chaos.load import Load
+from tests.chaos.untrusted import announce_untrusted, served_versions
 from tests.stream.conftest import Line
 
 Plan = Callable[[Driver], None]
@@ -48,6 +49,7 @@ def run(
     """
     began, line = time.monotonic(), ground.line
     champion = line.champion()
+    announce_untrusted(line)
     driver = Driver(line, ground.broker, lambda text: say(f"{time.monotonic() - began:6.1f} s  {text}"))
     load = Load(line.settings, line.fleet, rate, least, most_s)
     parts = [_drained(line, champion, driver, load, plan)]
@@ -58,6 +60,7 @@ def run(
         parts.append(_drained(line, champion, driver, load, anew, parts[0]).labelled(line.names.events, label))
         load_s += load.took_s
     driver.close()
+    assert served_versions(line) == {champion.version}, "a model that is not to be trusted served"
     return Outcome(driver, load, reckon(line, parts), load_s, time.monotonic() - began)
 
 

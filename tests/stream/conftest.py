@@ -31,6 +31,7 @@ from aimaas.kafka import Record, admin, consumer_config, create_topics, delete_t
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.registry import register
 from aimaas.settings import Settings
+from aimaas.signatures import signed
 from aimaas.topics import scorer_group, topic_names, topic_specs
 from aimaas.training_report import CandidateReport, TrainReport, write_report
 from stream.devices.producer import Encoder
@@ -152,7 +153,9 @@ class Line:
         )
 
     def announce(self, announcement: Announcement) -> None:
-        self.send([(b"champion", msgspec.json.encode(announcement))], self.names.models)
+        """Announce as the announcer does: signed where the settings have a key."""
+        made = signed(announcement, self.fleet.fleet, self.settings)
+        self.send([(b"champion", msgspec.json.encode(made))], self.names.models)
 
     def champion(
         self, version: str = "1", sequence: int = 1, factor: float = 1.0, silent: bool = False
@@ -321,6 +324,8 @@ class Line:
             "AIMAAS_HOME": str(self.settings.home),
             "AIMAAS_FLEETS": str(self.folder),
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": self.settings.bootstrap_servers,
+            "AIMAAS_MLFLOW_TRACKING_URI": self.settings.mlflow_tracking_uri,
+            "AIMAAS_VERIFY_KEY": self.settings.verify_key or "",
             "AIMAAS_REPLAY_KEY": self.settings.replay_key or "",
             "PATH": "/usr/bin:/bin",
         }
