@@ -17,9 +17,8 @@ ANSWER_S = 5.0
 _PORTS = {"postgresql": 5_432, "mysql": 3_306, "mssql": 1_433}
 # what MLflow, its retries and the database drivers read; what an operator has set wins
 _TIME_OUTS = {
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
     "PGCONNECT_TIMEOUT": "5",
     "AWS_MAX_ATTEMPTS": "2",
