@@ -56,7 +56,7 @@ def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
         try:
             found = announcement_of(record.key, record.value, fleet.fleet, verifier)
         except AnnouncementError as e:
-            log.warning("announcement passed over", topic=topic, offset=record.offset, reason=str(e))
+            log.debug("announcement passed over", topic=topic, offset=record.offset, reason=str(e))
             continue
         if found is not None and (newest is None or found.sequence >= newest.sequence):
             newest = found

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from aimaas.settings import Settings
+from aimaas.settings import SIGNING_KEY, VERIFY_KEY, Settings
 from local.airflow_spark import spark_variables
 from local.ports import HOST
 
@@ -29,6 +29,11 @@ STACK_MARK = "AIMAAS_STACK_FOLDER"
 
 def settings_variables(settings: Settings) -> dict[str, str]:
     """Return the `AIMAAS_…` variables under which a child process reads the same settings, wherever it is started."""
+    secrets = {
+        "AIMAAS_REPLAY_KEY": settings.replay_key,
+        SIGNING_KEY: settings.signing_key,
+        VERIFY_KEY: settings.verify_key,
+    }
     kafka = {f"AIMAAS_KAFKA_{k.upper().replace('.', '_')}": v for k, v in settings.kafka.items()}
     return {
         "AIMAAS_HOME": str(settings.home),
@@ -41,7 +46,8 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "AIMAAS_SPARK_MASTER": settings.spark_master,
         "AIMAAS_LOG_FORMAT": settings.log_format,
         "AIMAAS_SPARK_POOL": settings.spark_pool,
-        **({"AIMAAS_REPLAY_KEY": settings.replay_key} if settings.replay_key else {}),
+        "AIMAAS_MODEL_BYTES": str(settings.model_bytes),
+        **{name: key for name, key in secrets.items() if key},
         **kafka,
     }
 
