@@ -84,20 +84,36 @@ def score(
 
 
 @stream_app.command()
-def serve(
+def serve(  # noqa: PLR0913, PLR0917 - a command has as many arguments as options
     fleet: Fleet,
     host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = 8000,
     body_kib: Annotated[int, typer.Option(min=1, help="largest body of a request, in KiB")] = 1_024,
     instances: Annotated[int, typer.Option(min=1, help="most instances in one request")] = 1_000,
     cache: Annotated[int, typer.Option(min=0, help="predictions that are remembered; 0 for none")] = 10_000,
+    connections: Annotated[int, typer.Option(min=1, max=50_000, help="connections that are open at once")] = 800,
+    rate: Annotated[float, typer.Option(min=0, help="requests a second of each API key; 0 for any number")] = 0,
+    burst: Annotated[int, typer.Option(min=1, help="requests of a key at once, before its rate counts")] = 100,
+    health_port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65_535, help="serve /healthz, /readyz, /metrics here too; 0 takes a free port"),
+    ] = None,
+    health_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
+    tls_cert: Annotated[Path | None, typer.Option(help="certificate in PEM: serve HTTPS, with --tls-key")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="its key in PEM")] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="who signs callers' certificates, in PEM: callers need one")
+    ] = None,
 ) -> None:
     """Answer over HTTP with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
     from aimaas.logs import set_up_logs
-    from stream.service.options import ServiceOptions
+    from stream.service.options import ServiceOptions, tls_of
     from stream.service.server import serve as run
 
     settings = read_settings()
     set_up_logs(settings)
-    options = ServiceOptions(body_bytes=body_kib * 1_024, instances=instances, cache=cache)
+    options = ServiceOptions(
+        body_bytes=body_kib * 1_024, instances=instances, cache=cache, connections=connections, rate=rate, burst=burst,
+        health_host=health_host, health_port=health_port, tls=tls_of(tls_cert, tls_key, tls_client_ca),
+    )  # fmt: skip
     run(settings, fleet_of(settings, fleet), host, port, options)

@@ -31,6 +31,7 @@ class Model(OpenModel):
 
     sequence: int
     promoted_at: datetime
+    sha256: str  # of the artefact
 
 
 class TornArtefactError(ArtefactUnreachableError):
@@ -61,7 +62,9 @@ def load_model(
         raise ArtefactUnreachableError(f"{where}: not loaded, since this process was asked to stop") from None
     opened = open_announced(content, announcement, fleet, copies.sessions, where)
     copies.keep(announcement, content)
-    return Model(**vars(opened), sequence=announcement.sequence, promoted_at=announcement.at)
+    return Model(
+        **vars(opened), sequence=announcement.sequence, promoted_at=announcement.at, sha256=announcement.sha256
+    )
 
 
 def _fetched(

@@ -1,4 +1,4 @@
-"""A scorer seen from outside: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever supervises it.
+"""A scorer or the HTTP service seen from outside: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever supervises it.
 
 Served by threads of its own, so that a loop that hangs can still be told from one that is well.
 """
@@ -38,16 +38,24 @@ class _Handler(WSGIRequestHandler):
 class Endpoint:
     """Listens from the moment it is made until `close`, or to the end of a `with`.
 
-    `look` is called for every request, in the request's thread. Raises EndpointError where the address cannot be had.
+    `look` is called for every request, in the request's thread. Raises EndpointError where the address cannot be had; `option` is
+    what a person gives the port by.
     """
 
-    def __init__(self, host: str, port: int, registry: CollectorRegistry, look: Callable[[], Health]) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        registry: CollectorRegistry,
+        look: Callable[[], Health],
+        option: str = "--metrics-port",
+    ) -> None:
         try:
             self._server = make_server(host, port, _app(registry, look), ThreadingWSGIServer, _Handler)
         except (OSError, OverflowError) as e:
             why = getattr(e, "strerror", None) or f"ports go from 0 to {_HIGHEST_PORT}"
             raise EndpointError(
-                f"metrics cannot be served at {host}:{port} ({why}): choose another --metrics-port, or 0 for a free one"
+                f"metrics cannot be served at {host}:{port} ({why}): choose another {option}, or 0 for a free one"
             ) from None
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="endpoint", daemon=True)
@@ -72,6 +80,9 @@ def _app(registry: CollectorRegistry, look: Callable[[], Health]) -> Callable[..
     metrics = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["REQUEST_METHOD"] == "HEAD":  # as GET without the body
+            b"".join(app({**environ, "REQUEST_METHOD": "GET"}, start_response))
+            return []
         path = environ["PATH_INFO"]
         if path == "/metrics":
             answer: Iterable[bytes] = metrics(environ, start_response)

@@ -14,6 +14,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from aimaas.artefact import OUTPUT
 from aimaas.fleet import FailureWithin, FleetSpec
@@ -32,6 +33,7 @@ from stream.service.problems import Problem
 _encode = msgspec.json.Encoder().encode
 _MOST_REASONS = 1_000  # more than there are channels: all of them
 _DIGITS = 10  # of a number that anyone may mean: int() takes no more than 4,300
+CLIENT_CLOSED = 499  # as nginx counts it
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -155,6 +157,7 @@ def build_app(
     _keep_examples_fresh(app, fleet, predictor)
     routes = Routes(fleet, options, predictor, metrics)
     _add_routes(app, routes, fleet, options)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
     for kind in (HTTPException, Problem, Exception):
         app.add_exception_handler(kind, _on_error)
     return app
@@ -220,6 +223,11 @@ def _with_interval(model: Model, predictions: list[float]) -> dict[str, list[flo
 
 def _json(value: Any) -> Response:
     return Response(_encode(value), media_type="application/json")
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    """Nobody reads this answer; the metrics say that the caller went away before the request was whole."""
+    return Response(status_code=CLIENT_CLOSED)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:

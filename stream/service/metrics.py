@@ -6,6 +6,8 @@ import time
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from stream.service.connections import CLOSED
+
 _SECONDS = (0.0005, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.128, 0.256, 0.512, 1.0, 2.5, 10.0)
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1_024)
 
@@ -38,6 +40,12 @@ class ServiceMetrics:
         self._misses = Counter(
             "aimaas_http_cache_misses", "Instances that were not in the cache.", ["fleet"], registry=self.registry
         ).labels(fleet)
+        self._closed = Counter(
+            "aimaas_http_connections_closed", "Connections that the service closed, by reason.", ["fleet", "reason"],
+            registry=self.registry,
+        )  # fmt: skip
+        for reason in CLOSED:  # a rate needs the zero before the first
+            self._closed.labels(fleet, reason)
         self._model = Gauge(
             "aimaas_http_model_info", "1 for the model that serves.", ["fleet", "model_version"], registry=self.registry
         )
@@ -70,6 +78,10 @@ class ServiceMetrics:
             self._by_path[path, code] = known
         known[0].inc()
         known[1].observe(seconds)
+
+    def closed(self, reason: str) -> None:
+        """Count a connection that the service closed."""
+        self._closed.labels(self._fleet, reason).inc()
 
     def batch(self, rows: int) -> None:
         """Count a run of the model over `rows` instances."""

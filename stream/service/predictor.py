@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import math
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
@@ -18,6 +19,7 @@ from aimaas.reasons import Reason
 from stream.model.answers import AnswerWatch
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
+from stream.monitoring.health import Health
 from stream.service.batching import Batcher
 from stream.service.instances import Events, Explained, Instance, sample
 from stream.service.metrics import ServiceMetrics
@@ -39,12 +41,14 @@ class Predictor:
         self._fleet, self._options, self._metrics = fleet, options, metrics
         self._cache: LRUCache[tuple[str, bytes], float] = LRUCache(options.cache)
         self._served: Model | None = None
+        self._turned_at = time.monotonic()  # when the event loop was last seen to turn
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
         self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.batch)
 
     async def follow(self, watcher: ModelWatcher) -> None:
         """Take each new champion, warmed; ends by cancellation or the watcher's error."""
         while True:
+            self._turned_at = time.monotonic()
             self._withdraw(watcher)
             newest = watcher.newest()
             self._metrics.models_seen(watcher.refusals, watcher.passed_over)
@@ -87,6 +91,15 @@ class Predictor:
         """The model that serves; None where there is none."""
         return self._served
 
+    def look(self) -> Health:
+        """How the service is; may be called from any thread."""
+        stalled = []
+        if (still := time.monotonic() - self._turned_at) > self._options.stall_s:
+            stalled.append(f"no turn of the event loop for {still:.0f} s")
+        if (busy := self.batcher.busy_s) > self._options.stall_s:
+            stalled.append(f"the model has been at one batch for {busy:.0f} s")
+        return Health(tuple(stalled), () if self._served else ("no model serves yet",))
+
     def check_well(self) -> None:
         """Raise Problem (503) where the worker hangs."""
         busy = self.batcher.busy_s
@@ -100,7 +113,7 @@ class Predictor:
 
         Raises Problem: for the first instance that cannot be decoded, or for all those that the judge refuses.
         """
-        keys = [(model.version, digest) for digest in digests]
+        keys = [(model.sha256, digest) for digest in digests]
         found = [self._cache.get(key, math.nan) for key in keys]  # no answer is NaN
         missing = [i for i, answer in enumerate(found) if math.isnan(answer)]
         self._metrics.cache(len(found) - len(missing), len(missing))

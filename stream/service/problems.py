@@ -42,7 +42,11 @@ class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
         self.headers = dict(headers or {})
 
     def response(self, path: str) -> Response:
-        """The problem as an answer to a request of `path`; the inference protocol also wants `error`."""
+        """The problem as an answer to a request of `path`."""
+        return Response(self.body(path), self.status, self.headers, MEDIA_TYPE)
+
+    def body(self, path: str) -> bytes:
+        """The problem as JSON; the inference protocol also wants `error`."""
         members: dict[str, Any] = {
             "type": f"urn:aimaas:problem:{self.kind}",
             "title": self.kind.replace("-", " "),
@@ -53,7 +57,7 @@ class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
             members["errors"] = [FieldError(*map(printable, msgspec.structs.astuple(e))) for e in self.errors]
         if path.startswith("/v2"):
             members["error"] = members["detail"]
-        return Response(msgspec.json.encode(members), self.status, self.headers, MEDIA_TYPE)
+        return msgspec.json.encode(members)
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:

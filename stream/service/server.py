@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import resource
 import signal
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import ssl
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -21,14 +25,16 @@ from aimaas.outage import outage_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.model.watch import ModelWatcher
+from stream.monitoring.endpoint import Endpoint
 from stream.service.app import build_app
+from stream.service.connections import Closed, bounded
 from stream.service.edge import Edge
-from stream.service.heads import head_within
 from stream.service.metrics import ServiceMetrics
-from stream.service.options import ServiceOptions
+from stream.service.options import ServiceOptions, Tls
 from stream.service.predictor import Predictor
 
 _BACKLOG = 2_048
+_OTHER_FILES = 256  # that the service has open: libraries, Kafka, logs
 _STOP_S = 10  # requests that are being answered may take so long at the end
 
 log = logger("service")
@@ -40,19 +46,26 @@ def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: S
     Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or must not be read. A cluster
     that is away is waited for: the service answers that it has no model yet.
     """
+    options = options or ServiceOptions()
+    check_tls(options.tls)
+    allow_connections(options.connections)
     with listen(host, port) as listener:
         if outage_of(settings).wait(
             lambda _: True, f"serve fleet {fleet.fleet}"
         ):  # else the watcher waits for the cluster
             end_offsets(settings, topic_names(fleet).models)  # a missing topic is said at once
-        service = Service(settings, fleet, options or ServiceOptions())
+        service = Service(settings, fleet, options)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda *_: None
             )  # uvicorn has its own, and sends the signal again when it has stopped
         where = listener.getsockname()
-        log.info("service listens", fleet=fleet.fleet, host=where[0], port=where[1], api_key=bool(settings.api_key))
-        service.run(listener)
+        with service.seen_at(options.health_host, options.health_port):
+            log.info(
+                "service listens", fleet=fleet.fleet, host=where[0], port=where[1], api_key=bool(settings.api_key),
+                tls=options.tls is not None,
+            )  # fmt: skip
+            service.run(listener)
     log.info("service stopped", fleet=fleet.fleet)
 
 
@@ -68,12 +81,48 @@ def listen(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def server_config(app: ASGIApp, options: ServiceOptions) -> uvicorn.Config:
-    """How uvicorn runs: bounded in its connections, and in the time that it waits for a request's head."""
+def server_config(app: ASGIApp, options: ServiceOptions, closed: Closed = lambda _: None) -> uvicorn.Config:
+    """How uvicorn runs, with bounded connections; `closed` is told why one was closed."""
+    files: dict[str, Any] = {}
+    if options.tls is not None:
+        files = {"ssl_certfile": options.tls.certificate, "ssl_keyfile": options.tls.key}
+        if options.tls.client_ca is not None:
+            files |= {"ssl_ca_certs": str(options.tls.client_ca), "ssl_cert_reqs": ssl.CERT_REQUIRED}
     return uvicorn.Config(
         app, log_config=None, access_log=False, server_header=False, lifespan="on", ws="none",
-        http=head_within(options.head_s), limit_concurrency=options.connections, timeout_graceful_shutdown=_STOP_S,
+        http=bounded(options, closed), limit_concurrency=options.connections + 1, timeout_graceful_shutdown=_STOP_S,
+        proxy_headers=False, **files,
     )  # fmt: skip
+
+
+def check_tls(tls: Tls | None) -> None:
+    """Raise ServiceError where the files cannot serve: uvicorn would end with a stack trace."""
+    if tls is None:
+        return
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(tls.certificate, tls.key, password=_no_password)
+        if tls.client_ca is not None:
+            context.load_verify_locations(tls.client_ca)
+    except (OSError, ValueError) as e:  # ssl's errors are OSErrors
+        files = ", ".join(str(path) for path in (tls.certificate, tls.key, tls.client_ca) if path is not None)
+        why = getattr(e, "reason", None) or e.args[-1]
+        raise ServiceError(
+            f"TLS cannot be served with {files}: {why}; give a certificate and its key without a password, both in PEM"
+        ) from None
+
+
+def _no_password() -> str:
+    raise ValueError("the key has a password")
+
+
+def allow_connections(count: int) -> None:
+    """Raise the limit on open files as far as so many connections and those waiting to be accepted need it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count + _BACKLOG + _OTHER_FILES
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 class Service:
@@ -81,11 +130,12 @@ class Service:
 
     def __init__(self, settings: Settings, fleet: FleetSpec, options: ServiceOptions) -> None:
         self._watcher = ModelWatcher(settings, fleet, "http")
-        metrics = ServiceMetrics(fleet.fleet)
+        self._metrics = metrics = ServiceMetrics(fleet.fleet)
         self._predictor = Predictor(fleet, options, metrics)
         app = build_app(fleet, options, self._predictor, metrics, self._following)
         self.app: ASGIApp = Edge(app, metrics, options, settings.api_key)
-        self._server = uvicorn.Server(server_config(self.app, options))
+        logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each request that is no HTTP
+        self._server = uvicorn.Server(server_config(self.app, options, metrics.closed))
         self._failure: BaseException | None = None
 
     def run(self, listener: socket.socket) -> None:
@@ -93,6 +143,15 @@ class Service:
         self._server.run(sockets=[listener])
         if self._failure is not None:
             raise self._failure
+
+    @contextmanager
+    def seen_at(self, host: str, port: int | None) -> Iterator[None]:
+        """Serve health and metrics meanwhile by threads of their own, which no caller keeps busy; not where `port` is None."""
+        if port is None:
+            yield
+            return
+        with Endpoint(host, port, self._metrics.registry, self._predictor.look, "--health-port"):
+            yield
 
     @asynccontextmanager
     async def _following(self, _: FastAPI) -> AsyncIterator[None]:

@@ -51,11 +51,11 @@ LISTENS = {
     "spark-worker": {8081},
     "scorer-0": {9100},
     "scorer-1": {9100},
-    "http": {8000},
+    "http": {8000, 9100},
     "prometheus": {9090},
     "grafana": {3000},
 }
-PORT_OPTIONS = ("--port", "--webui-port", "--metrics-port")
+PORT_OPTIONS = ("--port", "--webui-port", "--metrics-port", "--health-port")
 
 
 def test_every_port_that_is_named_is_one_its_service_listens_on(compose: dict[str, Any]) -> None:

@@ -82,7 +82,8 @@ def test_prometheus_scrapes_every_scorer_where_it_serves_metrics(compose: dict[s
     assert job["job_name"] == "scorer"
     assert set(job["static_configs"][0]["targets"]) == serving != set()
     command = compose["services"]["http"]["command"]
-    assert other["static_configs"][0]["targets"] == [f"http:{command[command.index('--port') + 1]}"]
+    assert command[command.index("--health-host") + 1] == "0.0.0.0"  # noqa: S104 - inside a container
+    assert other["static_configs"][0]["targets"] == [f"http:{command[command.index('--health-port') + 1]}"]
 
 
 def test_prometheus_finds_its_rules_beside_its_configuration(compose: dict[str, Any]) -> None:

@@ -174,10 +174,15 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
 
 def test_the_http_service_becomes_healthy_and_is_not_ready_without_a_champion(machine: Machine, start: Start) -> None:
     assert machine.run("topics").returncode == 0
-    port = free_port()
-    put(machine, "http", "--host", "127.0.0.1")
-    put(machine, "http", "--port", str(port))
-    machine.replaced |= {"localhost:8000": f"127.0.0.1:{port}"}
+    port, health = free_port(), free_port()
+    for option, value in (
+        ("--host", "127.0.0.1"),
+        ("--port", port),
+        ("--health-host", "127.0.0.1"),
+        ("--health-port", health),
+    ):
+        put(machine, "http", option, str(value))
+    machine.replaced |= {"localhost:9100": f"127.0.0.1:{health}"}
     service = start("http")
     machine.wait_until_healthy("http", service)
 

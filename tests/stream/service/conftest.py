@@ -107,10 +107,10 @@ def call(
 
 
 @contextmanager
-def running(app: Any, options: ServiceOptions) -> Iterator[int]:
+def running(app: Any, options: ServiceOptions, closed: Callable[[str], None] = lambda _: None) -> Iterator[int]:
     """A real server for the app, in a thread; yields its port."""
     listener: socket.socket = listen("127.0.0.1", 0)
-    server = uvicorn.Server(server_config(app, options))
+    server = uvicorn.Server(server_config(app, options, closed))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:
@@ -151,7 +151,8 @@ class Served:
             yield
 
         app = build_app(self.fleet, self.options, self.predictor, self.metrics, life)
-        with running(Edge(app, self.metrics, self.options, self.api_key), self.options) as self.port:
+        edge = Edge(app, self.metrics, self.options, self.api_key)
+        with running(edge, self.options, self.metrics.closed) as self.port:
             yield self
 
     def call(self, path: str, body: Any = None, method: str | None = None, **headers: str) -> Answer:

@@ -54,14 +54,104 @@ def test_a_body_that_does_not_come_whole_is_a_problem_and_closes_the_connection(
     assert b"within 0.2 s" in found
 
 
-def test_beyond_its_connections_the_service_refuses_and_serves_again_when_they_are_closed(serving: Any) -> None:
+def test_beyond_its_connections_those_that_asked_for_nothing_give_way_the_longest_first(serving: Any) -> None:
     with serving(connections=3) as served:
         held = [connect(served) for _ in range(3)]
-        refused = served.call("/healthz").status
+        assert served.call("/healthz").status == 200
+
+        assert answer(held[0]) == b""  # closed for it
+        held[1].sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        assert answer(held[1]).startswith(b"HTTP/1.1 200")
+        assert metric(served, 'connections_closed_total{fleet="pump",reason="no_room"}') == 1
         for one in held:
             one.close()
 
-        assert refused == 503
-        limit = time.monotonic() + 10
-        while served.call("/healthz").status != 200:
-            assert time.monotonic() < limit
+
+def test_one_who_was_answered_before_keeps_the_place_longer_than_strangers(serving: Any) -> None:
+    with serving(connections=3) as served, connect(served) as known:
+        ask(known)
+        strangers = [connect(served) for _ in range(5)]
+        wait_until(lambda: metric(served, 'connections_closed_total{fleet="pump",reason="no_room"}') >= 3)
+
+        ask(known)
+        for one in strangers:
+            one.close()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz HTTP/1.1\r\nX-Long: " + b"a" * 20_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"".join(b"X-%d: a\r\n" % i for i in range(101)) + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"X: a\r\n" * 102,
+        b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+def test_a_head_that_is_too_large_is_refused_and_the_connection_closed(serving: Any, head: bytes) -> None:
+    with serving() as served, connect(served) as connection:
+        connection.sendall(head)
+
+        found = answer(connection)
+        assert found.startswith(b"HTTP/1.1 431 ")
+        assert b"urn:aimaas:problem:head-too-large" in found
+        assert served.call("/healthz").status == 200
+
+
+def test_headers_without_end_are_cut_off_after_a_bounded_number_of_bytes(serving: Any) -> None:
+    with serving() as served, connect(served) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Endless: ")
+        sent = 0
+        with pytest.raises(OSError):
+            while sent < 100_000_000:
+                connection.sendall(b"a" * 65_536)
+                sent += 65_536
+
+        assert sent < 100_000_000
+        assert metric(served, 'connections_closed_total{fleet="pump",reason="head_too_large"}') == 1
+
+
+def test_a_large_body_right_behind_its_head_is_no_large_head(serving: Any) -> None:
+    with serving() as served, connect(served) as connection:
+        body = b'{"events": [' + b" " * 500_000 + b"]}"
+        head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+        for _ in range(2):
+            connection.sendall(head + body)
+            assert connection.recv(12) == b"HTTP/1.1 422"
+            connection.recv(65_536)
+
+
+def test_a_body_that_goes_on_after_the_answer_closes_the_connection(serving: Any) -> None:
+    with serving(api_key="k") as served, connect(served) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+
+        assert answer(connection).startswith(b"HTTP/1.1 401")
+
+
+def test_an_answer_that_nobody_reads_is_given_up(serving: Any) -> None:
+    with serving(answer_s=0.3) as served:
+        connection = socket.socket()
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+        connection.settimeout(10)
+        connection.connect(("127.0.0.1", served.port))
+        connection.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 5_000)
+
+        wait_until(lambda: metric(served, 'connections_closed_total{fleet="pump",reason="slow_reader"}') == 1)
+        connection.close()
+
+
+def ask(connection: socket.socket) -> None:
+    """One request whose answer is read whole, on a connection that stays open."""
+    connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
+
+
+def metric(served: Any, name: str) -> float:
+    line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith(f"aimaas_http_{name}"))
+    return float(line.split()[-1])
+
+
+def wait_until(condition: Any) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)

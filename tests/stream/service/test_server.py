@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
+import ssl
+import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from aimaas.errors import ServiceError
 from aimaas.kafka import delete_topics
 from aimaas.topics import topic_specs
+from local import ports
 from stream.service.server import listen
 from tests.stream.conftest import SILENT_ABOVE
+from tests.stream.service.test_hostile import attack
+from tests.stream.test_seen_from_outside import Page
 
 pytestmark = pytest.mark.broker
 
@@ -29,9 +40,10 @@ LIMIT_S = 60.0
 class Process:
     """`aimaas serve` for the line's fleet."""
 
-    def __init__(self, line: Any, port: int, call: Any, **environment: str) -> None:
+    def __init__(self, line: Any, port: int, call: Any, options: list[str], **environment: str) -> None:
         self.port, self._call, self.log = port, call, line.folder / "service.log"
         program = [sys.executable, "-m", "aimaas.cli", "serve", "--fleet", line.fleet.fleet, "--port", str(port)]
+        program += options
         given = {
             "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",
             "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers, **environment,
@@ -65,8 +77,8 @@ class Process:
 def service(line: Any, free_port: int, call_http: Any) -> Iterator[Any]:
     started: list[Process] = []
 
-    def start(port: int = free_port, **environment: str) -> Process:
-        started.append(Process(line, port, call_http, **environment))
+    def start(port: int = free_port, options: list[str] | None = None, **environment: str) -> Process:
+        started.append(Process(line, port, call_http, options or [], **environment))
         return started[-1]
 
     yield start
@@ -144,6 +156,96 @@ def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_next_champion_s
     assert f'aimaas_models_withdrawn_total{{fleet="{line.fleet.fleet}"}} 1.0' in metrics
     assert running.call("/predict", {"instances": asked}).status == 200
     assert running.stop() == 0
+
+
+def test_health_has_a_port_of_its_own_and_stays_green_beside_800_slow_connections(line: Any, service: Any) -> None:
+    line.champion(version="1")
+    health = ports.free_port()
+    running = service(options=["--health-port", str(health)])
+    page = Page(health)
+    assert page.wait_for("/readyz", 200) == {"ok": True, "reasons": []}
+
+    with attack("slow", running.port, 800):
+        time.sleep(3)
+        took = []
+        for _ in range(20):
+            began = time.monotonic()
+            assert (page.get("/healthz")[0], page.get("/readyz")[0]) == (200, 200)
+            took.append(time.monotonic() - began)
+        assert "aimaas_http_connections_closed_total" in page.get("/metrics")[1].decode()
+        (one,) = instances(line.events(devices=1)[:3])
+        assert running.call("/predict", one).status == 200
+        assert running.call("/healthz").status == 200
+
+    assert statistics.median(took) < 2
+    head = http.client.HTTPConnection("127.0.0.1", health, timeout=LIMIT_S)
+    head.request("HEAD", "/healthz")
+    assert (head.getresponse().status, running.stop()) == (200, 0)
+
+
+def test_it_speaks_tls_and_asks_for_the_certificates_that_a_ca_signed(line: Any, service: Any, tmp_path: Path) -> None:
+    line.champion(version="1")
+    cert, key = self_signed(tmp_path)
+    running = service(options=["--tls-cert", str(cert), "--tls-key", str(key), "--tls-client-ca", str(cert)])
+    trusted = ssl.create_default_context(cafile=str(cert))
+    limit = time.monotonic() + LIMIT_S
+    while "service listens" not in running.log.read_text():
+        assert time.monotonic() < limit, running.log.read_text()
+        time.sleep(0.05)
+
+    with pytest.raises(OSError):
+        get_tls(running.port, trusted)
+    trusted.load_cert_chain(cert, key)
+    assert get_tls(running.port, trusted) == 200
+    assert running.stop() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "TLS cannot be served with nowhere.pem"),
+        (["--tls-cert", "nowhere.pem"], "TLS needs both --tls-cert and --tls-key"),
+    ],
+)
+def test_files_that_are_no_certificate_are_one_clear_line(
+    line: Any, service: Any, options: list[str], says: str
+) -> None:
+    running = service(options=options)
+
+    assert running.process.wait(LIMIT_S) != 0
+    assert says in running.log.read_text()
+    assert "Traceback" not in running.log.read_text()
+
+
+def get_tls(port: int, context: ssl.SSLContext) -> int:
+    connection = http.client.HTTPSConnection("localhost", port, context=context, timeout=LIMIT_S)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+def self_signed(folder: Path) -> tuple[Path, Path]:
+    """Certificate and key of localhost, in PEM."""
+    secret, name = (
+        ec.generate_private_key(ec.SECP256R1()),
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")]),
+    )
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(secret.public_key())
+        .serial_number(x509.random_serial_number()).not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(secret, hashes.SHA256())
+    )  # fmt: skip
+    cert, key = folder / "cert.pem", folder / "key.pem"
+    cert.write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    key.write_bytes(secret.private_bytes(serialization.Encoding.PEM, *plain))
+    return cert, key
 
 
 def wait_until_it_answers(running: Process) -> None:

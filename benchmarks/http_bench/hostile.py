@@ -1,0 +1,105 @@
+"""Hostile callers, a process of its own: so many connections of one kind against a port of this machine, for some seconds.
+
+`heads` send headers without end, `slow` a byte of a head each second, `readers` ask for a large file and do not read it. A
+connection that the service closes is opened again at once, at most `--reconnects` times a second over all. Prints one JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import socket
+import time
+from collections import Counter
+from contextlib import suppress
+
+_CHUNK = b"a" * 65_536
+_HEAD = b"POST /predict HTTP/1.1\r\nHost: hostile\r\nX-Endless: "
+_ASK = b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: hostile\r\n\r\n"
+
+
+class Budget:
+    """At most so many connections a second, and the time that is left."""
+
+    def __init__(self, a_second: float, until: float) -> None:
+        self._pause_s, self._next, self.until = 1 / a_second, 0.0, until
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the time is up."""
+        return time.monotonic() >= self.until
+
+    async def wait(self) -> None:
+        """Wait for one's turn to connect."""
+        self._next = max(self._next, time.monotonic()) + self._pause_s
+        await asyncio.sleep(max(self._next - self._pause_s - time.monotonic(), 0))
+
+
+async def hold(kind: str, port: int, budget: Budget) -> None:
+    """One hostile caller: connects again whenever it is closed."""
+    while not budget.is_over:
+        await budget.wait()
+        budget.counts["connections"] += 1
+        with suppress(OSError, TimeoutError):
+            async with asyncio.timeout(max(budget.until - time.monotonic(), 0.01)):
+                await _once(kind, port)
+
+
+async def _once(kind: str, port: int) -> None:
+    loop, one = asyncio.get_running_loop(), socket.socket()
+    one.setblocking(False)
+    if kind == "readers":
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+    try:
+        await loop.sock_connect(one, ("127.0.0.1", port))
+        await {"heads": _heads, "slow": _slow, "readers": _readers}[kind](loop, one)
+    finally:
+        one.close()
+
+
+async def _heads(loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
+    await loop.sock_sendall(one, _HEAD)
+    while True:
+        await loop.sock_sendall(one, _CHUNK)
+
+
+async def _slow(loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
+    await loop.sock_sendall(one, _HEAD)
+    while True:
+        await asyncio.sleep(1)
+        await loop.sock_sendall(one, b"a")
+
+
+async def _readers(loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
+    await loop.sock_sendall(one, _ASK)
+    while True:  # a byte a second tells whether the service still holds the connection
+        await asyncio.sleep(1)
+        if not await loop.sock_recv(one, 1):
+            return
+
+
+async def attack(kind: str, port: int, connections: int, seconds: float, reconnects: float) -> Counter[str]:
+    """Hold so many connections for so long; counts of what was done."""
+    budget = Budget(reconnects, time.monotonic() + seconds)
+    await asyncio.gather(*(hold(kind, port, budget) for _ in range(connections)))
+    return budget.counts
+
+
+def main() -> None:
+    """Run once, print the counts."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("kind", choices=("heads", "slow", "readers"))
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--connections", type=int, default=4)
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--reconnects", type=float, default=1_000, help="a second, over all connections")
+    given = parser.parse_args()
+    if not 0 < given.connections <= 2_000 or not 0 < given.seconds <= 120:
+        parser.error("at most 2,000 connections for 120 s")
+    print(json.dumps(asyncio.run(attack(**vars(given)))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""What one connection may take of the service: uvicorn bounds neither a request's head nor an answer that nobody reads.
+
+While all places are taken, the connection that has waited longest for a whole request gives way to a new one, first among those
+that never sent one. So callers who hold connections open take no place from those who ask.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from stream.service.options import ServiceOptions
+from stream.service.problems import MEDIA_TYPE, Problem
+
+CLOSED = HEAD, READER, ROOM, SIZE = (
+    "slow_head",
+    "slow_reader",
+    "no_room",
+    "head_too_large",
+)  # why a connection was closed
+Closed = Callable[[str], None]
+
+
+class Waiting:
+    """Connections without a whole request, those that never had one apart; each in the order in which they began to wait."""
+
+    def __init__(self) -> None:
+        self._strangers: dict[Any, None] = {}
+        self._known: dict[Any, None] = {}
+
+    def add(self, connection: Any, known: bool) -> None:
+        """It waits from now on; `known` where it had a whole request before."""
+        (self._known if known else self._strangers)[connection] = None
+
+    def remove(self, connection: Any) -> None:
+        """It has a whole request, or is gone."""
+        self._strangers.pop(connection, None)
+        self._known.pop(connection, None)
+
+    def longest(self) -> Any:
+        """The one that gives way; None where all have a whole request."""
+        return next(iter(self._strangers), None) or next(iter(self._known), None)
+
+
+class _HeadTooLargeError(Exception):
+    """Ends the parsing of a head; never reaches a user."""
+
+
+def bounded(options: ServiceOptions, closed: Closed) -> type[asyncio.Protocol]:
+    """uvicorn's protocol within the bounds of one service; `closed` is told why a connection was closed."""
+
+    class Bounded(_Bounded):
+        _options, _all_waiting, _closed = options, Waiting(), staticmethod(closed)
+
+    return Bounded
+
+
+class _Bounded(HttpToolsProtocol):
+    _options: ServiceOptions
+    _all_waiting: Waiting
+    _closed: Closed
+    _answering: Any = None
+    _head_timer: asyncio.TimerHandle | None = None
+    _reader_timer: asyncio.TimerHandle | None = None
+    _head_bytes = _field_bytes = 0  # of the head in hand: that came in data of its own, and that is parsed
+    _begins = False  # whether a head begins in the data in hand
+
+    def connection_made(self, transport: Any) -> None:
+        super().connection_made(transport)
+        self._all_waiting.add(self, known=False)
+        self._head_timer = self.loop.call_later(self._options.head_s, self._end, HEAD)
+        if len(self.connections) > self._options.connections and (longest := self._all_waiting.longest()) is not None:
+            longest._end(ROOM)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._all_waiting.remove(self)
+        self._let_go()
+        self._head_came()
+        self._reader_came()
+        super().connection_lost(exc)
+
+    def _end(self, why: str) -> None:
+        """Close without a word."""
+        self._all_waiting.remove(self)
+        self.connections.discard(self)  # its place is free at once
+        self._closed(why)
+        self._let_go()
+        self.transport.abort()
+
+    def _let_go(self) -> None:
+        """Have what is being answered write no more: with others in the pipeline behind it uvicorn does not."""
+        if self._answering is not None:
+            self._answering.disconnected = True
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and refuse a head that goes on and on; of the data that it begins in nobody knows how much is of it."""
+        self._begins = False
+        super().data_received(data)
+        if self._head_timer is not None and not self._begins:
+            self._head_bytes += len(data)
+            if self._head_bytes > self._options.head_bytes and not self.transport.is_closing():
+                self._refuse_head()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_bytes = self._field_bytes = 0
+        self._begins = True
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self._options.head_s, self._end, HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        super().on_url(url)
+        self._count(len(url))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._count(len(name) + len(value))
+
+    def _count(self, size: int) -> None:
+        self._field_bytes += size
+        if self._is_too_large():
+            raise _HeadTooLargeError
+
+    def _is_too_large(self) -> bool:
+        return self._field_bytes > self._options.head_bytes or len(self.headers or ()) > self._options.headers
+
+    def on_headers_complete(self) -> None:
+        self._head_came()
+        super().on_headers_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """What ended the parsing is a head that is too large, or no HTTP."""
+        if self._head_timer is not None and self._is_too_large():
+            self._refuse_head()
+        else:
+            super().send_400_response(msg)
+
+    def on_message_complete(self) -> None:
+        self._all_waiting.remove(self)
+        super().on_message_complete()
+
+    def on_response_complete(self) -> None:
+        is_last = self.cycle.response_complete  # not one with others in the pipeline behind it
+        if is_last and self.cycle.more_body:  # a body that nobody reads any more may have no end
+            self.transport.close()
+        super().on_response_complete()
+        if is_last:
+            self._all_waiting.add(self, known=True)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._reader_timer = self.loop.call_later(self._options.answer_s, self._end, READER)
+
+    def resume_writing(self) -> None:
+        self._reader_came()
+        super().resume_writing()
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _reader_came(self) -> None:
+        if self._reader_timer is not None:
+            self._reader_timer.cancel()
+            self._reader_timer = None
+
+    def _refuse_head(self) -> None:
+        self._closed(SIZE)
+        allowed = f"{self._options.head_bytes} bytes and {self._options.headers} header fields"
+        body = Problem(431, "head-too-large", f"the request's head is too large; allowed are {allowed}").body("/")
+        head = (
+            f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: {MEDIA_TYPE}\r\n"
+            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)
+        self.transport.close()
