@@ -15,7 +15,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
 | AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
-| AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`, several with commas between; empty: anyone may call | empty |
+| AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`, one or more with commas; empty: anyone may call | empty |
 | AIMAAS_REPLAY_KEY | proves that a replay wrote a copy's headers; scorers, replays and `reconcile` need the same one | none |
 | AIMAAS_SIGNING_KEY | Ed25519 key that signs announcements of models; for `aimaas models` and the DAGs only | empty |
 | AIMAAS_VERIFY_KEY | its public half, several with commas between: scorers pass over what is not signed by one | empty |
