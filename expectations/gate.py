@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
+from aimaas.declared import as_admitted
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version
@@ -65,7 +66,7 @@ def check_table(
     hand-written suite.
     """
     since = since or {}
-    suite = [*derived(fleet, table), *hand_written(settings.fleets, fleet, table)]
+    suite = [*derived(as_admitted(settings, fleet), table), *hand_written(settings.fleets, fleet, table)]
     suite = suite if table in since else [ANY_ROWS, *suite]
     rows = new_rows(settings, fleet, table, since.get(table), _columns(suite, table))
     silver = table == "silver"
@@ -78,7 +79,7 @@ def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | N
 
     None where the lake has no record of that day.
     """
-    suite = [*derived(fleet, "silver"), *hand_written(settings.fleets, fleet, "silver")]
+    suite = [*derived(as_admitted(settings, fleet), "silver"), *hand_written(settings.fleets, fleet, "silver")]
     rows = rows_of_day(settings, fleet, "silver", day, _columns(suite, "silver"))
     quarantine = rows_of_day(settings, fleet, "quarantine", day, ["reason"])
     if not rows.count and not quarantine.count:

@@ -19,12 +19,13 @@ from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
+from aimaas.declared import declared
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, Offsets, Table, held, table_version
 from aimaas.quarantine import EXPECTATION, judged_note
 from aimaas.settings import Settings
 from spark_jobs.commits import commit, note_of
-from spark_jobs.evolution import check_changes, declared
+from spark_jobs.evolution import check_changes
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
 from spark_jobs.rules import JudgedBy, claim
@@ -164,14 +165,14 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
     check_changes(fleet, note_of(portion.state))
     portion = bounded(portion, partial(records_of, spark, settings, fleet, portion), _MOST)
     by = claim(job.rule_journal, fleet, portion.start, portion.end, datetime.now(UTC))
-    by.check(portion.start, portion.end)
+    note = declared(fleet, note_of(portion.state), by.files(portion.start, portion.end))
     judged = judge_portion(spark, settings, fleet, portion, by).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
     with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works
         list(pool.map(lambda table: append(settings, fleet, table, judged, portion), wanted))
     state = rows_of(judged, STATE, fleet)
-    commit(settings, fleet, "admission_state", APP_ID, state, portion.state, declared(fleet), "overwrite")
+    commit(settings, fleet, "admission_state", APP_ID, state, portion.state, note, "overwrite")
     judged.unpersist()
     return {table: counts.get(table, 0) for table in TAKING}
 

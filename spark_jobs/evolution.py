@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import msgspec
-
+from aimaas.declared import Declared, declared, read_note
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 
@@ -16,28 +15,11 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-class Declared(msgspec.Struct, frozen=True):
-    """What must stay of a reading. A range may change: what is in the lake was within the one of its time, and gates judge
-    only what came since."""
-
-    setting: bool
-    unit: str
-    nullable: bool
-
-
-def declared(fleet: FleetSpec) -> str:
-    """The readings in their order, as a note."""
-    specs = zip(fleet.readings, fleet.reading_specs, strict=True)
-    found = {name: Declared(name in fleet.settings, r.unit, r.nullable) for name, r in specs}
-    return msgspec.json.encode(found).decode()
-
-
 def check_changes(fleet: FleetSpec, note: str) -> None:
     """Raise LakeError, a line for each change that is not allowed since `note`; an empty one, of older releases, allows all."""
     if not note:
         return
-    before = msgspec.json.decode(note, type=dict[str, Declared])
-    now = msgspec.json.decode(declared(fleet), type=dict[str, Declared])
+    before, now = read_note(note), read_note(declared(fleet))
     mistakes = [line for name in {**before, **now} if (line := _mistake(name, before.get(name), now.get(name)))]
     if not mistakes and [name for name in now if name in before] != list(before):
         mistakes = [f"the order of readings changed: put back {', '.join(before)}; new ones may stand anywhere"]

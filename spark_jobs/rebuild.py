@@ -83,7 +83,7 @@ def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
     if job.arguments.rejudge:
         rejudge(job.rule_journal, fleet, first, end, datetime.now(UTC))
     by = JudgedBy.of(fleet, job.rule_journal.read())
-    by.check(start.offsets, end)
+    by.files(start.offsets, end)  # raises before a worker meets rules that cannot be followed
     known = (
         None if start.version is None else read_version(job.spark, settings, fleet, "admission_state", start.version)
     )

@@ -63,11 +63,11 @@ class JudgedBy:
         """Who judges a partition."""
         return self.book.judges(self.timelines.get((topic, partition), Timeline()))
 
-    def check(self, start: Offsets, end: Offsets) -> None:
-        """Raise StateError where rules of these offsets cannot be followed any more: before a worker meets them."""
-        for at, stop in end.items():
-            for digest in self.timelines.get(at, Timeline()).digests(start.get(at, 0), stop):
-                self.book.judge(digest)
+    def files(self, start: Offsets, end: Offsets) -> list[FleetSpec]:
+        """The fleet files that hold somewhere from `start` up to `end`. Raises StateError where one cannot be followed any more."""
+        known = ((self.timelines.get(at, Timeline()), start.get(at, 0), stop) for at, stop in end.items())
+        digests = {digest for timeline, begin, stop in known for digest in timeline.digests(begin, stop)}
+        return [self.book.judge(digest).fleet for digest in sorted(digests)]
 
 
 def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, now: datetime) -> JudgedBy:

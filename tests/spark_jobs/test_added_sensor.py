@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from aimaas.declared import declared
 from aimaas.errors import LakeError, StateError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
@@ -16,7 +17,7 @@ from aimaas.plan import plan_of
 from aimaas.state import DeviceState
 from aimaas.training_set import read_info
 from spark_jobs.admit import admit
-from spark_jobs.evolution import check_changes, declared
+from spark_jobs.evolution import check_changes
 from spark_jobs.features import features
 from spark_jobs.gold import gold
 from spark_jobs.land import land
