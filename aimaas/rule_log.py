@@ -84,6 +84,14 @@ class Since(NamedTuple):
     at: datetime
 
 
+class Stretch(NamedTuple):
+    """Rules that begin to hold at these offsets, by (label, partition)."""
+
+    at: datetime
+    digest: str
+    offsets: dict[tuple[str, int], int]
+
+
 @dataclass(frozen=True, slots=True)
 class Timeline:
     """The rules of one partition. `since` rises; the first holds from the beginning. Nothing below `floor` changes any more.
@@ -172,6 +180,15 @@ class RuleLog:
     def timeline(self, topic: str, partition: int) -> Timeline:
         """The timeline of a partition; an empty one where nothing was written."""
         return self.timelines.get((topic, partition), Timeline())
+
+    def stretches(self) -> list[Stretch]:
+        """What holds where, in the order in which it was written; partitions that switched together are one."""
+        found: dict[tuple[datetime, str], Stretch] = {}
+        for at, timeline in sorted(self.timelines.items()):
+            for since in timeline.since:
+                one = found.setdefault((since.at, since.digest), Stretch(since.at, since.digest, {}))
+                one.offsets[at] = since.offset
+        return sorted(found.values(), key=lambda s: s.at)
 
     def by_scorer(self, fleet: FleetSpec, topic: str, positions: Mapping[int, int], now: datetime) -> list[RulesFrom]:
         """What a scorer with this fleet file must append before it judges anything from its `positions` on."""

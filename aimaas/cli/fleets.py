@@ -55,3 +55,29 @@ def fleets_schema(fleet: Fleet) -> None:
     from aimaas.events import event_schema
 
     out.print_json(json.dumps(event_schema(fleet_of(read_settings(), fleet))))
+
+
+@fleets_app.command("rules")
+def fleets_rules(fleet: Fleet) -> None:
+    """List the rules by which stream and lake judge: from which offsets they hold, and what changed.
+
+    Rules are the parts of the fleet file that decide admission and device state. A changed file is listed once a scorer has it.
+    """
+    from aimaas.journal import read_journal
+    from aimaas.rules import changes, digest_of, rules_of
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    log, before = read_journal(settings, spec).rules, None
+    table = Table("rules", "since", "from offsets", "what changed", box=None)
+    for held in log.stretches():
+        rules = log.versions[held.digest]
+        told = "\n".join(changes(before, rules)) if before is not None else "the first"
+        offsets = "\n".join(f"{topic}/{p}/{offset}" for (topic, p), offset in held.offsets.items())
+        table.add_row(held.digest, f"{held.at:%Y-%m-%dT%H:%M:%SZ}", offsets, told)
+        before = rules
+    out.print(table)
+    present = rules_of(spec)
+    if before is not None and digest_of(present) != digest_of(before):
+        told = "; ".join(changes(before, present))
+        out.print(f"the fleet file differs ({told}): its rules hold once a scorer has started with it", highlight=False)

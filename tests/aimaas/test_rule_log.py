@@ -121,6 +121,15 @@ def test_what_the_lake_judged_again_lies_over_the_timelines_and_only_there() -> 
     assert log.of_lake[TOPIC, 0].digests(45, 60) == [C]
 
 
+def test_partitions_that_switch_together_are_listed_as_one() -> None:
+    rules, later = rules_of(FILES[1]), NOW.replace(hour=11)
+    first = RulesFrom(TOPIC, {0: 0, 1: 0}, A, "scorer", NOW, rules_of(FILES[0]))
+    log = RuleLog.of([first, RulesFrom(TOPIC, {0: 7, 1: 9}, B, "scorer", later, rules)])
+    assert [(s.digest, s.offsets) for s in log.stretches()] == [
+        (A, {(TOPIC, 0): 0, (TOPIC, 1): 0}), (B, {(TOPIC, 0): 7, (TOPIC, 1): 9}),
+    ]  # fmt: skip
+
+
 def test_digests_by_offset() -> None:
     timeline = Timeline().followed(0, entry(0, FILES[0])).followed(50, entry(50, FILES[1]))
     assert [timeline.digest_at(o) for o in (0, 49, 50, 1_000)] == [A, A, B, B]

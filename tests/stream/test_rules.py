@@ -9,8 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from aimaas.admission import Reason
+from aimaas.cli.app import app
 from aimaas.fleet import FleetSpec
 from aimaas.journal import read_journal
 from aimaas.judges import Judges, RuleBook
@@ -74,6 +76,19 @@ def judged_anew(line: Any, announced: Any) -> tuple[dict[int, dict[str, bytes]],
     return states, reasons
 
 
+def rules_command(line: Any) -> str:
+    """What `aimaas fleets rules` prints."""
+    environment = {
+        "AIMAAS_HOME": str(line.settings.home),
+        "AIMAAS_FLEETS": str(line.folder),
+        "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
+        "COLUMNS": "250",
+    }
+    done = CliRunner().invoke(app, ["fleets", "rules", "--fleet", line.fleet.fleet], env=environment)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
 def said(line: Any) -> dict[str, str]:
     """What the stream said of each record."""
     return dict.fromkeys(line.scored(), Reason.ADMITTED.label) | line.letters()
@@ -107,6 +122,9 @@ def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the
     ends = line.group_offsets()
 
     assert [[s.digest for s in t.since] for t in timelines(line)] == [[digest(narrow), digest(wide)]] * PARTITIONS
+    told = " ".join(rules_command(line).split())
+    assert f"{digest(wide)} " in told
+    assert f"sensors.{READING}.range: [" in told
     states, reasons = judged_anew(line, champion)
     assert said(line) == reasons
     assert list(reasons.values()).count(Reason.OUT_OF_RANGE.label) == refused
