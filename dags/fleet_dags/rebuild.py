@@ -25,7 +25,7 @@ For a range of days:
     airflow backfill create --dag-id <fleet>_rebuild --from-date 2026-11-01 --to-date 2026-11-07 --max-active-runs 2
 
 Add `--reprocess-behavior completed` for days that ran before. A run by hand takes the day before, or the day it is given. Each
-record is judged by the fleet file that held for it. Where rows would come out otherwise all the same, **rebuild** stops and says so;
+record is judged by the fleet file that held for it. Where rows would come out otherwise all the same, **rebuild** stops;
 `--dag-run-conf '{"rejudge": true}'` lets the present rules judge those days.
 """
 
