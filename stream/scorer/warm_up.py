@@ -11,6 +11,7 @@ from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
+from aimaas.nesting import SHALLOW_BYTES, is_too_deep
 from aimaas.partitioner import partition_of
 from stream.state.partition import PartitionState, Records
 
@@ -19,6 +20,7 @@ _DEVICE = "warm-up"
 
 def warm_up(fleet: FleetSpec, judge: Judge, kernel: Kernel) -> None:
     """Take one event into state that nobody sees, which loads the compiled code."""
+    is_too_deep(b"[" * 2 * SHALLOW_BYTES)
     readings = zip(fleet.readings, fleet.reading_specs, strict=True)
     values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}
     event = encode_event(fleet.fleet, _DEVICE, 0, 0, datetime.now(UTC), values)
