@@ -19,7 +19,7 @@ from stream.state.spread import PLACES, Spread, add, no_spread, places_of
 
 WINDOW_MS, BUCKET_MS = 600_000, 60_000
 _OLD_ENTRY = struct.Struct("<qqq")  # bucket, judged, refused; before devices were told apart
-_ENTRY = struct.Struct(f"<qqqq{4 * PLACES}i")  # bucket, judged, refused, refused of unknown keys, the two spreads
+_ENTRY_BYTES = 4 * 8 + 4 * PLACES * 4  # bucket, judged, refused, refused of unknown keys; then the two spreads
 _LAYOUT_2 = b"refused2"  # an old entry has zeros in the place of its last bytes
 _RESENT = (Reason.LATE, Reason.DUPLICATE)  # a gateway that sends again after an outage is no bad deployment
 
@@ -33,10 +33,6 @@ class Minute:
     unknown: int = 0
     of_known: Spread = field(default_factory=no_spread)
     of_unknown: Spread = field(default_factory=no_spread)
-
-    def packed(self, bucket: int) -> bytes:
-        """The counts as bytes."""
-        return _ENTRY.pack(bucket, self.judged, self.refused, self.unknown, *self.of_known.flat, *self.of_unknown.flat)
 
 
 @dataclass
@@ -102,16 +98,18 @@ class RefusalWindow:
     def pack(self) -> bytes:
         """The counts as bytes; says that they are written."""
         self.changed = False
-        entries = b"".join(minute.packed(b) for b, minute in sorted(self.buckets.items()))
-        return _LAYOUT_2 + zlib.compress(entries, 1)
+        minutes = sorted(self.buckets.items())
+        heads = np.array([(b, m.judged, m.refused, m.unknown) for b, m in minutes], "<i8")
+        spreads = np.array([(m.of_known, m.of_unknown) for _, m in minutes], "<i4")
+        return _LAYOUT_2 + zlib.compress(heads.tobytes() + spreads.tobytes(), 1)
 
     @classmethod
     def unpack(cls, packed: bytes) -> RefusalWindow:
         """Read them back, also those of the release before, which did not tell devices apart."""
         if not packed.startswith(_LAYOUT_2):
             return cls({b: Minute(judged, refused) for b, judged, refused in _OLD_ENTRY.iter_unpack(packed)})
-        found = {}
-        for b, judged, refused, unknown, *spread in _ENTRY.iter_unpack(zlib.decompress(packed[len(_LAYOUT_2) :])):
-            of_known, of_unknown = np.array(spread, np.int64).reshape(2, 2, PLACES)
-            found[b] = Minute(judged, refused, unknown, of_known, of_unknown)
-        return cls(found)
+        content = zlib.decompress(packed[len(_LAYOUT_2) :])
+        minutes = len(content) // _ENTRY_BYTES
+        heads = np.frombuffer(content, "<i8", 4 * minutes).reshape(minutes, 4).tolist()
+        spreads = np.frombuffer(content, "<i4", offset=32 * minutes).reshape(minutes, 2, 2, PLACES).astype(np.int64)
+        return cls({b: Minute(*counts, *spread) for (b, *counts), spread in zip(heads, spreads, strict=True)})
