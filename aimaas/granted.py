@@ -5,24 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException, TopicCollection
 from confluent_kafka.admin import AdminClient
 
 from aimaas.rights import Right
 
 _ANSWER_S = 5.0
+_DENIED = (ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.GROUP_AUTHORIZATION_FAILED)
 
 
 def lacking(kafka: Mapping[str, str], rights: Sequence[Right]) -> list[Right]:
-    """The rights of topics and groups that the broker does not grant; all of those that it does not tell of."""
+    """The rights to topics and groups that the broker says it does not grant."""
     client = AdminClient(dict(kafka))
     return [right for right in rights if not _is_granted(client, right)]
 
 
 def _is_granted(client: Any, right: Right) -> bool:
-    """Whether the broker says that this is granted. Who may not even Describe a topic or group is told so instead."""
+    """Whether this is granted, or the broker does not tell. Who may not even Describe a topic or group is told so instead."""
     if right.kind not in ("topic", "group"):
-        return False
+        return True
     try:
         if right.kind == "topic":
             names = TopicCollection([right.name])
@@ -31,10 +33,13 @@ def _is_granted(client: Any, right: Right) -> bool:
             asked = client.describe_consumer_groups(
                 [right.name], include_authorized_operations=True, request_timeout=_ANSWER_S
             )
-        found = asked[right.name].result(_ANSWER_S).authorized_operations
-    except KafkaException:
-        return False
-    return right.operation in _names(found or ())
+        found = asked[right.name].result(_ANSWER_S)
+    except KafkaException as e:
+        return e.args[0].code() not in _DENIED
+    error = getattr(found, "error", None)
+    if error is not None:
+        return error.code() not in _DENIED
+    return found.authorized_operations is None or right.operation in _names(found.authorized_operations)
 
 
 def _names(operations: Iterable[Any]) -> set[str]:

@@ -81,11 +81,20 @@ def unreachable(settings: Settings, doing: str, cause: Cause) -> KafkaError:
 
 def no_topic(settings: Settings, doing: str) -> KafkaError:
     """The error of a topic that is not there. Who may not Describe a topic does not see it in a list of all of them."""
-    secured = settings.kafka.get("security.protocol", "PLAINTEXT") != "PLAINTEXT"
+    secured = settings.kafka.get("security.protocol", "PLAINTEXT").upper() != "PLAINTEXT"
     hidden = f", or let {user_of(settings.kafka)} Describe them if they are there" if secured else ""
     return KafkaLastingError(
         f"{doing}: no such topic at {settings.bootstrap_servers}; create the fleet's topics with `aimaas topics create`{hidden}"
     )
+
+
+def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
+    """Raise KafkaLastingError where the ACLs lack one of these rights to topics. A cluster without users is not asked."""
+    if settings.kafka.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
+        return
+    wanting = lacking(settings.kafka, rights)
+    if wanting:
+        raise denied(settings, doing, "topic", "", tuple(wanting[:1]))
 
 
 def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[Right, ...]) -> KafkaError:

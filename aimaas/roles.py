@@ -11,6 +11,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.rights import Right, in_group, on_topic
 from aimaas.topics import MODELS_GROUP, READER_GROUP, RESTORE_GROUP, scorer_group, topic_names, topic_specs
 
+SPARK_GROUPS = "aimaas-spark"  # what the names of the groups begin with that Spark makes up for each landing
 Rights = tuple[Right, ...]
 
 
@@ -32,6 +33,11 @@ def _transactions(name: str, prefixed: bool = False) -> Right:
     return Right("transactional-id", name, "Write", prefixed)
 
 
+def _keyed(fleet: FleetSpec) -> list[str]:
+    """The topics whose records have a device as their key."""
+    return [spec.name for spec in topic_specs(fleet) if spec.name not in topic_names(fleet).unkeyed]
+
+
 def _creator(fleet: FleetSpec) -> Rights:
     names = [spec.name for spec in topic_specs(fleet)]
     return tuple(on_topic(operation, name) for name in names for operation in ("Create", "Describe", "DescribeConfigs"))
@@ -46,14 +52,14 @@ def _gateway(fleet: FleetSpec) -> Rights:
     return _write(names.events, names.outcomes)
 
 
-def _lander(fleet: FleetSpec) -> Rights:
+def _ingest(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
     return (
         *_read(names.events, names.outcomes, names.journal),
         *_write(names.journal),
         *_ask_settings(names.events, names.outcomes),
         in_group(READER_GROUP),
-        Right("group", spark_groups(fleet), "Read", prefixed=True),
+        Right("group", SPARK_GROUPS, "Read", prefixed=True),
     )
 
 
@@ -88,7 +94,7 @@ def _reader(fleet: FleetSpec) -> Rights:
 def _operator(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
     return (
-        *_read(names.events, names.outcomes, names.predictions, names.dead_letters, names.model_status),
+        *_read(names.events, names.outcomes, names.predictions, names.dead_letters, names.model_status, names.journal),
         *map(in_group, (READER_GROUP, RESTORE_GROUP)),
     )
 
@@ -96,32 +102,32 @@ def _operator(fleet: FleetSpec) -> Rights:
 def _replay(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
     return (
-        *_read(names.events, names.predictions, names.dead_letters, names.state, names.models),
-        *_write(names.events, names.predictions),
-        *map(in_group, (READER_GROUP, RESTORE_GROUP)),
+        *_read(names.events, names.predictions, names.dead_letters, names.state, names.models, names.journal),
+        *_write(names.events, names.predictions, names.journal),
+        *map(in_group, (MODELS_GROUP, READER_GROUP, RESTORE_GROUP)),
         _transactions(f"{scorer_group(fleet)}-dlq"),
     )
 
 
 def _forget(fleet: FleetSpec) -> Rights:
     names, group = topic_names(fleet), scorer_group(fleet)
-    keyed = [spec.name for spec in topic_specs(fleet)]
+    keyed = _keyed(fleet)
     return (
-        *_read(names.events, names.outcomes, names.state),
-        *_write(names.state),
+        *_read(names.events, names.outcomes, names.state, names.journal),
+        *_write(names.state, names.journal),
         *(on_topic(operation, name) for name in keyed for operation in ("Describe", "DescribeConfigs")),
-        *map(in_group, (group, RESTORE_GROUP)),
+        *map(in_group, (group, READER_GROUP, RESTORE_GROUP)),
         _transactions(f"{group}-forget"),
     )
 
 
 def _grower(fleet: FleetSpec) -> Rights:
-    names, group = topic_names(fleet), scorer_group(fleet)
+    names, group, keyed = topic_names(fleet), scorer_group(fleet), _keyed(fleet)
     return (
-        *_read(names.events, names.state),
-        *_write(names.state),
-        *(on_topic("Alter", spec.name) for spec in topic_specs(fleet)),
-        *map(in_group, (group, RESTORE_GROUP)),
+        *_read(names.events, names.state, names.journal),
+        *_write(names.state, names.journal),
+        *(on_topic("Alter", name) for name in keyed),
+        *map(in_group, (group, READER_GROUP, RESTORE_GROUP)),
         _transactions(f"{group}-grow"),
     )
 
@@ -134,7 +140,7 @@ _ROLES: dict[str, Callable[[FleetSpec], Rights]] = {
     "creator": _creator,
     "device": _device,
     "gateway": _gateway,
-    "land": _lander,
+    "ingest": _ingest,
     "announcer": _announcer,
     "scorer": _scorer,
     "serve": _serve,
@@ -151,8 +157,3 @@ ROLES = tuple(_ROLES)
 def rights_of(role: str, fleet: FleetSpec) -> Rights:
     """What a user of this role needs for this fleet, and no more."""
     return _ROLES[role](fleet)
-
-
-def spark_groups(fleet: FleetSpec) -> str:
-    """What the names of the groups begin with that Spark makes up for each landing."""
-    return f"aimaas-spark-{fleet.fleet}"

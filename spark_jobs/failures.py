@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from aimaas.errors import LakeError
+from aimaas.connection import Cause, why_unreachable
+from aimaas.errors import AimaasError, KafkaError, LakeError
+from aimaas.kafka_failures import PROBE_S, denied, unreachable
+from aimaas.rights import Right, on_topic
+from aimaas.roles import SPARK_GROUPS
+from aimaas.settings import Settings
 from aimaas.torn import named_file, torn_error
 
+_KAFKA = re.compile(
+    r"org\.apache\.kafka\.common\.errors\."
+    r"(?P<kind>TopicAuthorization|GroupAuthorization|SaslAuthentication|SslAuthentication|UnsupportedSaslMechanism|Timeout)"
+    r"Exception(?:: (?P<said>[^\n]*))?"
+)
 _FULL = ("No space left on device", "Disk quota exceeded")
 _TORN = (
     "FAILED_READ_FILE",
@@ -20,11 +31,16 @@ _TORN = (
 )
 
 
-def explained(error: Exception, places: Sequence[str]) -> LakeError | None:
-    """The error of a job that writes to `places`, as a user is told it; None where it is none of those a user can mend."""
+def explained(error: Exception, places: Sequence[str], settings: Settings | None = None) -> AimaasError | None:
+    """The error of a job that writes to `places`, as a user is told it; None where it is none of those a user can mend.
+
+    What Kafka's Java client says is explained with the `settings` by which it connected.
+    """
     from py4j.protocol import Py4JError, Py4JJavaError
 
     message = str(error)
+    if settings is not None and (found := _KAFKA.search(_with_causes(error))):
+        return _of_kafka(settings, found["kind"], (found["said"] or "").strip())
     if any(sign in message for sign in _FULL) or (isinstance(error, OSError) and error.errno == errno.ENOSPC):
         return _full(places)
     if any(sign in message for sign in _TORN) and (path := named_file(message)):
@@ -35,6 +51,25 @@ def explained(error: Exception, places: Sequence[str]) -> LakeError | None:
             "nothing is lost or doubled, run this job again"
         )
     return None
+
+
+def _with_causes(error: BaseException) -> str:
+    """What an error says, with Java's stack trace where it has one, which names the causes."""
+    parts = [str(error), str(getattr(error, "_stackTrace", None) or "")]
+    cause = getattr(error, "_cause", None) or error.__cause__
+    return "\n".join(parts) + (_with_causes(cause) if cause is not None else "")
+
+
+def _of_kafka(settings: Settings, kind: str, said: str) -> KafkaError:
+    """An exception of Kafka's Java client, by the name of its class."""
+    name, doing = said.rpartition(": ")[2].strip("[]. "), "read Kafka with Spark"
+    match kind:
+        case "TopicAuthorization":
+            return denied(settings, doing, "topic", said, (on_topic("Read", name),))
+        case "GroupAuthorization":
+            return denied(settings, doing, "group", said, (Right("group", SPARK_GROUPS, "Read", prefixed=True),))
+    cause = why_unreachable(settings.kafka, PROBE_S) or Cause(f"{kind}: {said}", lasts=not kind.startswith("Timeout"))
+    return unreachable(settings, doing, cause)
 
 
 def _full(places: Sequence[str]) -> LakeError:

@@ -60,7 +60,7 @@ def done(job: Job, work: Callable[[Job], Report]) -> Report:
     except AimaasError:
         raise
     except Exception as e:
-        known = explained(e, _written_to(job))
+        known = explained(e, _written_to(job), job.settings)
         if known is None:
             raise
         raise known from None

@@ -20,7 +20,9 @@ from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
+from aimaas.kafka_failures import check_granted
 from aimaas.lake import Held, Offsets, held, offsets_of
+from aimaas.rights import on_topic
 from aimaas.settings import Settings
 from aimaas.topic_settings import check_settings
 from aimaas.topic_watch import TopicMadeAnewError
@@ -87,6 +89,7 @@ def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
     """Where the partitions of both topics begin, and where they end for readers of committed records. Raises KafkaError."""
     names = topic_names(fleet)
     topics = (names.events, names.outcomes)
+    check_granted(settings, f"land fleet {fleet.fleet}", *(on_topic("Read", topic) for topic in topics))
     begin = {(t, p): offset for t in topics for p, offset in begin_offsets(settings, t).items()}
     end = {(t, p): offset for t in topics for p, offset in end_offsets(settings, t).items()}
     return begin, end

@@ -18,6 +18,9 @@ _NEEDED = {
     "spark.sql.extensions": "io.delta.sql.DeltaSparkSessionExtension",
     "spark.sql.catalog.spark_catalog": "org.apache.spark.sql.delta.catalog.DeltaCatalog",
     "spark.sql.session.timeZone": "UTC",
+    # Kafka's passwords and keys stand in options of the source, which plans and logs would show
+    "spark.redaction.regex": "(?i)secret|password|token|access[.]?key|jaas|keystore",
+    "spark.sql.redaction.options.regex": "(?i)url|secret|password|token|jaas|keystore",
     # a table's log is replayed in so many tasks; the default of 50 suits logs of millions of files
     "spark.databricks.delta.snapshotPartitions": "2",
 }

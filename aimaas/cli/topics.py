@@ -1,4 +1,4 @@
-"""`aimaas topics`: create a fleet's topics, give them more partitions."""
+"""`aimaas topics`: create a fleet's topics, give them more partitions, and say who needs which rights."""
 
 from __future__ import annotations
 
@@ -24,6 +24,24 @@ def topics_create(fleet: Fleet) -> None:
     for spec in specs:
         state = "created" if spec.name in new else "present"
         out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
+
+
+@topics_app.command("acls")
+def topics_acls(
+    fleet: Fleet,
+    role: Annotated[str | None, typer.Option(help="this role alone; all roles if left out")] = None,
+    user: Annotated[str | None, typer.Option(help="name of the Kafka user; the role's name if left out")] = None,
+) -> None:
+    """Print the `kafka-acls` commands that grant each role what it needs on a broker that denies by default."""
+    from aimaas.roles import ROLES, rights_of
+
+    if role is not None and role not in ROLES:
+        raise typer.BadParameter(f"{role!r} is no role: use {', '.join(ROLES)}")
+    spec = fleet_of(read_settings(), fleet)
+    for name in ROLES if role is None else (role,):
+        out.print(f"# {name}", highlight=False)
+        for right in rights_of(name, spec):
+            out.print(right.command(user or name), highlight=False, soft_wrap=True)
 
 
 @topics_app.command("grow")
