@@ -31,6 +31,7 @@ _DENIED = {
     ClientError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional-id",
     ClientError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
+_GONE = "the log does not hold the offsets that were asked for: retention was faster, or the topic was made anew; run this again"
 _NO_TOPIC = {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError._UNKNOWN_TOPIC}
 
 
@@ -66,7 +67,8 @@ def explained(settings: Settings, doing: str, error: Any, *rights: Right) -> Kaf
         if cause is not None:
             return unreachable(settings, doing, cause)
         return KafkaError(f"{doing}: {where} answers, but not in time ({plain(error.str())}); try again")
-    return KafkaError(f"{doing}: the broker at {where} says: {error.str()}")
+    said = _GONE if code == ClientError._AUTO_OFFSET_RESET else f"the broker at {where} says: {error.str()}"
+    return KafkaError(f"{doing}: {said}")
 
 
 def unreachable(settings: Settings, doing: str, cause: Cause) -> KafkaError:

@@ -23,6 +23,7 @@ from aimaas.kafka import end_offsets
 from aimaas.logs import logger
 from aimaas.outage import outage_of
 from aimaas.settings import Settings
+from aimaas.topic_settings import check_settings
 from aimaas.topics import topic_names
 from stream.model.watch import ModelWatcher
 from stream.monitoring.endpoint import Endpoint
@@ -53,7 +54,9 @@ def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: S
         if outage_of(settings).wait(
             lambda _: True, f"serve fleet {fleet.fleet}"
         ):  # else the watcher waits for the cluster
-            end_offsets(settings, topic_names(fleet).models)  # a missing topic is said at once
+            models = topic_names(fleet).models
+            end_offsets(settings, models)  # a missing topic is said at once
+            check_settings(settings, fleet, [models])
         service = Service(settings, fleet, options)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(

@@ -6,10 +6,11 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 
 from aimaas.errors import KafkaError
 from aimaas.kafka import (
+    admin,
     check_broker,
     consumer_config,
     create_topics,
@@ -150,3 +151,25 @@ def test_a_batch_that_unpacks_to_a_thousand_times_its_size_is_read(settings: Set
 
     assert len(records) == 2_200
     assert sum(len(r.value or b"") for r in records) == 132_000_000
+
+
+@pytest.mark.broker
+def test_offsets_that_the_log_does_not_hold_are_an_error_and_never_others_in_their_place(
+    settings: Settings, topic: str
+) -> None:
+    producer = Producer(producer_config(settings))
+    for i in range(10):
+        producer.produce(topic, b"%d" % i, partition=0)
+    assert producer.flush(30) == 0
+    client = admin(settings)
+    for done in client.delete_records([TopicPartition(topic, 0, 5)]).values():
+        done.result(30)
+
+    with pytest.raises(KafkaError, match="does not hold the offsets that were asked for"):
+        read_between(settings, topic, {0: 3}, {0: 8})
+    assert [r.offset for r in read_all(settings, topic)] == [5, 6, 7, 8, 9]
+
+
+def test_no_setting_of_the_environment_brings_a_reset_back() -> None:
+    settings = read_settings({"AIMAAS_HOME": "nowhere", "AIMAAS_KAFKA_AUTO_OFFSET_RESET": "latest"})
+    assert consumer_config(settings, "group")["auto.offset.reset"] == "error"

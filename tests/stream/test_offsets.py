@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,6 +18,9 @@ from aimaas.kafka import admin, create_topics, delete_topics, end_offsets, produ
 from aimaas.topic_ids import topic_ids
 from aimaas.topic_watch import TopicMadeAnewError
 from aimaas.topics import scorer_group, topic_specs
+from stream.letters.decisions import Action
+from stream.letters.letters import read_letters
+from stream.letters.replay import replay_letters
 from stream.state.records import position_record
 from tests.stream.conftest import LIMIT_S, PARTITIONS
 
@@ -187,6 +191,23 @@ def test_a_quiet_topic_whose_events_retention_deleted_before_their_state_was_sav
 
     assert {g.by for g in gaps(line)} == {"state"}
     assert len(places_of(gaps(line))) == len(gaps(line))
+
+
+def test_a_letter_of_a_topic_that_was_deleted_gets_its_prediction_under_its_old_coordinates(line: Any) -> None:
+    line.champion()
+    line.send([(key, value.replace(b'"readings"', b'"values"')) for key, value in line.events(devices=1)[:3]])
+    line.score_all(0, 3)
+    (old, *_), good = read_letters(line.settings, line.fleet), line.events(devices=1)[:3]
+    make_anew(line, line.names.events)
+    line.send(line.events(devices=1, first_device=5)[:5])
+    line.score_all(5, 3)
+    mended = replace(old, key=good[0][0], value=good[0][1])
+
+    (done,) = replay_letters(line.settings, line.fleet, [old], [mended])
+    line.score_all(6, 3)
+
+    assert (done.action, str(old.source)) == (Action.STREAM, f"{line.names.events}/{old.source.partition}/0")
+    assert str(old.source) in line.scored()
 
 
 def test_a_log_that_lost_its_end_is_refused_with_partition_offsets_and_what_to_do(line: Any) -> None:
