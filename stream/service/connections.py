@@ -65,8 +65,12 @@ class _Bounded(HttpToolsProtocol):
     _answering: Any = None
     _head_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
-    _head_bytes = _field_bytes = 0  # of the head in hand: that came in data of its own, and that is parsed
-    _begins = False  # whether a head begins in the data in hand
+    _field_bytes = 0  # of the head in hand, as far as it is parsed
+    _other_bytes = (
+        0  # that came for the request in hand and are no body: of its head, then of chunks' heads and trailers
+    )
+    _body_bytes = 0  # of all requests
+    _begins = False  # whether a request begins in the data in hand
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -100,17 +104,20 @@ class _Bounded(HttpToolsProtocol):
             self._answering.disconnected = True
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and refuse a head that goes on and on; of the data that it begins in nobody knows how much is of it."""
-        self._begins = False
+        """Parse, and end a head or trailers that go on and on; of the data that they begin in nobody knows how much is of them."""
+        self._begins, body_bytes = False, self._body_bytes
         super().data_received(data)
-        if self._head_timer is not None and not self._begins:
-            self._head_bytes += len(data)
-            if self._head_bytes > self._options.head_bytes and not self.transport.is_closing():
-                self._refuse_head()
+        if self._begins or self.transport.is_closing():
+            return
+        self._other_bytes += len(data) - (self._body_bytes - body_bytes)
+        if self._head_timer is not None and self._other_bytes > self._options.head_bytes:
+            self._refuse_head()
+        elif self._other_bytes > self._options.body_bytes:  # chunks of a byte each have five others
+            self._end(SIZE)
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self._head_bytes = self._field_bytes = 0
+        self._other_bytes = self._field_bytes = 0
         self._begins = True
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(self._options.head_s, self._end, HEAD)
@@ -133,7 +140,12 @@ class _Bounded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._head_came()
+        self._other_bytes = 0
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
         """What ended the parsing is a head that is too large, or no HTTP."""

@@ -110,6 +110,18 @@ def test_headers_without_end_are_cut_off_after_a_bounded_number_of_bytes(serving
         assert metric(served, 'connections_closed_total{fleet="pump",reason="head_too_large"}') == 1
 
 
+@pytest.mark.parametrize("sent", [b"0\r\nX-Endless: ", b"5;extension=", b"0\r\n" + b"X: a\r\n" * 90])
+def test_trailers_and_chunk_extensions_without_end_are_cut_off_too(serving: Any, sent: bytes) -> None:
+    with serving(body_bytes=100_000) as served, connect(served) as connection:
+        connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + sent)
+        with pytest.raises(OSError):
+            for _ in range(1_000):
+                connection.sendall(b"a" * 65_536)
+
+        assert metric(served, 'connections_closed_total{fleet="pump",reason="head_too_large"}') == 1
+        assert served.call("/healthz").status == 200
+
+
 def test_a_large_body_right_behind_its_head_is_no_large_head(serving: Any) -> None:
     with serving() as served, connect(served) as connection:
         body = b'{"events": [' + b" " * 500_000 + b"]}"
