@@ -110,4 +110,4 @@ def _error_at(settings: Settings, topic: str, partition: int, offset: int) -> An
 
 
 def _is_answer(error: Any) -> bool:
-    return error.code() == ClientError._PARTITION_EOF or is_unreadable(error)
+    return error.code() in (ClientError._PARTITION_EOF, ClientError._AUTO_OFFSET_RESET) or is_unreadable(error)

@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 import msgspec
-from confluent_kafka import Consumer
+from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from aimaas.events import Prediction
 from aimaas.kafka import consumer_config
@@ -26,13 +26,17 @@ class Seen:
     at: float
 
 
+def _from_the_beginning(consumer: Consumer, partitions: list[TopicPartition]) -> None:
+    consumer.incremental_assign([TopicPartition(p.topic, p.partition, OFFSET_BEGINNING) for p in partitions])
+
+
 class Tap(threading.Thread):
     """Consumes the predictions topic with `read_committed` from its beginning until stopped."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         super().__init__(name="tap", daemon=True)
         self._consumer = Consumer(consumer_config(settings, "demo-downstream"))
-        self._consumer.subscribe([topic])
+        self._consumer.subscribe([topic], on_assign=_from_the_beginning)
         self._stopping = threading.Event()
         self.seen: list[Seen] = []
 
