@@ -42,7 +42,7 @@ def mixed(plant: Plant, devices: range, seqs: range) -> list[tuple[Any, bytes | 
         (name, plant.event(name, seqs[-1] + 1, fleet="another")),
         (name, plant.event(name, seqs[-1] + 1, ts="2999-01-01T00:00:00Z")),
         (name, plant.event(name, seqs[-1] + 1, readings={"load": None})),
-        (name, plant.event(name, 2**53 - 1)),
+        (name, plant.event(name, seqs[-1] + 1, 0, seq=2**53 - 1)),
     ]  # fmt: skip
     late = [(name, plant.event(name, seqs[0] - 50))] if seqs[0] >= 50 else []
     return records[:5] + bad[:4] + records[5:] + bad[4:] + late
