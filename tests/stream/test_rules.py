@@ -19,7 +19,10 @@ from aimaas.judges import Judges, RuleBook
 from aimaas.kafka import read_all
 from aimaas.rule_log import Timeline
 from aimaas.rules import digest_of, rules_of
+from aimaas.topics import scorer_group
 from stream.model.load import load_model
+from stream.records.exclusive_writer import ExclusiveWriter, Write
+from stream.scorer.assignment import group_consumer
 from stream.state.partition import PartitionState, Records
 from stream.state.rules import rules_so_far
 from stream.state.topic import restore
@@ -168,3 +171,24 @@ def test_partitions_that_move_between_scorers_with_two_fleet_files_are_judged_as
     assert said(line) == reasons
     assert kept(line, champion) == states
     assert max(len(t.since) for t in timelines(line)) == 4
+
+
+def test_an_entry_is_taken_only_while_the_group_has_its_writer_as_the_owner(line: Any) -> None:
+    names, group = line.names, scorer_group(line.fleet)
+    first, second = (group_consumer(line.settings, group, name, 10_000)[0] for name in ("a", "b"))
+    first.subscribe([names.events])
+    wait_until(lambda: bool(first.poll(0.1) or first.assignment()))
+    owner = first.consumer_group_metadata()
+    write = [Write(names.journal, b"k", b"{}", (), 0)]
+
+    with ExclusiveWriter(line.settings, line.fleet, "a-rules") as writer:
+        taken = writer.write_as_member(write, names.events, {0: 0, 1: 0}, owner)
+        second.subscribe([names.events])
+        wait_until(lambda: bool(first.poll(0.1) or second.poll(0.1) or second.assignment()))
+        refused = writer.write_as_member(write, names.events, {0: 5, 1: 5}, owner)
+    for consumer in (first, second):
+        consumer.close()
+
+    assert (taken, refused) == (True, False)
+    assert [r.value for r in read_all(line.settings, names.journal) if r.key == b"k"] == [b"{}"]
+    assert line.group_offsets() == {0: 0, 1: 0}
