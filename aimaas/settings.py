@@ -10,7 +10,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_JARS | folder of the jars that `make setup` fetches | `jars` |
 | AIMAAS_LAKE | root of the Delta tables, a path or a URI that Spark can write | `<home>/lake` |
 | AIMAAS_MLFLOW_TRACKING_URI | MLflow's tracking and registry store | SQLite below `<home>/mlflow` |
-| AIMAAS_MLFLOW_ARTIFACTS | where new MLflow experiments keep artefacts | `<home>/mlflow/artifacts` |
+| AIMAAS_MLFLOW_ARTIFACTS | store of new MLflow experiments; models are loaded from below it only | `<home>/mlflow/artifacts` |
 | AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
 | AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
 | AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |

@@ -52,7 +52,8 @@ def load_model(
     Of these ArtefactUnreachableError says that a later attempt may succeed. Fetching and trial may take `limit_s` each, and
     end early once `stop` is set, by an ArtefactUnreachableError.
     """
-    where = f"model {fleet.fleet} version {announcement.version} at {announcement.uri}"
+    uri = announcement.uri if announcement.uri.isprintable() else repr(announcement.uri)  # it is part of log lines
+    where = f"model {fleet.fleet} version {announcement.version} at {uri}"
     check_place(announcement.uri, settings, where)
     copies = Copies(settings, fleet)
     try:
