@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 _ROOT = Path(__file__).resolve().parents[2]  # the child runs the parent's code, wherever the parent has it from
 _LOOK_S = 0.2
@@ -71,18 +71,27 @@ def _environment(secrets: bool) -> dict[str, str]:
 
 
 def _await(process: subprocess.Popen[bytes], given: bytes, until: float, stop: threading.Event | None) -> Ended:
-    rest: bytes | None = given
+    # a thread feeds it: what `communicate` has not written when it times out, it does not write later
+    feed, process.stdin = process.stdin, None
+    threading.Thread(target=_write, args=(feed, given), name="child-input", daemon=True).start()
     while True:
         try:
-            out, errors = process.communicate(rest, timeout=_LOOK_S)
+            out, errors = process.communicate(timeout=_LOOK_S)
         except subprocess.TimeoutExpired:
-            rest = None  # what is not written yet is kept
             if stop is not None and stop.is_set():
                 raise StoppedError from None
             if time.monotonic() > until:
                 return Ended(None, b"", "")
         else:
             return Ended(process.returncode, out, errors.decode(errors="replace"))
+
+
+def _write(feed: IO[bytes] | None, given: bytes) -> None:
+    """Write all and close; a child that has ended takes no more."""
+    with suppress(OSError):
+        if feed is not None:
+            with feed:
+                feed.write(given)
 
 
 def bound(memory: int, file_bytes: int, limit_s: float) -> None:

@@ -125,13 +125,15 @@ def test_a_trial_that_the_machine_broke_off_is_repeated(
         tried(artefact(), offline_settings, tmp_path, limit_s=20.0)
 
 
-def child(tmp_path: Path, body: str, limit_s: float = 60.0, stop: threading.Event | None = None) -> Ended:
+def child(
+    tmp_path: Path, body: str, limit_s: float = 60.0, stop: threading.Event | None = None, given: bytes = b"given"
+) -> Ended:
     """What becomes of a child with this body."""
     (tmp_path / "made_child.py").write_text(f"import os, sys, time, signal\ndef main(arguments):\n    {body}\n")
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(tmp_path)
     try:
-        return run_child("made_child", ["a"], b"given", limit_s, stop)
+        return run_child("made_child", ["a"], given, limit_s, stop)
     finally:
         os.environ.pop("PYTHONPATH")
         if before is not None:
@@ -143,6 +145,9 @@ def test_a_child_crashes_hangs_and_spawns_without_harm(tmp_path: Path) -> None:
     assert child(tmp_path, "os.abort()").code == -signal.SIGABRT
     assert child(tmp_path, "time.sleep(600)", limit_s=1.0).code is None
     assert child(tmp_path, "sys.stdout.write(sys.stdin.read() + arguments[0])").out == b"givena"
+    slow = "time.sleep(1); sys.stdout.write(sys.stdin.read())"
+    assert child(tmp_path, slow, given=b"x" * 5_000_000).out == b"x" * 5_000_000, "more than a pipe holds, later"
+    assert child(tmp_path, "os._exit(3)", given=b"x" * 5_000_000).code == 3
     stop = threading.Event()
     stop.set()
     with pytest.raises(StoppedError):
