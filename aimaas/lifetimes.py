@@ -74,25 +74,32 @@ def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
 
 
 def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
-    """Labels (n,) of rows in any order, NaN where none is known. `newest`, `failure` and `end` are order keys of the row's run.
+    """Labels (n,) of rows in any order, NaN where none is known. `newest`, `failure` and `end` are order keys of the row's life.
 
-    `newest` is that of its newest row (`newest_of_run`), `failure` that of the first failure, `end` that of the first repair or
-    retirement, NEVER where there is none. A row is labelled with what came after it in its run:
+    A life is what lies between two outcomes of a run, and ends with the second; a run may hold several. `newest` is its newest row,
+    `failure` its failure, `end` its repair or retirement, NEVER where there is none. A row is labelled with what came after it:
 
-    - a run that failed: the remaining useful life (in the task's unit, capped), or whether the failure came within the horizon;
-    - a run that goes on, or was repaired or retired first (censored): the cap, or 0, where the row was watched for so long;
-    - rows after the failure, and all others: none.
+    - a life that failed: the remaining useful life (in the task's unit, capped), or whether the failure came in the horizon;
+    - a life that goes on, or was repaired or retired (censored): the cap, or 0, where the row was watched for so long;
+    - rows after `failure`, and all others: none.
+
+    Which rows are labelled depends on the label, so labels alone mislead: `aimaas.censoring` gives the weights that undo it.
     """
     fails = (failure != NEVER) & (order <= failure) & ((end >= failure) | (end < order))
     watched = np.where((order <= end) & (end != NEVER), end, newest) - order
     task, step = fleet.task, fleet.order_units_per_step
     if isinstance(task, RemainingUsefulLife):
-        failing, alive, needed = np.minimum((failure - order) / step, task.cap), task.cap, task.cap * step
+        failing, alive = np.minimum((failure - order) / step, task.cap), task.cap
     else:
-        needed = task.horizon * step
-        failing, alive = (failure - order <= needed).astype(np.float64), 0.0
-    survives = (order <= failure) & (watched >= needed)
+        failing, alive = (failure - order <= task.horizon * step).astype(np.float64), 0.0
+    survives = (order <= failure) & (watched >= steps_needed(fleet))
     return np.where(fails, failing, np.where(survives, alive, np.nan))
+
+
+def steps_needed(fleet: FleetSpec) -> float:
+    """How far a living device must be watched after a row to tell its label, in steps of the order: the horizon, or the cap."""
+    task = fleet.task
+    return (task.cap if isinstance(task, RemainingUsefulLife) else task.horizon) * fleet.order_units_per_step
 
 
 def newest_of_run(new_run: Mask, order: Int64) -> Int64:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from aimaas.errors import RegistryError
-from aimaas.training_set import SplitCounts
+from aimaas.training_set import CensoringInfo, SplitCounts
 
 FILE_NAME = "report.json"
 
@@ -102,7 +102,8 @@ class TrainReport(msgspec.Struct, frozen=True):
 
     `test` is what they are made of. `validation` is what the mean of the fold models, which did not see the validation devices,
     does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any. `form` is
-    that of the shipped file, chosen among `forms`.
+    that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates without weights of
+    rows were fitted to rows `resampled` by weight.
     """
 
     fleet: str
@@ -126,6 +127,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     validation: Evaluation | None = None
     form: str = "plain"
     forms: list[FormReport] = []
+    censoring: CensoringInfo | None = None
+    resampled: list[str] = []
 
 
 def write_report(folder: Path, report: TrainReport) -> None:

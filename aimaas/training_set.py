@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
@@ -31,10 +32,27 @@ class SplitCounts(msgspec.Struct, frozen=True):
     failures: int
 
 
+class CensoringInfo(msgspec.Struct, frozen=True):
+    """What censoring did to the set (aimaas/censoring.py): `lives`, of which `failures` ended in one, the rest is censored.
+
+    Of the rows that have no label, `unknown` have none yet, and `cut` are left out whatever their outcome, or because they outlive
+    what is watched. `effective_rows` of weight 1 tell as much as the weighted rows do (Kish 1965).
+    """
+
+    clock: str
+    lives: int
+    failures: int
+    unknown: int = 0
+    cut: int = 0
+    largest_weight: float = 1.0
+    effective_rows: float = 0.0
+
+
 class TrainingSetInfo(msgspec.Struct, frozen=True):
     """Where the rows come from; `digest` is that of `RowDigest`, `gold_version` the table's version they were read at.
 
     `fit_gold_version` is the version of gold that the fit was taken at; None in sets of older releases: at `gold_version`.
+    `censoring` is None in sets that were made without weights.
     """
 
     fleet: str
@@ -45,6 +63,7 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     splits: dict[str, SplitCounts]
     digest: str
     fit_gold_version: int | None = None
+    censoring: CensoringInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -64,6 +83,24 @@ class TrainingSet:
         return TrainingSet(self.folder, info, replace(self.rows, features=features))
 
 
+class WeightSums:
+    """Sums over the weights of rows that pass by."""
+
+    def __init__(self) -> None:
+        self._sum, self._squares, self._largest = 0.0, 0.0, 1.0
+
+    def add(self, weight: npt.NDArray[np.float32]) -> None:
+        """Count weights (n,) in."""
+        exact = weight.astype(np.float64)
+        self._sum, self._squares = self._sum + float(exact.sum()), self._squares + float(exact @ exact)
+        self._largest = max(self._largest, float(exact.max(initial=1.0)))
+
+    def told(self, censoring: CensoringInfo) -> CensoringInfo:
+        """The same with what the weights say."""
+        effective = self._sum**2 / self._squares if self._squares else 0.0
+        return msgspec.structs.replace(censoring, largest_weight=self._largest, effective_rows=effective)
+
+
 def write_description(  # the writer of the rows calls this last: a folder without description is no training set
     folder: Path,
     fleet: tuple[str, int],
@@ -72,6 +109,7 @@ def write_description(  # the writer of the rows calls this last: a folder witho
     gold_version: int,
     failures: Mapping[str, int],
     fit_gold_version: int | None = None,
+    censoring: CensoringInfo | None = None,
 ) -> TrainingSetInfo:
     """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file).
 
@@ -79,13 +117,16 @@ def write_description(  # the writer of the rows calls this last: a folder witho
     """
     taken_at = gold_version if fit_gold_version is None else fit_gold_version
     digest, rows, devices = RowDigest(), Counter[str](), defaultdict[str, set[str]](set)
+    weight = WeightSums()
     for piece in pieces_of(folder, len(plan.feature_names)):  # a set may be larger than memory
         digest.add(piece)
+        weight.add(piece.weight)
         rows.update(piece.split)
         for split, device in set(zip(piece.split, piece.device_id, strict=True)):
             devices[split].add(device)
     splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
-    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at)
+    weighted = None if censoring is None else weight.told(censoring)
+    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at, weighted)
     new = folder / f".{DESCRIPTION}.new"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
     new.replace(folder / DESCRIPTION)

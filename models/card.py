@@ -91,7 +91,7 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
     predicted, metadata = run_session(session, test.features), metadata_of(content)
     rises = permutation_importance(
         partial(run_session, session), partial(error_of, classify=classify), test.features, test.label,
-        channels_of(frozen.info.plan.feature_names), report.seed,
+        channels_of(frozen.info.plan.feature_names), report.seed, test.sample_weight,
     )  # fmt: skip
     plots = _classification(test, predicted) if classify else _regression(fleet, test, predicted)
     if metadata.intervals is not None:
@@ -126,12 +126,12 @@ def _regression(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32]
         Plot(
             "predicted_against_true", "Predicted against true",
             f"Every labelled row of the test devices. Lives longer than {cap:g} {unit} count as {cap:g}.",
-            predicted_against_true(test.label, predicted, unit),
+            predicted_against_true(test.label, predicted, unit, test.sample_weight),
         ),
         Plot(
             "error_by_band", "Error by how much life is left",
             "Boxes hold half of a band's rows, whiskers 90 %. Below zero the model is too careful, above it promises too much.",
-            error_by_band(test.label, predicted, cap, unit),
+            error_by_band(test.label, predicted, cap, unit, test.sample_weight),
         ),
     ]  # fmt: skip
 
@@ -142,12 +142,12 @@ def _classification(test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot
         found.append(Plot(
             "precision_recall", "Precision and recall",
             "Every threshold is a point: how many of the failures are found, and how many of the alarms are right.",
-            precision_recall(test.label, predicted),
+            precision_recall(test.label, predicted, test.sample_weight),
         ))  # fmt: skip
     found.append(Plot(
         "calibration", "Calibration",
         "Of the rows to which the model gives a probability, the share that failed, with intervals of 90 %; below, how many rows.",
-        calibration(test.label, predicted),
+        calibration(test.label, predicted, test.sample_weight),
     ))  # fmt: skip
     return found
 

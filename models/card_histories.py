@@ -22,7 +22,10 @@ def shown_runs(test: Rows, predicted: Vector) -> list[tuple[str, npt.NDArray[np.
     keys = [f"{d}, run {r}" if r else str(d) for d, r in zip(test.device_id, test.run, strict=True)]
     names, of = np.unique(np.array(keys, str), return_inverse=True)
     rows = [np.flatnonzero(of == i) for i in range(len(names))]
-    runs = [(str(n), at, rmse(test.label[at], predicted[at])) for n, at in zip(names, rows, strict=True)]
+    runs = [
+        (str(n), at, rmse(test.label[at], predicted[at], test.at(at).sample_weight))
+        for n, at in zip(names, rows, strict=True)
+    ]
     ranked = sorted((r for r in runs if len(r[1]) >= _LEAST_ROWS), key=lambda r: (r[2], r[0]))
     chosen = np.unique(np.linspace(0, len(ranked) - 1, min(_SHOWN, len(ranked))).astype(np.int64))
     return [ranked[i] for i in chosen]

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from models.weights import Weights, at, mean
+
 if TYPE_CHECKING:
     from aimaas.training_report import Group
     from models.importance import Importance
@@ -50,12 +52,13 @@ def draw(width: float, height: float, paint: Callable[[Any], None]) -> bytes:
     return into.getvalue()
 
 
-def predicted_against_true(truth: Vector, predicted: Vector, unit: str) -> bytes:
-    """Density of rows over true (x) and predicted (y) values, with the diagonal of a perfect model."""
+def predicted_against_true(truth: Vector, predicted: Vector, unit: str, weights: Weights = None) -> bytes:
+    """Density of (weighted) rows over true (x) and predicted (y) values, with the diagonal of a perfect model."""
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
-        cells = ax.hexbin(truth, predicted, gridsize=42, bins="log", cmap="Blues", mincnt=1, linewidths=0)
+        counted = {} if weights is None else {"C": weights, "reduce_C_function": np.sum}
+        cells = ax.hexbin(truth, predicted, gridsize=42, bins="log", cmap="Blues", mincnt=1, linewidths=0, **counted)
         cells.set_rasterized(True)
         span = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
         ax.plot(span, span, color=ORANGE, linewidth=1.2, label="perfect")
@@ -73,7 +76,7 @@ def bands(truth: Vector, cap: float) -> list[tuple[str, npt.NDArray[np.bool_]]]:
     return [(name, rows) for name, rows in [*found, (f"{cap:g} or more", truth >= cap)] if rows.any()]
 
 
-def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str) -> bytes:
+def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str, weights: Weights = None) -> bytes:
     """Boxes of predicted less true by band of the truth; whiskers hold 90 % of the rows."""
     error = predicted.astype(np.float64) - truth
     found = bands(truth, cap)
@@ -81,20 +84,28 @@ def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str) -> by
     def paint(figure: Any) -> None:
         ax = figure.subplots()
         ax.axhline(0, color=ORANGE, linewidth=1.2)
-        boxes = ax.boxplot(
-            [error[rows] for _, rows in found], whis=(5, 95), showfliers=False, patch_artist=True, widths=0.6
-        )
+        drawn = {"showfliers": False, "patch_artist": True, "widths": 0.6}
+        if weights is None:
+            boxes = ax.boxplot([error[rows] for _, rows in found], whis=(5, 95), **drawn)
+        else:
+            boxes = ax.bxp([_box(error[rows], weights[rows]) for _, rows in found], **drawn)
         for box in boxes["boxes"]:
             box.set(facecolor="#cfe0f3", edgecolor=BLUE)
         for line in boxes["medians"]:
             line.set(color=BLUE, linewidth=1.6)
-        rmses = [float(np.sqrt(np.mean(error[rows] ** 2))) for _, rows in found]
+        rmses = [float(np.sqrt(mean(error[rows] ** 2, at(weights, rows)))) for _, rows in found]
         labels = [f"{name}\nRMSE {r:.3g}\n{rows.sum():,} rows" for (name, rows), r in zip(found, rmses, strict=True)]
         ax.set_xticks(range(1, len(found) + 1), labels, fontsize=8)
         ax.set(xlabel=f"true, {unit}", ylabel=f"predicted less true, {unit}")
         ax.grid(visible=False, axis="x")
 
     return draw(6.4, 4.0, paint)
+
+
+def _box(values: Vector, weights: Vector) -> dict[str, float]:
+    """What matplotlib draws a box of, by weighted quantiles."""
+    cuts = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), weights=weights, method="inverted_cdf")
+    return dict(zip(("whislo", "q1", "med", "q3", "whishi"), cuts.tolist(), strict=True))
 
 
 def interval_coverage(groups: Sequence[Group], promised: float, unit: str) -> bytes:
@@ -115,21 +126,22 @@ def interval_coverage(groups: Sequence[Group], promised: float, unit: str) -> by
     return draw(6.4, 3.6, paint)
 
 
-def precision_recall(truth: Vector, predicted: Vector) -> bytes:
+def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:
     """Precision over recall, with the share of failures as the line of a model that knows nothing."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
-    precision, recall, _ = precision_recall_curve(truth > 0, predicted)
-    area = average_precision_score(truth > 0, predicted)
+    precision, recall, _ = precision_recall_curve(truth > 0, predicted, sample_weight=weights)
+    area = average_precision_score(truth > 0, predicted, sample_weight=weights)
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
         ax.step(recall, precision, where="post", color=BLUE, linewidth=1.6, label=f"model, area {area:.3f}")
-        ax.axhline(float(np.mean(truth > 0)), color=ORANGE, linestyle="--", label="knowing nothing")
+        ax.axhline(mean(truth > 0, weights), color=ORANGE, linestyle="--", label="knowing nothing")
         alarms = predicted >= 0.5
         if alarms.any():
-            at = (float(np.mean(alarms[truth > 0])), float(np.mean(truth[alarms] > 0)))
-            ax.plot(*at, "o", color=BLUE, markersize=6, label="alarm at 0.5")
+            right = (truth > 0, alarms), (alarms, truth > 0)
+            point = [mean(what[of], at(weights, of)) for of, what in right]
+            ax.plot(*point, "o", color=BLUE, markersize=6, label="alarm at 0.5")
         ax.set(
             xlabel="recall: failures found", ylabel="precision: alarms that are right", xlim=(0, 1.02), ylim=(0, 1.04)
         )
@@ -138,13 +150,13 @@ def precision_recall(truth: Vector, predicted: Vector) -> bytes:
     return draw(5.2, 4.0, paint)
 
 
-def calibration(truth: Vector, predicted: Vector) -> bytes:
+def calibration(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:
     """Observed share of failures by predicted probability, with 90 % intervals (Wilson), over the counts of rows."""
     place = np.minimum((predicted * 10).astype(np.int64), 9)
     kept = [rows for b in range(10) if (rows := place == b).any()]
-    said = np.array([predicted[rows].mean() for rows in kept])
-    seen = np.array([np.mean(truth[rows] > 0) for rows in kept])
-    low, high = _wilson(seen, np.array([rows.sum() for rows in kept]))
+    said = np.array([mean(predicted[rows], at(weights, rows)) for rows in kept])
+    seen = np.array([mean(truth[rows] > 0, at(weights, rows)) for rows in kept])
+    low, high = _wilson(seen, np.array([_effective(rows, weights) for rows in kept]))
 
     def paint(figure: Any) -> None:
         ax, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
@@ -156,6 +168,13 @@ def calibration(truth: Vector, predicted: Vector) -> bytes:
         below.set(xlabel="predicted probability", ylabel="rows", xlim=(-0.02, 1.02))
 
     return draw(5.2, 4.6, paint)
+
+
+def _effective(rows: npt.NDArray[np.bool_], weights: Weights) -> float:
+    """How many rows of weight 1 tell as much (Kish 1965)."""
+    if weights is None:
+        return float(rows.sum())
+    return float(weights[rows].sum() ** 2 / (weights[rows] ** 2).sum())
 
 
 def _wilson(share: Vector, n: Vector, z: float = 1.645) -> tuple[Vector, Vector]:

@@ -40,6 +40,7 @@ def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[i
         *_forms(report),
         _cost(report, size, speed),
         _data(report),
+        *_censoring(report),
         _provenance(fleet, report),
         _settings(fleet, report),
     ]
@@ -137,6 +138,26 @@ def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
 def _data(report: TrainReport) -> Table:
     rows = [(name, shown(c.devices), shown(c.rows), shown(c.failures)) for name, c in report.splits.items() if c.rows]
     return Table("Data", ("devices for", "devices", "labelled rows", "failures"), rows)
+
+
+def _censoring(report: TrainReport) -> list[Table]:
+    """How rows were weighted for censored lives; none where every life ended in a failure."""
+    found = report.censoring
+    if found is None or found.failures == found.lives:
+        return []
+    rows = [
+        ("lives, from one outcome to the next", shown(found.lives)),
+        ("lives that are censored", f"{shown(found.lives - found.failures)} ({1 - found.failures / found.lives:.0%})"),
+        ("censoring goes by", found.clock),
+        ("rows without a label as yet", shown(found.unknown)),
+        ("rows cut, because too few lives were watched for long enough", shown(found.cut)),
+        ("largest weight", shown(found.largest_weight)),
+        ("rows of weight 1 that would tell as much", shown(round(found.effective_rows))),
+    ]
+    if report.resampled:
+        rows.append(("candidates fitted to rows drawn by weight", ", ".join(report.resampled)))
+    caption = "Rows are weighted by the inverse probability that their label is known, in every figure and picture."
+    return [Table("Labels under censoring", ("", ""), rows, caption)]
 
 
 def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:

@@ -70,6 +70,8 @@ def _measured(
     test, classify = frozen.rows.of("test"), isinstance(fleet.task, FailureWithin)
     contents = [load_artefact(settings, fleet, s["version"]) for s in shown]
     return [
-        metrics_of(test.label, run_onnx(content, features_for(settings, fleet, content, frozen)), classify)
+        metrics_of(
+            test.label, run_onnx(content, features_for(settings, fleet, content, frozen)), classify, test.sample_weight
+        )
         for content in contents
     ]

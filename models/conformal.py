@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.intervals import Intervals
+from models.weights import Weights
 
 COVERAGE = 0.9
 FEWEST_DEVICES = 10  # below 1 / (1 - COVERAGE) - 1 = 9 no finite half-width is safe
@@ -33,14 +34,20 @@ Vector = npt.NDArray[np.floating]
 
 
 def calibrate(
-    predicted: Vector, truth: Vector, devices: npt.NDArray[Any], target_range: tuple[float, float], source: Source
+    predicted: Vector,
+    truth: Vector,
+    devices: npt.NDArray[Any],
+    target_range: tuple[float, float],
+    source: Source,
+    of_rows: Weights = None,
 ) -> Intervals:
     """Intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
 
-    With fewer than `FEWEST_DEVICES` in a band the interval is the target's whole range.
+    `of_rows` (n,) is what rows weigh (weighted conformal prediction: Tibshirani, Barber, Candès, Ramdas 2019). With fewer than
+    `FEWEST_DEVICES` in a band the interval is the target's whole range.
     """
     _, device, rows = np.unique(devices.astype(str), return_inverse=True, return_counts=True)
-    weights = 1 / rows[device]
+    weights = (1.0 if of_rows is None else of_rows.astype(np.float64)) / rows[device]
     edges = _edges(predicted, device, weights)
     band, scores = np.searchsorted(edges, predicted, "right"), np.abs(truth.astype(np.float64) - predicted)
     whole = target_range[1] - target_range[0]

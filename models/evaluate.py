@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from models.weights import Weights, mean
+
 Vector = npt.NDArray[np.floating]
 Float64 = npt.NDArray[np.float64]
 
@@ -17,9 +19,9 @@ FALSE_ALARMS = 0.01  # share of the rows without a failure that may raise an ala
 _SMALLEST = 1e-7  # a probability is held this far from 0 and 1, so that one sure mistake is not an infinite loss
 
 
-def error_of(truth: Vector, predicted: Vector, classify: bool) -> float:
+def error_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> float:
     """What candidates are compared by, lower is better: RMSE, or mean log loss of a probability."""
-    return log_loss(truth, predicted) if classify else rmse(truth, predicted)
+    return log_loss(truth, predicted, weights) if classify else rmse(truth, predicted, weights)
 
 
 def error_name(classify: bool) -> str:
@@ -27,24 +29,26 @@ def error_name(classify: bool) -> str:
     return "log_loss" if classify else "rmse"
 
 
-def metrics_of(truth: Vector, predicted: Vector, classify: bool) -> dict[str, float]:
-    """All metrics of predictions (n,) against the truth (n,), by name.
+def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> dict[str, float]:
+    """All metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are those of the rows.
 
     Those that need both labels are there only where both are, and the PHM08 score only while it is a number: it was made for
     errors of some dozens of cycles and grows beyond any float with those of thousands.
     """
-    sums = terms_of(truth, predicted, classify).sum(axis=0)
+    sums = terms_of(truth, predicted, classify, weights).sum(axis=0)
     found = {name: float(value) for name, value in metrics_of_sums(sums, classify).items() if np.isfinite(value)}
-    return {**found, **_ranked(truth, predicted)} if classify else found
+    return {**found, **_ranked(truth, predicted, weights)} if classify else found
 
 
-def terms_of(truth: Vector, predicted: Vector, classify: bool) -> Float64:
+def terms_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
     """What each row (n, K) adds to the sums that `metrics_of_sums` reads."""
     y, p = truth.astype(np.float64), predicted.astype(np.float64)
     one, e = np.ones(len(y)), p - y
     if classify:
-        return np.stack([one, _log_losses(y, p), e**2, y, y * (p >= 0.5)], axis=1)
-    return np.stack([one, e**2, np.abs(e), _phm(e), y, y**2], axis=1)
+        terms = np.stack([one, _log_losses(y, p), e**2, y, y * (p >= 0.5)], axis=1)
+    else:
+        terms = np.stack([one, e**2, np.abs(e), _phm(e), y, y**2], axis=1)
+    return terms if weights is None else terms * weights[:, None]
 
 
 def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
@@ -68,9 +72,9 @@ def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
     }  # fmt: skip
 
 
-def rmse(truth: Vector, predicted: Vector) -> float:
+def rmse(truth: Vector, predicted: Vector, weights: Weights = None) -> float:
     """Root of the mean squared error."""
-    return float(np.sqrt(np.mean(np.square(predicted.astype(np.float64) - truth))))
+    return float(np.sqrt(mean(np.square(predicted.astype(np.float64) - truth), weights)))
 
 
 def phm_score(truth: Vector, predicted: Vector) -> float:
@@ -81,9 +85,9 @@ def phm_score(truth: Vector, predicted: Vector) -> float:
     return float(_phm(predicted.astype(np.float64) - truth).sum())
 
 
-def log_loss(truth: Vector, predicted: Vector) -> float:
+def log_loss(truth: Vector, predicted: Vector, weights: Weights = None) -> float:
     """Mean of -log of the probability given to what happened."""
-    return float(_log_losses(truth, predicted.astype(np.float64)).mean())
+    return mean(_log_losses(truth, predicted.astype(np.float64)), weights)
 
 
 def _phm(d: Float64) -> Float64:
@@ -98,15 +102,15 @@ def _log_losses(truth: Vector, predicted: Float64) -> Float64:
     return losses
 
 
-def _ranked(truth: Vector, predicted: Vector) -> dict[str, float]:
+def _ranked(truth: Vector, predicted: Vector, weights: Weights) -> dict[str, float]:
     """PR-AUC as average precision, and the largest recall at which at most 1 % of the rows without a failure raise an alarm."""
     from sklearn.metrics import average_precision_score, roc_curve
 
     failed = truth > 0
     if failed.all() or not failed.any():
         return {}
-    false, true, _ = roc_curve(failed, predicted, drop_intermediate=False)
+    false, true, _ = roc_curve(failed, predicted, sample_weight=weights, drop_intermediate=False)
     return {
-        "pr_auc": float(average_precision_score(failed, predicted)),
+        "pr_auc": float(average_precision_score(failed, predicted, sample_weight=weights)),
         "recall_at_1pct_fpr": float(true[false <= FALSE_ALARMS].max()),
     }

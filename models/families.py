@@ -7,6 +7,7 @@ cross-validation on C-MAPSS' train_* files, those of the forest by cross-validat
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from models.mean import CLASSES, mean_of_networks
 from models.network import Schedule, fit_network, fit_standardised
 from models.samples import Samples
 from models.thresholds import round_thresholds_down
+from models.weights import mean
 
 Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
@@ -36,7 +38,8 @@ def ridge(classify: bool, *, l2: PositiveFloat = 10.0) -> Fit:
 
     def fit(samples: Samples, seed: int) -> Estimator:
         linear = LogisticRegression(C=1 / l2, max_iter=1_000) if classify else Ridge(l2)
-        return make_pipeline(StandardScaler(), linear).fit(samples.features, samples.targets)
+        weight = {f"{type(linear).__name__.lower()}__sample_weight": samples.sample_weight}
+        return make_pipeline(StandardScaler(), linear).fit(samples.features, samples.targets, **weight)
 
     return fit
 
@@ -61,7 +64,7 @@ def boosting(
             max_iter=trees, learning_rate=rate, max_leaf_nodes=leaves, min_samples_leaf=min_rows, l2_regularization=l2,
             max_features=features, early_stopping=False, random_state=seed,
         )  # fmt: skip
-        model.fit(samples.features, samples.targets)
+        model.fit(samples.features, samples.targets, sample_weight=samples.sample_weight)
         round_thresholds_down(model)
         return model
 
@@ -111,7 +114,7 @@ def mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
             learning_rate_init=rate, batch_size=batch, random_state=seed,
         )  # fmt: skip
         scaler = StandardScaler().fit(samples.features)
-        scaled = Samples(scaler.transform(samples.features), samples.targets, samples.devices)
+        scaled = replace(samples, features=scaler.transform(samples.features))
         if classify:
             fit_network(network, scaled, CLASSES, schedule, seed)
         else:
@@ -138,9 +141,10 @@ def forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 
 def _of_trees(kind: Any, trees: int, min_rows: int, features: float) -> Fit:
     def fit(samples: Samples, seed: int) -> Estimator:
         model = kind(trees, min_samples_leaf=min_rows, max_features=features, random_state=seed)
-        model.fit(samples.features, samples.targets)
+        model.fit(samples.features, samples.targets, sample_weight=samples.sample_weight)
         if hasattr(model, "classes_"):
-            smooth_leaves(model, float(np.mean(samples.targets)))
+            weights = samples.sample_weight
+            smooth_leaves(model, float(np.mean(samples.targets)) if weights is None else mean(samples.targets, weights))
         return model
 
     return fit

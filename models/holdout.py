@@ -17,6 +17,7 @@ from aimaas.training_report import CalibrationBin, Evaluation, Group
 from aimaas.training_rows import Rows
 from models.evaluate import Float64, metrics_of
 from models.resample import metric_intervals
+from models.weights import Weights, at, mean
 
 _BANDS = 5  # of the true remaining life, of equal width
 _BINS = 10  # of the predicted probability, of about equally many rows
@@ -34,9 +35,9 @@ class Answers:
 
     @cached_property
     def weights(self) -> Float64:
-        """What each row (n,) counts where each device counts 1."""
+        """What each row (n,) counts where each device counts 1, shared by its rows by their weights."""
         _, device, rows = np.unique(self.rows.device_id.astype(str), return_inverse=True, return_counts=True)
-        shares: Float64 = 1 / rows[device]
+        shares: Float64 = self.rows.weight.astype(np.float64) / rows[device]
         return shares
 
 
@@ -45,23 +46,23 @@ def evaluate(
 ) -> Evaluation:
     """Everything that a report says of the answers; groups for a regression, calibration for a classification."""
     truth, predicted = answers.rows.label, answers.predicted
-    metrics = metrics_of(truth, predicted, classify)
-    resampled = metric_intervals(truth, predicted, answers.rows.device_id, classify, seed)
+    weights = answers.rows.sample_weight
+    metrics = metrics_of(truth, predicted, classify, weights)
+    resampled = metric_intervals(truth, predicted, answers.rows.device_id, classify, seed, weights)
     if classify:
-        return Evaluation(metrics, resampled, calibration=calibration_bins(truth, predicted))
+        return Evaluation(metrics, resampled, calibration=calibration_bins(truth, predicted, weights))
     groups = list(_groups(answers, plan, fit, target_range))
     return Evaluation({**metrics, **_coverage(answers, np.ones(len(truth), np.bool_))}, resampled, groups)
 
 
-def calibration_bins(truth: Float32, predicted: Float32) -> list[CalibrationBin]:
-    """Rows by their predicted probability, in bins of about equally many."""
+def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None) -> list[CalibrationBin]:
+    """Rows by their predicted probability, in bins of about equally many; means and shares go by `weights` (n,)."""
     edges = np.unique(np.quantile(predicted, np.arange(1, _BINS) / _BINS))
     bins = np.searchsorted(edges, predicted, "right")
-    rows, p, y = (np.bincount(bins, weights, len(edges) + 1) for weights in (None, predicted, truth))
-    return [
-        CalibrationBin(int(rows[b]), float(p[b] / rows[b]), float(y[b] / rows[b]))
-        for b in np.flatnonzero(rows).tolist()
-    ]
+    share = np.ones(len(truth)) if weights is None else weights.astype(np.float64)
+    rows = np.bincount(bins, minlength=len(edges) + 1)
+    n, p, y = (np.bincount(bins, share * of, len(edges) + 1) for of in (1.0, predicted, truth))
+    return [CalibrationBin(int(rows[b]), float(p[b] / n[b]), float(y[b] / n[b])) for b in np.flatnonzero(rows).tolist()]
 
 
 def _groups(answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float]) -> Iterator[Group]:
@@ -93,10 +94,13 @@ def regimes_of(plan: FeaturePlan, fit: Fit, features: Float32) -> npt.NDArray[np
 
 
 def _group(answers: Answers, by: str, name: str, of: npt.NDArray[np.bool_]) -> Group:
-    error = answers.predicted[of].astype(np.float64) - answers.rows.label[of]
+    error, weights = (
+        answers.predicted[of].astype(np.float64) - answers.rows.label[of],
+        at(answers.rows.sample_weight, of),
+    )
     return Group(
         by, name, int(of.sum()), len(set(answers.rows.device_id[of])),
-        float(np.sqrt(np.mean(error**2))), float(np.mean(np.abs(error))), float(np.mean(error)), **_coverage(answers, of),
+        float(np.sqrt(mean(error**2, weights))), mean(np.abs(error), weights), mean(error, weights), **_coverage(answers, of),
     )  # fmt: skip
 
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
+
+from models.weights import Weights, at
 
 Float32 = npt.NDArray[np.float32]
 
@@ -33,27 +36,30 @@ class Importance:
 
 def permutation_importance(
     predict: Callable[[Float32], Float32],
-    error: Callable[[Float32, Float32], float],
+    error: Callable[..., float],
     features: Float32,
     truth: Float32,
     channels: dict[str, list[int]],
     seed: int,
+    weights: Weights = None,
 ) -> list[Importance]:
-    """Importance of every channel on features (n, F) and truth (n,), the highest first; `error` takes truth and predictions.
+    """Importance of every channel on features (n, F) and truth (n,), the highest first; `error` takes truth and predictions,
+    and `weights` (n,) where rows have any.
 
     On a thousand rows drawn by the seed where there are more.
     """
     random = np.random.default_rng(seed)
     if len(truth) > _ROWS:
         drawn = np.sort(random.choice(len(truth), _ROWS, replace=False))
-        features, truth = features[drawn], truth[drawn]
-    plain = error(truth, predict(features))
+        features, truth, weights = features[drawn], truth[drawn], at(weights, drawn)
+    judged = error if weights is None else partial(error, weights=weights)
+    plain = judged(truth, predict(features))
     orders = [random.permutation(len(truth)) for _ in range(_SHUFFLES)]
 
     def rise(places: list[int], order: npt.NDArray[np.int64]) -> float:
         shuffled = features.copy()
         shuffled[:, places] = features[order][:, places]
-        return error(truth, predict(shuffled)) - plain
+        return judged(truth, predict(shuffled)) - plain
 
     found = [Importance(name, tuple(rise(places, o) for o in orders)) for name, places in channels.items()]
     return sorted(found, key=lambda i: -i.mean)

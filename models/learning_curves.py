@@ -52,4 +52,4 @@ def _staged(model: Estimator, test: Samples, classify: bool) -> Iterator[float]:
     stages = model.staged_predict_proba if classify else model.staged_predict
     for answer in stages(test.features):
         predicted = answer[:, 1] if classify else answer
-        yield error_of(test.targets, predicted, classify)
+        yield error_of(test.targets, predicted, classify, test.sample_weight)

@@ -17,6 +17,7 @@ from models.holdout import Answers, evaluate
 from models.onnx_session import cut_differently
 from models.probes import probes_of
 from models.select import Tried
+from models.weights import joined, mean
 
 Range = tuple[float, float]  # of the target
 
@@ -57,7 +58,7 @@ def intervals_of(frozen: TrainingSet, between: Range, content: bytes, chosen: Tr
     kept = frozen.rows.of("calibration")
     if len(kept):
         found = run_onnx(content, kept.features)
-        return calibrate(found, kept.label, kept.device_id, between, "calibration")
+        return calibrate(found, kept.label, kept.device_id, between, "calibration", kept.sample_weight)
     parts = [frozen.rows.of("train"), frozen.rows.of("validation")]
     return calibrate(
         np.concatenate([chosen.held_out, chosen.validation]),
@@ -65,6 +66,7 @@ def intervals_of(frozen: TrainingSet, between: Range, content: bytes, chosen: Tr
         np.concatenate([rows.device_id for rows in parts]),
         between,
         "cross-validation",
+        joined(*(rows.weight for rows in parts)),
     )
 
 
@@ -85,7 +87,8 @@ def evaluations(
 def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str, float]:
     """The error on the test devices of the export before it was compressed, beside which stands that of the form that ships."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
-    return {f"plain_{error_name(classify)}": error_of(test.label, run_onnx(plain, test.features), classify)}
+    answers = run_onnx(plain, test.features)
+    return {f"plain_{error_name(classify)}": error_of(test.label, answers, classify, test.sample_weight)}
 
 
 def report_metrics(
@@ -93,14 +96,14 @@ def report_metrics(
 ) -> dict[str, float]:
     """What the registry shows: all of both evaluations, beside the errors of a model that always says the mean."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
-    mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
-    baseline = np.full(len(test), mean)
+    learned, weights = frozen.rows.of("train", "validation"), test.sample_weight
+    baseline = np.full(len(test), mean(learned.label, learned.sample_weight))
     name = error_name(classify)
     return {
         **on_test.flat(),
         **{f"validation_{what}": value for what, value in on_validation.flat().items()},
-        "baseline_rmse": rmse(test.label, baseline),
-        f"baseline_{name}": metrics_of(test.label, baseline, classify)[name],
+        "baseline_rmse": rmse(test.label, baseline, weights),
+        f"baseline_{name}": metrics_of(test.label, baseline, classify, weights)[name],
         f"validation_{name}": chosen.report.validation,
         f"cv_{name}": chosen.report.cross_validated,
     }

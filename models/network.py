@@ -8,13 +8,15 @@ is for plain SGD only and watches the training rows; here the rate is halved whe
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from aimaas.errors import TrainingRefusedError
 from models.samples import Samples
+from models.weights import Weights
+from models.weights import mean as weighted_mean
 
 _HELD_OUT = 0.15  # share of the devices
 _BETTER = 1e-3  # share by which the loss must fall to count as better
@@ -67,14 +69,17 @@ def fit_standardised(network: Any, samples: Samples, schedule: Schedule, seed: i
 
     Measured on C-MAPSS by grouped cross-validation: the same network trains four times faster and 1.5 cycles better than on cycles.
     """
-    mean, deviation = moments(samples.targets)
+    mean, deviation = moments(samples.targets, samples.sample_weight)
     targets = ((samples.targets - mean) / deviation).astype(np.float32)
-    fit_network(network, Samples(samples.features, targets, samples.devices), None, schedule, seed)
+    fit_network(network, replace(samples, targets=targets), None, schedule, seed)
     put_scale(network, mean, deviation)
 
 
-def moments(targets: Any) -> tuple[float, float]:
+def moments(targets: Any, weights: Weights = None) -> tuple[float, float]:
     """Mean and deviation of targets (n,)."""
+    if weights is not None:
+        mean = weighted_mean(targets, weights)
+        return mean, float(np.sqrt(weighted_mean((targets.astype(np.float64) - mean) ** 2, weights)))
     return float(targets.mean(dtype=np.float64)), float(targets.std(dtype=np.float64))
 
 
@@ -86,7 +91,9 @@ def put_scale(network: Any, mean: float, deviation: float) -> None:
 
 def _epoch(network: Any, samples: Samples, classes: Any) -> None:
     """One pass over the rows. Raises TrainingRefusedError where the weights grow beyond all bounds."""
-    extra = {} if classes is None else {"classes": classes}
+    extra: dict[str, Any] = {} if classes is None else {"classes": classes}
+    if samples.sample_weight is not None:
+        extra["sample_weight"] = samples.sample_weight
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "batch_size larger than the sample size" is harmless
         try:
@@ -118,6 +125,11 @@ def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
 def _loss(network: Any, samples: Samples, classes: Any) -> float:
     """Mean squared error, or mean log loss."""
     if classes is None:
-        return float(np.mean((network.predict(samples.features) - samples.targets) ** 2))
+        return _mean((network.predict(samples.features) - samples.targets) ** 2, samples)
     p = np.clip(network.predict_proba(samples.features)[:, 1], 1e-7, 1 - 1e-7)
-    return float(-np.mean(np.where(samples.targets > 0, np.log(p), np.log(1 - p))))
+    return -_mean(np.where(samples.targets > 0, np.log(p), np.log(1 - p)), samples)
+
+
+def _mean(values: Any, samples: Samples) -> float:
+    weights = samples.sample_weight
+    return float(np.mean(values)) if weights is None else weighted_mean(values, weights)

@@ -25,6 +25,7 @@ from models.evaluate import error_name, error_of
 from models.export import run_onnx
 from models.measure import classifies
 from models.resample import Comparison, compare
+from models.weights import mean as weighted_mean
 
 FEWEST_DEVICES = 5  # whose resamplings say something: of one device all draws are alike, and a coin would promote
 
@@ -56,7 +57,8 @@ def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     content = load_artefact(settings, fleet, version)
     answers = run_onnx(content, features_for(settings, fleet, content, frozen))
     if champion is not None and champion.version == version:
-        mine = error_of(frozen.rows.of("test").label, answers, classifies(fleet))
+        test = frozen.rows.of("test")
+        mine = error_of(test.label, answers, classifies(fleet), test.sample_weight)
         return Promotion(
             False, f"version {version} is the champion already", version, mine, mine, 0.0, champion.sequence
         )
@@ -78,13 +80,15 @@ def compare_with(
     """Compare answers (n,) to the test rows with the champion's, or with the mean of the rows that are learned from."""
     test = frozen.rows.of("test")
     if champion is None:
-        mean = frozen.rows.of("train", "validation").label.mean(dtype=np.float64)
+        learned = frozen.rows.of("train", "validation")
+        mean = weighted_mean(learned.label, learned.sample_weight)
         other = np.full(len(test), mean, np.float32)
     else:
         content = load_artefact(settings, fleet, champion.version)
         other = run_onnx(content, features_for(settings, fleet, content, frozen))
     improvement = fleet.gates.improvement if champion else 0.0
-    return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, fleet.training.seed)
+    classify, seed, weights = classifies(fleet), fleet.training.seed, test.sample_weight
+    return compare(test.label, answers, other, test.device_id, classify, improvement, seed, weights)
 
 
 def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> tuple[bool, str]:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluate import FALSE_ALARMS, Float64, Vector, error_name, error_of, metrics_of_sums, terms_of
+from models.weights import Weights
 
 DRAWS = 1_000
 
@@ -31,16 +32,16 @@ class Comparison:
 
 
 def metric_intervals(
-    truth: Vector, predicted: Vector, devices: npt.NDArray[Any], classify: bool, seed: int
+    truth: Vector, predicted: Vector, devices: npt.NDArray[Any], classify: bool, seed: int, weights: Weights = None
 ) -> dict[str, tuple[float, float]]:
     """The interval of each metric that holds 95 % of the draws; none with fewer than two devices."""
     device, draws = _drawn(devices, seed)
     if draws.shape[1] < 2:
         return {}
     with np.errstate(invalid="ignore"):  # of a PHM08 score beyond any float
-        found = metrics_of_sums(draws @ _by_device(terms_of(truth, predicted, classify), device), classify)
+        found = metrics_of_sums(draws @ _by_device(terms_of(truth, predicted, classify, weights), device), classify)
     if classify:
-        found |= _ranked_draws(truth, predicted, device, draws)
+        found |= _ranked_draws(truth, predicted, device, draws, weights)
     tails = (1 - _SHARE) / 2, (1 + _SHARE) / 2
     whole = {name: values[np.isfinite(values)] for name, values in found.items()}
     return {name: (float(q[0]), float(q[1])) for name, v in whole.items() if len(v) for q in [np.quantile(v, tails)]}
@@ -54,6 +55,7 @@ def compare(
     classify: bool,
     improvement: float,
     seed: int,
+    weights: Weights = None,
 ) -> Comparison:
     """Compare two models' predictions (n,) of the same rows.
 
@@ -63,11 +65,11 @@ def compare(
     """
     name, (device, draws) = error_name(classify), _drawn(devices, seed)
     errors = [
-        metrics_of_sums(draws @ _by_device(terms_of(truth, p, classify), device), classify)[name]
+        metrics_of_sums(draws @ _by_device(terms_of(truth, p, classify, weights), device), classify)[name]
         for p in (challenger, champion)
     ]
     passed = errors[0] < errors[1] * (1 - improvement)
-    mine, other = error_of(truth, challenger, classify), error_of(truth, champion, classify)
+    mine, other = (error_of(truth, p, classify, weights) for p in (challenger, champion))
     return Comparison(mine, other, float(passed.mean()), draws.shape[1])
 
 
@@ -83,10 +85,13 @@ def _by_device(terms: Float64, device: npt.NDArray[np.intp]) -> Float64:
     return np.stack([np.bincount(device, column) for column in terms.T], axis=1)
 
 
-def _ranked_draws(truth: Vector, predicted: Vector, device: npt.NDArray[np.intp], draws: Float64) -> dict[str, Float64]:
+def _ranked_draws(
+    truth: Vector, predicted: Vector, device: npt.NDArray[np.intp], draws: Float64, weights: Weights
+) -> dict[str, Float64]:
     """PR-AUC and recall at 1 % false alarms of each draw (DRAWS,); NaN where a draw has rows of one label only."""
     step = max(1, _CELLS // len(truth))
-    parts = [_ranked(truth, predicted, draws[i : i + step, device]) for i in range(0, len(draws), step)]
+    row = 1.0 if weights is None else weights
+    parts = [_ranked(truth, predicted, draws[i : i + step, device] * row) for i in range(0, len(draws), step)]
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
 

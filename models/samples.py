@@ -2,35 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from aimaas.training_rows import Rows
+from models.weights import Weights, unless_alike
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Features (n, F) float32, targets (n,) float32 (0 or 1 for a classification), and the device of each row (n,)."""
+    """Features (n, F) float32, targets (n,) float32 (0 or 1 for a classification), and the device of each row (n,).
+
+    `weight` (n,) is what each row weighs; left out, every row weighs 1.
+    """
 
     features: npt.NDArray[np.float32]
     targets: npt.NDArray[np.float32]
     devices: npt.NDArray[Any]
+    weight: npt.NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
+
+    def __post_init__(self) -> None:
+        """Rows that nobody has weighted weigh 1."""
+        if len(self.weight) != len(self.targets):
+            object.__setattr__(self, "weight", np.ones(len(self.targets), np.float32))
 
     @classmethod
     def of(cls, rows: Rows) -> Samples:
         """The rows of a training set, devices as text."""
-        return cls(rows.features, rows.label, rows.device_id.astype(str))
+        return cls(rows.features, rows.label, rows.device_id.astype(str), rows.weight)
+
+    @property
+    def sample_weight(self) -> Weights:
+        """The weights, None where all are 1: estimators then fit as they do without."""
+        return unless_alike(self.weight)
 
     def at(self, index: npt.NDArray[Any]) -> Samples:
         """The rows at `index`, which holds positions or one bool per row."""
-        return Samples(self.features[index], self.targets[index], self.devices[index])
+        return Samples(self.features[index], self.targets[index], self.devices[index], self.weight[index])
 
     def first(self, width: int) -> Samples:
         """The same rows with their first `width` features."""
-        return Samples(np.ascontiguousarray(self.features[:, :width]), self.targets, self.devices)
+        return replace(self, features=np.ascontiguousarray(self.features[:, :width]))
+
+    def resampled(self, seed: int) -> Samples:
+        """As many rows, drawn by weight, for learners without weights: each row as often as it weighs, rounded by chance."""
+        if self.sample_weight is None:
+            return self
+        share = self.weight / self.weight.mean(dtype=np.float64)
+        times = np.floor(share + np.random.default_rng(seed).random(len(self))).astype(np.int64)
+        drawn = self.at(np.repeat(np.arange(len(self)), times))
+        return replace(drawn, weight=np.ones(len(drawn), np.float32))
 
     def __len__(self) -> int:
         return len(self.targets)

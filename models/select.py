@@ -26,6 +26,7 @@ from models.families import Estimator
 from models.mean import mean_of
 from models.samples import Samples
 from models.stacking import learned_weights
+from models.weights import at as weights_at
 
 Progress = Callable[[str, int, int], None]  # what was done, steps done, steps in all
 Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
@@ -114,24 +115,27 @@ def _report(
 
     Weights that are learned are, for the rows of a fold, those of the other folds, so that an error tells of unseen devices.
     """
-    names = candidate.members or (candidate.name,)
+    names, of_rows = candidate.members or (candidate.name,), training.sample_weight
     members = [trials[name] for name in names]
     answers = np.empty((len(training), len(members)))
     for i, (_, at) in enumerate(folds):
         answers[at] = np.stack([m[i].held_out for m in members], axis=1)
 
     def weights(of: Any) -> Any:
-        return learned_weights(answers[of], training.targets[of], classify) if candidate.learned_weights else None
+        if not candidate.learned_weights:
+            return None
+        return learned_weights(answers[of], training.targets[of], classify, weights_at(of_rows, of))
 
     held_out, errors = np.empty(len(training)), []
     for others, at in folds:
         held_out[at] = np.average(answers[at], axis=1, weights=weights(others))
-        errors.append(error_of(training.targets[at], held_out[at], classify))
+        errors.append(error_of(training.targets[at], held_out[at], classify, weights_at(of_rows, at)))
     learned = weights(slice(None))
     mean = np.average([np.mean([t.validation for t in m], axis=0) for m in members], axis=0, weights=learned)
     seconds = sum(t.seconds for m in members for t in m) if candidate.fit else 0.0
     by_name = {} if learned is None else dict(zip(names, learned.tolist(), strict=True))
-    report = CandidateReport(candidate.name, errors, error_of(validation.targets, mean, classify), seconds, by_name)
+    error = error_of(validation.targets, mean, classify, validation.sample_weight)
+    report = CandidateReport(candidate.name, errors, error, seconds, by_name)
     fitted = [[m[i].estimator for m in members] for i in range(len(folds))]
     shares = [weights(others) for others, _ in folds]
     estimators = tuple(

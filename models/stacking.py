@@ -10,22 +10,29 @@ import numpy as np
 import numpy.typing as npt
 
 from models.evaluate import log_loss
+from models.weights import Weights, mean
 
 Float64 = npt.NDArray[np.float64]
 
 _LEAST = 0.01  # a smaller share is not worth a member's time in every prediction
 
 
-def learned_weights(answers: Float64, truth: npt.NDArray[np.floating], classify: bool) -> Float64:
-    """The weights (M,) with which the members' answers (n, M) err least: by mean square, or by log loss of a probability."""
+def learned_weights(
+    answers: Float64, truth: npt.NDArray[np.floating], classify: bool, of_rows: Weights = None
+) -> Float64:
+    """The weights (M,) with which the members' answers (n, M) err least: by mean square, or by log loss of a probability.
+
+    `of_rows` (n,) is what the rows weigh.
+    """
     from scipy.optimize import minimize
 
     y, m = truth.astype(np.float64), answers.shape[1]
-    scale = max(float(np.mean(y**2)), 1e-12)
-    gram, cross = answers.T @ answers / len(y) / scale, answers.T @ y / len(y) / scale
+    scale = max(mean(y**2, of_rows), 1e-12)
+    counted, n = (answers, len(y)) if of_rows is None else (answers * of_rows[:, None], float(of_rows.sum()))
+    gram, cross = counted.T @ answers / n / scale, counted.T @ y / n / scale
 
     def error(w: Float64) -> float:
-        return log_loss(y, answers @ w) if classify else float(w @ gram @ w - 2 * cross @ w)
+        return log_loss(y, answers @ w, of_rows) if classify else float(w @ gram @ w - 2 * cross @ w)
 
     whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
     found = minimize(error, np.full(m, 1 / m), method="SLSQP", bounds=[(0, 1)] * m, constraints=[whole]).x

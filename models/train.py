@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
+from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, write_report
@@ -109,12 +110,19 @@ def _ship(
         seed=fleet.training.seed, training_set=_place(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
+        censoring=info.censoring, resampled=_resampled(fleet, frozen),
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)
     write_card(out, fleet, frozen, estimator, content, report)
     write_report(out, report)
     return report
+
+
+def _resampled(fleet: FleetSpec, frozen: TrainingSet) -> list[str]:
+    """The candidates that take no weights of rows, where rows have any."""
+    weighted = frozen.rows.sample_weight is not None
+    return [name for name in fleet.training.candidates if weighted and name in SEQUENCE_FAMILIES]
 
 
 def _best(tried: list[Tried]) -> Tried:

@@ -30,6 +30,7 @@ from models.families import Estimator
 from models.onnx_session import cut_differently, interleaved_times, open_session, run_session
 from models.samples import Samples
 from models.select import Tried
+from models.weights import joined
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
 NOT_FINITE = "answers are not finite"
@@ -122,8 +123,9 @@ def _rehearse(stage: Stage, source: Source, name: str, build: Build) -> Rehearse
 def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance: float) -> list[FormReport]:
     """Reports of all forms in their order; none ships yet."""
     truth = np.concatenate([stage.training.targets[stage.folds[0][1]], stage.validation.targets])
+    weights = joined(stage.training.weight[stage.folds[0][1]], stage.validation.weight)
     made = [r for r in rehearsed if r.content]
-    errors = {r.name: error_of(truth, np.concatenate([r.held_out, r.validation]), classify) for r in made}
+    errors = {r.name: error_of(truth, np.concatenate([r.held_out, r.validation]), classify, weights) for r in made}
     costs = {r.name: cost_of(r.content) for r in made}
     fit = {r.name: errors[r.name] for r in made if not r.refused and np.isfinite(errors[r.name])}
     if not fit:

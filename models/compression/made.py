@@ -63,7 +63,8 @@ def _worse(
     """Why the form is not accurate enough on the devices that the later folds held out; empty where it is."""
     at = np.concatenate([held_out for _, held_out in stage.folds[1:]])
     truth, found = stage.training.targets[at], np.concatenate([held_out for held_out, _ in answers])
-    mine, plain = (error_of(truth, said, classify) for said in (found, chosen.held_out[at]))
+    weights = stage.training.at(at).sample_weight
+    mine, plain = (error_of(truth, said, classify, weights) for said in (found, chosen.held_out[at]))
     if mine <= plain * (1 + allowance + _MARGIN):
         return ""
     return f"not accurate enough in the other folds ({mine:.5g}, plain {plain:.5g})"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -79,7 +80,7 @@ def pruned(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
         return estimator
     from sklearn.pipeline import make_pipeline
 
-    scaled = Samples(estimator[0].transform(samples.features), samples.targets, samples.devices)
+    scaled = replace(samples, features=estimator[0].transform(samples.features))
     return make_pipeline(estimator[0], _tuned(estimator[-1], scaled, seed))
 
 
@@ -93,11 +94,11 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
     from sklearn.base import clone
 
     classes = CLASSES if hasattr(network, "predict_proba") else None
-    mean, deviation = (0.0, 1.0) if classes is not None else moments(samples.targets)
+    mean, deviation = (0.0, 1.0) if classes is not None else moments(samples.targets, samples.sample_weight)
     coefs, intercepts = _without_small_neurons(network)
     hidden = tuple(len(b) for b in intercepts[:-1])
     small = clone(network).set_params(hidden_layer_sizes=hidden, learning_rate_init=_TUNING_RATE, random_state=seed)
-    learned = Samples(samples.features, ((samples.targets - mean) / deviation).astype(np.float32), samples.devices)
+    learned = replace(samples, targets=((samples.targets - mean) / deviation).astype(np.float32))
     begun = learned.at(np.sort(np.unique(learned.targets, return_index=True)[1])[:2])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # two rows are less than a batch
@@ -145,11 +146,12 @@ def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, .
         batch_size=256,
         random_state=seed,
     )
+    weight = {} if samples.sample_weight is None else {"sample_weight": _weights(samples, len(lesson))}
     standardised = ((lesson - mean) / deviation).astype(np.float32)
     for epoch in range(_STUDENT_EPOCHS):
         if epoch:
             network._optimizer.learning_rate_init = _STUDENT_RATE * (1 + np.cos(np.pi * epoch / _STUDENT_EPOCHS)) / 2
-        network.partial_fit(features, standardised)
+        network.partial_fit(features, standardised, **weight)
     put_scale(network, mean, deviation)
     return make_pipeline(scaler, network)
 
@@ -162,9 +164,15 @@ def student_trees(estimator: Estimator, samples: Samples, seed: int) -> Estimato
         max_iter=60, learning_rate=0.15, max_leaf_nodes=15, l2_regularization=1.0, max_features=0.5, early_stopping=False,
         random_state=seed,
     )  # fmt: skip
-    model.fit(samples.features, _lesson(estimator, samples.features, samples.targets))
+    lesson = _lesson(estimator, samples.features, samples.targets)
+    model.fit(samples.features, lesson, sample_weight=samples.sample_weight)
     round_thresholds_down(model)
     return model
+
+
+def _weights(samples: Samples, rows: int) -> Float32:
+    """Weights (rows,) of the samples and then of rows between them, which the teacher answers and so weigh 1."""
+    return np.concatenate([samples.weight, np.ones(rows - len(samples), np.float32)])
 
 
 def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = None) -> Float32:

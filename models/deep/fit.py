@@ -6,7 +6,7 @@ Fits run beside each other on threads, each on one thread of PyTorch: the same s
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Any
 
@@ -105,9 +105,10 @@ def estimator_of(recipe: Recipe, samples: Samples, seed: int, trained: Trained) 
 def train(recipe: Recipe, samples: Samples, seed: int, rank: Rank = Rank()) -> Trained:
     """Train a network; of several processes each learns from its share of the rows, in step with the others."""
     torch.set_num_threads(1)
+    samples = samples.resampled(seed)  # skorch's losses take no weights of rows
     network = _network(recipe, samples, seed)
     targets, shift, stretch = _standardised(recipe, samples)
-    fitted, held_out = hold_out(Samples(samples.features, targets, samples.devices), seed)
+    fitted, held_out = hold_out(replace(samples, targets=targets), seed)
     whole = len(fitted) // rank.of * rank.of
     mine = fitted.at(np.arange(rank.number, whole, rank.of))
     module = network if rank.of == 1 else torch.nn.parallel.DistributedDataParallel(network)

@@ -81,7 +81,8 @@ class Bench:
         alone = with_candidates(self._job.fleet, {family: settings})
         estimator = fit_alone(candidates_of(alone)[0], self._samples.at(fitted), alone.training.seed)
         answers = np.clip(predict(estimator, self._samples.features[held_out]), *self._range)
-        return error_of(self._samples.targets[held_out], answers, self._classify)
+        judged = self._samples.at(held_out)
+        return error_of(judged.targets, answers, self._classify, judged.sample_weight)
 
 
 if __name__ == "__main__":

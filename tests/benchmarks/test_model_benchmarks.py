@@ -72,3 +72,10 @@ def test_the_benchmark_of_inference_times_every_form_and_says_what_compression_c
     assert all(us.keys() == {"1", "64", "1024"} and min(us.values()) > 0 for us in found["us_per_row"].values())
     assert found["speedup"] == min(found["speedup_by_batch"].values()) > 0
     assert abs(found["rmse_change"]) < 0.2 and found["form"]
+
+
+def test_the_benchmark_of_censoring_judges_both_rules_on_fleets_of_known_truth() -> None:
+    found = figures("censoring.py", "--quick", "--kinds", "memoryless")
+    life = found["max_bias_by_age"]["remaining_life"]
+    assert life["weighted"] < life["before"]
+    assert 0 <= found["calibration_error"]["failure_within"]["weighted"] < 0.2

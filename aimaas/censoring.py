@@ -1,0 +1,187 @@
+"""Weights that undo censoring: without them, whether a row has a label depends on the label.
+
+A failure tells the labels of all rows before it at once; a living device tells a row's label only after a whole horizon (or cap).
+So each labelled row weighs 1 over the probability that its label is known by now (inverse probability of censoring weighting:
+Vock et al., Journal of Biomedical Informatics 61, 2016). That probability comes from the Kaplan-Meier curve of the time to
+censoring. A *life* is what lies between two outcomes of a run; its age counts from its first row. Where no life is censored, all
+weights are exactly 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.fleet import FleetSpec
+from aimaas.lifetimes import NEVER, labels, steps_needed
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+
+LEAST = 0.1  # the smallest probability that a weight divides by
+OUTLIVE = 0.05  # of the lives of one age may outlive what is watched of them; above that, rows of that age are dropped
+ADMINISTRATIVE = (
+    0.5  # share of the censored lives at the end of observation, from which on that end counts for every life
+)
+_AT_THE_END = 0.1  # of the horizon (cap): a life watched so near to the end of observation was watched until that end
+
+Clock = Literal["age", "calendar"]
+
+
+class Watched(NamedTuple):
+    """n lives, order keys (n,): the `first` row, and the failure, repair, retirement or newest row `until` which it was watched.
+
+    `failed` (n,) says whether it ended in a failure, `renewed` (n,) whether an outcome of the run came before it.
+    """
+
+    first: Int64
+    until: Int64
+    failed: Mask
+    renewed: Mask
+
+    def at(self, chosen: Int64) -> Watched:
+        """The chosen lives."""
+        return Watched(self.first[chosen], self.until[chosen], self.failed[chosen], self.renewed[chosen])
+
+
+class Places(NamedTuple):
+    """n rows, order keys (n,): the row's own, and of its life `first` and `newest` row, the `failure`, and the `end` by repair or
+    retirement (NEVER where there is none); `renewed` (n,) as in `Watched`.
+    """
+
+    order: Int64
+    first: Int64
+    newest: Int64
+    failure: Int64
+    end: Int64
+    renewed: Mask
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A Kaplan-Meier curve: it falls at `times` (k,), to `survival` (k + 1,), of which the first is 1."""
+
+    times: Float64
+    survival: Float64
+
+    @classmethod
+    def of(cls, events: Float64, at_risk: Float64) -> Curve:
+        """The curve of the times of `events`, in any order, among those whose times `at_risk` are at least as large."""
+        times, falls = np.unique(events, return_counts=True)
+        left = np.sort(at_risk)
+        watched = len(left) - np.searchsorted(left, times, "left")
+        return cls(times, np.append(1.0, np.cumprod(1 - falls / np.maximum(watched, falls))))
+
+    def reaching(self, t: Float64) -> Float64:
+        """P(T >= t) (n,)."""
+        found: Float64 = self.survival[np.searchsorted(self.times, t, "left")]
+        return found
+
+    def beyond(self, t: Float64) -> Float64:
+        """P(T > t) (n,)."""
+        found: Float64 = self.survival[np.searchsorted(self.times, t, "right")]
+        return found
+
+    def farthest(self, least: Float64) -> Float64:
+        """The largest t (n,) with P(T >= t) >= `least`; infinite where the curve never falls below it."""
+        at = np.searchsorted(-self.survival, -least, "right")
+        found: Float64 = np.append(self.times, np.inf)[at - 1]
+        return found
+
+
+@dataclass(frozen=True)
+class Stratum:
+    """Curves by age of one kind of life: of the censoring, and of the failures."""
+
+    censoring: Curve
+    failure: Curve
+
+    @classmethod
+    def of(cls, age: Float64, failed: Mask, censored: Mask) -> Stratum:
+        """The curves of lives watched until an `age` (n,); of a failure and a censoring at one age the failure came first."""
+        after_failures = np.where(failed, np.nextafter(age, -np.inf), age)
+        return cls(Curve.of(age[censored], after_failures), Curve.of(age[failed], age))
+
+
+@dataclass(frozen=True)
+class Censoring:
+    """How lives are censored: `strata` of lives that begin with their run, and of those that an outcome of it came before.
+
+    With `clock` calendar, `end` is the end of observation of every life as an order key, else NEVER.
+    """
+
+    clock: Clock
+    end: int
+    strata: tuple[Stratum, Stratum]
+    lives: int
+    failures: int
+
+    @classmethod
+    def of(cls, fleet: FleetSpec, watched: Watched) -> Censoring:
+        """Estimate it. Orders that are times share a calendar: where at least the share `ADMINISTRATIVE` of the censored lives were
+        watched until the end of observation, that end is known of every life, also of those that failed before, and only the others
+        are censored by chance. Everywhere else censoring goes by age.
+        """
+        censored, end, clock = ~watched.failed, NEVER, "age"
+        at_the_end = _reached_the_end(fleet, watched)
+        if censored.any() and at_the_end is not None:
+            end = int(watched.until[~watched.failed].max() - _AT_THE_END * steps_needed(fleet))
+            censored, clock = censored & ~at_the_end, "calendar"
+        age = (watched.until - watched.first).astype(np.float64)
+        kinds = (~watched.renewed, watched.renewed)
+        first, later = (Stratum.of(age[k], watched.failed[k], censored[k]) for k in kinds)
+        return cls(clock, end, (first, later), len(age), int(watched.failed.sum()))  # type: ignore[arg-type]
+
+    @property
+    def is_any(self) -> bool:
+        """Whether any life is censored."""
+        return self.failures < self.lives
+
+    def weights(self, fleet: FleetSpec, places: Places, label: Float64) -> Float64:
+        """What rows (n,) with `label` weigh: 1 over the probability that the label is known, at most 1 / `LEAST`.
+
+        0 for rows that are cut whatever their outcome, because nobody is watched a horizon (cap) long from their age on while more
+        than the share `OUTLIVE` of the lives would outlive the watch; and 0 for those that outlive it where the share is smaller.
+        NaN where there is no label.
+        """
+        weights = np.full(len(label), np.nan)
+        known = ~np.isnan(label)
+        for renewed, stratum in enumerate(self.strata):
+            of = known & (places.renewed == bool(renewed))
+            if of.any():
+                chosen = Places(*(part[of] for part in places))
+                weights[of] = self._weights(fleet, stratum, chosen)
+        return weights
+
+    def _weights(self, fleet: FleetSpec, stratum: Stratum, places: Places) -> Float64:
+        age, needed = (places.order - places.first).astype(np.float64), steps_needed(fleet)
+        to_failure = np.where(places.failure == NEVER, np.inf, places.failure.astype(np.float64) - places.first)
+        known_at = np.minimum(to_failure, age + needed)
+        watching = stratum.censoring.reaching(age)
+        farthest = stratum.censoring.farthest(watching * LEAST)
+        if self.end != NEVER:
+            farthest = np.minimum(farthest, (self.end - places.first).astype(np.float64))
+        outlive = stratum.failure.beyond(farthest) / stratum.failure.reaching(age)
+        kept = (age + needed <= farthest) | ((known_at <= farthest) & (outlive <= OUTLIVE))
+        chance = stratum.censoring.reaching(known_at) / watching
+        return np.where(kept, 1 / np.maximum(chance, LEAST), 0.0)
+
+
+def _reached_the_end(fleet: FleetSpec, watched: Watched) -> Mask | None:
+    """Which lives (n,) were watched until the end of observation; None where few of the censored were, or orders are no times."""
+    if fleet.order != "ts" or watched.failed.all():
+        return None
+    newest = watched.until[~watched.failed].max()
+    at_the_end = ~watched.failed & (watched.until >= newest - _AT_THE_END * steps_needed(fleet))
+    return at_the_end if at_the_end.sum() >= ADMINISTRATIVE * (~watched.failed).sum() else None
+
+
+def labelled(fleet: FleetSpec, censoring: Censoring, places: Places) -> tuple[Float64, Float64]:
+    """Label and weight (n,) of rows: the label is NaN where it is not known, or the row is cut."""
+    label = labels(fleet, places.order, places.newest, places.failure, places.end)
+    weight = censoring.weights(fleet, places, label)
+    return np.where(weight > 0, label, np.nan), weight

@@ -1,0 +1,32 @@
+"""Weights of rows (aimaas/censoring.py): all 1 are left out, so that every figure is to the bit the unweighted one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Weights = npt.NDArray[np.floating] | None  # (n,); None where all rows weigh 1
+
+
+def unless_alike(weights: npt.NDArray[np.floating]) -> Weights:
+    """The weights, None where all are 1."""
+    return None if (weights == 1).all() else weights
+
+
+def at(weights: Weights, chosen: Any) -> Weights:
+    """The weights of the chosen rows."""
+    return None if weights is None else weights[chosen]
+
+
+def joined(*parts: npt.NDArray[np.floating]) -> Weights:
+    """The weights of parts of the rows, one after the other."""
+    return unless_alike(np.concatenate(parts))
+
+
+def mean(values: npt.NDArray[Any], weights: Weights) -> float:
+    """The weighted mean of values (n,)."""
+    if weights is None:
+        return float(values.mean(dtype=np.float64))
+    return float(np.average(values.astype(np.float64), weights=weights))
