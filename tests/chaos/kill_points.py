@@ -101,8 +101,8 @@ def wrap_clients(trigger: Trigger) -> None:
 
             super().subscribe(topics, on_revoke=revoked, **callbacks)
 
-        def consume(self, *args: Any) -> Any:
-            messages = super().consume(*args)
+        def consume(self, *args: Any, **named: Any) -> Any:
+            messages = super().consume(*args, **named)
             if self._restores:
                 trigger.passes("restore")
             return messages
