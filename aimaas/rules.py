@@ -67,14 +67,17 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
             f"fleet {present.fleet}: records are to be judged by rules ({digest_of(rules)}) with the reading {gone[0]}, which the "
             "fleet file does not have any more: put it back, with nullable: true and a fill where devices no longer send it"
         )
-    plain = present.model_dump(mode="json", exclude_none=True)
-    for part in ("settings", "sensors"):
-        plain[part] = {name: _declared(readings[name], then) for name, then in rules[part].items()}
-    plain |= {"order": rules["order"], "derived": rules["derived"]}
-    for part, known in (("limits", _LIMITS), ("topics", _TOPICS)):
-        plain[part] |= {**_BEFORE[part]} | {name: value for name, value in rules[part].items() if name in known}
     try:
-        return FleetSpec.model_validate(plain)
+        parts: dict[str, Any] = {
+            part: {name: _declared(readings[name], then) for name, then in rules[part].items()}
+            for part in ("settings", "sensors")
+        }
+        for part, known in (("limits", _LIMITS), ("topics", _TOPICS)):
+            then = {**_BEFORE[part]} | {name: value for name, value in rules[part].items() if name in known}
+            now = getattr(present, part)
+            parts[part] = type(now).model_validate(now.model_dump() | then)
+        # as a whole it need not be a fleet file: the task of today may not go with the order of then
+        return present.model_copy(update={**parts, "order": rules["order"], "derived": rules["derived"]})
     except ValidationError as e:
         first = e.errors()[0]
         where = ".".join(map(str, first["loc"]))
@@ -84,11 +87,10 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
         ) from None
 
 
-def _declared(reading: Reading, then: Mapping[str, Any]) -> dict[str, Any]:
+def _declared(reading: Reading, then: Mapping[str, Any]) -> Reading:
     """A reading by the rules of then; its name and unit are no rules."""
-    return {"name": reading.name, "unit": reading.unit} | {
-        k: then[k] for k in ("range", "nullable", "fill") if k in then
-    }
+    known = {k: then[k] for k in ("range", "nullable", "fill") if k in then}
+    return Reading.model_validate({"name": reading.name, "unit": reading.unit} | known)
 
 
 def columns_among(readings: Sequence[str], present: Sequence[str]) -> npt.NDArray[np.int64]:
