@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 WINDOW = 10_000  # answers that are looked back on
 AT_LEAST = 20  # of them without a finite number, before a share says anything
+ALONE = 100  # the same where all of them are one device's
 
 
 @dataclass
@@ -27,7 +28,7 @@ class _Batch(NamedTuple):
 class AnswerWatch:
     """Counts the newest answers of the model that serves. One thread counts; `complaint` may be called from any.
 
-    One device alone never withdraws a model that answers others: whatever it sends harms only itself.
+    One device never withdraws a model that answers others: whatever it sends harms only itself.
     """
 
     def __init__(self, limit: float) -> None:
@@ -68,4 +69,4 @@ class AnswerWatch:
         if self._without < AT_LEAST or self._without <= self._limit * self._answers:
             return False
         devices = frozenset[Hashable]().union(*(batch.devices for batch in self._batches))
-        return len(devices) > 1 or self._without == self._answers
+        return len(devices) > 1 or (self._without == self._answers and self._without >= ALONE)

@@ -9,20 +9,23 @@ from typing import Any
 
 from aimaas.events import Announcement
 from aimaas.kafka import Record, read_all
+from aimaas.reasons import Reason
 from tests.chaos.load import Load
 from tests.stream.conftest import Line, source_and_reason, without_time
 
 
 @dataclass(frozen=True)
 class Account:
-    """Counts of events, predictions and dead letters together; all but the first two must be 0.
+    """Counts of events, predictions and dead letters together; all but the first three must be 0.
 
+    `refused` became dead letters, `unanswered` are those of them that the model had no answer for.
     `lost`: records that the producer was told of and that are not on the topic; `missing`: without an answer; `doubled`: answers
     beyond the first; `uncalled`: answers to nothing, or of the wrong kind; `differing`: answers that say something else.
     """
 
     events: int
     refused: int
+    unanswered: int
     lost: int
     missing: int
     doubled: int
@@ -73,7 +76,8 @@ def reckon(line: Line, parts: Sequence[Drained]) -> Account:
     both = [_compare(scored, predictions), _compare(letters, refusals)]
     missing, doubled, uncalled, differing = (sum(counts) for counts in zip(*both, strict=True))
     events, lost = sum(part.events for part in parts), sum(part.lost for part in parts)
-    return Account(events, len(letters), lost, missing, doubled, uncalled, differing)
+    unanswered = sum(reason == Reason.NO_PREDICTION.label for reason in letters.values())
+    return Account(events, len(letters), unanswered, lost, missing, doubled, uncalled, differing)
 
 
 def _compare(wanted: Mapping[str, Any], found: list[tuple[str, Any]]) -> tuple[int, int, int, int]:

@@ -69,6 +69,7 @@ def test_every_event_gets_one_answer_through_all_of_it(ground: Ground) -> None:
     assert kills["at random"] == len(POINTS) + 1
     assert (outcome.driver.broker_kills, outcome.driver.thaws) == (3, 2)
     assert outcome.account.events >= EVENTS
+    assert outcome.account.unanswered > 0
     assert outcome.load_s >= LOAD_S
     assert any("was deleted" in line for line in outcome.driver.exits)
 

@@ -18,6 +18,7 @@ from aimaas.topics import topic_names
 from stream.devices.faults import FAULTS, Faults
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
+from tests.stream.conftest import silencing
 
 _TICK_S = 0.02
 _ROWS_OF_A_DEVICE = 120  # the shortest life that the simulator gives an engine
@@ -27,7 +28,8 @@ _FLUSH_S = 60.0
 class Load:
     """Sends `rate` events a second in a thread, 1 % of them bad in every way, until it is ended but at least `least` of them.
 
-    What is there to be sent is enough for `most_s` seconds. The producer is idempotent and waits for a broker that is away.
+    One device sends what a silent model has no answer for. What is there to be sent is enough for `most_s` seconds. The producer is
+    idempotent and waits for a broker that is away.
     """
 
     def __init__(self, settings: Settings, fleet: Any, rate: float, least: int, most_s: float) -> None:
@@ -36,6 +38,7 @@ class Load:
         histories = simulate(fleet, total // _ROWS_OF_A_DEVICE + 1, seed=1)
         self._order, self._encoder = histories.in_time()[:total], Encoder(fleet, histories)
         self._times = histories.times_us(int(time.time() * 1e6))
+        self._silencing = histories.devices[int(histories.device[self._order[0]])].encode()
         bad = dict.fromkeys(FAULTS, max(1, total // 100 // len(FAULTS)))
         self._faults = Faults(fleet, bad, total, 1, datetime.now(UTC))
         quiet = logging.getLogger("chaos.load")  # it says again and again that the killed broker does not answer
@@ -70,7 +73,8 @@ class Load:
         while sent < len(self._order) and not (self._ending.is_set() and sent >= self._least):
             due = min(int((time.monotonic() - self.began_at) * self._rate) + 1, len(self._order))
             rows = self._order[sent:due]
-            self._send(self._faults.feed(self._encoder.events(rows, self._times[rows])))
+            events = self._encoder.events(rows, self._times[rows])
+            self._send(self._faults.feed([(k, silencing(v) if k == self._silencing else v) for k, v in events]))
             sent = max(due, sent)
             time.sleep(_TICK_S)
         self._send(self._faults.drain())

@@ -48,7 +48,7 @@ def run(
     With the plan `anew` the events topic is then drained, deleted and made anew under the scorer, and loaded by a tenth of that.
     """
     began, line = time.monotonic(), ground.line
-    champion = line.champion()
+    champion = line.champion(silent=True)
     announce_untrusted(line)
     driver = Driver(line, ground.broker, lambda text: say(f"{time.monotonic() - began:6.1f} s  {text}"))
     load = Load(line.settings, line.fleet, rate, least, most_s)

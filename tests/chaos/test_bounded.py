@@ -28,5 +28,6 @@ def test_kills_between_the_steps_of_a_commit_a_broker_killed_and_a_zombie_leave_
     outcome = run(ground, plan, rate=400, least=8_000, most_s=400, say=print)
 
     assert outcome.account.is_square, outcome.figures()
+    assert outcome.account.unanswered > 0
     assert (outcome.driver.kills.total(), outcome.driver.broker_kills, outcome.driver.thaws) == (4, 1, 1)
     print(outcome.figures())

@@ -37,7 +37,7 @@ from aimaas.training_report import CandidateReport, TrainReport, write_report
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
 from stream.model.load import load_model
-from stream.records.predictions import Part, predictions_of
+from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.options import ScorerOptions
 from stream.scorer.rates import Tally
 from stream.scorer.run import score
@@ -71,6 +71,13 @@ def _silent(plan: FeaturePlan, setting: str, above: float) -> tuple[list[Any], l
 
 
 SILENT_ABOVE = 50.0  # kft: no simulated engine flies so high
+
+
+def silencing(value: bytes) -> bytes:
+    """The event, from an altitude at which a silent model says nothing."""
+    event = msgspec.json.decode(value)
+    event["readings"]["o1"] = SILENT_ABOVE + 5
+    return msgspec.json.encode(event)
 
 
 def tiny_model(
@@ -243,6 +250,7 @@ class Line:
             part, answers = Part(p, mine, columns, batch, features), model.predict(features)
             for _, value, headers in predictions_of(part, answers, sources, model, datetime.now(UTC)):
                 scored[dict(headers or ())["ce_id"]] = without_time(value or b"")
+            letters |= {sources[i]: Reason.NO_PREDICTION.label for i in unanswered_of(part, answers, model)}
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters

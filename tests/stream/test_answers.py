@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stream.model.answers import AT_LEAST, WINDOW, AnswerWatch
+from stream.model.answers import ALONE, AT_LEAST, WINDOW, AnswerWatch
 
 MANY = [f"d-{i % 5}" for i in range(AT_LEAST)]
 
@@ -40,7 +40,7 @@ def test_what_is_no_reason_to_withdraw_a_model(answers: int, without: list[str])
 def test_a_model_that_answers_nothing_is_withdrawn_though_there_is_one_device_only() -> None:
     watch = AnswerWatch(0.01)
 
-    for _ in range(AT_LEAST):
+    for _ in range(ALONE):
         assert watch.complaint(7) is None
         watch.count(7, 1, ["d-1"])
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Any
 
@@ -11,17 +10,10 @@ import pytest
 from stream.letters.decisions import Action
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
-from tests.stream.conftest import LIMIT_S, SILENT_ABOVE
+from tests.stream.conftest import LIMIT_S, silencing
 from tests.stream.test_seen_from_outside import Page
 
 pytestmark = pytest.mark.broker
-
-
-def high(value: bytes) -> bytes:
-    """The event, from an altitude at which a silent model says nothing."""
-    event = json.loads(value)
-    event["readings"]["o1"] = SILENT_ABOVE + 5
-    return json.dumps(event).encode()
 
 
 def sent_with_high_ones(
@@ -29,7 +21,7 @@ def sent_with_high_ones(
 ) -> tuple[list[str], set[str]]:
     """Sources of all events that were sent, and those of the ones from too high."""
     events = line.events(devices=devices, first_device=first_device)[:most]
-    records = [(k, high(v) if i % every == 0 else v) for i, (k, v) in enumerate(events)]
+    records = [(k, silencing(v) if i % every == 0 else v) for i, (k, v) in enumerate(events)]
     sources = [f"{line.names.events}/{p}/{o}" for p, o in line.send(records)]
     return sources, set(sources[::every])
 
