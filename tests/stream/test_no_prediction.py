@@ -32,13 +32,14 @@ def replay_all(line: Any) -> list[Any]:
 
 
 def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_it_its_one_prediction(line: Any) -> None:
-    line.champion(silent=True)
+    silent = line.champion(silent=True)
     sources, unanswered = sent_with_high_ones(line)
 
     tally = line.score_all(len(sources) - len(unanswered), len(unanswered))
 
     assert line.letters() == dict.fromkeys(unanswered, "no_prediction")
     assert line.scored().keys() == set(sources) - unanswered
+    assert (line.scored(), line.letters()) == line.undisturbed(silent)
     assert all(isinstance(said["prediction"], float) for said in line.scored().values())
     message = line.dead_letters()[0].headers["__connect.errors.exception.message"].decode()
     assert message.startswith("model version 1 answered nan, which is no prediction")
