@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,8 @@ _DENIED = (ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.GROUP_AUTHORIZATI
 
 def lacking(kafka: Mapping[str, str], rights: Sequence[Right]) -> list[Right]:
     """The rights to topics and groups that the broker says it does not grant."""
-    client = AdminClient(dict(kafka))
+    quiet = logging.Logger("aimaas.granted", logging.CRITICAL + 1)
+    client = AdminClient({**kafka, "logger": quiet, "error_cb": lambda _: None})
     return [right for right in rights if not _is_granted(client, right)]
 
 

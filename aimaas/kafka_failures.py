@@ -32,6 +32,7 @@ _DENIED = {
     ClientError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
 _GONE = "the log does not hold the offsets that were asked for: retention was faster, or the topic was made anew; run this again"
+OPTIONAL = {"DescribeConfigs"}  # work goes on without it, unless it is all that is asked for
 _NO_TOPIC = {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError._UNKNOWN_TOPIC}
 
 
@@ -91,12 +92,12 @@ def no_topic(settings: Settings, doing: str) -> KafkaError:
 
 
 def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
-    """Raise KafkaLastingError where the ACLs lack one of these rights to topics. A cluster without users is not asked."""
+    """Raise KafkaLastingError where the ACLs lack one of these rights, as far as it can be asked. A cluster without users is not."""
     if settings.kafka.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
         return
-    wanting = lacking(settings.kafka, rights)
+    wanting = lacking(settings.kafka, [right for right in rights if right.operation not in OPTIONAL])
     if wanting:
-        raise denied(settings, doing, "topic", "", tuple(wanting[:1]))
+        raise denied(settings, doing, wanting[0].kind, "", tuple(wanting))
 
 
 def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[Right, ...]) -> KafkaError:
@@ -104,6 +105,7 @@ def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[R
     user = user_of(settings.kafka)
     wanted = [r for r in rights if r.kind == kind and (kind == "cluster" or r.name in said)]
     wanted = wanted or [r for r in rights if r.kind == kind]
+    wanted = [r for r in wanted if r.operation not in OPTIONAL] or wanted
     if len(wanted) > 1:
         wanted = lacking(settings.kafka, wanted) or wanted
     if not wanted:

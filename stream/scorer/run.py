@@ -8,6 +8,7 @@ from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors, partition_counts
+from aimaas.kafka_failures import check_granted
 from aimaas.logs import logger
 from aimaas.outage import outage_of
 from aimaas.roles import rights_of
@@ -69,6 +70,7 @@ def _find_topics(settings: Settings, fleet: FleetSpec, stop: threading.Event, mo
     if not stop.is_set():
         rights = rights_of("scorer", fleet)
         topics = dict.fromkeys(right.name for right in rights if right.kind == "topic")
+        check_granted(settings, f"score fleet {fleet.fleet}", *rights)
         check_partitions(settings, fleet, partition_counts(settings, topics, *rights))
 
 
