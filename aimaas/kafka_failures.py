@@ -92,7 +92,7 @@ def no_topic(settings: Settings, doing: str) -> KafkaError:
 
 
 def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
-    """Raise KafkaLastingError where the ACLs lack one of these rights, as far as it can be asked. A cluster without users is not."""
+    """Raise KafkaLastingError where the ACLs lack one of these rights to topics or groups; asks no cluster without users."""
     if settings.kafka.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
         return
     wanting = lacking(settings.kafka, [right for right in rights if right.operation not in OPTIONAL])

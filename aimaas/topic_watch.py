@@ -98,6 +98,7 @@ class TopicWatch:
 
     def look(self, now: float) -> None:
         """Every few seconds take the answers and ask anew; `now` in monotonic seconds. Raises TopicMadeAnewError."""
+        self._client.poll(0)  # what it has to tell would heap up
         if self._looks and all(future.done() for future in self._looks.values()):
             looks, self._looks = self._looks, {}
             self._take(looks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -16,6 +17,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors, producer_config
+from aimaas.rights import Right, on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from stream.records.dead_letters import Header
@@ -41,16 +43,21 @@ class ExclusiveWriter:
 
     def __init__(self, settings: Settings, fleet: FleetSpec, work: str) -> None:
         self._settings, self._doing = settings, f"{work} of fleet {fleet.fleet}"
+        transactional_id = f"aimaas-{fleet.fleet}-{work}"
         config = producer_config(
             settings,
-            transactional_id=f"aimaas-{fleet.fleet}-{work}",
+            transactional_id=transactional_id,
             transaction_timeout_ms=_TRANSACTION_MS,
             message_max_bytes=max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet)),
         )
-        self._producer = Producer(config)
+        self._producer, self._right = Producer(config), Right("transactional-id", transactional_id, "Write")
+
+    def _errors(self, writes: Sequence[Write] = ()) -> AbstractContextManager[None]:
+        rights = [on_topic("Write", topic) for topic in dict.fromkeys(w.topic for w in writes)]
+        return kafka_errors(self._settings, self._doing, self._right, *rights)
 
     def __enter__(self) -> Self:
-        with kafka_errors(self._settings, self._doing):
+        with self._errors():
             self._insist(self._producer.init_transactions)
         return self
 
@@ -62,7 +69,7 @@ class ExclusiveWriter:
     def write(self, writes: Sequence[Write]) -> None:
         """Write all of it in one transaction; a few thousand records, since it must end within 15 s."""
         if writes:
-            with kafka_errors(self._settings, self._doing):
+            with self._errors(writes):
                 self._transact(writes)
 
     def write_as_member(self, writes: Sequence[Write], topic: str, offsets: Mapping[int, int], group: Any) -> bool:
@@ -77,7 +84,7 @@ class ExclusiveWriter:
             self._producer.flush(_LIMIT_S)
             self._insist(lambda s: self._producer.send_offsets_to_transaction(places, group, s))
 
-        with kafka_errors(self._settings, self._doing):
+        with self._errors(writes):
             try:
                 self._transact(writes, as_member)
             except KafkaException as e:
