@@ -77,8 +77,9 @@ class _Heard:
             self._closed = 0 if "FAIL" in line else self._closed
             return
         self._closed += 1
-        if self._closed >= _CLOSED and self.lasting is None:
-            self.lasting = Cause(_wrong_protocol(self._kafka), lasts=True)
+        if self._closed == _CLOSED and self.lasting is None:
+            cause = _closed_at_once(self._kafka, has_answered="state UP" in line)
+            self.newest, self.lasting = cause.text, cause if cause.lasts else None
 
 
 class _Lines(logging.Handler):
@@ -131,12 +132,15 @@ def _login_refused(kafka: Mapping[str, str], said: str) -> str:
     return f"the broker does not let this client in ({said}): look at the AIMAAS_KAFKA_SASL_… variables"
 
 
-def _wrong_protocol(kafka: Mapping[str, str]) -> str:
+def _closed_at_once(kafka: Mapping[str, str], has_answered: bool) -> Cause:
+    """A listener that closes whatever connects. One that `has_answered` is a broker's; else it may be a proxy without one."""
     protocol = kafka.get("security.protocol", "PLAINTEXT")
     name = kafka_variable("security.protocol")
     if "SSL" not in protocol.upper() and speaks_tls(kafka):
-        return f"the listener speaks TLS, this client does not: {name} is {protocol}; use SSL or SASL_SSL"
-    return f"the listener closes every connection at once: {name} is {protocol}, which is not what the listener speaks"
+        text = f"the listener speaks TLS, this client does not: {name} is {protocol}; use SSL or SASL_SSL"
+        return Cause(text, lasts=True)
+    text = f"the listener closes every connection at once: {name} is {protocol}, which is not what the listener speaks"
+    return Cause(text if has_answered else f"{text}, or no broker is behind it", lasts=has_answered)
 
 
 def _mechanism(kafka: Mapping[str, str]) -> str:

@@ -51,6 +51,10 @@ def kafka_errors(settings: Settings, doing: str, *rights: Right) -> Iterator[Non
         yield
     except KafkaException as e:
         raise explained(settings, doing, e.args[0], *rights) from None
+    except SystemError as e:  # a fatal error, raised while the client called one of our functions back
+        if not isinstance(e.__cause__, KafkaException):
+            raise
+        raise explained(settings, doing, e.__cause__.args[0], *rights) from None
 
 
 def explained(settings: Settings, doing: str, error: Any, *rights: Right) -> KafkaError:
@@ -103,6 +107,10 @@ def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
 def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[Right, ...]) -> KafkaError:
     """The error of a right that the ACLs do not grant."""
     user = user_of(settings.kafka)
+    if kind == "cluster" and not any(
+        r.kind == kind for r in rights
+    ):  # an idempotent producer needs Write on some topic
+        kind, said = "topic", ""
     wanted = [r for r in rights if r.kind == kind and (kind == "cluster" or r.name in said)]
     wanted = wanted or [r for r in rights if r.kind == kind]
     wanted = [r for r in wanted if r.operation not in OPTIONAL] or wanted

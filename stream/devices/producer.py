@@ -19,7 +19,7 @@ from confluent_kafka import Producer
 from aimaas.admission import Reason
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka import end_offsets, producer_config
+from aimaas.kafka import end_offsets, kafka_errors, producer_config
 from aimaas.kafka_failures import explained, is_denied
 from aimaas.rights import on_topic
 from aimaas.settings import Settings
@@ -178,7 +178,8 @@ def produce(
         )  # what is missing is said at once, not after the client's time-out
     done, began = Produced(), time.monotonic()
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
-    with Sender(settings, largest) as sender:
+    rights = on_topic("Write", names.events), on_topic("Write", names.outcomes)
+    with kafka_errors(settings, f"send to fleet {fleet.fleet}", *rights), Sender(settings, largest) as sender:
         for events, outcomes, rows in _chunks(fleet, histories, rate, stop):
             if faults:
                 _send(sender, names.events, faults.feed(events), done)

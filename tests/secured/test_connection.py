@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socketserver
+import threading
 import time
 from pathlib import Path
 
@@ -91,6 +93,19 @@ def test_a_broker_that_is_away_may_come_back() -> None:
     assert cause is not None
     assert not cause.lasts
     assert "Connection refused" in cause.text
+
+
+def test_a_proxy_without_a_broker_behind_it_may_get_one() -> None:
+    class Closing(socketserver.BaseRequestHandler):
+        def handle(self) -> None: ...
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Closing) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        cause = why_unreachable({"bootstrap.servers": f"127.0.0.1:{server.server_address[1]}"}, 2.0)
+        server.shutdown()
+
+    assert cause is not None
+    assert not cause.lasts
 
 
 def test_a_topic_that_the_user_may_not_describe_is_told_with_the_command_that_grants_it(

@@ -29,10 +29,11 @@ from stream.devices.simulator import device_id
 from stream.scorer.run import score
 from tests.conftest import _settings
 from tests.secured.secured_broker import SecuredBroker
-from tests.stream.conftest import LIMIT_S, Line, open_line, register_model, tiny_model
+from tests.stream.conftest import Line, open_line, register_model, tiny_model
 
 pytestmark = pytest.mark.broker
 SAID_WITHIN_S = 20.0
+LIMIT_S = 180.0
 
 
 class Fleet:
@@ -130,11 +131,11 @@ def test_the_way_from_devices_to_predictions(fleet: Fleet) -> None:
     events = int(sent.split("sent ")[1].split(" ")[0])
     line.send([(b"nobody", b"no event")])
     with fleet.scorer() as raised:
-        line.wait_for(events, 1)
+        line.wait_for(events, 1, LIMIT_S)
     assert raised == []
     fleet.run("gateway", "devices", "-n", "1", "--first", "7")
     with fleet.scorer() as raised:  # started again it restores
-        line.wait_for(events + 1, 1)
+        line.wait_for(events + 1, 1, LIMIT_S)
     assert raised == []
     assert len(read_all(fleet.settings("reader"), topic_names(line.fleet).predictions)) > events
 
@@ -189,7 +190,8 @@ def test_a_scorer_that_lacks_a_right_ends_with_one_line_that_names_it(
         began = time.monotonic()
         with fleet.scorer() as raised:
             wait_until(lambda: raised)
-        assert time.monotonic() - began < SAID_WITHIN_S
+        # all but one are found before the model is loaded, which takes its time on a busy machine
+        assert time.monotonic() - began < (LIMIT_S if kind == "transactional-id" else SAID_WITHIN_S)
     (error,) = raised
     assert isinstance(error, KafkaLastingError), error
     assert f"do not grant scorer: {right}; grant it: `{right.command('scorer')}`" in str(error)
