@@ -31,6 +31,7 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 Offsets = dict[int, int]  # partition -> offset
 
 ANSWER_LIMIT_S = 15.0  # for one request to the cluster
+CONNECT_LIMIT_S = 10.0  # for a cluster to let this process in: a broker may be restarting
 READ_LIMIT_S = 120.0  # without any progress
 # The client unpacks a zstd batch into buffers of threefold growing size, none larger than this. With its default of 100 MB some
 # batches of more than 33 MB are never read; with the largest value a batch of 1 GB is, and takes as much memory meanwhile.
@@ -107,7 +108,7 @@ def admin(settings: Settings, connected: bool = True) -> AdminClient:
     return AdminClient(config)
 
 
-def connect(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> None:
+def connect(settings: Settings, timeout_s: float = CONNECT_LIMIT_S) -> None:
     """Raise KafkaError with the cause unless the cluster answers within `timeout_s`; a cause that lasts is told at once.
 
     A cluster that has answered this process is not asked again.
