@@ -84,7 +84,7 @@ def _scorer(fleet: FleetSpec) -> Rights:
 
 def _serve(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
-    return (*_read(names.models), *_write(names.model_status), in_group(MODELS_GROUP))
+    return (*_read(names.models), *_write(names.model_status), *_ask_settings(names.models), in_group(MODELS_GROUP))
 
 
 def _reader(fleet: FleetSpec) -> Rights:

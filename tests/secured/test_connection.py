@@ -108,10 +108,10 @@ def test_a_proxy_without_a_broker_behind_it_may_get_one() -> None:
     assert not cause.lasts
 
 
-def test_a_topic_that_the_user_may_not_describe_is_told_with_the_command_that_grants_it(
+def test_a_topic_that_the_user_may_not_read_is_told_with_the_command_that_grants_it(
     secured: SecuredBroker, tmp_path: Path
 ) -> None:
     settings = settings_of(tmp_path, secured.variables("device"))
-    granted = "kafka-acls --add --allow-principal User:device --operation Describe --topic iot.mill.events"
+    granted = "kafka-acls --add --allow-principal User:device --operation Read --topic iot.mill.events"
     with pytest.raises(KafkaLastingError, match=granted):
         end_offsets(settings, "iot.mill.events")
