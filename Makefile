@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test test-deep test-lake chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-deep test-lake fuzz chaos lint format lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an e
 
 test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes, and rebuilt by a backfill: the same tables
 	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/dags/full_backfill.py -q
+
+fuzz: setup ## 100,000 records with random headers, keys, times, counters and nestings through the scorer: one answer for each
+	$(BIN)/python -m pytest tests/stream/full_fuzz.py -q
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no

@@ -72,6 +72,11 @@ def topic_names(fleet: FleetSpec) -> TopicNames:
     return TopicNames(**{kind: given.get(kind, f"iot.{fleet.fleet}.{kind}") for kind in kinds})
 
 
+def largest_record(fleet: FleetSpec) -> int:
+    """Bytes of the largest record that the topics of events and outcomes take uncompressed; compressed it may unpack to more."""
+    return max(1_048_576, 2 * fleet.limits.record_bytes)
+
+
 def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
     """All topics of the fleet with their settings.
 
@@ -81,7 +86,7 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
     that would stop the fleet whenever one of the brokers is down, so there one is enough, as Kafka has it.
     """
     names, t = topic_names(fleet), fleet.topics
-    largest = max(1_048_576, 2 * fleet.limits.record_bytes)
+    largest = largest_record(fleet)
     kept = {"retention.ms": str(int(t.retention_days * _DAY_MS)), "cleanup.policy": "delete"}
     forever = {"cleanup.policy": "delete", "retention.ms": "-1"}
     stamped = {**kept, "message.timestamp.type": "LogAppendTime"}

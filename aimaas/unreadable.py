@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError as ClientError
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.journal import Gap, append_to_journal, note_topics, read_journal
-from aimaas.kafka import READ_LIMIT_S, consumer_config, end_offsets, kafka_errors
+from aimaas.kafka import READ_LIMIT_S, begin_offsets, consumer_config, end_offsets, kafka_errors
 from aimaas.settings import Settings
 from aimaas.topic_ids import topic_ids
 
@@ -80,7 +80,8 @@ def find_batch(settings: Settings, topic: str, partition: int, offset: int) -> t
     """
     with kafka_errors(settings, f"read {topic}"):
         end = end_offsets(settings, topic, "read_uncommitted").get(partition, 0)
-        found = _error_at(settings, topic, partition, offset) if 0 <= offset < end else None
+        begin = begin_offsets(settings, topic).get(partition, 0)
+        found = _error_at(settings, topic, partition, offset) if begin <= offset < end else None
         if found is None:
             raise KafkaError(
                 f"topic {topic}, partition {partition}, offset {offset}: it can be read or is not there; nothing to skip"

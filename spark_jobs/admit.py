@@ -27,6 +27,7 @@ from aimaas.settings import Settings
 from spark_jobs.commits import commit, note_of
 from spark_jobs.evolution import check_changes
 from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.large_records import cut_columns
 from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
 from spark_jobs.rules import JudgedBy, claim
 from spark_jobs.session import read_version
@@ -89,7 +90,7 @@ def judge(by: JudgedBy, records: DataFrame, state: DataFrame | None, tasks: int)
     from pyspark.sql import functions as f
 
     columns = ["topic", "partition", "offset", "broker_ts", "key", "value"]
-    rows = records.select(*columns).withColumn("is_record", f.lit(True))
+    rows = records.select(*columns, *cut_columns(records)).withColumn("is_record", f.lit(True))
     if state is not None:
         kept = state.select("topic", "partition", "offset", "device_id", "state").withColumn("is_record", f.lit(False))
         rows = rows.unionByName(kept, allowMissingColumns=True)

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
@@ -32,6 +33,7 @@ from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
 from spark_jobs.landed_topics import find_topics, kafka_names, label_column, tell_left_behind
+from spark_jobs.large_records import CUT_COLUMNS, read_by_client, scan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -95,21 +97,39 @@ def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
     return begin, end
 
 
-def read_topics(spark: SparkSession, settings: Settings, landing: Landing) -> DataFrame:
-    """The records of a landing as rows of bronze."""
+def read_topics(spark: SparkSession, settings: Settings, landing: Landing, polled_records: int = 500) -> DataFrame:
+    """The records of a landing as rows of bronze; so many are unpacked at once."""
     records = (
         spark.read.format("kafka")
         .options(**connection_options(settings))
         .option("assign", partitions_json(kafka_names(landing.end)))
-        .option("startingOffsets", offsets_json(kafka_names(landing.start)))
+        .option("startingOffsets", offsets_json(kafka_names({at: landing.start[at] for at in landing.end})))
         .option("endingOffsets", offsets_json(kafka_names(landing.end)))
         .option("includeHeaders", True)
+        .option("kafka.max.poll.records", polled_records)
         .load()
     )
     return records.selectExpr(
         label_column(topic for topic, _ in landing.end), "partition", "offset", "timestamp AS broker_ts", "key", "value", "headers",
-        "CAST(timestamp AS DATE) AS day",
+        *(f"CAST(NULL AS {kind}) AS {name}" for name, kind in CUT_COLUMNS.items()), "CAST(timestamp AS DATE) AS day",
     )  # fmt: skip
+
+
+def read_landing(job: Job, landing: Landing, now: datetime) -> DataFrame:
+    """The records of a landing as rows of bronze, large ones cut. Raises KafkaError at a batch that nobody can read."""
+    settings, fleet = job.settings, job.fleet
+    found = scan(settings, fleet, landing.start, landing.end)
+    if found.skipped:
+        first, behind = ({at: gap[i] for at, gap in found.skipped.items()} for i in (0, 1))
+        record_gaps(settings, fleet, first, behind, now)
+    others = {at: stop for at, stop in landing.end.items() if at not in found.large}
+    frames = []
+    if others:
+        frames.append(read_topics(job.spark, settings, Landing(landing.start, others), found.polled_records))
+    if found.large:
+        large = {at: landing.end[at] for at in found.large}
+        frames.append(read_by_client(job.spark, settings, fleet, landing.start, large))
+    return reduce(lambda a, b: a.unionByName(b), frames)
 
 
 def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: Offsets) -> DataFrame:
@@ -140,7 +160,7 @@ def land(job: Job) -> Report:
         return {"offsets": 0} | deleted
     if landing.lost:
         record_gaps(settings, fleet, landing.lost, landing.start, now)
-    records = without(job.spark, read_topics(job.spark, settings, landing), erased, landing.start)
+    records = without(job.spark, read_landing(job, landing, now), erased, landing.start)
     commit(settings, fleet, "bronze", APP_ID, records, seen, offsets_json(landed | end))
     try:
         topics.check(settings)

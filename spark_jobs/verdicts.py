@@ -6,7 +6,6 @@ judge as the scorer's goes through them with the state of one Kafka partition at
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from aimaas.judges import Judges
 from aimaas.rules import widened
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names, topic_of
+from spark_jobs.large_records import sha256_of, values_of
 from spark_jobs.outcomes import Refused, judge_outcomes
 from spark_jobs.records import OUTCOME, QUARANTINE, READING, SILVER, STATE, arrow_schema, wide_columns
 from spark_jobs.rules import JudgedBy
@@ -99,7 +99,7 @@ class _Pass:
         assert self._at is not None  # noqa: S101  _enter came before
         for judge, stretch in self._at.judges.parts(rows["offset"].to_numpy()):
             part = rows.slice(stretch.start, stretch.stop - stretch.start)
-            keys, values = part["key"].to_pylist(), part["value"].to_pylist()
+            keys, values = part["key"].to_pylist(), values_of(part)
             batch = judge.decode(keys, values)
             judge.order(batch, _milliseconds(part["broker_ts"]), self._at.state, partition=self._at.partition)
             refused = {int(i): (Reason(batch.reason[i]), batch.detail[int(i)]) for i in np.flatnonzero(batch.reason)}
@@ -108,7 +108,7 @@ class _Pass:
 
     def _outcomes_of(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         """Only the lake reads outcomes: the fleet file holds as it is."""
-        keys, values = rows["key"].to_pylist(), rows["value"].to_pylist()
+        keys, values = rows["key"].to_pylist(), values_of(rows)
         verdicts = judge_outcomes(self._fleet, keys, values)
         refused = {i: (v.reason, v.detail) for i, v in enumerate(verdicts) if isinstance(v, Refused)}
         good = {i: v for i, v in enumerate(verdicts) if isinstance(v, Outcome)}
@@ -178,7 +178,7 @@ def _quarantine(
         "key": [_cut(keys[i]) for i in refused],
         "value": [None if v is None else v[: fleet.limits.record_bytes] for v in whole],
         "value_bytes": [None if v is None else len(v) for v in whole],
-        "value_sha256": [None if v is None else hashlib.sha256(v).hexdigest() for v in whole],
+        "value_sha256": [None if v is None else sha256_of(v) for v in whole],
     }
 
 

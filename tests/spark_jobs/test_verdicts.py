@@ -44,6 +44,7 @@ def rows(fleet: FleetSpec, records: list[tuple[bytes, bytes]], begin: int) -> pa
         "offset": pa.array(range(begin, begin + n), pa.int64()),
         "broker_ts": pa.array(((AT_MS + begin + np.arange(n)) * 1000).tolist(), pa.timestamp("us", "UTC")),
         "key": pa.array([k for k, _ in records], pa.binary()), "value": pa.array([v for _, v in records], pa.binary()),
+        "value_bytes": pa.nulls(n, pa.int64()), "value_sha256": pa.nulls(n, pa.string()),
         "is_record": pa.array([True] * n), "device_id": pa.nulls(n, pa.string()), "state": pa.nulls(n, pa.binary()),
     }  # fmt: skip
     return pa.RecordBatch.from_pydict(columns)
@@ -53,6 +54,7 @@ def state_rows(kept: list[dict[str, Any]]) -> pa.RecordBatch:
     n = len(kept)
     columns: dict[str, Any] = {name: [row[name] for row in kept] for name in ("topic", "partition", "offset")}
     columns |= {"broker_ts": pa.nulls(n, pa.timestamp("us", "UTC")), "key": pa.nulls(n, pa.binary())}
+    columns |= {"value_bytes": pa.nulls(n, pa.int64()), "value_sha256": pa.nulls(n, pa.string())}
     columns |= {"value": pa.nulls(n, pa.binary()), "is_record": [False] * n}
     columns |= {name: [row[name] for row in kept] for name in ("device_id", "state")}
     return pa.RecordBatch.from_pydict(columns)
