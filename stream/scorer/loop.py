@@ -92,7 +92,7 @@ class Scorer:
         partitions = self.check_topics()
         check_settings(settings, fleet)
         self._events = find_events_topic(settings, fleet, datetime.now(UTC))
-        self._topics = self._watch_topics()
+        self._topics = self._watch_topics(partitions)
         self._sources = partial(
             sources_of, topic=self._names.events, replay_key=settings.replay_key, unproven=monitor.copy_unproven,
             label=self._events.label,
@@ -116,10 +116,10 @@ class Scorer:
         check_partitions(self._settings, self._fleet, {name: len(topic.partitions) for name, topic in topics.items()})
         return len(topics[self._names.events].partitions)
 
-    def _watch_topics(self) -> TopicWatch:
+    def _watch_topics(self, partitions: int) -> TopicWatch:
         names = self._names
         ids = topic_ids(self._settings, [names.state, names.predictions, names.dead_letters])
-        return TopicWatch(self._settings, {names.events: self._events.id, **ids})
+        return TopicWatch(self._settings, {names.events: self._events.id, **ids}, partitions)
 
     @property
     def model(self) -> Model:

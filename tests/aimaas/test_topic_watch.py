@@ -42,12 +42,14 @@ class Cluster:
 
 @pytest.fixture
 def watch_of(offline_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any:
-    def made(*answers: str | Exception | None, known: str | None = "old") -> tuple[TopicWatch, Cluster]:
+    def made(
+        *answers: str | Exception | None, known: str | None = "old", partitions: int = 4
+    ) -> tuple[TopicWatch, Cluster]:
         cluster = Cluster(*answers)
         monkeypatch.setattr(topic_watch, "admin", lambda _: None)
         monkeypatch.setattr(topic_watch, "ask_for_ids", cluster.ask)
         monkeypatch.setattr(topic_watch, "_PAUSE_S", 0.0)
-        return TopicWatch(offline_settings, {EVENTS: known}), cluster
+        return TopicWatch(offline_settings, {EVENTS: known}, partitions), cluster
 
     return made
 
@@ -101,8 +103,13 @@ def test_a_refused_question_is_told_at_once(watch_of: Any) -> None:
     assert cluster.asked == 1
 
 
-def test_questions_take_a_tenth_of_the_time_at_most(watch_of: Any) -> None:
+def test_every_commit_asks_of_a_topic_with_few_partitions(watch_of: Any) -> None:
     watch, _ = watch_of(None)
+    assert None not in [watch.ask(EVENTS, 0.0) for _ in range(3)]
+
+
+def test_questions_of_a_topic_with_many_partitions_take_a_tenth_of_the_time_at_most(watch_of: Any) -> None:
+    watch, _ = watch_of(None, partitions=1_000)
     first = watch.ask(EVENTS, 0.0)
     first.took_s = 0.2
 
