@@ -129,11 +129,12 @@ def child(
     tmp_path: Path, body: str, limit_s: float = 60.0, stop: threading.Event | None = None, given: bytes = b"given"
 ) -> Ended:
     """What becomes of a child with this body."""
-    (tmp_path / "made_child.py").write_text(f"import os, sys, time, signal\ndef main(arguments):\n    {body}\n")
+    name = f"child_{sha256(body.encode())[:8]}"  # one name would find the former one's compiled code
+    (tmp_path / f"{name}.py").write_text(f"import os, sys, time, signal\ndef main(arguments):\n    {body}\n")
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = str(tmp_path)
     try:
-        return run_child("made_child", ["a"], given, limit_s, stop)
+        return run_child(name, ["a"], given, limit_s, stop)
     finally:
         os.environ.pop("PYTHONPATH")
         if before is not None:
