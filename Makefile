@@ -29,7 +29,7 @@ test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an e
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
 
 test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes, and rebuilt by a backfill: the same tables
-	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/dags/full_backfill.py -q
+	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/dags/full_backfill.py tests/secured/lake.py -q
 
 fuzz: setup ## 100,000 records with random headers, keys, times, counters and nestings through the scorer: one answer for each
 	$(BIN)/python -m pytest tests/stream/full_fuzz.py -q

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import pytest
@@ -22,10 +20,6 @@ from aimaas.rights import Right, on_topic
 from aimaas.roles import ROLES, rights_of
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import scorer_group, topic_names
-from spark_jobs.admit import admit
-from spark_jobs.job import Job
-from spark_jobs.land import land
-from stream.devices.simulator import device_id
 from stream.scorer.run import score
 from tests.conftest import _settings
 from tests.secured.secured_broker import SecuredBroker
@@ -214,24 +208,3 @@ def test_a_command_that_lacks_a_right_says_which(
     right = on_topic(operation, getattr(fleet.line.names, what))
     with fleet.without(role, right), pytest.raises(KafkaLastingError, match=f"do not grant {role}: {right}"):
         fleet.run(role, *command)
-
-
-@pytest.mark.spark
-def test_the_way_through_the_lake_to_reconcile_forget_and_growth(fleet: Fleet, spark: Any) -> None:
-    job = partial(Job, settings=fleet.settings("ingest"), fleet=fleet.line.fleet, start=lambda *_: spark)
-
-    assert land(job(name="land", arguments=argparse.Namespace(accept_loss=False)))["offsets"] > 0
-    admit(job(name="admit", arguments=argparse.Namespace()))
-
-    assert "sent" in fleet.run("operator", "reconcile", codes=(0, 1))
-    fleet.run("forget", "forget", device_id(fleet.line.fleet, 7))
-    fleet.run("grow", "topics", "grow", "--partitions", "3")
-
-
-@pytest.mark.spark
-@pytest.mark.parametrize("what", ["events", "journal"])
-def test_a_landing_that_lacks_a_right_says_which(fleet: Fleet, spark: Any, what: str) -> None:
-    settings, right = fleet.settings("ingest"), on_topic("Read", getattr(fleet.line.names, what))
-    job = Job("land", settings, fleet.line.fleet, argparse.Namespace(accept_loss=False), lambda *_: spark)
-    with fleet.without("ingest", right), pytest.raises(KafkaLastingError, match=f"do not grant ingest: {right}"):
-        land(job)
