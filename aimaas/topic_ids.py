@@ -8,6 +8,7 @@ from typing import Any
 from confluent_kafka import KafkaException, TopicCollection
 
 from aimaas.kafka import ANSWER_LIMIT_S, admin, kafka_errors
+from aimaas.rights import on_topic
 from aimaas.settings import Settings
 
 _URL_SAFE = str.maketrans("+/", "-_")
@@ -16,7 +17,8 @@ _URL_SAFE = str.maketrans("+/", "-_")
 def topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str, str]:
     """The id of each topic, as Kafka's own tools say it. Raises KafkaError, also where a topic is not there."""
     client = admin(settings)
-    with kafka_errors(settings, f"ask for the id of {', '.join(topics)}"):
+    rights = [on_topic("Read", topic) for topic in topics]  # Write implies Describe as well
+    with kafka_errors(settings, f"ask for the id of {', '.join(topics)}", *rights):
         return {topic: id_of(future.result(ANSWER_LIMIT_S)) for topic, future in ask_for_ids(client, topics).items()}
 
 
