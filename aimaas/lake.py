@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aimaas.errors import LakeError
 from aimaas.settings import Settings
+from aimaas.table_features import check_features
 from aimaas.torn import reading
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
 _KAFKA_PLACE = ["topic", "partition"]
 
-_MADE_BY: dict[str, str] = {
+_MADE_BY: dict[Table, str] = {
     "bronze": "the land job",
     "outcomes": "the admit job",
     "silver": "the admit job",
@@ -287,7 +288,7 @@ def _open(settings: Settings, fleet: str, table: Table, version: int | None = No
 
     uri = table_uri(settings, fleet, table)
     try:
-        return DeltaTable(uri, version=version)
+        found = DeltaTable(uri, version=version)
     except TableNotFoundError:
         at = f" at version {version}" if version is not None else ""
         raise LakeError(
@@ -296,6 +297,14 @@ def _open(settings: Settings, fleet: str, table: Table, version: int | None = No
     except DeltaError as e:
         at = f" at version {version}" if version is not None else ""
         raise LakeError(f"{uri}: cannot be read{at}: {str(e).splitlines()[0]}") from None
+    check_features(found)
+    return found
+
+
+def check_tables(settings: Settings, fleet: str) -> None:
+    """Raise LakeError where one of the fleet's tables cannot be read here, before a job writes to the others."""
+    for table in _MADE_BY:
+        find_table(settings, fleet, table)
 
 
 def table_uri(settings: Settings, fleet: str, table: Table) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, find_fleet
+from aimaas.lake import check_tables
 from aimaas.settings import Settings, read_settings
 from spark_jobs.failures import explained
 from spark_jobs.rules import KafkaJournal, RuleJournal
@@ -56,6 +57,7 @@ def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
 def done(job: Job, work: Callable[[Job], Report]) -> Report:
     """Do the work; its report. What Spark's and the disk's errors mean for a user is raised as a LakeError."""
     try:
+        check_tables(job.settings, job.fleet.fleet)
         return work(job)
     except AimaasError:
         raise
