@@ -11,7 +11,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.rights import Right, in_group, on_topic
 from aimaas.topics import MODELS_GROUP, READER_GROUP, RESTORE_GROUP, scorer_group, topic_names, topic_specs
 
-SPARK_GROUPS = "aimaas-spark"  # what the names of the groups begin with that Spark makes up for each landing
+SPARK_GROUPS = "aimaas-spark"  # begins the name of each group that Spark makes up; it joins none, so it needs no right
 Rights = tuple[Right, ...]
 
 
@@ -59,7 +59,6 @@ def _ingest(fleet: FleetSpec) -> Rights:
         *_write(names.journal),
         *_ask_settings(names.events, names.outcomes),
         in_group(READER_GROUP),
-        Right("group", SPARK_GROUPS, "Read", prefixed=True),
     )
 
 
