@@ -11,18 +11,25 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from aimaas.certificates import client_certificate_fault, server_fault, speaks_tls
+from aimaas.errors import SettingsError
 from aimaas.rights import user_of
 from aimaas.settings import kafka_variable
 
 _CLOSED = 3  # times in a row that a listener closes before a word was said: it waits for another protocol
 _POLL_S = 0.05
+_PROTOCOLS = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 _TIMES = re.compile(r"\s*\(after \d+ms in state \w+\)")
+
+_quiet = logging.getLogger("aimaas.kafka.settings")
+_quiet.addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True)
@@ -33,11 +40,25 @@ class Cause:
     lasts: bool
 
 
+@cache
+def check_settings(given: frozenset[tuple[str, str]]) -> None:
+    """Raise SettingsError where librdkafka does not take these settings: making a client says so, and connects to nothing."""
+    try:
+        AdminClient({"logger": _quiet, **dict(given)})
+    except KafkaException as e:
+        said = e.args[0].str()
+        named = said.replace("SASL mechanism", "sasl.mechanism")  # which has a default that this build may lack
+        name = max((n for n in {"sasl.mechanism", *dict(given)} if n in named), key=len, default="…")
+        allowed = _PROTOCOLS if name == "security.protocol" else "what librdkafka's CONFIGURATION.md allows"
+        raise SettingsError(f"{kafka_variable(name)}: {said}; use {allowed}") from None
+
+
 def why_unreachable(kafka: Mapping[str, str], limit_s: float) -> Cause | None:
     """Connect as these librdkafka settings say; None once the cluster answers.
 
-    A cause that lasts ends it at once; a broker that is away is waited for until `limit_s` is over.
+    A cause that lasts ends it at once; a broker that is away is waited for until `limit_s` is over. Raises SettingsError.
     """
+    check_settings(frozenset(kafka.items()))
     heard = _Heard(kafka)
     client = AdminClient(
         {**kafka, "logger": heard.logger, "error_cb": heard.error, "reconnect.backoff.max.ms": 500, "log_level": 6}

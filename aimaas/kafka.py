@@ -11,20 +11,19 @@ import logging
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
 
-from aimaas.connection import why_unreachable
-from aimaas.errors import KafkaError, SettingsError
+from aimaas.connection import check_settings, why_unreachable
+from aimaas.errors import KafkaError
 from aimaas.kafka_failures import UNREACHABLE, unreachable
 from aimaas.kafka_failures import kafka_errors as kafka_errors  # noqa: PLC0414 - callers take it from here
 from aimaas.outage import Quiet, outage_of
 from aimaas.rights import Right, in_group, on_topic
-from aimaas.settings import Settings, kafka_variable
+from aimaas.settings import Settings
 from aimaas.topics import READER_GROUP, TopicSpec
 
 Isolation = Literal["read_committed", "read_uncommitted"]
@@ -45,7 +44,6 @@ _MOVING = {
     ClientError.OFFSET_NOT_AVAILABLE,
 }
 
-_PROTOCOLS = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 
 _log = logging.getLogger("kafka")
 _log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
@@ -123,7 +121,7 @@ def connect(settings: Settings, timeout_s: float = CONNECT_LIMIT_S) -> None:
 
 def _common(settings: Settings) -> dict[str, Any]:
     """What all clients share: back soon after a broker is; the client's own log goes to Python's logger `kafka`."""
-    _check(frozenset(settings.kafka.items()))
+    check_settings(frozenset(settings.kafka.items()))
     return {
         "logger": _log,
         "error_cb": outage_of(settings).told,
@@ -133,26 +131,12 @@ def _common(settings: Settings) -> dict[str, Any]:
     }
 
 
-@cache
-def _check(given: frozenset[tuple[str, str]]) -> None:
-    """Raise SettingsError where librdkafka does not take these settings: making a client says so, and connects to nothing."""
-    try:
-        AdminClient({"logger": _log, **dict(given)})
-    except KafkaException as e:
-        said = e.args[0].str()
-        named = said.replace("SASL mechanism", "sasl.mechanism")  # which has a default that this build may lack
-        name = max((n for n in {"sasl.mechanism", *dict(given)} if n in named), key=len, default="…")
-        allowed = _PROTOCOLS if name == "security.protocol" else "what librdkafka's CONFIGURATION.md allows"
-        raise SettingsError(f"{kafka_variable(name)}: {said}; use {allowed}") from None
-
-
 def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:
     return {name.replace("_", "."): value for name, value in extra.items()}
 
 
 def check_broker(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> int:
     """Number of brokers of the cluster. Raises KafkaError where none answers within `timeout_s`."""
-    _check(frozenset(settings.kafka.items()))
     connect(settings, timeout_s)
     with kafka_errors(settings, "connect to Kafka"):
         return len(admin(settings).list_topics(timeout=timeout_s).brokers)

@@ -40,7 +40,7 @@ def mixed(plant: Plant, devices: range, seqs: range) -> list[tuple[Any, bytes | 
         (name, plant.event(name, seqs[-1] + 1, without="heat")),
         (name, plant.event(name, seqs[-1] + 1, readings={"heat": float("nan")})),
         (name, plant.event(name, seqs[-1] + 1, fleet="another")),
-        (name, plant.event(name, seqs[-1] + 1, ts="2999-01-01T00:00:00Z")),
+        (name, plant.event(name, seqs[-1] + 1, ts="2199-01-01T00:00:00Z")),
         (name, plant.event(name, seqs[-1] + 1, readings={"load": None})),
         (name, plant.event(name, seqs[-1] + 1, 0, seq=2**53 - 1)),
     ]  # fmt: skip

@@ -139,9 +139,9 @@ def test_a_refused_champion_leaves_the_old_one_serving_and_a_rollback_replaces_i
         line.send(line.events(devices=1)[:30])
         line.wait_for(30)
         assert {p["model_version"] for p in line.scored().values()} == {"1"}
-        line.announce(msgspec.structs.replace(first, version="1 again", sequence=3))
+        line.announce(msgspec.structs.replace(first, version="1-again", sequence=3))
         more = line.events(devices=1, first_device=9)
-        while not any(p["model_version"] == "1 again" for p in line.scored().values()):
+        while not any(p["model_version"] == "1-again" for p in line.scored().values()):
             line.send([more.pop(0)])
             time.sleep(0.05)
 
