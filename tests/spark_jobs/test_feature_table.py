@@ -30,7 +30,7 @@ from upkeep.device import Device
 from upkeep.forget import forget, search
 from upkeep.maintain import maintain
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(1_200)]
 
 Rows = dict[tuple[str, int, int], int]
 

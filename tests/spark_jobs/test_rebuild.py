@@ -19,7 +19,7 @@ from tests.spark_jobs.arrivals import BEGAN, Arrivals
 from tests.spark_jobs.conftest import small_fleet
 from tests.spark_jobs.test_corrected import LIMITS, KilledError, Lake
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(1_200)]
 
 TABLES = ("silver", "outcomes", "quarantine", "gold")
 DAYS = [BEGAN.date() + timedelta(days=i) for i in range(3)]

@@ -17,7 +17,7 @@ from tests.stream.test_dirty_day import reconciled, rows_by_source, run
 from tests.stream.test_letter_replay import READING, narrowed, under
 from tests.stream.test_rules import digest, said, timelines, wait_until
 
-pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_200)]
 
 
 def score_until(line: Any, records: int) -> None:
