@@ -145,7 +145,7 @@ def test_rows_that_a_gate_sets_aside_lie_in_quarantine_beside_what_later_runs_re
     aside = lines(quarantine(line, "list", "--json", "--reason", "expectation", "--limit", "1000"))
     assert {q["source"] for q in aside} == set(hot)
     assert all("s4 is 14" in q["observed"] for q in aside)
-    assert len(lines(quarantine(line, "list", "--json", "--limit", "1000"))) == len(hot) + 2 * 12
+    assert len(lines(quarantine(line, "list", "--json", "--limit", "1000"))) == len(hot) + 2 * len(FAULTS)
     done = lines(quarantine(line, "replay", "--reason", "expectation", "--json"))
     assert {(d["done"], d["why"].split(";")[0]) for d in done} == {("left", "it was admitted and has its prediction")}
 
