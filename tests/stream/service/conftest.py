@@ -182,3 +182,15 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def call_http() -> Callable[..., Answer]:
     """One request to a port."""
     return call
+
+
+def metric(served: Any, name: str) -> float:
+    line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith(f"aimaas_http_{name}"))
+    return float(line.split()[-1])
+
+
+def wait_until(condition: Any) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import socket
-import time
 from typing import Any
 
 import pytest
+
+from tests.stream.service.conftest import metric, wait_until
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\n"
 
@@ -155,15 +156,3 @@ def ask(connection: socket.socket) -> None:
     """One request whose answer is read whole, on a connection that stays open."""
     connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
     assert connection.recv(4_096).startswith(b"HTTP/1.1 200")
-
-
-def metric(served: Any, name: str) -> float:
-    line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith(f"aimaas_http_{name}"))
-    return float(line.split()[-1])
-
-
-def wait_until(condition: Any) -> None:
-    limit = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)

@@ -13,6 +13,7 @@ import pytest
 from aimaas.errors import ServiceError
 from stream.service.keys import Keys, Pace, keys_of
 from stream.service.problems import Problem
+from tests.stream.service.conftest import metric, wait_until
 
 BODY = {"events": [{"readings": {"o": 1, "a": 1, "b": 2, "n": 1}}]}
 GETS = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/pump", "/v2/models/pump/ready",
@@ -143,24 +144,12 @@ def test_a_model_of_the_same_version_and_other_bytes_has_other_answers(served: A
     before = served.predictor.served
     one = served.call("/predict", BODY).json["prediction"]
     served.predictor._served = replace(before, sha256="other")
-    hits = cached(served)
+    hits = metric(served, "cache_hits_total")
     again = served.call("/predict", BODY).json["prediction"]
     served.predictor._served = before
 
     assert again == one
-    assert cached(served) == hits
-
-
-def cached(served: Any) -> float:
-    line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith("aimaas_http_cache_hits_total"))
-    return float(line.split()[-1])
-
-
-def wait_until(condition: Any) -> None:
-    limit = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
+    assert metric(served, "cache_hits_total") == hits
 
 
 def test_a_key_is_never_logged(
