@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import Future
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from confluent_kafka import KafkaError as ClientError
@@ -46,7 +47,7 @@ def watch_of(offline_settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Any
         *answers: str | Exception | None, known: str | None = "old", partitions: int = 4
     ) -> tuple[TopicWatch, Cluster]:
         cluster = Cluster(*answers)
-        monkeypatch.setattr(topic_watch, "admin", lambda _: None)
+        monkeypatch.setattr(topic_watch, "admin", lambda _: Mock())
         monkeypatch.setattr(topic_watch, "ask_for_ids", cluster.ask)
         monkeypatch.setattr(topic_watch, "_PAUSE_S", 0.0)
         return TopicWatch(offline_settings, {EVENTS: known}, partitions), cluster

@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
+from aimaas.signatures import make_keys
+
 PROJECT = Path(__file__).resolve().parents[2]
 
 
@@ -53,6 +55,7 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     variables = {
         name: value or f"given{name.replace('_', '')}" for name, value in re.findall(r"(?m)^([A-Z_]+)=(.*)$", example)
     }
+    variables["SIGNING_KEY"], variables["VERIFY_KEY"] = make_keys()
     done = compose_config(tmp_path_factory.mktemp("compose"), variables)
     assert done.returncode == 0, done.stderr
     parsed: dict[str, Any] = yaml.safe_load(done.stdout)

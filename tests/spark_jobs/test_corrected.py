@@ -173,9 +173,10 @@ def test_late_events_add_rows_of_their_devices_alone(lake: Lake) -> None:
     table = table_path(lake.settings, lake.fleet.fleet, "gold")
     before, files = places(lake.rows()), set(DeltaTable(table).file_uris())
 
+    in_time = arrivals.event("d1", 0, 3)
     lake.receive(
         [
-            arrivals.event("d1", 0, 3),  # in time
+            in_time,
             arrivals.event("d1", 0, 3, heat=7),  # the same place again
             arrivals.event("d2", 0, 6, age_s=500),  # too late
             arrivals.event("d3", 0, 0, heat=9),  # another content where there is a row
@@ -183,7 +184,8 @@ def test_late_events_add_rows_of_their_devices_alone(lake: Lake) -> None:
     )
     assert lake.gold()["added"] == 1
     after = places(lake.rows())
-    assert {key: row for key, row in after.items() if key not in before} == {("d1", 0, 3): (1, 14, True)}
+    added = {key: row for key, row in after.items() if key not in before}
+    assert added == {("d1", 0, 3): (in_time.partition, in_time.offset, True)}
     assert {key: row for key, row in after.items() if key in before} == before
     assert files < set(DeltaTable(table).file_uris()), "no file is written again"
 

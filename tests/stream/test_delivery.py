@@ -57,7 +57,7 @@ def test_one_device_that_sends_only_garbage_stops_nobody_and_is_named(
 
     line.score_all(len(good), 10 * len(good))
 
-    lines = [text for text in capsys.readouterr().out.splitlines() if "few devices have most" in text]
+    lines = [text for text in "".join(capsys.readouterr()).splitlines() if "few devices have most" in text]
     assert len(lines) == 1
     assert f"device={loud.decode()}" in lines[0]
     assert len(line.scored()) == len(good)

@@ -99,8 +99,7 @@ def test_where_any_partitioner_goes_the_log_and_the_account_of_the_day_name_the_
     line.score_all(40)
     run(line, spark, land, admit, gold)
 
-    told = capsys.readouterr()
-    lines = [t for t in (told.out + told.err).splitlines() if "a device lies where its key does not lead" in t]
+    lines = [t for t in "".join(capsys.readouterr()).splitlines() if "a device lies where its key does not lead" in t]
     device = events[0][0].decode()
     assert len(lines) == 1
     assert f"device={device}" in lines[0]
