@@ -24,9 +24,8 @@ Mask = npt.NDArray[np.bool_]
 
 LEAST = 0.1  # the smallest probability that a weight divides by
 OUTLIVE = 0.05  # of the lives of one age may outlive what is watched of them; above that, rows of that age are dropped
-ADMINISTRATIVE = (
-    0.5  # share of the censored lives at the end of observation, from which on that end counts for every life
-)
+# share of the censored lives at the end of observation, from which on that end counts for every life
+ADMINISTRATIVE = 0.5
 _AT_THE_END = 0.1  # of the horizon (cap): a life watched so near to the end of observation was watched until that end
 
 Clock = Literal["age", "calendar"]

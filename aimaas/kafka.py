@@ -201,9 +201,8 @@ def _differences(settings: Settings, client: Any, known: Mapping[str, Any], spec
                 "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
         other = {n: v for n, v in spec.config.items() if (e := found[spec.name].get(n)) is not None and e.value != v}
-        if (
-            other
-        ):  # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile
+        if other:
+            # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile
             now = ", ".join(f"{name}={found[spec.name][name].value}, declared is {other[name]}" for name in other)
             change = ",".join(f"{name}={value}" for name, value in other.items())
             lines.append(

@@ -20,9 +20,8 @@ from aimaas.settings import Settings
 
 _PROBE_S = 3.0
 _PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # between two looks, the last one from then on
-_LASTS_S = (
-    5.0  # a cause that a person must mend counts once it was seen for so long: brokers that start say strange things
-)
+# a cause that a person must mend counts once it was seen for so long: brokers that start say strange things
+_LASTS_S = 5.0
 _REPEAT_S = 60.0  # one broker among several that refuses is told so often
 _LOSSES = UNREACHABLE | {ClientError._AUTHENTICATION, ClientError._SSL, ClientError.SASL_AUTHENTICATION_FAILED}
 

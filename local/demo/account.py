@@ -23,9 +23,8 @@ class Account:
     unexpected: int
     dead_letters: Mapping[str, int]
     dead_letters_expected: Mapping[str, int]
-    quarantine_differs: int = (
-        0  # refused by the stream and not by the lake under the same coordinates and reason, or the reverse
-    )
+    # refused by the stream and not by the lake under the same coordinates and reason, or the reverse
+    quarantine_differs: int = 0
 
     @property
     def problems(self) -> list[str]:

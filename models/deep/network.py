@@ -13,9 +13,8 @@ from models.deep.encoders import SeededDropout, values_of
 from models.deep.layout import Layout
 from models.onnx_graph import Graph
 
-_REACH = (
-    10.0  # deviations; farther out all is alike, so that one broken sensor neither drowns the others nor breaks parity
-)
+# deviations; farther out all is alike, so that one broken sensor neither drowns the others nor breaks parity
+_REACH = 10.0
 _HIDDEN = 64
 
 

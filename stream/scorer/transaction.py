@@ -140,9 +140,8 @@ class Transactions:
         """Roll back where that can help; always raises."""
         if error.fatal() or error.code() in _FENCED:
             open_s = time.monotonic() - (self.opened_at or time.monotonic())
-            self.opened_at = (
-                None  # the broker ends it; the client would answer an abort with "commit in progress" for good
-            )
+            # the broker ends it; the client would answer an abort with "commit in progress" for good
+            self.opened_at = None
             raise self._explained(error, doing, open_s)
         if is_denied(error):
             with suppress(KafkaException):

@@ -15,12 +15,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from stream.service.options import ServiceOptions
 from stream.service.problems import MEDIA_TYPE, Problem
 
-CLOSED = HEAD, READER, ROOM, SIZE = (
-    "slow_head",
-    "slow_reader",
-    "no_room",
-    "head_too_large",
-)  # why a connection was closed
+# why a connection was closed
+CLOSED = HEAD, READER, ROOM, SIZE = ("slow_head", "slow_reader", "no_room", "head_too_large")
 Closed = Callable[[str], None]
 
 
@@ -66,9 +62,8 @@ class _Bounded(HttpToolsProtocol):
     _head_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
     _field_bytes = 0  # of the head in hand, as far as it is parsed
-    _other_bytes = (
-        0  # that came for the request in hand and are no body: of its head, then of chunks' heads and trailers
-    )
+    # that came for the request in hand and are no body: of its head, then of chunks' heads and trailers
+    _other_bytes = 0
     _body_bytes = 0  # of all requests
     _begins = False  # whether a request begins in the data in hand
 
