@@ -57,6 +57,7 @@ def lake_job(line: Line, spark: Any, *steps: Any) -> None:
         step(job(line, spark))
 
 
+@pytest.mark.long
 @pytest.mark.broker
 @pytest.mark.spark
 def test_a_sensor_added_to_a_running_fleet_changes_nothing_of_what_old_models_say(

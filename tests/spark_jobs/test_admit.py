@@ -87,6 +87,7 @@ def test_the_lake_says_of_every_event_what_the_stream_says_over_several_runs(pla
     assert admit(plant.job("admit")) == {"silver": 0, "outcomes": 0, "quarantine": 0}
 
 
+@pytest.mark.long
 def test_a_backlog_is_judged_in_portions_which_say_the_same(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("spark_jobs.admit._MOST", 60)
     records = mixed(plant, range(8), range(60, 90))
@@ -151,6 +152,7 @@ def test_a_run_killed_between_its_writes_is_finished_by_the_next_though_bronze_h
     assert verdicts_of_the_lake(plant) == verdicts_of_the_stream(plant)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("is_killed_again", [False, True], ids=["before quarantine", "and again behind it"])
 def test_what_a_gate_notes_between_the_writes_of_a_killed_run_hides_no_refused_record(
     plant: Plant, spark: Any, is_killed_again: bool

@@ -89,6 +89,7 @@ def gold_places(lake: Lake) -> set[tuple[str, int, int]]:
     return {(r["device_id"], r["run"], r["order"]) for r in lake.rows().to_pylist()}
 
 
+@pytest.mark.long
 def test_features_gone_on_with_are_those_of_a_whole_pass_whatever_came_and_whatever_was_killed(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -122,6 +123,7 @@ def test_features_gone_on_with_are_those_of_a_whole_pass_whatever_came_and_whate
     )
 
 
+@pytest.mark.long
 def test_the_kernel_gets_new_rows_and_whole_devices_only_where_an_event_came_late(lake: Lake, tmp_path: Path) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     lake.receive([arrivals.event(d, 0, seq) for seq in range(30) if seq != 7 for d in DEVICES])
@@ -157,6 +159,7 @@ def test_a_late_outcome_relabels_without_a_row_through_the_kernel(lake: Lake, tm
     assert_as_by_whole_pass(lake, after, tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_set_made_again_takes_the_fit_of_then_also_when_the_table_has_moved_on(lake: Lake, tmp_path: Path) -> None:
     arrivals = Arrivals(lake.fleet, 3)
     sets = []
@@ -195,6 +198,7 @@ def test_a_fit_is_kept_until_the_training_rows_have_grown_by_more_than_the_share
     assert sorted((r["gold_version"], r["fit_id"]) for r in rows) == [(0, sets[0].fit.id), (2, sets[2].fit.id)]
 
 
+@pytest.mark.long
 def test_what_the_fleet_file_says_anew_takes_a_new_fit_and_writes_the_table_whole(lake: Lake, tmp_path: Path) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     lake.receive(arrivals.some(200))
@@ -216,6 +220,7 @@ def test_what_the_fleet_file_says_anew_takes_a_new_fit_and_writes_the_table_whol
     assert_as_by_whole_pass(lake, other_silence, tmp_path / "silence-whole")
 
 
+@pytest.mark.long
 def test_without_the_share_nothing_is_kept_and_each_fit_is_new(
     spark: Any, offline_settings: Settings, make_fleet: Callable[..., FleetSpec], tmp_path: Path
 ) -> None:
@@ -249,6 +254,7 @@ def test_of_two_runs_at_once_one_fails_and_finds_the_work_done_when_run_again(
     assert set(passed(lake)) == gold_places(lake)
 
 
+@pytest.mark.long
 def test_a_compaction_in_the_midst_of_a_write_makes_it_fail_and_the_next_run_finishes_it(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: 
     assert {r.partition for r in read_all(line.settings, line.names.events)} == set(range(GROWN))
 
 
+@pytest.mark.long
 def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Any) -> None:
     champion, sent = line.champion(), with_faults(line, devices=12)
     half = len(sent) // 2

@@ -61,6 +61,7 @@ def test_trials_of_all_candidates_are_counted_seen_and_never_worse_than_what_the
     assert {f.name: f.as_given for f in found.families} == cross_validated  # to the bit: the same folds, seed and code
 
 
+@pytest.mark.long
 def test_a_search_goes_on_where_the_last_one_stopped_finds_the_same_and_sees_training_devices_only(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path
 ) -> None:
@@ -75,6 +76,7 @@ def test_a_search_goes_on_where_the_last_one_stopped_finds_the_same_and_sees_tra
     assert parts == whole
 
 
+@pytest.mark.long
 def test_a_killed_worker_loses_its_running_trial_only_and_that_is_tried_anew(
     offline_settings: Settings, training_set: MakeSet
 ) -> None:
@@ -98,6 +100,7 @@ def workers() -> list[psutil.Process]:
     return [p for p in psutil.Process().children() if "models.search.worker" in p.cmdline()]
 
 
+@pytest.mark.long
 def test_a_killed_search_leaves_no_worker_behind_and_its_trial_waits_for_the_next(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path
 ) -> None:
@@ -211,6 +214,7 @@ def test_a_fleet_file_that_asks_for_a_search_trains_with_what_it_found(
     assert given is not None and report.candidates[0].cross_validated < given
 
 
+@pytest.mark.long
 def test_the_command_writes_the_best_into_the_fleet_file_and_training_uses_it(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
