@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
-from aimaas.errors import AimaasError
+from aimaas.errors import AimaasError, KafkaError, StateError
 from aimaas.fleet import FleetSpec
 from aimaas.judges import Judges
 from aimaas.kafka import consumer_config
@@ -258,7 +258,15 @@ class Assignment:
             return self.judges
 
         kernel = self._owner.model.kernel
-        restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
+        try:
+            restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
+        except StateError as e:
+            if self._committed(partitions) != committed:  # the offsets were read before the state, and both moved on
+                raise KafkaError(
+                    f"{self._topic}: another scorer commits in the partitions {sorted(partitions)}: the group gave them away while "
+                    "this scorer stood still; nothing is lost, start it again"
+                ) from e
+            raise
         self._monitor.restored(restored)
         tell(self._settings, self._fleet, self._of, restored.resumed, self._monitor)
         self.unsaved.update(p for p, r in restored.resumed.items() if r.is_news)

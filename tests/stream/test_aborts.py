@@ -12,16 +12,20 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 
 from aimaas.errors import KafkaError
-from aimaas.kafka import admin, end_offsets
+from aimaas.kafka import admin, consumer_config, end_offsets, producer_config
+from aimaas.topic_ids import topic_ids
+from aimaas.topics import scorer_group
 from stream.devices.faults import FAULTS, Faults
-from stream.scorer import loop
+from stream.scorer import assignment, loop
 from stream.scorer.outbox import Progress
 from stream.scorer.writer import Writer
+from stream.state.records import position_record
+from stream.state.topic import restore
 
 pytestmark = pytest.mark.broker
 
@@ -104,6 +108,43 @@ def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(lin
     assert tally.events > len(scored) + len(letters)  # work that was rolled back is counted again
     assert line.scored() == scored
     assert line.letters() == letters
+
+
+def commit_as_another(line: Any, read: int) -> None:
+    """What an owner that read so many events further leaves in the topics."""
+    topic_id = topic_ids(line.settings, [line.names.events])[line.names.events]
+    places = [TopicPartition(line.names.events, p, offset + read) for p, offset in line.group_offsets().items()]
+    another = Producer(producer_config(line.settings, transactional_id="another"))
+    another.init_transactions(LIMIT_S)
+    another.begin_transaction()
+    for place in places:
+        key, value = position_record(topic_id, place.offset)
+        another.produce(line.names.state, value, key, partition=place.partition)
+    no_member = Consumer(consumer_config(line.settings, scorer_group(line.fleet))).consumer_group_metadata()
+    another.send_offsets_to_transaction(places, no_member, LIMIT_S)
+    another.commit_transaction(LIMIT_S)
+
+
+def test_a_scorer_that_is_overtaken_while_it_takes_memory_back_blames_neither_offsets_nor_state(
+    line: Any, fail_commits: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line.champion()
+    line.send(line.events(devices=12))
+    fail_commits(lambda n: n == 2, overlapped=False)
+    restores: list[int] = []
+
+    def overtaken(*given: Any) -> Any:
+        restores.append(len(restores))
+        if len(restores) == 2:  # the first is that of the start
+            commit_as_another(line, read=10)
+        return restore(*given)
+
+    monkeypatch.setattr(assignment, "restore", overtaken)
+
+    with pytest.raises(
+        KafkaError, match=r"another scorer commits in the partitions \[0, 1\].*nothing is lost, start it"
+    ):
+        line.score_until_it_fails(batch=100, commit_interval_ms=10)
 
 
 def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_next_scorer(
