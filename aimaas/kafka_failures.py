@@ -51,6 +51,8 @@ def kafka_errors(settings: Settings, doing: str, *rights: Right) -> Iterator[Non
         yield
     except KafkaException as e:
         raise explained(settings, doing, e.args[0], *rights) from None
+    except TimeoutError:  # waiting for an answer ended a moment before the client gave it up
+        raise explained(settings, doing, ClientError(ClientError._TIMED_OUT), *rights) from None
     except SystemError as e:  # a fatal error, raised while the client called one of our functions back
         if not isinstance(e.__cause__, KafkaException):
             raise

@@ -47,6 +47,6 @@ def _is_there(settings: Settings, group: str, member: str) -> bool | None:
     try:
         client: Any = admin(settings)
         found = client.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group].result(_ANSWER_S)
-    except (KafkaException, KafkaError):
+    except (KafkaException, KafkaError, TimeoutError):
         return None
     return any(m.group_instance_id == member for m in found.members)

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local.broker import Broker
+from local.broker import Broker, start_broker
 from stream.scorer.orphans import orphans, rejoins
 from tests.chaos.driver import Driver
+
+WATCHING = """
+import sys, time
+from aimaas.settings import read_settings
+from stream.scorer.orphans import OrphanWatch
+
+settings = read_settings({"AIMAAS_KAFKA_BOOTSTRAP_SERVERS": sys.argv[1]})
+watch = OrphanWatch(settings, "group", "member", "topic", partitions=1)
+while True:
+    watch.must_rejoin(time.monotonic())
+    time.sleep(0.05)
+"""
+OUTAGE_S, AFTER_S = 20.0, 10.0  # longer than any time-out of ours; a client that aborts does so within two seconds
 
 
 def test_orphans_are_the_partitions_that_no_member_has() -> None:
@@ -39,3 +56,20 @@ def test_a_scorer_killed_between_the_rounds_of_a_rebalance_leaves_no_partition_u
     driver.finish()
     driver.leave("0")
     assert line.scored() == scored
+
+
+@pytest.mark.long
+@pytest.mark.broker
+def test_a_coordinator_that_was_away_for_long_does_not_abort_who_asks_for_the_group(tmp_path: Path, jars: Path) -> None:
+    away = start_broker(tmp_path / "kafka", jars)
+    watching = subprocess.Popen([sys.executable, "-c", WATCHING, away.bootstrap_servers])
+    try:
+        away.kill()
+        time.sleep(OUTAGE_S)
+        away.restart()
+        with pytest.raises(subprocess.TimeoutExpired):
+            watching.wait(AFTER_S)
+    finally:
+        watching.kill()
+        watching.wait()
+        away.kill()
