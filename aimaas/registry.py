@@ -23,6 +23,7 @@ from aimaas.mlflow_store import card_tag, locked, log_run
 from aimaas.mlflow_store import client as client_of
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, read_report
+from aimaas.vetoes import BY_ROLLBACK, Veto, add_veto, lift_veto, vetoes
 
 CHALLENGER = "challenger"
 _TAG = "aimaas.champion"
@@ -48,6 +49,7 @@ class ModelRow:
     metric: str
     registered_at: str
     training_set: str
+    veto: Veto | None = None
 
 
 def prepare_registry(settings: Settings) -> None:
@@ -80,8 +82,8 @@ def register(settings: Settings, fleet: FleetSpec, trained: Path) -> str:
 def list_models(settings: Settings, fleet: FleetSpec) -> list[ModelRow]:
     """All versions of the fleet's model, newest first; none before the first training."""
     with client_of(settings) as client:
-        aliases = _aliases(client, fleet.fleet)
-        return [_row(v, aliases) for v in _versions(client, fleet.fleet)]
+        aliases, vetoed = _aliases(client, fleet.fleet), vetoes(client, fleet.fleet)
+        return [_row(v, aliases, vetoed) for v in _versions(client, fleet.fleet)]
 
 
 def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, Any]:
@@ -149,9 +151,14 @@ def set_champion(
     compare: bool = False,
     now: datetime | None = None,
 ) -> Champion:
-    """Make a version the champion; with `compare` only if the champion is still `expected`, else RegistryError."""
+    """Make a version the champion; with `compare` only if the champion is still `expected`, else RegistryError.
+
+    Raises RegistryError where the version is vetoed too.
+    """
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        _version(client, fleet.fleet, version)
+        veto = _veto_of(client, fleet.fleet, version)
+        if veto is not None:
+            raise RegistryError(f"version {version} of {fleet.fleet} is {still_vetoed(veto, fleet.fleet, version)}")
         found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
         if compare and found != expected:
             raise RegistryError(
@@ -162,29 +169,75 @@ def set_champion(
 
 
 def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) -> str:
-    """Make the newest former champion that the registry still has serve again; its version.
+    """Make the newest former champion that the registry still has, and nobody vetoed, serve again; its version.
 
-    Raises RegistryError where there is none. A champion that was deleted took its alias along: then the one before it is next.
+    The one that served is vetoed: it is not promoted again until a person lifts that. Raises RegistryError where there is no former
+    one. A champion that was deleted took its alias along: then the one before it is next.
     """
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        at = now or datetime.now(UTC)
-        known = {str(v.version) for v in _versions(client, fleet.fleet)}
+        at, vetoed = now or datetime.now(UTC), vetoes(client, fleet.fleet)
+        known = {str(v.version): v.tags.get("sha256", "") for v in _versions(client, fleet.fleet)}
         found = _settle(client, fleet.fleet, 0, at) or _read(client, fleet.fleet)
         before = found.before if found else ()
-        left = [i for i, version in enumerate(before) if version in known and found and version != found.version]
+        served = found.version if found else None
+        usable = {version for version, digest in known.items() if digest not in vetoed and version != served}
+        left = [i for i, version in enumerate(before) if version in usable]
         if found is None or not left:
-            raise RegistryError(_no_former(fleet.fleet, known))
+            raise RegistryError(_no_former(fleet.fleet, usable, set(known)))
         version = before[left[-1]]
+        if found.version in known:
+            add_veto(client, fleet.fleet, known[found.version], Veto(found.version, at, BY_ROLLBACK))
         client.set_registered_model_alias(fleet.fleet, CHAMPION, version)
         _write(client, fleet.fleet, Champion(version, found.sequence + 1, at, before[: left[-1]]))
         return version
 
 
-def _no_former(fleet: str, known: set[str]) -> str:
+def _no_former(fleet: str, usable: set[str], known: set[str]) -> str:
     why = f"{fleet} has no former champion to go back to"
     if not known:
         return f"{why}, and no version at all: train one"
-    return f"{why}; promote one of {', '.join(sorted(known, key=int))}: `aimaas models promote VERSION --fleet {fleet}`"
+    if not usable:
+        return f"{why}, and no other version that may be promoted: train one, or lift a veto: `aimaas models unveto`"
+    return (
+        f"{why}; promote one of {', '.join(sorted(usable, key=int))}: `aimaas models promote VERSION --fleet {fleet}`"
+    )
+
+
+def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: datetime | None = None) -> None:
+    """Let nobody promote this version, nor the same bytes under another. Raises RegistryError where it serves."""
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        found = _version(client, fleet.fleet, version)
+        if _aliases(client, fleet.fleet).get(CHAMPION) == version:
+            raise RegistryError(
+                f"version {version} of {fleet.fleet} serves: `aimaas models rollback --fleet {fleet.fleet}` goes back to the "
+                "champion before it and vetoes it; or promote another one first"
+            )
+        add_veto(client, fleet.fleet, found.tags["sha256"], Veto(version, now or datetime.now(UTC), why))
+
+
+def unveto(settings: Settings, fleet: FleetSpec, version: str) -> Veto:
+    """Lift the veto of a version, and return it. Raises RegistryError where there is none."""
+    with locked(settings, fleet.fleet), client_of(settings) as client:
+        found = _veto_of(client, fleet.fleet, version)
+        if found is None:
+            raise RegistryError(f"version {version} of {fleet.fleet} is not vetoed")
+        lift_veto(client, fleet.fleet, _version(client, fleet.fleet, version).tags["sha256"])
+        return found
+
+
+def veto_of(settings: Settings, fleet: FleetSpec, version: str) -> Veto | None:
+    """The veto of a version."""
+    with client_of(settings) as client:
+        return _veto_of(client, fleet.fleet, version)
+
+
+def still_vetoed(veto: Veto, fleet: str, version: str) -> str:
+    """What keeps a version from being promoted, and how a person lifts it."""
+    return f"{veto}; `aimaas models unveto {version} --fleet {fleet}` lifts that"
+
+
+def _veto_of(client: Any, fleet: str, version: str) -> Veto | None:
+    return vetoes(client, fleet).get(_version(client, fleet, version).tags.get("sha256", ""))
 
 
 def set_challenger(settings: Settings, fleet: FleetSpec, version: str | None) -> None:
@@ -259,12 +312,13 @@ def _version(client: Any, fleet: str, version: str) -> Any:
     return versions[version]
 
 
-def _row(found: Any, aliases: dict[str, str]) -> ModelRow:
+def _row(found: Any, aliases: dict[str, str], vetoed: dict[str, Veto]) -> ModelRow:
     version, tags = str(found.version), found.tags
     metric = f"{tags.get('error', '?')} {float(tags.get('error_on_test', 'nan')):.4g}"
     mine = tuple(a for a, v in aliases.items() if v == version)
     candidate, place = tags.get("candidate", "?"), tags.get("training_set", "?")
-    return ModelRow(version, mine, candidate, metric, _time(found.creation_timestamp), place)
+    veto = vetoed.get(tags.get("sha256", ""))
+    return ModelRow(version, mine, candidate, metric, _time(found.creation_timestamp), place, veto)
 
 
 def _time(milliseconds: int) -> str:

@@ -16,7 +16,16 @@ from aimaas.features import Float32, kernel_of
 from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
 from aimaas.lifetimes import lives_of
-from aimaas.registry import Champion, load_artefact, set_challenger, set_champion, settle, show_model
+from aimaas.registry import (
+    Champion,
+    load_artefact,
+    set_challenger,
+    set_champion,
+    settle,
+    show_model,
+    still_vetoed,
+    veto_of,
+)
 from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.training_rows import Rows
@@ -32,7 +41,7 @@ FEWEST_DEVICES = 5  # whose resamplings say something: of one device all draws a
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of a comparison; the errors are on the same test rows, `champion_error` is None where there was no champion.
+    """What came of a comparison; the errors are on the same test rows, `champion_error` is None where no champion was asked.
 
     `confidence` is the share of resamplings of the test devices in which the challenger passes `gates.improvement`.
     """
@@ -49,25 +58,26 @@ class Promotion:
 def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     """Compare a version with the champion and make it champion if it passes `gates.improvement` with `gates.confidence`.
 
-    The first champion is compared with always saying the mean. Raises RegistryError where another promotion came in between.
+    The first champion is compared with always saying the mean. A vetoed version stays what it is. Raises RegistryError where
+    another promotion came in between.
     """
     champion = settle(settings, fleet)
     shown = show_model(settings, fleet, version)
     frozen = read_training_set(settings.home / shown["training_set"])
     content = load_artefact(settings, fleet, version)
     answers = run_onnx(content, features_for(settings, fleet, content, frozen))
+    test, sequence = frozen.rows.of("test"), champion.sequence if champion else 0
+    mine = error_of(test.label, answers, classifies(fleet), test.sample_weight)
     if champion is not None and champion.version == version:
-        test = frozen.rows.of("test")
-        mine = error_of(test.label, answers, classifies(fleet), test.sample_weight)
-        return Promotion(
-            False, f"version {version} is the champion already", version, mine, mine, 0.0, champion.sequence
-        )
+        return Promotion(False, f"version {version} is the champion already", version, mine, mine, 0.0, sequence)
+    if (veto := veto_of(settings, fleet, version)) is not None:
+        why = f"version {version} is {still_vetoed(veto, fleet.fleet, version)}"
+        return Promotion(False, why, version, mine, None, 0.0, sequence)
     set_challenger(settings, fleet, version)
     found = compare_with(settings, fleet, frozen, answers, champion)
     passed, reason = verdict(fleet, found, champion)
     other = found.champion if champion else None
     if not passed:
-        sequence = champion.sequence if champion else 0
         return Promotion(False, reason, version, found.challenger, other, found.confidence, sequence)
     made = set_champion(settings, fleet, version, champion, compare=True)
     set_challenger(settings, fleet, None)

@@ -1,4 +1,4 @@
-"""`aimaas models`: look at registered models, promote, roll back, announce."""
+"""`aimaas models`: look at registered models, promote, roll back, veto, announce."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.table import Table
 from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import SIGNING_KEY, VERIFY_KEY, read_settings
 
-models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, announce.")
+models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, veto, announce.")
 
 
 @models_app.command("list")
@@ -21,9 +21,10 @@ def models_list(fleet: Fleet) -> None:
     from aimaas.registry import list_models
 
     settings = read_settings()
-    table = Table("version", "alias", "candidate", "metric", "registered", "training set", box=None)
+    table = Table("version", "alias", "candidate", "metric", "registered", "training set", "", box=None)
     for m in list_models(settings, fleet_of(settings, fleet)):
-        table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set)
+        veto = escape(str(m.veto)) if m.veto else ""
+        table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set, veto)
     out.print(table)
 
 
@@ -87,7 +88,7 @@ def models_keys() -> None:
 
 @models_app.command("promote")
 def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
-    """Make a version the champion, whatever the gates say, and announce it."""
+    """Make a version the champion, whatever the gates say, and announce it; not a vetoed one."""
     from aimaas.registry import set_champion
     from models.announce import announce
 
@@ -100,7 +101,7 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="ve
 
 @models_app.command("rollback")
 def models_rollback(fleet: Fleet) -> None:
-    """Make the champion before the present one serve again, and announce it."""
+    """Make the champion before the present one serve again, and announce it; the present one is vetoed."""
     from aimaas.registry import rollback
     from models.announce import announce
 
@@ -109,6 +110,30 @@ def models_rollback(fleet: Fleet) -> None:
     version = rollback(settings, spec)
     announce(settings, spec)
     out.print(f"version {version} is the champion of {fleet} again", highlight=False)
+
+
+@models_app.command("veto")
+def models_veto(
+    fleet: Fleet,
+    version: Annotated[str, typer.Argument(help="version number")],
+    why: Annotated[str, typer.Option(help="what the others are to know")],
+) -> None:
+    """Let nobody promote a version, nor the same bytes under another, until somebody lifts that."""
+    from aimaas.registry import veto
+
+    settings = read_settings()
+    veto(settings, fleet_of(settings, fleet), version, why)
+    out.print(f"version {version} of {fleet} is vetoed", highlight=False)
+
+
+@models_app.command("unveto")
+def models_unveto(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
+    """Let a vetoed version be promoted again."""
+    from aimaas.registry import unveto
+
+    settings = read_settings()
+    lifted = unveto(settings, fleet_of(settings, fleet), version)
+    out.print(f"version {version} of {fleet} may be promoted again; it was {lifted}", highlight=False, markup=False)
 
 
 @models_app.command("announce")

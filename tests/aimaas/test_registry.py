@@ -24,6 +24,8 @@ from aimaas.registry import (
     settle,
     settled_champion,
     show_model,
+    unveto,
+    veto,
 )
 from aimaas.settings import Settings
 from aimaas.training_report import CandidateReport, TrainReport, write_report
@@ -142,12 +144,56 @@ def test_a_rollback_passes_over_versions_that_were_deleted(
 
 def test_a_rollback_without_a_former_champion_left_names_the_command(registry: Settings, fleet: FleetSpec) -> None:
     promoted_in_turn(registry, fleet, ["1", "2"])
-    with pytest.raises(RegistryError, match="aimaas models promote VERSION --fleet turbofan"):
+    with pytest.raises(RegistryError, match="no other version that may be promoted: train one"):
+        rollback(registry, fleet)
+    register(registry, fleet, trained(registry.home / "fourth", b"model 3"))
+    with pytest.raises(RegistryError, match="promote one of 4: `aimaas models promote VERSION --fleet turbofan"):
         rollback(registry, fleet)
     with client(registry) as mlflow:
-        mlflow.delete_model_version(fleet.fleet, "3")
+        for version in ("3", "4"):
+            mlflow.delete_model_version(fleet.fleet, version)
     with pytest.raises(RegistryError, match="no version at all"):
         rollback(registry, fleet)
+
+
+def vetoed(settings: Settings, fleet: FleetSpec) -> dict[str, str]:
+    return {row.version: row.veto.why for row in list_models(settings, fleet) if row.veto is not None}
+
+
+def test_what_was_rolled_back_is_promoted_by_nobody_until_a_person_lifts_that(
+    registry: Settings, fleet: FleetSpec
+) -> None:
+    promoted_in_turn(registry, fleet, [])
+    assert rollback(registry, fleet) == "2"
+    assert vetoed(registry, fleet) == {"3": "it was rolled back"}
+    with pytest.raises(RegistryError, match=r"version 3 of turbofan is vetoed at 20.*`aimaas models unveto 3 --fleet"):
+        set_champion(registry, fleet, "3")
+    assert unveto(registry, fleet, "3").version == "3"
+    assert set_champion(registry, fleet, "3").version == "3"
+    assert vetoed(registry, fleet) == {}
+    with pytest.raises(RegistryError, match="version 3 of turbofan is not vetoed"):
+        unveto(registry, fleet, "3")
+
+
+def test_the_same_bytes_stay_vetoed_when_they_are_registered_anew(registry: Settings, fleet: FleetSpec) -> None:
+    promoted_in_turn(registry, fleet, [])
+    rollback(registry, fleet)
+    with client(registry) as mlflow:
+        mlflow.delete_model_version(fleet.fleet, "3")
+    assert register(registry, fleet, trained(registry.home / "again", b"model 2")) == "4"
+    with pytest.raises(RegistryError, match="version 4 of turbofan is vetoed"):
+        set_champion(registry, fleet, "4")
+
+
+def test_a_rollback_passes_over_versions_that_somebody_vetoed(registry: Settings, fleet: FleetSpec) -> None:
+    promoted_in_turn(registry, fleet, [])
+    veto(registry, fleet, "2", "x" * 9_000)
+    assert rollback(registry, fleet) == "1"
+    assert {version: len(why) for version, why in vetoed(registry, fleet).items()} == {"2": 1_000, "3": 18}
+    with pytest.raises(RegistryError, match="no other version that may be promoted"):
+        rollback(registry, fleet)
+    with pytest.raises(RegistryError, match=r"version 1 of turbofan serves: `aimaas models rollback"):
+        veto(registry, fleet, "1", "noise")
 
 
 def test_an_artefact_that_was_replaced_is_not_handed_out(registry: Settings, fleet: FleetSpec) -> None:

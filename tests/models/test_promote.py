@@ -10,7 +10,7 @@ import pytest
 
 from aimaas.errors import RegistryError
 from aimaas.fleet import FleetSpec
-from aimaas.registry import list_models, register, set_champion, settle
+from aimaas.registry import list_models, register, set_champion, settle, unveto, veto
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models import promote as promotion
@@ -111,6 +111,20 @@ def test_promoting_the_champion_again_changes_nothing(registry: Settings, traini
     again = promote(registry, fleet, version)
     assert not again.promoted and again.reason == "version 1 is the champion already"
     assert again.sequence == first.sequence
+
+
+def test_a_vetoed_challenger_is_not_promoted_however_good_it_is(registry: Settings, training_set: MakeSet) -> None:
+    fleet = pump_fleet(GOOD)
+    version = registered(registry, fleet, training_set(fleet), "a")
+    veto(registry, fleet, version, "it hums")
+
+    kept = promote(registry, fleet, version)
+
+    assert not kept.promoted
+    assert "it hums; `aimaas models unveto" in kept.reason
+    assert settle(registry, fleet) is None
+    unveto(registry, fleet, version)
+    assert promote(registry, fleet, version).promoted
 
 
 def test_the_champion_is_asked_with_features_of_its_own_fit(registry: Settings, training_set: MakeSet) -> None:
