@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from math import inf
 
 import pytest
 from hypothesis import given, settings
@@ -45,16 +46,19 @@ def test_any_mix_of_brackets_quotes_and_backslashes_is_as_deep_as_the_letter_say
 )
 @pytest.mark.parametrize("before", [b"[" * 257, b"[" * 257 + b'"', b"[" * 200], ids=["", "in a string", "flatter"])
 def test_eight_times_the_bytes_take_at_most_ten_times_the_work(before: bytes, unit: bytes) -> None:
-    """The fastest of many runs, so that a busy machine does not count; an overhead of 20 µs is nobody's bytes."""
+    """Of the fastest runs, looked for until they say so, since a busy machine slows some; 20 µs of overhead are nobody's bytes."""
     short, long = (before + unit * (size // len(unit)) for size in (8_000, 64_000))
+    fastest = [inf, inf]
 
-    assert fastest_s(long) <= 10 * fastest_s(short) + 20e-6
+    for _ in range(200):
+        fastest = [min(known, thread_s(text)) for known, text in zip(fastest, (short, long), strict=True)]
+        if fastest[1] <= 10 * fastest[0] + 20e-6:
+            return
+    pytest.fail(f"{fastest[1] / fastest[0]:.1f} times the work")
 
 
-def fastest_s(text: bytes) -> float:
-    found = []
-    for _ in range(20):
-        begin = time.thread_time_ns()
-        is_too_deep(text)
-        found.append(time.thread_time_ns() - begin)
-    return min(found) / 1e9
+def thread_s(text: bytes) -> float:
+    """Seconds of the processor that one look takes."""
+    begin = time.thread_time_ns()
+    is_too_deep(text)
+    return (time.thread_time_ns() - begin) / 1e9
