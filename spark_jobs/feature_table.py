@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aimaas.censoring import Censoring
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.lake import Held, held, row_count, table_path, table_version
@@ -20,9 +21,9 @@ from aimaas.plan import FeaturePlan
 from spark_jobs.commits import Replace, commit, note_of
 from spark_jobs.corrected import between
 from spark_jobs.job import Job
-from spark_jobs.kept_rows import all_rows, new_rows, sent
+from spark_jobs.kept_rows import all_rows, new_rows
 from spark_jobs.kernel_pass import ROWS, STATE, STATE_NUMBER, TABLE_COLUMNS, table_pass
-from spark_jobs.labels import ENDS, label_rows
+from spark_jobs.labels import ENDS, LIFE, label_rows, numbered
 from spark_jobs.session import read_version
 from spark_jobs.sources import Sources, sources_of
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 APP_ID = "features"
-COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, features array<float>"
+COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, weight float, features array<float>"
 _MEANING = 1  # raise it when columns mean something else or the kernel computes other bits: the table is then made anew
 _MOST = 3  # rows in the table for each of gold; beyond it superseded ones take too much room
 
@@ -73,19 +74,17 @@ def bring_up(job: Job, plan: FeaturePlan, fit: Fit, gold: DataFrame, version: in
     return _write(job, plan, fit, new_rows(plan, gold, came, states), seen, wanted, mode)
 
 
-def labelled_rows(job: Job, version: int, ends: DataFrame) -> DataFrame:
-    """The labelled rows (`COLUMNS`) of the table at a version; `ends` says how runs ended, as `run_ends` does."""
+def labelled_rows(job: Job, version: int, lives: DataFrame, ends: DataFrame, censoring: Censoring) -> DataFrame:
+    """The labelled rows (`COLUMNS`) of the table at a version; `lives` are those of `ends` (`spark_jobs.labels`)."""
     from pyspark.sql import functions as f
 
     table = _read_table(job, version)
     rows, states = table.where(f"kind = '{ROWS}'").drop("since"), table.where(f"kind = '{STATE}'")
-    since, counts = states.select("device_id", "since"), f.col("number") >= f.col("since")
-    known = rows.select("device_id", "run", "order", "number").join(since, "device_id").where(counts)
-    newest = known.groupBy("device_id", "run").agg(f.max("order").alias("newest"), f.first("since").alias("since"))
-    runs, _ = sent(newest.join(ends, ["device_id", "run"], "left"))
-    columns = ["device_id", "run", "order", "newest", *ENDS, "split", "features"]
-    found = rows.join(runs, ["device_id", "run"]).where(counts).select(*columns)
-    return found.mapInArrow(label_rows(job.fleet), COLUMNS)
+    counts = f.col("number") >= f.col("since")
+    known = lives.join(states.select("device_id", "since"), "device_id")
+    columns = ["device_id", "run", "order", "life_number", *ENDS, "split", "features"]
+    found = numbered(rows, ends).join(known, list(LIFE)).where(counts).select(*columns)
+    return found.mapInArrow(label_rows(job.fleet, censoring), COLUMNS)
 
 
 def _write(

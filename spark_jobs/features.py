@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aimaas.censoring import Censoring
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
@@ -27,8 +28,9 @@ from spark_jobs.evolution import widened
 from spark_jobs.feature_table import COLUMNS, bring_up, labelled_rows
 from spark_jobs.fits import fit_at
 from spark_jobs.job import Job, Report, parser, run
+from spark_jobs.kept_rows import sent
 from spark_jobs.kernel_pass import labelled_pass
-from spark_jobs.labels import run_ends
+from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, lives_of, numbered, run_ends
 from spark_jobs.sources import sources_of
 
 if TYPE_CHECKING:
@@ -36,24 +38,31 @@ if TYPE_CHECKING:
 
 
 def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame, ends: DataFrame) -> DataFrame:
-    """Labelled rows with their features (`COLUMNS`); the kernel runs over all rows of a device, in order.
+    """Labelled rows with their weights and features (`COLUMNS`); the kernel runs over all rows of a device, in order.
 
-    `ends` says how runs ended, as `run_ends` does.
+    `ends` says how lives ended, as `run_ends` does.
     """
+    lives = lives_of(gold, ends)
+    return weighted_rows(fleet, plan, fit, numbered(gold, ends).join(lives, list(LIFE)), censoring_of(fleet, lives))
+
+
+def weighted_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: DataFrame, censoring: Censoring) -> DataFrame:
+    """The same of rows of gold with their lives."""
     return (
-        gold.select("device_id", "run", "order", "broker_ts", "split", *plan.readings)
-        .join(ends, ["device_id", "run"], "left")
+        rows.select(*LIFE, "order", "broker_ts", "split", *ENDS, *plan.readings)
         .repartition("device_id")
         .sortWithinPartitions("device_id", "run", "order")
-        .mapInArrow(labelled_pass(fleet, plan, fit), COLUMNS)
+        .mapInArrow(labelled_pass(fleet, plan, fit, censoring), COLUMNS)
     )
 
 
 def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
-    """Runs with labelled rows that ended in a failure, by split."""
-    failed = ends.where("failure_order IS NOT NULL").select("device_id", "run")
-    runs = rows.select("split", "device_id", "run").distinct().join(failed, ["device_id", "run"])
-    return {row["split"]: row["count"] for row in runs.groupBy("split").count().collect()}
+    """Failures of the runs that have labelled rows, by split."""
+    from pyspark.sql import functions as f
+
+    failures = f.size(f.filter("life_ends", lambda end: end["failed"]))
+    runs = rows.select("split", "device_id", "run").distinct().join(ends, ["device_id", "run"])
+    return {row["split"]: row["n"] for row in runs.groupBy("split").agg(f.sum(failures).alias("n")).collect()}
 
 
 def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None) -> int:
@@ -108,10 +117,19 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
     taken_at, fit = fit_at(job, plan, gold, version)
     table = bring_up(job, plan, fit, gold, version) if fleet.training.refit_growth else None
-    found = feature_rows(fleet, plan, fit, gold, ends) if table is None else labelled_rows(job, table, ends)
+    ends, _ = sent(ends)
+    found_lives = lives_of(gold, ends).persist()
+    lives, _ = sent(found_lives)
+    censoring = censoring_of(fleet, lives)
+    if table is None:
+        found = weighted_rows(fleet, plan, fit, numbered(gold, ends).join(lives, list(LIFE)), censoring)
+    else:
+        found = labelled_rows(job, table, lives, ends, censoring)
     found.write.mode("overwrite").parquet(rows)
     failures = failures_by_split(job.spark.read.parquet(rows), ends)
-    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures, taken_at)
+    info = censoring_info(fleet, numbered(gold, ends).join(lives, list(LIFE)), censoring)
+    found_lives.unpersist()
+    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures, taken_at, info)
 
 
 def features(job: Job) -> Report:

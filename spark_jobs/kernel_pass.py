@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from aimaas.censoring import Censoring, labelled
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
-from aimaas.lifetimes import Lives, labels, lives_of, newest_of_run
+from aimaas.lifetimes import Lives, lives_of
 from aimaas.plan import FeaturePlan
 from aimaas.state import DeviceState
 from spark_jobs.fitting import matrix
-from spark_jobs.labels import ENDS, order_keys
+from spark_jobs.labels import places_of
 from spark_jobs.whole_devices import whole_devices
 
 if TYPE_CHECKING:
@@ -35,19 +36,23 @@ STATE_NUMBER = -1  # in the column `number` of rows that hold state
 _KEPT = ["device_id", "run", "order", "split"]
 _PIECE = 10_000  # rows that go through the kernel at once
 _Batches = Iterator["pa.RecordBatch"]
+Float64 = npt.NDArray[np.float64]
 
 
-def labelled_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: ordered raw rows with `ENDS` in, those that have a label with it and their features out."""
+def labelled_pass(
+    fleet: FleetSpec, plan: FeaturePlan, fit: Fit, censoring: Censoring
+) -> Callable[[_Batches], _Batches]:
+    """The function for `mapInArrow`: ordered raw rows with their lives (`places_of`) in, those that have a label and are not cut
+    with label, weight and features out.
+    """
 
     def passed(batches: _Batches) -> _Batches:
         kernel = kernel_of(plan, fit)
         for rows in whole_devices(batches):
             devices = _Devices.of(fleet, plan, rows)
-            order, failure, end = (order_keys(rows[name]) for name in ("order", *ENDS))
-            label = labels(fleet, order, newest_of_run(devices.lives.new_run, order), failure, end)
+            found = labelled(fleet, censoring, places_of(rows))
             for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
-                yield _labelled(part, label[piece], features)
+                yield _labelled(part, found[0][piece], found[1][piece], features)
 
     return passed
 
@@ -114,12 +119,13 @@ def _lists(features: Any) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(features).reshape(-1)))
 
 
-def _labelled(rows: pa.RecordBatch, label: npt.NDArray[np.float64], features: Any) -> pa.RecordBatch:
+def _labelled(rows: pa.RecordBatch, label: Float64, weight: Float64, features: Any) -> pa.RecordBatch:
     import pyarrow as pa
 
     kept = ~np.isnan(label)
-    columns = [*chosen(rows.select(_KEPT), kept).columns, pa.array(label[kept].astype(np.float32))]
-    return pa.RecordBatch.from_arrays([*columns, _lists(features[kept])], [*_KEPT, "label", "features"])
+    numbers = [pa.array(column[kept].astype(np.float32)) for column in (label, weight)]
+    columns = [*chosen(rows.select(_KEPT), kept).columns, *numbers, _lists(features[kept])]
+    return pa.RecordBatch.from_arrays(columns, [*_KEPT, "label", "weight", "features"])
 
 
 def _table_rows(rows: pa.RecordBatch, features: Any, number: int) -> pa.RecordBatch:

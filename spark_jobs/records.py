@@ -35,9 +35,10 @@ def columns_of(kind: str, fleet: FleetSpec) -> dict[str, str]:
     if kind != SILVER:
         return _COLUMNS[kind]
     columns = {**_DEVICE, "begins": "boolean"}
-    taken = sorted(
-        {*columns, *SOURCE, "day", "label", "split", "late", "failure_order", "end_order"} & set(fleet.readings)
-    )
+    made = {
+        "day", "label", "split", "late", "failure_order", "end_order", "life_number", "life_ends", "life_first", "life_newest",
+    }  # fmt: skip
+    taken = sorted({*columns, *SOURCE, *made} & set(fleet.readings))
     if taken:
         raise LakeError(f"fleet {fleet.fleet}: a reading is called {taken[0]!r}, as a column of the lake is: rename it")
     return columns | dict.fromkeys(fleet.readings, "double")

@@ -186,3 +186,62 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
     changed, fleet = fleet, fleet.model_copy(update={"version": fleet.version + 1})
     with pytest.raises(LakeError, match=f"version {changed.version}, .* not of {fleet.fleet} version {fleet.version}"):
         freeze("a")
+
+
+def test_rows_after_a_failure_are_labelled_by_the_next_one_without_a_new_run_and_weighted_for_censoring(
+    spark: Any, make_fleet: Any
+) -> None:
+    """Devices fail after every twelfth row and go on in the same run; they are lost sight of at row 30 or 40."""
+    fleet = make_fleet(task={"kind": "remaining_useful_life", "unit": "cycles", "cap": 5}, features={"windows": [3]})
+    devices, every = [f"d{i}" for i in range(14)], 12
+    watched = {device: 40 if i % 2 else 30 for i, device in enumerate(devices)}
+    rows = [
+        (device, 0, order, split_of(device, fleet.split), BEGAN + timedelta(seconds=order), 1.0, 300.0 + order % 7, 0.5)
+        for device in devices
+        for order in range(watched[device] + 1)
+    ]
+    failures = [
+        ("t", 0, i, device, 0, order, "failed")
+        for i, (device, order) in enumerate((d, o) for d in devices for o in range(every, watched[d], every))
+    ]
+    columns = "topic string, partition int, offset bigint, device_id string, run bigint, `order` bigint, kind string"
+    gold, ends = spark.createDataFrame(rows, SCHEMA), run_ends(spark.createDataFrame(failures, columns))
+    fit = fit_of(fleet, plan_of(fleet), gold.where("split = 'train'"))
+
+    found = feature_rows(fleet, plan_of(fleet), fit, gold, ends).collect()
+
+    label = {(r["device_id"], r["order"]): r["label"] for r in found}
+    for device in devices:
+        for order in range(watched[device] + 1):
+            failure = max(-(-order // every), 1) * every
+            if failure < watched[device]:
+                assert label[device, order] == min(failure - order, 5)
+    weights = {(r["order"], r["weight"]) for r in found if r["order"] <= every}
+    assert {weight for _, weight in weights} == {1.0}, "no first life is censored"
+    second = {r["weight"] for r in found if every < r["order"] <= 2 * every}
+    assert max(second) > 1, "a known label stands for lives that were lost sight of"
+    assert not any((device, watched[device]) in label for device in devices)
+
+
+def test_a_training_set_tells_what_censoring_did(
+    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+) -> None:
+    fleet = make_fleet()
+    rows = raw_rows(fleet, 14)
+    for table, content, note in (
+        ("outcomes", failures(spark, rows), ""),
+        ("gold", frame(spark, rows), msgspec.json.encode(Sources("{}", 0, "digest")).decode()),
+    ):
+        seen = held(offline_settings, fleet.fleet, table, "test")
+        commit(offline_settings, fleet, table, "test", content, seen, note, "overwrite")
+    arguments = argparse.Namespace(out=str(tmp_path / "a"), as_of=None)
+    features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
+
+    found = read_training_set(tmp_path / "a")
+
+    told = found.info.censoring
+    assert told is not None
+    assert (told.clock, told.lives, told.failures) == ("age", 28, 14)
+    assert told.unknown + told.cut + len(found.rows) == len(rows)
+    assert told.largest_weight == found.rows.weight.max() > 1
+    assert 0 < told.effective_rows < len(found.rows)
