@@ -117,6 +117,7 @@ def places(rows: pa.Table) -> dict[Key, tuple[int, int, bool]]:
     return found
 
 
+@pytest.mark.long
 def test_gold_made_in_parts_is_gold_made_whole(
     lake: Lake, twin_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

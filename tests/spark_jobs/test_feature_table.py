@@ -178,6 +178,7 @@ def test_a_set_made_again_takes_the_fit_of_then_also_when_the_table_has_moved_on
     assert table_version(lake.settings, lake.fleet.fleet, "features") == moved_on
 
 
+@pytest.mark.long
 def test_a_fit_is_kept_until_the_training_rows_have_grown_by_more_than_the_share(
     spark: Any, offline_settings: Settings, make_fleet: Callable[..., FleetSpec], tmp_path: Path
 ) -> None:
@@ -281,6 +282,7 @@ def test_a_compaction_in_the_midst_of_a_write_makes_it_fail_and_the_next_run_fin
     assert_as_by_whole_pass(lake, frozen(lake, tmp_path / "2"), tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_superseded_rows_are_dropped_once_they_are_many(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
