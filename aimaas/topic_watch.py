@@ -47,22 +47,29 @@ def deleted(topic: str) -> TopicMadeAnewError:
     return TopicMadeAnewError(f"topic {topic} was deleted: `aimaas topics create` makes it anew; then start again")
 
 
+class _Clock:
+    """When a question was asked, in monotonic seconds, and how long its answer took; a future that holds it holds no client."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+        self.took_s: float | None = None  # until the answer
+
+    def stop(self, _: object) -> None:
+        self.took_s = time.monotonic() - self.began
+
+
 class Asked:
     """The question for one topic's id, asked when this is made; `confirm` says whether it is still the known one."""
 
     def __init__(self, client: Any, topic: str, known: str) -> None:
         self._client, self._topic, self._known = client, topic, known
-        self.began = time.monotonic()  # seconds
+        self.clock = _Clock()
         self._future = self._ask()
-        self.took_s: float | None = None  # until the answer
 
     def _ask(self) -> Future[Any]:
         future: Future[Any] = ask_for_ids(self._client, [self._topic])[self._topic]
-        future.add_done_callback(self._note)
+        future.add_done_callback(self.clock.stop)
         return future
-
-    def _note(self, _: object) -> None:
-        self.took_s = time.monotonic() - self.began
 
     def confirm(self) -> None:
         """Wait for the answer. Raises TopicMadeAnewError, and KafkaError where there is none within 30 s."""
@@ -80,7 +87,7 @@ class Asked:
     def _give_up(self, error: Exception, is_late: bool) -> None:
         """Raise what the error comes to, unless asking again may help."""
         found = error.args[0] if isinstance(error, KafkaException) else None
-        if found is not None and found.code() in _GONE and time.monotonic() > self.began + _ANSWER_S:
+        if found is not None and found.code() in _GONE and time.monotonic() > self.clock.began + _ANSWER_S:
             raise deleted(self._topic)
         if is_late or (found is not None and found.code() == ClientError.TOPIC_AUTHORIZATION_FAILED):
             why = found.str() if found is not None else f"no answer for {_LIMIT_S:g} s"
@@ -131,8 +138,9 @@ class TopicWatch:
         """
         last = self._last
         if last is not None and self._rests:
-            took_s = now - last.began if last.took_s is None else last.took_s
-            if now < last.began + took_s * _REST:
+            clock = last.clock
+            took_s = now - clock.began if clock.took_s is None else clock.took_s
+            if now < clock.began + took_s * _REST:
                 return None
         self._last = Asked(self._client, topic, self._known[topic] or "")
         return self._last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 FLEETS = Path(__file__).resolve().parents[1] / "fleets"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _collected() -> Iterator[None]:
+    """Collect what a module left: clients of Kafka in cycles have threads, which ask for brokers that are gone without end."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="session")

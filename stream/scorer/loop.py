@@ -141,6 +141,7 @@ class Scorer:
             raise
         finally:
             self._consumer.close()
+            self._writer.close()
         tally = self._monitor.tally
         log.info("scorer stopped", events=tally.events, predictions=tally.predictions, step_s=tally.step_s)
 

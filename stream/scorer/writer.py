@@ -37,7 +37,7 @@ class Writer:
 
     def __init__(self, outbox: Outbox, committed: Callable[[Done], None]) -> None:
         self._outbox, self._committed = outbox, committed
-        self._tasks: queue.SimpleQueue[_Task] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._under_way: deque[Future[Done | None]] = deque()
         self._commit: Progress | None = None  # of the commit under way, at most one
         self._drops = False  # since a task failed, or work is to be forgotten
@@ -46,8 +46,7 @@ class Writer:
         threading.Thread(target=self._work, name="writer", daemon=True).start()
 
     def _work(self) -> None:
-        while True:
-            task = self._tasks.get()
+        while (task := self._tasks.get()) is not None:
             if self._drops:
                 task.future.cancel()
                 task.future.set_running_or_notify_cancel()
@@ -99,6 +98,10 @@ class Writer:
             self._collect(0)
         self._reset()
         self._outbox.abort()
+
+    def close(self) -> None:
+        """End the thread once it has done what it was given: while it lives it holds the scorer, and all of its clients."""
+        self._tasks.put(None)
 
     def _put(self, call: _Call) -> None:
         future: Future[Done | None] = Future()
