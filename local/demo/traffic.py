@@ -27,7 +27,7 @@ class DemoPlan:
 
     history_devices: int = 100
     bad_per_reason: int = 20
-    live_devices: int = 300
+    live_devices: int = 600  # events enough for the longest training that `train_limit_s` allows
     wave: int = 20
     rate: float = 100.0
     seed: int = 7
