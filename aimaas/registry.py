@@ -218,10 +218,11 @@ def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: date
 def unveto(settings: Settings, fleet: FleetSpec, version: str) -> Veto:
     """Lift the veto of a version, and return it. Raises RegistryError where there is none."""
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        found = _veto_of(client, fleet.fleet, version)
+        digest = _version(client, fleet.fleet, version).tags["sha256"]
+        found = vetoes(client, fleet.fleet).get(digest)
         if found is None:
             raise RegistryError(f"version {version} of {fleet.fleet} is not vetoed")
-        lift_veto(client, fleet.fleet, _version(client, fleet.fleet, version).tags["sha256"])
+        lift_veto(client, fleet.fleet, digest)
         return found
 
 

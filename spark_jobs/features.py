@@ -30,7 +30,7 @@ from spark_jobs.fits import fit_at
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kept_rows import sent
 from spark_jobs.kernel_pass import labelled_pass
-from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, lives_of, numbered, run_ends
+from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, lives_of, run_ends, with_lives
 from spark_jobs.sources import sources_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame,
     `ends` says how lives ended, as `run_ends` does.
     """
     lives = lives_of(gold, ends)
-    return weighted_rows(fleet, plan, fit, numbered(gold, ends).join(lives, list(LIFE)), censoring_of(fleet, lives))
+    return weighted_rows(fleet, plan, fit, with_lives(gold, ends, lives), censoring_of(fleet, lives))
 
 
 def weighted_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: DataFrame, censoring: Censoring) -> DataFrame:
@@ -122,12 +122,12 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     lives, _ = sent(found_lives)
     censoring = censoring_of(fleet, lives)
     if table is None:
-        found = weighted_rows(fleet, plan, fit, numbered(gold, ends).join(lives, list(LIFE)), censoring)
+        found = weighted_rows(fleet, plan, fit, with_lives(gold, ends, lives), censoring)
     else:
         found = labelled_rows(job, table, lives, ends, censoring)
     found.write.mode("overwrite").parquet(rows)
     failures = failures_by_split(job.spark.read.parquet(rows), ends)
-    info = censoring_info(fleet, numbered(gold, ends).join(lives, list(LIFE)), censoring)
+    info = censoring_info(fleet, with_lives(gold, ends, lives), censoring)
     found_lives.unpersist()
     return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures, taken_at, info)
 

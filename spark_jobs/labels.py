@@ -64,6 +64,11 @@ def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
     return lives.select(*LIFE, "life_first", "life_newest", failure.alias("failure_order"), other.alias("end_order"))
 
 
+def with_lives(rows: DataFrame, ends: DataFrame, lives: DataFrame) -> DataFrame:
+    """The rows, each with its life among `lives`, which are those of `ends`."""
+    return numbered(rows, ends).join(lives, list(LIFE))
+
+
 def censoring_of(fleet: FleetSpec, lives: DataFrame) -> Censoring:
     """The censoring of these lives, which the driver holds: four numbers a life."""
     found = lives.select("life_number", *ENDS).toArrow().combine_chunks()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
+from spark_jobs.labels import ENDS, LIFE
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -35,9 +36,7 @@ def columns_of(kind: str, fleet: FleetSpec) -> dict[str, str]:
     if kind != SILVER:
         return _COLUMNS[kind]
     columns = {**_DEVICE, "begins": "boolean"}
-    made = {
-        "day", "label", "split", "late", "failure_order", "end_order", "life_number", "life_ends", "life_first", "life_newest",
-    }  # fmt: skip
+    made = {"day", "label", "split", "late", "life_ends", *LIFE, *ENDS}
     taken = sorted({*columns, *SOURCE, *made} & set(fleet.readings))
     if taken:
         raise LakeError(f"fleet {fleet.fleet}: a reading is called {taken[0]!r}, as a column of the lake is: rename it")
