@@ -37,7 +37,9 @@ def labels_of(folder: Path, device: str) -> list[float]:
 def test_gold_is_silver_with_its_split_and_a_late_outcome_relabels_without_touching_a_row(
     plant: Plant, tmp_path: Path
 ) -> None:
-    devices = [f"d{i}" for i in range(24)]  # of so many, one that still runs is few enough for the others to keep their labels
+    devices = [
+        f"d{i}" for i in range(24)
+    ]  # of so many, one that still runs is few enough for the others to keep their labels
     plant.send(*[(d, plant.event(d, seq)) for seq in range(30) for d in devices])
     plant.send(*[(d, plant.outcome(d, 29)) for d in devices if d != "d2"], topic="outcomes")
     first = brought_to_gold(plant)
