@@ -16,13 +16,16 @@ from typing import Any
 import msgspec
 
 from aimaas.artefact import FILE_NAME, sha256
+from aimaas.card_version import write_version
 from aimaas.errors import RegistryError
 from aimaas.events import CHAMPION
 from aimaas.fleet import FleetSpec
-from aimaas.mlflow_store import card_tag, locked, log_run
+from aimaas.mlflow_run import log_run
+from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, locked
 from aimaas.mlflow_store import client as client_of
 from aimaas.settings import Settings
 from aimaas.training_report import TrainReport, read_report
+from aimaas.version_page import BY_HAND, NOT_PROMOTED, PROMOTED, ROLLED_BACK, note_promotion, write_description
 from aimaas.vetoes import BY_ROLLBACK, Veto, add_veto, lift_veto, vetoes
 
 CHALLENGER = "challenger"
@@ -61,22 +64,37 @@ def prepare_registry(settings: Settings) -> None:
 def register(settings: Settings, fleet: FleetSpec, trained: Path) -> str:
     """Put a finished training (`model.onnx`, `report.json`) into the registry and return its version.
 
-    The same bytes are registered once. Raises RegistryError where the folder is torn.
+    The same bytes are registered once; the card then gets the version that they have. Raises RegistryError for a torn folder.
     """
     report = read_report(trained)
     _check_trained(fleet, trained, report)
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        for known in _versions(client, fleet.fleet):
-            if known.tags.get("sha256") == report.sha256:
-                return str(known.version)
-        tags = _tags(report)
-        run = log_run(client, settings, fleet, trained, report, tags)
-        _make_model(client, fleet.fleet, fleet.description)
-        tags |= card_tag(run, trained)
-        made = client.create_model_version(
-            fleet.fleet, f"{run.info.artifact_uri}/{FILE_NAME}", run.info.run_id, tags=tags
-        )
+        known = [v for v in _versions(client, fleet.fleet) if v.tags.get("sha256") == report.sha256]
+        made = known[-1] if known else _register(client, settings, fleet, trained, report)
+        _keep_card(client, made, trained)
         return str(made.version)
+
+
+def _register(client: Any, settings: Settings, fleet: FleetSpec, trained: Path, report: TrainReport) -> Any:
+    tags = _tags(report)
+    run, model = log_run(client, settings, fleet, trained, report, tags)
+    _make_model(client, fleet.fleet, fleet.description)
+    tags["model_id"] = model.model_id  # MLflow's own field is kept by its hosted store alone
+    return client.create_model_version(
+        fleet.fleet, model.artifact_location, run.info.run_id, tags=tags, model_id=model.model_id
+    )
+
+
+def _keep_card(client: Any, made: Any, trained: Path) -> None:
+    """Put the version into the card, keep it with the run unless one is there, and write the version's page."""
+    registered = datetime.fromtimestamp(made.creation_timestamp / 1_000, UTC)
+    write_version(trained / CARD_FOLDER, made.name, str(made.version), registered)
+    if "card" not in made.tags and (trained / CARD_FOLDER / CARD_NAME).is_file():
+        client.log_artifacts(made.run_id, str(trained / CARD_FOLDER), CARD_FOLDER)
+        kept = f"{client.get_run(made.run_id).info.artifact_uri}/{CARD_FOLDER}/{CARD_NAME}"
+        client.set_model_version_tag(made.name, made.version, "card", kept)
+    if not made.description:
+        write_description(client, client.get_model_version(made.name, made.version))
 
 
 def list_models(settings: Settings, fleet: FleetSpec) -> list[ModelRow]:
@@ -96,7 +114,7 @@ def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, 
             "version": str(found.version),
             "aliases": [a for a, v in _aliases(client, fleet.fleet).items() if v == str(found.version)],
             "registered_at": _time(found.creation_timestamp),
-            "uri": found.source,
+            "uri": _artefact(found),
             **found.tags,
             "metrics": dict(sorted(run.metrics.items())),
             "params": dict(sorted(run.params.items())),
@@ -127,11 +145,24 @@ def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
     """The ONNX file of a version. Raises RegistryError where it is gone or not the registered bytes."""
     with client_of(settings) as client:
         found = _version(client, fleet.fleet, version)
-        content = Path(client.download_artifacts(found.run_id, FILE_NAME)).read_bytes()
+        content = _download(_artefact(found), settings.mlflow_tracking_uri)
     if sha256(content) != found.tags["sha256"]:
-        raise RegistryError(f"model {fleet.fleet} version {version}: {found.source} is not the file that was registered; "
+        raise RegistryError(f"model {fleet.fleet} version {version}: {_artefact(found)} is not the file that was registered; "
                             "promote another version")  # fmt: skip
     return content
+
+
+def _artefact(found: Any) -> str:
+    """URI of the ONNX file of a version: its source is the folder that MLflow loads, in older versions the file itself."""
+    source = str(found.source)
+    return source if source.endswith(f"/{FILE_NAME}") else f"{source.rstrip('/')}/{FILE_NAME}"
+
+
+def _download(uri: str, tracking_uri: str) -> bytes:
+    """The file's bytes; a local file is read where it lies."""
+    from mlflow.artifacts import download_artifacts
+
+    return Path(download_artifacts(uri, tracking_uri=tracking_uri)).read_bytes()
 
 
 def settle(settings: Settings, fleet: FleetSpec, above: int = 0, now: datetime | None = None) -> Champion | None:
@@ -150,10 +181,11 @@ def set_champion(
     expected: Champion | None = None,
     compare: bool = False,
     now: datetime | None = None,
+    why: str = BY_HAND,
 ) -> Champion:
     """Make a version the champion; with `compare` only if the champion is still `expected`, else RegistryError.
 
-    Raises RegistryError where the version is vetoed too.
+    Its page says `why`. Raises RegistryError where the version is vetoed too.
     """
     with locked(settings, fleet.fleet), client_of(settings) as client:
         veto = _veto_of(client, fleet.fleet, version)
@@ -165,7 +197,19 @@ def set_champion(
                 f"the champion of {fleet.fleet} was changed to version {found.version if found else 'none'} meanwhile: "
                 "compare again"
             )
-        return _move(client, fleet.fleet, version, now)
+        made = _move(client, fleet.fleet, version, now)
+        note_promotion(client, _version(client, fleet.fleet, version), PROMOTED, why, made.at)
+        return made
+
+
+def note_not_promoted(
+    settings: Settings, fleet: FleetSpec, version: str, reason: str, now: datetime | None = None
+) -> None:
+    """Say on the page of a version why it was not promoted. The page of the champion stays as it is."""
+    with client_of(settings) as client:
+        if _aliases(client, fleet.fleet).get(CHAMPION) != version:
+            found, veto = _version(client, fleet.fleet, version), _veto_of(client, fleet.fleet, version)
+            note_promotion(client, found, NOT_PROMOTED, reason, now or datetime.now(UTC), veto)
 
 
 def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) -> str:
@@ -185,10 +229,16 @@ def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) 
         if found is None or not left:
             raise RegistryError(_no_former(fleet.fleet, usable, set(known)))
         version = before[left[-1]]
+        veto = Veto(found.version, at, BY_ROLLBACK)
         if found.version in known:
-            add_veto(client, fleet.fleet, known[found.version], Veto(found.version, at, BY_ROLLBACK))
+            add_veto(client, fleet.fleet, known[found.version], veto)
         client.set_registered_model_alias(fleet.fleet, CHAMPION, version)
         _write(client, fleet.fleet, Champion(version, found.sequence + 1, at, before[: left[-1]]))
+        if found.version in known:
+            left_behind = _version(client, fleet.fleet, found.version)
+            note_promotion(client, left_behind, ROLLED_BACK, f"version {version} serves again", at, veto)
+        back = _version(client, fleet.fleet, version)
+        note_promotion(client, back, PROMOTED, f"again, after version {found.version} was rolled back", at)
         return version
 
 
@@ -212,17 +262,20 @@ def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: date
                 f"version {version} of {fleet.fleet} serves: `aimaas models rollback --fleet {fleet.fleet}` goes back to the "
                 "champion before it and vetoes it; or promote another one first"
             )
-        add_veto(client, fleet.fleet, found.tags["sha256"], Veto(version, now or datetime.now(UTC), why))
+        added = Veto(version, now or datetime.now(UTC), why)
+        add_veto(client, fleet.fleet, found.tags["sha256"], added)
+        write_description(client, found, added)
 
 
 def unveto(settings: Settings, fleet: FleetSpec, version: str) -> Veto:
     """Lift the veto of a version, and return it. Raises RegistryError where there is none."""
     with locked(settings, fleet.fleet), client_of(settings) as client:
-        digest = _version(client, fleet.fleet, version).tags["sha256"]
-        found = vetoes(client, fleet.fleet).get(digest)
+        vetoed = _version(client, fleet.fleet, version)
+        found = vetoes(client, fleet.fleet).get(vetoed.tags["sha256"])
         if found is None:
             raise RegistryError(f"version {version} of {fleet.fleet} is not vetoed")
-        lift_veto(client, fleet.fleet, digest)
+        lift_veto(client, fleet.fleet, vetoed.tags["sha256"])
+        write_description(client, vetoed)
         return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -12,10 +13,20 @@ from aimaas.training_set import CensoringInfo, SplitCounts
 FILE_NAME = "report.json"
 
 
+class LearningCurve(msgspec.Struct, frozen=True):
+    """Values of the model `name` after each step (1, 2, …); `step` and `value` say what they are."""
+
+    name: str
+    step: str
+    value: str
+    values: tuple[float, ...]
+
+
 class CandidateReport(msgspec.Struct, frozen=True):
     """One candidate: its error in each fold, and on the validation devices by the mean of the fold models.
 
-    `weights` are those of an ensemble's members where they were learned.
+    `weights` are those of an ensemble's members where they were learned. `curves` are the first fold's model's; none for an
+    ensemble, for a model that is fitted at once, and in reports made before there were any.
     """
 
     name: str
@@ -23,6 +34,7 @@ class CandidateReport(msgspec.Struct, frozen=True):
     validation: float
     seconds: float
     weights: dict[str, float] = {}
+    curves: list[LearningCurve] = []
 
     @property
     def cross_validated(self) -> float:
@@ -103,7 +115,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     `test` is what they are made of. `validation` is what the mean of the fold models, which did not see the validation devices,
     does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any. `form` is
     that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates without weights of
-    rows were fitted to rows `resampled` by weight.
+    rows were fitted to rows `resampled` by weight. `trained_at` (UTC) is when the training ended, `period` is that of the set's
+    events; both are None in older reports. Neither is in the model's file: the same data, code and seed give the same bytes.
     """
 
     fleet: str
@@ -129,6 +142,8 @@ class TrainReport(msgspec.Struct, frozen=True):
     forms: list[FormReport] = []
     censoring: CensoringInfo | None = None
     resampled: list[str] = []
+    trained_at: datetime | None = None
+    period: tuple[datetime, datetime] | None = None
 
 
 def write_report(folder: Path, report: TrainReport) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -52,7 +53,8 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     """Where the rows come from; `digest` is that of `RowDigest`, `gold_version` the table's version they were read at.
 
     `fit_gold_version` is the version of gold that the fit was taken at; None in sets of older releases: at `gold_version`.
-    `censoring` is None in sets that were made without weights.
+    `censoring` is None in sets that were made without weights. `period` are the times (UTC) of gold's first and last event, by the
+    devices' clocks; None in sets of older releases.
     """
 
     fleet: str
@@ -64,6 +66,7 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     digest: str
     fit_gold_version: int | None = None
     censoring: CensoringInfo | None = None
+    period: tuple[datetime, datetime] | None = None
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ class WeightSums:
         return msgspec.structs.replace(censoring, largest_weight=self._largest, effective_rows=effective)
 
 
-def write_description(  # the writer of the rows calls this last: a folder without description is no training set
+# the writer of the rows calls this last: a folder without description is no training set
+def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the description
     folder: Path,
     fleet: tuple[str, int],
     plan: FeaturePlan,
@@ -110,6 +114,7 @@ def write_description(  # the writer of the rows calls this last: a folder witho
     failures: Mapping[str, int],
     fit_gold_version: int | None = None,
     censoring: CensoringInfo | None = None,
+    period: tuple[datetime, datetime] | None = None,
 ) -> TrainingSetInfo:
     """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file).
 
@@ -126,7 +131,7 @@ def write_description(  # the writer of the rows calls this last: a folder witho
             devices[split].add(device)
     splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
     weighted = None if censoring is None else weight.told(censoring)
-    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at, weighted)
+    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at, weighted, period)
     new = folder / f".{DESCRIPTION}.new"
     new.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
     new.replace(folder / DESCRIPTION)

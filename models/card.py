@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.artefact import ModelMetadata
+from aimaas.card_version import UNREGISTERED
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.intervals import Bounds, Intervals
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
@@ -22,6 +23,7 @@ from aimaas.plan import channels_of
 from aimaas.training_report import TrainReport
 from aimaas.training_rows import Rows
 from aimaas.training_set import TrainingSet
+from models.card_channels import channel_table, mode_table
 from models.card_histories import histories, shown_runs
 from models.card_plots import (
     Plot,
@@ -33,7 +35,7 @@ from models.card_plots import (
     precision_recall,
     predicted_against_true,
 )
-from models.card_tables import Table, named, shown, tables_of
+from models.card_tables import Table, moment, named, period, shown, tables_of
 from models.evaluate import error_of
 from models.families import Estimator
 from models.importance import permutation_importance
@@ -60,6 +62,21 @@ class Card:
     headline: list[tuple[str, str, str]]
     tables: list[Table]
     plots: list[Plot]
+
+    @property
+    def trained(self) -> str:
+        """When the training ended."""
+        return moment(self.report.trained_at)
+
+    @property
+    def period(self) -> str:
+        """From the first event of the data to the last one."""
+        return period(self.report)
+
+    @property
+    def unregistered(self) -> str:
+        """What stands where the registry's version goes once there is one."""
+        return UNREGISTERED
 
     def is_wide(self, plot: Plot) -> bool:
         """Whether a picture takes the page's whole width: the devices do, and a last one that would stand alone."""
@@ -106,7 +123,10 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
     if found := learning_curves(report.chosen, estimator, Samples.of(test), classify):
         caption = "Each point is the model so far; the dot is the best step. A network keeps its best step."
         plots.append(Plot("learning_curves", "Learning curves", caption, curves(found)))
-    tables = tables_of(fleet, report, len(content), speed)
+    of = fleet, frozen.info.plan, frozen.info.fit
+    groups = report.test.groups if report.test else []
+    read = [mode_table(*of, test, predicted, groups), channel_table(*of, rises, report.error)]
+    tables = tables_of(fleet, report, len(content), speed, read)
     return Card(fleet, report, _headline(report, classify), tables, plots)
 
 

@@ -14,9 +14,8 @@ import numpy.typing as npt
 from models.weights import Weights, at, mean
 
 if TYPE_CHECKING:
-    from aimaas.training_report import Group
+    from aimaas.training_report import Group, LearningCurve
     from models.importance import Importance
-    from models.learning_curves import Curve
 
 Vector = npt.NDArray[np.floating]
 
@@ -200,7 +199,7 @@ def importances(found: Sequence[Importance], error: str) -> bytes:
     return draw(5.6, 1.0 + 0.22 * len(shown), paint)
 
 
-def curves(found: Sequence[Curve]) -> bytes:
+def curves(found: Sequence[LearningCurve]) -> bytes:
     """Learning curves: a panel for each kind of step, the best step marked."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 

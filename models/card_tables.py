@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from aimaas.fleet import FleetSpec
 from aimaas.training_report import TrainReport
@@ -31,12 +32,25 @@ def named(metric: str) -> str:
     return {"rmse": "RMSE", "mae": "MAE", "log_loss": "log loss"}.get(metric, metric)
 
 
-def tables_of(fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[int, float]) -> list[Table]:
-    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch."""
+def moment(at: datetime | None) -> str:
+    """A time (UTC) to the minute."""
+    return "not recorded" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
+
+
+def period(report: TrainReport) -> str:
+    """From the first event of the training set's gold to the last one, by the devices' clocks."""
+    return " to ".join(moment(at) for at in report.period) if report.period else "not recorded"
+
+
+def tables_of(
+    fleet: FleetSpec, report: TrainReport, size: int, speed: Mapping[int, float], read: Sequence[Table] = ()
+) -> list[Table]:
+    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch, `read` those of what it reads."""
     return [
         _candidates(report),
         _metrics(report),
         *_groups(report),
+        *read,
         *_forms(report),
         _cost(report, size, speed),
         _data(report),
@@ -84,11 +98,11 @@ def _metrics(report: TrainReport) -> Table:
 
 
 def _groups(report: TrainReport) -> list[Table]:
-    """Errors by part of the rows; none for a classification."""
-    groups = report.test.groups if report.test else []
+    """Errors by part of the rows; none for a classification. Operating modes have a table of their own."""
+    groups = [g for g in report.test.groups if g.by != "regime"] if report.test else []
     if not groups:
         return []
-    by = {"rul": "true remaining life", "regime": "regime", "band": "band of the prediction"}
+    by = {"rul": "true remaining life", "band": "band of the prediction"}
     rows = [
         (
             f"{by.get(g.by, g.by)} {g.name.replace('_', '–')}", shown(g.rows), shown(g.devices), shown(g.rmse), shown(g.mae),
@@ -137,7 +151,12 @@ def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
 
 def _data(report: TrainReport) -> Table:
     rows = [(name, shown(c.devices), shown(c.rows), shown(c.failures)) for name, c in report.splits.items() if c.rows]
-    return Table("Data", ("devices for", "devices", "labelled rows", "failures"), rows)
+    return Table(
+        "Data",
+        ("devices for", "devices", "labelled rows", "failures"),
+        rows,
+        f"Period of the events: {period(report)}.",
+    )
 
 
 def _censoring(report: TrainReport) -> list[Table]:
@@ -162,6 +181,8 @@ def _censoring(report: TrainReport) -> list[Table]:
 
 def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:
     rows = [
+        ("trained", moment(report.trained_at)),
+        ("period of the events", period(report)),
         ("fleet file", f"{fleet.fleet}, version {report.fleet_version}"),
         ("training set", report.training_set),
         ("digest of its rows", report.digest),

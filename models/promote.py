@@ -19,6 +19,7 @@ from aimaas.lifetimes import lives_of
 from aimaas.registry import (
     Champion,
     load_artefact,
+    note_not_promoted,
     set_challenger,
     set_champion,
     settle,
@@ -58,9 +59,16 @@ class Promotion:
 def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     """Compare a version with the champion and make it champion if it passes `gates.improvement` with `gates.confidence`.
 
-    The first champion is compared with always saying the mean. A vetoed version stays what it is. Raises RegistryError where
-    another promotion came in between.
+    The first champion is compared with always saying the mean. A vetoed version stays what it is. The version's page in MLflow says
+    what came of it. Raises RegistryError where another promotion came in between.
     """
+    found = _promote(settings, fleet, version)
+    if not found.promoted:
+        note_not_promoted(settings, fleet, version, found.reason)
+    return found
+
+
+def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     champion = settle(settings, fleet)
     shown = show_model(settings, fleet, version)
     frozen = read_training_set(settings.home / shown["training_set"])
@@ -79,7 +87,7 @@ def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     other = found.champion if champion else None
     if not passed:
         return Promotion(False, reason, version, found.challenger, other, found.confidence, sequence)
-    made = set_champion(settings, fleet, version, champion, compare=True)
+    made = set_champion(settings, fleet, version, champion, compare=True, why=reason)
     set_challenger(settings, fleet, None)
     return Promotion(True, reason, version, found.challenger, other, found.confidence, made.sequence)
 

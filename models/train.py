@@ -10,6 +10,7 @@ from __future__ import annotations
 import subprocess
 import time
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from models.compression.stage import Stage
 from models.evaluate import error_name
 from models.export import export, stamp
 from models.families import Estimator
+from models.learning_curves import with_curves
 from models.measure import (
     check_cuts,
     checked_parity,
@@ -67,6 +69,7 @@ def train(
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
     tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
+    tried = with_curves(candidates, tried, validation, classify)
     chosen = _best(tried).report
     learned = Samples.of(frozen.rows.of("train", "validation"))
     estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
@@ -110,7 +113,7 @@ def _ship(
         seed=fleet.training.seed, training_set=_place(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
-        censoring=info.censoring, resampled=_resampled(fleet, frozen),
+        censoring=info.censoring, resampled=_resampled(fleet, frozen), trained_at=datetime.now(UTC), period=info.period,
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)

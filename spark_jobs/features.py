@@ -65,6 +65,17 @@ def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
     return {row["split"]: row["n"] for row in runs.groupBy("split").agg(f.sum(failures).alias("n")).collect()}
 
 
+def period_of(gold: DataFrame) -> tuple[datetime, datetime] | None:
+    """Times (UTC) of the first and last event; None where there is none."""
+    from pyspark.sql import functions as f
+
+    seconds = f.unix_micros("ts")
+    row = gold.agg(f.min(seconds), f.max(seconds)).first()
+    if row is None or row[0] is None:
+        return None
+    return datetime.fromtimestamp(row[0] / 1e6, UTC), datetime.fromtimestamp(row[1] / 1e6, UTC)
+
+
 def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None) -> int:
     """The version of gold that `as_of` means: a number, or the newest at an ISO 8601 time; None is the newest of all.
 
@@ -129,7 +140,8 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     failures = failures_by_split(job.spark.read.parquet(rows), ends)
     info = censoring_info(fleet, with_lives(gold, ends, lives), censoring)
     found_lives.unpersist()
-    return write_description(folder, (fleet.fleet, fleet.version), plan, fit, version, failures, taken_at, info)
+    of, seen = (fleet.fleet, fleet.version), period_of(gold)
+    return write_description(folder, of, plan, fit, version, failures, taken_at, info, seen)
 
 
 def features(job: Job) -> Report:
