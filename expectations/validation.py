@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from expectations.data_docs import Spans, spans_of, write_indexes, write_page
+
 if TYPE_CHECKING:
     import pandas as pd
-    from great_expectations.core.run_identifier import RunIdentifier
 
     from expectations.suite import Expected, Severity
 
@@ -54,16 +55,16 @@ class Validation:
 class DataDocs:
     """The Data Docs of one fleet. Validations are added by `validate`, the pages are written by `build`."""
 
-    def __init__(self, folder: Path, fleet: str) -> None:
-        self._site = folder / fleet / "site"
-        self._context = _context(self._site, folder / fleet / "results")
-        self._suites: set[str] = set()
-        self._runs: list[RunIdentifier] = []
+    def __init__(self, folder: Path, fleet: str, url: str | None = None) -> None:
+        """`url` is where the folder is served over HTTP, None where it is not."""
+        self._site, self._fleet, self._root = folder / fleet / "site", fleet, url or folder.as_uri()
+        self._context = _context(folder / fleet / "results")
+        self._done: list[tuple[Any, Spans]] = []
 
     @property
     def index(self) -> str:
         """URI of the page that lists all runs."""
-        return (self._site / "index.html").as_uri()
+        return f"{self._root.rstrip('/')}/{self._fleet}/site/index.html"
 
     def validate(self, suite_name: str, expected: Sequence[Expected], frame: pd.DataFrame, run_name: str) -> Validation:
         """Run the expectations over all rows of `frame`; at most 20 examples of what failed are kept."""
@@ -71,14 +72,13 @@ class DataDocs:
         from great_expectations.core.run_identifier import RunIdentifier
 
         suite, run = self._context.suites.add_or_update(_suite(suite_name, expected)), RunIdentifier(run_name=run_name)
-        self._suites.add(suite_name)
-        self._runs.append(run)
         definition = gx.ValidationDefinition(name=suite_name, data=self._rows(suite_name), suite=suite)
         result = self._context.validation_definitions.add_or_update(definition).run(
             batch_parameters={"dataframe": frame},
             result_format={"result_format": "SUMMARY", "partial_unexpected_count": 20},
             run_id=run,
         )
+        self._done.append((result, spans_of(frame)))
         findings = tuple(_finding(r) for r in result.results if not r.success)
         aside = [
             expected[r.expectation_config.meta[_PLACE]]
@@ -102,17 +102,15 @@ class DataDocs:
 
     def build(self) -> None:
         """Write the pages of what was validated here, and the index of all runs; older pages are left as they are."""
-        from great_expectations.data_context.types.resource_identifiers import ExpectationSuiteIdentifier
-
-        results = [key for key in self._context.validation_results_store.list_keys() if key.run_id in self._runs]
-        suites = [ExpectationSuiteIdentifier(name) for name in sorted(self._suites)]
-        self._context.build_data_docs(resource_identifiers=[*suites, *results])
+        for result, spans in self._done:
+            write_page(self._site, self._fleet, result, spans)
+        write_indexes(self._site, self._fleet)
 
     def _page(self, suite_name: str, run_name: str) -> str:
-        return (self._site / "validations" / suite_name / run_name).as_uri()
+        return f"{self._root.rstrip('/')}/{self._fleet}/site/validations/{suite_name}/{run_name}"
 
 
-def _context(site: Path, results: Path) -> Any:
+def _context(results: Path) -> Any:
     os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read when GX is imported; nothing is sent to anybody
     logging.getLogger("great_expectations").setLevel(logging.WARNING)  # one line for each method it registers
     import great_expectations as gx
@@ -133,14 +131,7 @@ def _context(site: Path, results: Path) -> Any:
         expectations_store_name="suites",
         validation_results_store_name="validations",
         checkpoint_store_name="checkpoint_store",
-        data_docs_sites={
-            "site": {
-                "class_name": "SiteBuilder",
-                "show_how_to_buttons": False,
-                "store_backend": {**files, "base_directory": str(site)},
-                "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
-            }
-        },
+        data_docs_sites={},  # our own: expectations/data_docs.py
     )
     return gx.get_context(project_config=config)
 

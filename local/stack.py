@@ -11,6 +11,7 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 from aimaas.errors import StackError
@@ -21,6 +22,7 @@ from aimaas.topics import topic_specs
 from local.airflow import Airflow, end_leftovers, find_airflow, start_airflow
 from local.airflow_environment import settings_variables
 from local.broker import Broker, find_broker, start_broker
+from local.mlflow_pages import APP_NAME
 from local.ports import HOST, free_port, is_free
 from local.private_files import kept_secret, write_private
 from local.processes import ManagedProcess, find_process, start_process
@@ -130,6 +132,8 @@ def start_mlflow(settings: Settings, port: int | None = None) -> ManagedProcess:
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", settings.mlflow_tracking_uri]
     command += ["--default-artifact-root", settings.mlflow_artifacts]
+    if APP_NAME in entry_points(group="mlflow.app").names:  # not in an environment that was set up before there was one
+        command += ["--app-name", APP_NAME]
     return start_process(command, name="mlflow", folder=settings.home / "mlflow")
 
 

@@ -1,0 +1,104 @@
+"""The pages of Data Docs: one for each validation, an index of a fleet's, an index of the fleets.
+
+Great Expectations' own pages take styles and scripts from other hosts, show failures and warnings alike, and show no observed value
+of what passed. These pages are single files that fetch nothing. Great Expectations' own results lie in `results`, as ever. What an
+expectation asks for is said in its words.
+
+Layout below the site: `validations/<suite>/<run>/<time>.html` with a summary beside it (`.json`), which the index is made of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from expectations.outcomes import OUTCOMES, judged
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_MOST_RUNS = 500  # that an index lists; older pages stay where they are
+
+Spans = Mapping[str, tuple[float, float]]
+"""Lowest and highest value of each numeric column."""
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """A validation in the index: its verdict is its worst outcome, `counts` are those of `OUTCOMES`; `page` is below the site."""
+
+    suite: str
+    run: str
+    at: datetime
+    verdict: str
+    counts: dict[str, int]
+    page: str
+
+
+def spans_of(frame: pd.DataFrame) -> Spans:
+    """What was observed of each numeric column of the rows that were judged, nulls aside."""
+    numbers = frame.select_dtypes("number")
+    low, high = numbers.min(), numbers.max()
+    return {str(name): (float(low[name]), float(high[name])) for name in numbers.columns if low[name] == low[name]}
+
+
+def write_page(site: Path, fleet: str, result: Any, spans: Spans) -> Path:
+    """Write the page and the summary of a result of Great Expectations; the page's path."""
+    found, run_id = [judged(r, spans) for r in result.results], result.meta["run_id"]
+    run, at = str(run_id.run_name), run_id.run_time.astimezone(UTC)
+    counts = {name: sum(j.outcome == name for j in found) for name in OUTCOMES}
+    folder = site / "validations" / result.suite_name / run
+    page: Path = folder / f"{at:%Y%m%dT%H%M%S.%fZ}.html"
+    summary = Summary(result.suite_name, run, at, _worst(counts), counts, str(page.relative_to(site)))
+    folder.mkdir(parents=True, exist_ok=True)
+    found.sort(key=lambda j: OUTCOMES.index(j.outcome))
+    _write(page, _rendered("validation", fleet=fleet, summary=summary, judged=found, up="../../../"))
+    page.with_suffix(".json").write_bytes(msgspec.json.encode(summary))
+    return page
+
+
+def write_indexes(site: Path, fleet: str) -> None:
+    """Write the index of the fleet's validations, newest first, and that of all fleets two folders above."""
+    found = sorted(_summaries(site), key=lambda s: s.at, reverse=True)
+    newest = {s.suite: s for s in reversed(found)}
+    older = sorted(str(p.relative_to(site)) for p in (site / "validations").glob("*/*/*/*.html"))
+    _write(
+        site / "index.html",
+        _rendered("index", fleet=fleet, newest=sorted(newest.values(), key=lambda s: s.suite), runs=found[:_MOST_RUNS],
+                  older=older, left=max(len(found) - _MOST_RUNS, 0), up=""),
+    )  # fmt: skip
+    root = site.parent.parent
+    fleets = sorted(p.parent.parent.name for p in root.glob("*/site/index.html"))
+    _write(root / "index.html", _rendered("fleets", fleets=fleets, up=""))
+
+
+def _summaries(site: Path) -> Iterator[Summary]:
+    """Those whose pages are still there."""
+    for path in (site / "validations").glob("*/*/*.json"):
+        if path.with_suffix(".html").is_file():
+            yield msgspec.json.decode(path.read_bytes(), type=Summary)
+
+
+def _worst(counts: Mapping[str, int]) -> str:
+    return next((name for name in OUTCOMES if counts[name]), OUTCOMES[-1])
+
+
+def _rendered(template: str, **given: Any) -> str:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )  # fmt: skip
+    environment.filters["moment"] = lambda at: f"{at:%Y-%m-%d %H:%M:%S} UTC"
+    return environment.get_template(f"{template}.html.jinja").render(outcomes=OUTCOMES, **given)
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: somebody may be reading."""
+    new = path.with_name(f".{path.name}.new")
+    new.write_text(text, encoding="utf-8")
+    new.replace(path)

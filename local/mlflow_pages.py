@@ -1,0 +1,73 @@
+"""MLflow's server with pages that open on models.
+
+MLflow 3 opens its pages on GenAI unless the browser remembers otherwise; no setting of the server changes that. This one answers
+as MLflow does, and its start page shows the registered models, with the choice *Model training* and the assistant closed, where the
+browser has made no choice yet; whoever changes it keeps the change. `mlflow server --app-name aimaas` runs it: `pyproject.toml`
+declares it under MLflow's entry point `mlflow.app`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+APP_NAME = "aimaas"
+_SCRIPT = b"""<script>
+try {
+  const usual = {"mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"};
+  for (const [key, value] of Object.entries(usual)) localStorage.getItem(key) || localStorage.setItem(key, value);
+} catch (e) {}
+if (!location.hash) history.replaceState(null, "", "#/models");
+</script>"""
+
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+App = Callable[[Message, Receive, Send], Awaitable[None]]
+
+
+class OpensOnModels:
+    """ASGI middleware that puts the script into the start page; everything else passes as it is."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        if scope["type"] != "http" or scope["path"] not in ("", "/") or scope["method"] != "GET":
+            await self._app(scope, receive, send)
+            return
+        fresh = [(k, v) for k, v in scope["headers"] if k not in (b"if-none-match", b"if-modified-since")]
+        await self._app({**scope, "headers": fresh}, receive, _StartPage(send))
+
+
+class _StartPage:
+    """Gathers the page, which is small, and sends it with the script before all others."""
+
+    def __init__(self, send: Send) -> None:
+        self._send, self._body = send, b""
+        self._head: Message = {}
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._head = message
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        body = self._body.replace(b"<head>", b"<head>" + _SCRIPT, 1)
+        kept = [(k, v) for k, v in self._head["headers"] if k.lower() not in (b"content-length", b"etag")]
+        await self._send({**self._head, "headers": [*kept, (b"content-length", b"%d" % len(body))]})
+        await self._send({"type": "http.response.body", "body": body})
+
+
+def create_app() -> FastAPI:
+    """MLflow's own app with the middleware; MLflow calls it in each worker."""
+    from mlflow.server.fastapi_app import app
+
+    app.add_middleware(OpensOnModels)
+    found: FastAPI = app
+    return found
