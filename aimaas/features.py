@@ -3,7 +3,8 @@
 Spark runs it over sorted partitions, the scorer per micro-batch, HTTP per request. It is compiled without fast-math, adds in a
 fixed order and looks at one device's rows only, so any cut of the events into batches gives the same bits.
 
-Features of a row, with z = (channel - mean[regime]) * scale[regime] and n rows of the run in the window:
+Features of a row, with z = (channel - mean[regime] - line) * scale[regime] and n rows of the run in the window, where line is the
+sum over settings of slope[regime] * (setting - centre[regime]), if the fit has slopes:
 - `mean_w`: mean of z over the last min(w, n) rows,
 - `deviation_W`: population standard deviation of z over the last min(W, n) rows, W the largest window,
 - `slope_W`: mean of z over the newer half of the window less that over the older half (0 while there is no older half),
@@ -103,6 +104,7 @@ def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
         np.array(fit.weights, np.float32),
         np.array(fit.means, np.float32),
         np.array(fit.scales, np.float32),
+        np.array(fit.slopes, np.float32).reshape(len(fit.slopes), plan.settings, len(plan.channels)),
         np.array(plan.windows, np.int64),
         plan.first,
         plan.sequence,
@@ -215,6 +217,20 @@ def _standardise(kept, regimes, newest, n, settings, codes, values, ends, means,
 
 
 @_compiled
+def _take_out_lines(kept, regimes, newest, n, centres, scales, slopes, z):  # type: ignore[no-untyped-def]
+    """Take out of z (n, C) what the settings of its n raw rows, newest first, add to each channel; nothing without slopes."""
+    at = newest
+    for j in range(n if slopes.shape[0] else 0):
+        g, into = regimes[at], z[j]
+        scale = scales[g]
+        for s in range(slopes.shape[1]):
+            slope, beside = slopes[g, s], kept[at, s] - centres[g, s]
+            for c in range(slopes.shape[2]):
+                into[c] -= slope[c] * beside * scale[c]
+        at = at - 1 if at else kept.shape[0] - 1
+
+
+@_compiled
 def _window_features(z, n, windows, sums, out):  # type: ignore[no-untyped-def]
     """Write means per window, deviation and slope of z (n, C), newest first, to `out`; `sums` (3, C) is room for sums."""
     channels = z.shape[1]
@@ -260,8 +276,8 @@ def _copy_window(z, n, rows, out):  # type: ignore[no-untyped-def]
 @_compiled
 def _advance(  # type: ignore[no-untyped-def]
     ring, first, count, held, started, regimes, first_regimes, noted_by, slots, rows, resets,
-    fill_values, fill_previous, codes, values, ends, centres, weights, means, scales, windows, k, sequence, token,
-    out,
+    fill_values, fill_previous, codes, values, ends, centres, weights, means, scales, slopes, windows, k, sequence,
+    token, out,
 ):  # fmt: skip
     """Advance the state row by row and write the features; see the module's docstring for the formulas."""
     channels, settings, blocks = means.shape[1], centres.shape[1], windows.shape[0]
@@ -279,6 +295,7 @@ def _advance(  # type: ignore[no-untyped-def]
         )
         n = min(held[slot], widest)
         _standardise(ring[slot], regimes[slot], newest, n, settings, codes, values, ends, means, scales, stack, z)
+        _take_out_lines(ring[slot], regimes[slot], newest, n, centres, scales, slopes, z)
         settings_at = channels
         if blocks == 0:
             for c in range(channels):
@@ -294,6 +311,7 @@ def _advance(  # type: ignore[no-untyped-def]
             _standardise(
                 first[slot], first_regimes[slot], m - 1, m, settings, codes, values, ends, means, scales, stack, z
             )
+            _take_out_lines(first[slot], first_regimes[slot], m - 1, m, centres, scales, slopes, z)
             total = sums[0]
             total[:] = 0
             for j in range(m):

@@ -1,6 +1,7 @@
 """The fit: what normalisation learned from the training devices, as a versioned artefact that travels with the model.
 
-Regimes are clusters of the operating settings; each has a mean and a scale per channel. Moments are summed per regime and can be
+Regimes are clusters of the operating settings (aimaas/regimes.py finds them); each has a mean and a scale per channel. Where
+settings vary within a regime, each channel's line on the settings is taken out as well. Moments are summed per regime and can be
 merged, so that Spark computes them in parts.
 """
 
@@ -20,18 +21,23 @@ from aimaas.plan import FeaturePlan
 
 Matrix = npt.NDArray[np.float64]
 
-_EXPLAINED = 0.999  # share of the settings' variance that regimes must explain; 0.99 merges two of the six of C-MAPSS
-_ENOUGH = 4_000  # rows from which regimes are found
-_STEADY = 1e-6  # a channel whose deviation is this small beside its mean says nothing: scaled to 0
+STEADY = 1e-6  # a channel whose deviation is this small beside its mean says nothing: scaled to 0
 
 
-class Fit(msgspec.Struct, frozen=True):
-    """Regime centres (G × settings), weight of each setting in the distance, mean and scale (G × C; 0 for steady channels)."""
+class Fit(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Regime centres (G × settings), weight of each setting in the distance, mean and scale (G × C; 0 for steady channels).
+
+    `slopes` (G × settings × C) are what each channel changes by per unit of a setting within a regime; none where settings do not
+    vary there. `explained` is the share of the channels' variance that settings took out; None where there was nothing to take
+    out, or an older release took the fit.
+    """
 
     centres: tuple[tuple[float, ...], ...]
     weights: tuple[float, ...]
     means: tuple[tuple[float, ...], ...]
     scales: tuple[tuple[float, ...], ...]
+    slopes: tuple[tuple[tuple[float, ...], ...], ...] = ()
+    explained: float | None = None
 
     @property
     def id(self) -> str:
@@ -46,10 +52,15 @@ def fit_from_json(text: bytes | str) -> Fit:
 
 @dataclass(frozen=True)
 class Regimes:
-    """Cluster centres (G, S) and weights (S,) float32; distance is the sum of ((x - centre) * weight)²."""
+    """Cluster centres (G, S) and weights (S,) float32; distance is the sum of ((x - centre) * weight)².
+
+    `slopes` (G, S, C) float32 and `explained` are those of `Fit`.
+    """
 
     centres: npt.NDArray[np.float32]
     weights: npt.NDArray[np.float32]
+    slopes: npt.NDArray[np.float32] | None = None
+    explained: float | None = None
 
     def assign(self, settings: npt.NDArray[np.floating]) -> npt.NDArray[np.int64]:
         """Index of the nearest centre for each row of (n, S) settings, ties to the lower index; float32 as in the kernel."""
@@ -61,39 +72,13 @@ class Regimes:
         nearest: npt.NDArray[np.int64] = np.argmin(distance, axis=1)
         return nearest
 
-
-def find_regimes(plan: FeaturePlan, rows: Matrix, seed: int) -> Regimes:
-    """Cluster the settings of (n, R) raw rows of training devices: the fewest regimes that explain 99.9 % of the variance.
-
-    Settings that only jitter around one point explain nothing by clusters and give one regime.
-    """
-    settings = _thinned(rows[:, : plan.settings], seed)
-    if plan.max_regimes == 1 or not plan.settings or not len(settings):
-        return Regimes(np.zeros((1, plan.settings), np.float32), np.zeros(plan.settings, np.float32))
-    from sklearn.cluster import KMeans
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
-
-    deviation = settings.std(axis=0)
-    weights = np.where(deviation > _STEADY, 1 / np.maximum(deviation, _STEADY), 0)
-    scaled = settings * weights
-    total = float(((scaled - scaled.mean(axis=0)) ** 2).sum())
-    points = len(np.unique(scaled, axis=0))
-    for k in range(2, min(plan.max_regimes, points) + 1):
-        with threadpool_limits(1):  # so few rows: more threads only wait for each other, seconds on a busy machine
-            found = KMeans(k, n_init=3, random_state=seed).fit(scaled)
-        if found.inertia_ <= (1 - _EXPLAINED) * total:
-            centres = found.cluster_centers_ / np.where(weights > 0, weights, 1)
-            order = np.lexsort(centres.T[::-1])
-            return Regimes(centres[order].astype(np.float32), weights.astype(np.float32))
-    return Regimes(settings.mean(axis=0, keepdims=True).astype(np.float32), weights.astype(np.float32))
-
-
-def _thinned(settings: Matrix, seed: int) -> Matrix:
-    """Rows without nulls, some thousands at most, drawn by the seed: regimes are coarse, and clustering all rows is slow."""
-    whole = settings[np.isfinite(settings).all(axis=1)]
-    if len(whole) <= _ENOUGH:
-        return whole
-    return whole[np.sort(np.random.default_rng(seed).choice(len(whole), _ENOUGH, replace=False))]
+    def lines(self, settings: Matrix, of: npt.NDArray[np.int64]) -> Matrix | float:
+        """What the settings (n, S) of rows in the regimes `of` (n,) add to each channel (n, C); 0 where there are no slopes."""
+        if self.slopes is None:
+            return 0.0
+        beside = settings - self.centres[of]
+        added: Matrix = sum(beside[:, s, None] * self.slopes[of, s] for s in range(settings.shape[1]))
+        return added
 
 
 def channel_matrix(plan: FeaturePlan, rows: Matrix) -> Matrix:
@@ -119,10 +104,11 @@ class Moments:
 def moments(plan: FeaturePlan, regimes: Regimes, shift: Matrix, rows: Matrix) -> Moments:
     """Moments of raw rows (n, R); nulls are left out, and so are rows whose settings are null: they belong to no regime."""
     rows = rows[np.isfinite(rows[:, : plan.settings]).all(axis=1)]
-    values = channel_matrix(plan, rows) - shift
+    settings = rows[:, : plan.settings]
+    of = regimes.assign(settings) if len(regimes.centres) > 1 else np.zeros(len(rows), np.int64)
+    values = channel_matrix(plan, rows) - regimes.lines(settings, of) - shift
     present = np.isfinite(values)
     values = np.where(present, values, 0)
-    of = regimes.assign(rows[:, : plan.settings]) if len(regimes.centres) > 1 else np.zeros(len(rows), np.int64)
     one_hot = (of[None, :] == np.arange(len(regimes.centres))[:, None]).astype(np.float64)
     return Moments(one_hot @ present, one_hot @ values, one_hot @ (values * values), shift)
 
@@ -134,9 +120,11 @@ def finish(regimes: Regimes, parts: Iterable[Moments]) -> Fit:
     about = m.total / n
     deviation = np.sqrt(np.maximum(m.squares / n - about**2, 0))
     means = about + m.shift
-    steady = deviation <= _STEADY * np.maximum(np.abs(means), 1)
+    steady = deviation <= STEADY * np.maximum(np.abs(means), 1)
     scales = np.where(steady | (m.count < 2), 0, 1 / np.where(deviation > 0, deviation, 1))
-    return Fit(_rows(regimes.centres), tuple(map(float, regimes.weights)), _rows(means), _rows(scales))
+    slopes = () if regimes.slopes is None else tuple(_rows(of) for of in regimes.slopes)
+    weights = tuple(map(float, regimes.weights))
+    return Fit(_rows(regimes.centres), weights, _rows(means), _rows(scales), slopes, regimes.explained)
 
 
 def _rows(matrix: npt.NDArray[np.floating]) -> tuple[tuple[float, ...], ...]:

@@ -95,6 +95,10 @@ def check_fit(plan: FeaturePlan, fit: Fit) -> None:
     _check_matrix("weights", (fit.weights,), 1, plan.settings)
     _check_matrix("means", fit.means, regimes, channels)
     _check_matrix("scales", fit.scales, regimes, channels)
+    must(len(fit.slopes) in (0, regimes), f"slopes of the fit must be none, or of {regimes} regimes")
+    for slopes in fit.slopes:
+        _check_matrix("slopes", slopes, plan.settings, channels)
+    check_numbers("explained", () if fit.explained is None else (fit.explained,))
 
 
 def _check_matrix(name: str, rows: Sequence[Sequence[float]], height: int, width: int) -> None:

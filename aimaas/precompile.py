@@ -10,10 +10,11 @@ import numpy as np
 from aimaas.admission import Judge
 from aimaas.events import encode_event
 from aimaas.features import kernel_of
-from aimaas.fit import find_regimes, finish, moments
+from aimaas.fit import finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.nesting import SHALLOW_BYTES, is_too_deep
 from aimaas.plan import plan_of
+from aimaas.regimes import find_regimes
 from aimaas.state import DeviceState
 
 _FLEET = {

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from aimaas.errors import RegistryError
+from aimaas.fit import Fit
 from aimaas.training_set import CensoringInfo, SplitCounts
 
 FILE_NAME = "report.json"
@@ -109,6 +110,22 @@ class Evaluation(msgspec.Struct, frozen=True):
         return {**self.metrics, **ends, **parts}
 
 
+class Normalisation(msgspec.Struct, frozen=True):
+    """How the operating settings are taken out: by regimes, with `lines` on the settings within them or without.
+
+    `explained` is the share of the channels' variance that this took out; None where nothing was taken out.
+    """
+
+    regimes: int
+    lines: bool
+    explained: float | None
+
+    @classmethod
+    def of(cls, fit: Fit) -> Normalisation:
+        """That of a fit."""
+        return cls(len(fit.centres), bool(fit.slopes), fit.explained)
+
+
 class TrainReport(msgspec.Struct, frozen=True):
     """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices.
 
@@ -117,6 +134,7 @@ class TrainReport(msgspec.Struct, frozen=True):
     that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates without weights of
     rows were fitted to rows `resampled` by weight. `trained_at` (UTC) is when the training ended, `period` is that of the set's
     events; both are None in older reports. Neither is in the model's file: the same data, code and seed give the same bytes.
+    `normalisation` is None in older reports.
     """
 
     fleet: str
@@ -144,6 +162,7 @@ class TrainReport(msgspec.Struct, frozen=True):
     resampled: list[str] = []
     trained_at: datetime | None = None
     period: tuple[datetime, datetime] | None = None
+    normalisation: Normalisation | None = None
 
 
 def write_report(folder: Path, report: TrainReport) -> None:

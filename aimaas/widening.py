@@ -52,6 +52,10 @@ def kernel_for(plan: FeaturePlan, fit: Fit, present: FeaturePlan) -> Kernel:
         _put(fit.weights, settings, none),
         tuple(_put(means, channels, flat) for means in fit.means),
         tuple(_put(scales, channels, flat) for scales in fit.scales),
+        tuple(
+            _put([_put(slope, channels, flat) for slope in slopes], settings, (flat,) * wide.settings)
+            for slopes in fit.slopes
+        ),
     )
     there = {name: i for i, name in enumerate(wide.feature_names)}
     kept: npt.NDArray[np.int64] = np.array([there[name] for name in plan.feature_names], np.int64)

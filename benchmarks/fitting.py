@@ -6,9 +6,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.features import kernel_of
-from aimaas.fit import Fit, channel_matrix, find_regimes, finish, moments
+from aimaas.fit import Fit, channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.plan import FeaturePlan, plan_of
+from aimaas.regimes import find_regimes
 from aimaas.state import DeviceState
 from stream.devices.histories import Float64, Histories, Int64
 

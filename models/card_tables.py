@@ -55,6 +55,7 @@ def tables_of(
         _cost(report, size, speed),
         _data(report),
         *_censoring(report),
+        *_normalisation(report),
         _provenance(fleet, report),
         _settings(fleet, report),
     ]
@@ -177,6 +178,20 @@ def _censoring(report: TrainReport) -> list[Table]:
         rows.append(("candidates fitted to rows drawn by weight", ", ".join(report.resampled)))
     caption = "Rows are weighted by the inverse probability that their label is known, in every figure and picture."
     return [Table("Labels under censoring", ("", ""), rows, caption)]
+
+
+def _normalisation(report: TrainReport) -> list[Table]:
+    """What the operating settings were found to explain; none where they explain nothing."""
+    found = report.normalisation
+    if found is None or found.explained is None:
+        return []
+    rows = [
+        ("regimes, clusters of the operating settings", shown(found.regimes)),
+        ("lines of the channels on the settings within each regime", "yes" if found.lines else "no"),
+        ("share of the channels' variance that the settings explain", f"{found.explained:.1%}"),
+    ]
+    caption = "Taken out of every channel before its features. Lines are judged on rows that they were not fitted to."
+    return [Table("Normalisation", ("", ""), rows, caption)]
 
 
 def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:

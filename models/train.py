@@ -20,7 +20,7 @@ from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
-from aimaas.training_report import TrainReport, write_report
+from aimaas.training_report import Normalisation, TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import candidates_of
 from models.card import write_card
@@ -114,6 +114,7 @@ def _ship(
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
         censoring=info.censoring, resampled=_resampled(fleet, frozen), trained_at=datetime.now(UTC), period=info.period,
+        normalisation=Normalisation.of(info.fit),
     )  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / FILE_NAME).write_bytes(content)

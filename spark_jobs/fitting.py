@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.errors import TrainingRefusedError
-from aimaas.fit import Fit, Matrix, Moments, Regimes, channel_matrix, find_regimes, finish, moments
+from aimaas.fit import Fit, Matrix, Moments, Regimes, channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.plan import FeaturePlan
+from aimaas.regimes import find_regimes
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -47,7 +48,7 @@ def _shift(fleet: FleetSpec, plan: FeaturePlan) -> npt.NDArray[np.float64]:
 
 
 def _regimes(fleet: FleetSpec, plan: FeaturePlan, train: DataFrame) -> Regimes:
-    if plan.max_regimes == 1:
+    if not plan.settings:
         return find_regimes(plan, np.zeros((0, len(plan.readings))), fleet.training.seed)
     from pyspark.sql import functions as f
 

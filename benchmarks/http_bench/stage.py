@@ -23,10 +23,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from aimaas.artefact import ModelMetadata, sha256
 from aimaas.events import Announcement
 from aimaas.features import kernel_of
-from aimaas.fit import channel_matrix, find_regimes, finish, moments
+from aimaas.fit import channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.kafka import create_topics, producer_config
 from aimaas.plan import plan_of
+from aimaas.regimes import find_regimes
 from aimaas.settings import Settings, read_settings
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names, topic_specs

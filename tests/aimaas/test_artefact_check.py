@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 import msgspec
@@ -126,6 +127,11 @@ def program(codes: list[int], values: list[float] | None = None) -> ModelMetadat
         (fit(means=((1.0,) * C, (1.0,) * (C - 1))), "means of the fit"),
         (fit(scales=((0.1,) * C,)), "scales of the fit"),
         (fit(weights=(1.0, 1e39)), "weights: a number"),
+        (fit(slopes=(((0.0,) * C,) * 2,)), "of 2 regimes"),
+        (fit(slopes=(((0.0,) * C,),) * 2), f"slopes of the fit must be 2 × {C}"),
+        (fit(slopes=(((0.0,) * (C - 1),) * 2,) * 2), f"slopes of the fit must be 2 × {C}"),
+        (fit(slopes=(((math.nan,) * C,) * 2,) * 2), "no usable metadata"),
+        (fit(slopes=(((1e39,) * C,) * 2,) * 2), "slopes: a number"),
         (msgspec.structs.replace(VALID, target_range=(1.0, 1.0)), "target_range"),
         (msgspec.structs.replace(VALID, typical=(0.0,)), "typical"),
         (msgspec.structs.replace(VALID, unit="x" * 3_000), "text of more than"),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -16,6 +17,7 @@ from aimaas.features import kernel_of
 from aimaas.fit import Fit, Regimes
 from aimaas.plan import FeaturePlan
 from aimaas.state import DeviceState
+from aimaas.widening import kernel_for
 
 READINGS = ("o1", "o2", "a", "b", "c")
 Matrix = npt.NDArray[Any]
@@ -37,6 +39,11 @@ def fit(regimes: int = 3, channels: int = 4) -> Fit:
         for n in (2, channels, channels)
     ]
     return Fit(rows[0], (1.0, 2.0), rows[1], rows[2])
+
+
+def with_slopes(f: Fit) -> Fit:
+    slopes = np.random.default_rng(9).normal(size=(len(f.centres), 2, len(f.means[0]))).astype(np.float32)
+    return msgspec.structs.replace(f, slopes=tuple(tuple(map(tuple, of)) for of in slopes.astype(float).tolist()))
 
 
 @dataclass
@@ -73,7 +80,10 @@ def by_formula(p: FeaturePlan, f: Fit, e: Events) -> Matrix:
         raw = np.array(run, np.float32)
         channels = np.column_stack([raw[:, p.settings :], *(evaluate(g, raw.astype(np.float64)) for g in p.programs)])
         g = regimes.assign(raw[:, : p.settings])
-        z = (channels - np.array(f.means)[g]) * np.array(f.scales)[g]
+        slopes = np.array(f.slopes).reshape(-1, 2, channels.shape[1])
+        beside = raw[:, :2] - np.array(f.centres)[g]
+        lines = np.einsum("ns,nsc->nc", beside, slopes[g]) if len(slopes) else 0
+        z = (channels - lines - np.array(f.means)[g]) * np.array(f.scales)[g]
         rows = np.maximum(
             np.arange(len(z) - p.sequence, len(z)), max(len(z) - p.window, 0)
         )  # the oldest again before it
@@ -96,9 +106,9 @@ def _of_run(p: FeaturePlan, z: Matrix) -> list[Matrix]:
 @pytest.mark.parametrize(
     ("windows", "first", "sequence"), [((2, 5, 8), 3, 0), ((3,), 0, 3), ((7,), 5, 0), ((), 0, 0), ((2, 5, 8), 3, 8)]
 )
-@pytest.mark.parametrize("regimes", [1, 3])
-def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int, sequence: int, regimes: int) -> None:
-    p, f, e = plan(windows, first, sequence=sequence), fit(regimes), events(300)
+@pytest.mark.parametrize("f", [fit(1), fit(3), with_slopes(fit(1)), with_slopes(fit(3))])
+def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int, sequence: int, f: Fit) -> None:
+    p, e = plan(windows, first, sequence=sequence), events(300)
     found = advanced(DeviceState(READINGS, p.window, first), p, f, e)
     assert found.shape == (300, len(p.feature_names))
     np.testing.assert_allclose(found, by_formula(p, f, e), atol=1e-5)
@@ -109,7 +119,7 @@ def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int
 def test_any_cut_into_batches_gives_the_same_bits_of_features_and_state(
     cuts: list[int], seed: int, sequence: int
 ) -> None:
-    p, f, e = plan(sequence=sequence), fit(), events(120, seed)
+    p, f, e = plan(sequence=sequence), with_slopes(fit()), events(120, seed)
     whole, parts = DeviceState(READINGS, 8, 3), DeviceState(READINGS, 8, 3)
     expected = advanced(whole, p, f, e)
     places = [0, *sorted(cuts), 120]
@@ -206,3 +216,17 @@ def test_a_plan_with_the_window_has_a_hash_of_its_own_and_its_vector_is_that_of_
     with_window = advanced(DeviceState(READINGS, 8, 3), whole, fit(), e)
     without = advanced(DeviceState(READINGS, 8, 3), p, fit(), e)
     assert np.array_equal(with_window[:, : without.shape[1]], without)
+
+
+@pytest.mark.parametrize("f", [fit(), with_slopes(fit())])
+def test_state_that_holds_more_readings_gives_the_same_bits(f: Fit) -> None:
+    p, e = plan(), events(200)
+    expected = advanced(DeviceState(READINGS, 8, 3), p, f, e)
+    wider = ("o0", "o1", "o2", "a", "b", "c", "d")
+    present = plan(
+        readings=wider, fill_values=(0.0,) * 7, fill_previous=(False,) * 7, settings=3, derived=(), programs=()
+    )
+    rows = np.column_stack([np.full(200, 7.0), e.rows, np.full(200, 9.0)]).astype(np.float32)
+    state = DeviceState(wider, 8, 3)
+    found = kernel_for(p, f, present).advance(state, state.slots(e.devices), rows, e.resets)
+    assert found.tobytes() == expected.tobytes()

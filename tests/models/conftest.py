@@ -14,10 +14,11 @@ import pytest
 from deltalake import write_deltalake
 
 from aimaas.features import kernel_of
-from aimaas.fit import channel_matrix, find_regimes, finish, moments
+from aimaas.fit import channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path
 from aimaas.plan import plan_of
+from aimaas.regimes import find_regimes
 from aimaas.registry import prepare_registry
 from aimaas.settings import Settings, read_settings
 from aimaas.split import split_of

@@ -7,15 +7,18 @@ from base64 import b64decode
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, client
 from aimaas.registry import register, show_model
 from aimaas.settings import Settings
+from aimaas.training_report import Normalisation
 from aimaas.training_rows import Rows
 from models.card_histories import shown_runs
 from models.card_plots import bands
+from models.card_tables import tables_of
 from models.train import train
 from tests.models.conftest import pump_fleet
 
@@ -54,7 +57,19 @@ def test_a_training_leaves_a_card_with_its_pictures_inside_and_the_same_as_markd
     for said in (report.sha256, report.digest, report.code_version, *(c.name for c in report.candidates)):
         assert said in page and said in text
     assert "microseconds per row, 1,000 at once" in text
+    assert "settings explain" not in text, "settings that explain nothing are not spoken of"
     assert not re.search(r'(src|href)="(?!data:)', page)  # nothing is fetched from elsewhere
+
+
+def test_the_card_says_how_settings_were_taken_out(
+    offline_settings: Settings, training_set: MakeSet, tmp_path: Path
+) -> None:
+    fleet = pump_fleet({"ridge": {}})
+    report = train(offline_settings, fleet, training_set(fleet), tmp_path)
+    told = Normalisation(4, True, 0.834)
+    tables = tables_of(fleet, msgspec.structs.replace(report, normalisation=told), 1, {})
+    (found,) = [table for table in tables if table.title == "Normalisation"]
+    assert [row[1] for row in found.rows] == ["4", "yes", "83.4%"]
 
 
 def test_the_learning_curves_of_all_members_of_a_blend_are_drawn(

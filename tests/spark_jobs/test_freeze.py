@@ -14,10 +14,11 @@ import pytest
 
 from aimaas.errors import LakeError, TrainingRefusedError
 from aimaas.features import kernel_of
-from aimaas.fit import find_regimes, finish, moments
+from aimaas.fit import finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Table, held, table_version
 from aimaas.plan import plan_of
+from aimaas.regimes import find_regimes
 from aimaas.settings import Settings
 from aimaas.split import split_of
 from aimaas.state import DeviceState
