@@ -1,16 +1,16 @@
 """The rows of a training set, as Parquet in its folder `rows`, and their digest.
 
 `rows/*.parquet` holds one row per labelled event: device_id string, run int64, order int64, split string, label float32, weight
-float32 (aimaas/censoring.py), features fixed_size_list<float32>[F]. Sets of older releases have no weights: 1.
+float32 (aimaas/censoring.py), features list<float32>, all F long. Sets of older releases have no weights: 1.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +18,12 @@ import numpy.typing as npt
 from aimaas.errors import LakeError
 from aimaas.torn import reading
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 ROWS = "rows"
-_PIECE = 10_000
+_PIECE = 10_000  # rows
+_VALUES = 2**27  # of features in a piece at most, half a gigabyte
 
 
 @dataclass(frozen=True)
@@ -97,36 +101,44 @@ def digest_of(rows: Rows) -> str:
 
 def pieces_of(folder: Path, width: int) -> Iterator[Rows]:
     """Rows in the order of the files, some thousands at a time. Raises LakeError as `read_rows` does."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    schema = arrow_schema()
-    for file in _files(folder):
-        with reading(str(file)), pq.ParquetFile(file) as opened:
-            for batch in opened.iter_batches(_PIECE):
-                table = _weighted(pa.Table.from_batches([batch]))
-                yield _rows(table.select(schema.names).cast(schema), folder, width)
+    for batch in _batches(folder, width, arrow_schema().names):
+        yield Rows(**_columns(batch), features=_features(batch, folder, width))
 
 
 def read_rows(folder: Path, width: int) -> Rows:
-    """All rows by (device_id, run, order). Raises LakeError where a feature row is not `width` long, or a file is torn."""
+    """All rows by (device_id, run, order). Raises LakeError where a feature row is not `width` long, or a file is torn.
+
+    Features go from the files to their places, so that no Arrow list must hold them all: it ends at 2^31 values.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    names = [name for name in arrow_schema().names if name != "features"]
+    table = pa.Table.from_batches(_batches(folder, width, names))
+    order = pc.sort_indices(table, [(name, "ascending") for name in ("device_id", "run", "order")]).to_numpy()
+    places = np.empty(len(order), np.int64)
+    places[order] = np.arange(len(order))
+    features, at = np.empty((len(order), width), np.float32), 0
+    for batch in _batches(folder, width, ["features"]):
+        features[places[at : at + len(batch)]] = _features(batch, folder, width)
+        at += len(batch)
+    return Rows(**{name: values[order] for name, values in _columns(table).items()}, features=features)
+
+
+def _batches(folder: Path, width: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    """Columns of the rows in the order of the files, some thousands at a time, with weights of 1 where there are none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema, tables = arrow_schema(), []
+    schema = pa.schema([arrow_schema().field(name) for name in names])
+    rows = max(1, min(_PIECE, _VALUES // max(width, 1)))
     for file in _files(folder):
-        with reading(str(file)):
-            tables.append(_weighted(pq.read_table(file)).select(schema.names).cast(schema))
-    table = pa.concat_tables(tables)
-    return _rows(table.sort_by([(name, "ascending") for name in ("device_id", "run", "order")]), folder, width)
-
-
-def _weighted(table: Any) -> Any:
-    """The table with weights, 1 where it has none."""
-    import pyarrow as pa
-
-    ones = pa.array(np.ones(len(table), np.float32))
-    return table if "weight" in table.column_names else table.append_column("weight", ones)
+        with reading(str(file)), pq.ParquetFile(file) as opened:
+            held = [name for name in names if name in opened.schema_arrow.names]
+            for found in opened.iter_batches(rows, columns=held):
+                ones = {"weight": pa.array(np.ones(len(found), np.float32))}
+                columns = [ones[name] if name in ones and name not in held else found[name] for name in names]
+                yield pa.RecordBatch.from_arrays(columns, list(names)).cast(schema)
 
 
 def _files(folder: Path) -> list[Path]:
@@ -136,13 +148,19 @@ def _files(folder: Path) -> list[Path]:
     return files
 
 
-def _rows(table: Any, folder: Path, width: int) -> Rows:
-    whole = table.combine_chunks()
-    values = whole["features"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    if len(values) != len(whole) * width:
+def _columns(rows: pa.RecordBatch | pa.Table) -> dict[str, npt.NDArray[Any]]:
+    """All columns but the features."""
+    names = [name for name in rows.schema.names if name != "features"]
+    return {name: np.asarray(rows[name]) for name in names}
+
+
+def _features(rows: pa.RecordBatch, folder: Path, width: int) -> npt.NDArray[np.float32]:
+    """Features (n, F) float32. Raises LakeError where a row is not `width` long."""
+    found = rows["features"]
+    if found.null_count or (found.value_lengths().to_numpy() != width).any():
         raise LakeError(f"{folder / ROWS}: feature rows are not all {width} long; run the fleet's prepare step again")
-    columns = {name: whole[name].to_numpy() for name in ("device_id", "run", "order", "split", "label", "weight")}
-    return Rows(**columns, features=values.reshape(-1, width))
+    values: npt.NDArray[np.float32] = found.flatten().to_numpy(zero_copy_only=False).reshape(-1, width)
+    return values
 
 
 def arrow_schema() -> Any:

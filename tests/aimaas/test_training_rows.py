@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aimaas.errors import LakeError
 from aimaas.training_rows import RowDigest, Rows, digest_of, pieces_of, read_rows
 
 _N, _F = 40, 3
@@ -70,3 +72,54 @@ def test_weights_come_back_as_they_were_written(tmp_path: Path) -> None:
     found = read_rows(_written(tmp_path, weight=True), _F)
     assert sorted(found.weight.tolist()) == np.linspace(1, 2, _N, dtype=np.float32).tolist()
     assert found.of("train").sample_weight is not None
+
+
+def _in_files(folder: Path, rows: Rows, files: int) -> Path:
+    """The rows in files of about equal size, in the order that they have."""
+    (folder / "rows").mkdir()
+    for number, part in enumerate(np.array_split(np.arange(len(rows)), files)):
+        chosen = rows.at(part)
+        columns = {name: pa.array(getattr(chosen, name)) for name in Rows.__dataclass_fields__ if name != "features"}
+        table = pa.table({**columns, "features": pa.array(list(chosen.features), pa.list_(pa.float32()))})
+        pq.write_table(table, folder / "rows" / f"part-{number}.parquet")
+    return folder
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.permutations(range(_N)), st.integers(1, 7))
+def test_rows_are_sorted_with_their_features_however_they_lie_in_files(order: list[int], files: int) -> None:
+    with TemporaryDirectory() as folder:
+        found = read_rows(_in_files(Path(folder), _rows().at(order), files), _F)
+    keys = list(zip(found.device_id, found.run, found.order, strict=True))
+    assert keys == sorted(keys)
+    np.testing.assert_array_equal(found.features[:, 0], found.label)
+    assert digest_of(found) == digest_of(_rows())
+
+
+def test_a_feature_row_of_another_length_is_refused_where_the_sum_of_lengths_fits(tmp_path: Path) -> None:
+    folder = _written(tmp_path, weight=True)
+    file = folder / "rows" / "part-0.parquet"
+    table = pq.read_table(file)
+    lists = table["features"].to_pylist()
+    lists[0], lists[1] = [*lists[0], 0.0], lists[1][:-1]
+    pq.write_table(table.set_column(6, "features", pa.array(lists, pa.list_(pa.float32()))), file)
+    with pytest.raises(LakeError, match="not all 3 long"):
+        read_rows(folder, _F)
+
+
+@pytest.mark.long
+def test_more_features_than_an_arrow_list_holds_are_read(tmp_path: Path) -> None:
+    width, n, files = 1_000_000, 100, 22  # 2.2 thousand million values, as many as 16.9 million rows of a turbofan have
+    features = np.zeros((n, width), np.float32)
+    features[:, -1] = np.arange(n)
+    lists = pa.FixedSizeListArray.from_arrays(features.ravel(), width).cast(pa.list_(pa.float32()))
+    columns = {"device_id": ["d"] * n, "run": [0] * n, "order": np.arange(n), "split": ["train"] * n}
+    (tmp_path / "rows").mkdir()
+    first = tmp_path / "rows" / "part-0.parquet"
+    pq.write_table(pa.table({**columns, "label": features[:, -1], "features": lists}), first, use_dictionary=False)
+    for number in range(1, files):
+        (tmp_path / "rows" / f"part-{number}.parquet").hardlink_to(first)
+    found = read_rows(tmp_path, width)
+    assert found.features.size > 2**31
+    np.testing.assert_array_equal(found.features[:, -1], np.repeat(np.arange(n), files))
+    assert sum(len(piece) for piece in pieces_of(tmp_path, width)) == n * files
