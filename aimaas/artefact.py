@@ -37,7 +37,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     before there were any.
     `typical` (F,) are the medians of the features over the rows it learned from, None in models made before they were kept.
     `form` is what the file was compressed to, `forms` are those that could be made; their times are in the report, for bytes must
-    not depend on them.
+    not depend on them. `horizon` is that of a failure's probability with its unit, None in models made before it was kept.
     """
 
     fleet: str
@@ -57,6 +57,7 @@ class ModelMetadata(msgspec.Struct, frozen=True):
     typical: tuple[float, ...] | None = None
     form: str = "plain"
     forms: dict[str, FormTried] = {}
+    horizon: tuple[float, str] | None = None
 
     @property
     def prediction_unit(self) -> str:

@@ -138,9 +138,9 @@ class Gates(_Part):
     """What a challenger must pass before it serves."""
 
     improvement: Share = Field(default=0.0, description="share by which its error must be below the champion's")
-    confidence: Share = Field(
-        default=0.8,
-        description="share of 1,000 resamplings of the test devices in which it must be so: noise does not promote",
+    false_promotions: Share = Field(
+        default=0.05,
+        description="share of the years in which a model that is no better may replace the champion by chance",
     )
     accuracy_allowance: Share = Field(
         default=0.01, description="share by which the form that ships may err more than the most accurate one"
@@ -150,6 +150,13 @@ class Gates(_Part):
         description="of a served model's last 10,000 answers, NaN or infinite: a scorer withdraws the version (20 at least)",
     )
     parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_confidence(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "confidence" in given:
+            raise ValueError("confidence is replaced by false_promotions, a share of the years: leave confidence out")
+        return given
 
 
 class Limits(_Part):

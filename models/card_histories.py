@@ -10,6 +10,7 @@ import numpy.typing as npt
 from aimaas.training_rows import Rows
 from models.card_plots import BLUE, ORANGE, draw
 from models.evaluate import rmse
+from models.weights import unless_alike
 
 Vector = npt.NDArray[np.floating]
 
@@ -21,9 +22,9 @@ def shown_runs(test: Rows, predicted: Vector) -> list[tuple[str, npt.NDArray[np.
     """Name, rows and RMSE of up to six runs, evenly from the best predicted to the worst; [] where runs are too short."""
     keys = [f"{d}, run {r}" if r else str(d) for d, r in zip(test.device_id, test.run, strict=True)]
     names, of = np.unique(np.array(keys, str), return_inverse=True)
-    rows = [np.flatnonzero(of == i) for i in range(len(names))]
+    rows = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of, minlength=len(names)))[:-1])
     runs = [
-        (str(n), at, rmse(test.label[at], predicted[at], test.at(at).sample_weight))
+        (str(n), at, rmse(test.label[at], predicted[at], unless_alike(test.weight[at])))
         for n, at in zip(names, rows, strict=True)
     ]
     ranked = sorted((r for r in runs if len(r[1]) >= _LEAST_ROWS), key=lambda r: (r[2], r[0]))

@@ -94,7 +94,13 @@ def _metrics(report: TrainReport) -> Table:
         "Of the shipped file on the test devices; 95 % of resamplings of these devices give what lies between. Validation is "
         "of the fold models, before the choice was fitted again on more devices."
     )
-    header = ("metric", "test devices", "95 % of resamplings", "validation devices", "always saying the mean")
+    header = (
+        "metric",
+        "test devices",
+        "95 % of resamplings",
+        "validation devices (fold models)",
+        "always saying the mean",
+    )
     return Table("Metrics", header, rows, caption)
 
 

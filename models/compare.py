@@ -6,13 +6,15 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from aimaas.errors import RegistryError
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.registry import load_artefact, show_model
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models.evaluate import metrics_of
 from models.export import run_onnx
-from models.promote import features_for
+from models.kinds import differ, kind_of
+from models.promote import features_for, metadata_of
 
 _PART = re.compile(r"_(low|high)$|_(rul|regime|band)_|^validation_(?!rmse$|log_loss$)")
 Metrics = dict[str, float]
@@ -42,9 +44,11 @@ def compare(settings: Settings, fleet: FleetSpec, first: str, second: str) -> Co
 
     Trained on the same training set, their reports are of the same test rows and are shown. Else both are asked about the test
     rows of the later version's training set: a device's split is permanent, so neither has learned from them.
-    Raises RegistryError for an unknown version, LakeError where the later training set or its gold is gone.
+    Raises RegistryError for an unknown version and for versions that say different things, LakeError where the later training set
+    or its gold is gone.
     """
     shown = [show_model(settings, fleet, version) for version in (first, second)]
+    _check_kinds(settings, fleet, first, second)
     if shown[0]["digest"] == shown[1]["digest"]:
         found, digest, rows = [_reported(s) for s in shown], shown[0]["digest"], "reported on the test rows of both"
     else:
@@ -56,6 +60,15 @@ def compare(settings: Settings, fleet: FleetSpec, first: str, second: str) -> Co
         (first, second), (shown[0]["candidate"], shown[1]["candidate"]), digest, rows,
         {name: (found[0].get(name), found[1].get(name)) for name in names},
     )  # fmt: skip
+
+
+def _check_kinds(settings: Settings, fleet: FleetSpec, first: str, second: str) -> None:
+    one, other = (metadata_of(load_artefact(settings, fleet, version)) for version in (first, second))
+    if differ(one, other):
+        raise RegistryError(
+            f"version {first} says another thing ({kind_of(one)}) than version {second} ({kind_of(other)}): "
+            "their errors cannot be compared; `aimaas models show` has the figures of each"
+        )
 
 
 def _reported(shown: dict[str, Any]) -> Metrics:

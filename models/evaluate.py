@@ -24,6 +24,13 @@ def error_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights 
     return log_loss(truth, predicted, weights) if classify else rmse(truth, predicted, weights)
 
 
+def losses_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
+    """What each row (n,) adds to the sum that `error_of` is made of: its squared error, or its log loss, times its weight."""
+    y, p = truth.astype(np.float64), predicted.astype(np.float64)
+    losses = _log_losses(y, p) if classify else (p - y) ** 2
+    return losses if weights is None else losses * weights
+
+
 def error_name(classify: bool) -> str:
     """Name of `error_of` among the metrics."""
     return "log_loss" if classify else "rmse"

@@ -1,7 +1,8 @@
 """Promotion: a challenger becomes champion when it errs less than the champion on the same test devices, and not by chance.
 
-Both are asked about the same labelled rows: those of the test devices in the challenger's training set. The champion reads features
-of its own plan and fit, so they are computed again from gold's raw rows by the same kernel.
+What is judged is the file that ships, on devices that neither model has learned from: the labelled rows of the test devices in the
+challenger's training set. The champion reads features of its own plan and fit, so they are computed again from gold's raw rows by
+the same kernel.
 """
 
 from __future__ import annotations
@@ -33,18 +34,20 @@ from aimaas.training_rows import Rows
 from aimaas.training_set import TrainingSet, read_training_set
 from models.evaluate import error_name, error_of
 from models.export import run_onnx
+from models.kinds import differ, kind_of
+from models.looks import Look, take_look
 from models.measure import classifies
-from models.resample import Comparison, compare
+from models.paired_test import Comparison, compare
 from models.weights import mean as weighted_mean
 
-FEWEST_DEVICES = 5  # whose resamplings say something: of one device all draws are alike, and a coin would promote
+FEWEST_DEVICES = 5  # whose spread says something, for a first champion as for any other
 
 
 @dataclass(frozen=True)
 class Promotion:
     """What came of a comparison; the errors are on the same test rows, `champion_error` is None where no champion was asked.
 
-    `confidence` is the share of resamplings of the test devices in which the challenger passes `gates.improvement`.
+    `p_value` is that of passing `gates.improvement`, None where nothing was compared.
     """
 
     promoted: bool
@@ -52,15 +55,16 @@ class Promotion:
     version: str
     challenger_error: float
     champion_error: float | None
-    confidence: float
+    p_value: float | None
     sequence: int
 
 
 def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
-    """Compare a version with the champion and make it champion if it passes `gates.improvement` with `gates.confidence`.
+    """Compare a version with the champion and make it champion if it passes `gates.improvement`, and not by chance.
 
-    The first champion is compared with always saying the mean. A vetoed version stays what it is. The version's page in MLflow says
-    what came of it. Raises RegistryError where another promotion came in between.
+    The first champion is compared with always saying the mean. A vetoed version, and one that says something else than the
+    champion, stay what they are. The version's page in MLflow says what came of it. Raises RegistryError where another promotion
+    came in between.
     """
     found = _promote(settings, fleet, version)
     if not found.promoted:
@@ -77,19 +81,36 @@ def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     test, sequence = frozen.rows.of("test"), champion.sequence if champion else 0
     mine = error_of(test.label, answers, classifies(fleet), test.sample_weight)
     if champion is not None and champion.version == version:
-        return Promotion(False, f"version {version} is the champion already", version, mine, mine, 0.0, sequence)
+        return Promotion(False, f"version {version} is the champion already", version, mine, mine, None, sequence)
     if (veto := veto_of(settings, fleet, version)) is not None:
         why = f"version {version} is {still_vetoed(veto, fleet.fleet, version)}"
-        return Promotion(False, why, version, mine, None, 0.0, sequence)
+        return Promotion(False, why, version, mine, None, None, sequence)
     set_challenger(settings, fleet, version)
+    if champion is not None and (why := why_not_compared(settings, fleet, content, version, champion)):
+        return Promotion(False, why, version, mine, None, None, sequence)
     found = compare_with(settings, fleet, frozen, answers, champion)
-    passed, reason = verdict(fleet, found, champion)
+    passed, reason = judged(settings, fleet, version, found, champion)
     other = found.champion if champion else None
     if not passed:
-        return Promotion(False, reason, version, found.challenger, other, found.confidence, sequence)
+        return Promotion(False, reason, version, found.challenger, other, found.p_value, sequence)
     made = set_champion(settings, fleet, version, champion, compare=True, why=reason)
     set_challenger(settings, fleet, None)
-    return Promotion(True, reason, version, found.challenger, other, found.confidence, made.sequence)
+    return Promotion(True, reason, version, found.challenger, other, found.p_value, made.sequence)
+
+
+def why_not_compared(
+    settings: Settings, fleet: FleetSpec, content: bytes, version: str, champion: Champion
+) -> str | None:
+    """Why a model cannot be compared with the champion: they say different things. None where it can."""
+    challenger = metadata_of(content)
+    other = metadata_of(load_artefact(settings, fleet, champion.version))
+    if not differ(challenger, other):
+        return None
+    return (
+        f"version {version} says another thing ({kind_of(challenger)}) than champion version {champion.version} "
+        f"({kind_of(other)}), so their errors are not compared; a person decides: "
+        f"`aimaas models promote {version} --fleet {fleet.fleet}`"
+    )
 
 
 def compare_with(
@@ -105,25 +126,33 @@ def compare_with(
         content = load_artefact(settings, fleet, champion.version)
         other = run_onnx(content, features_for(settings, fleet, content, frozen))
     improvement = fleet.gates.improvement if champion else 0.0
-    classify, seed, weights = classifies(fleet), fleet.training.seed, test.sample_weight
-    return compare(test.label, answers, other, test.device_id, classify, improvement, seed, weights)
+    return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, test.sample_weight)
 
 
-def verdict(fleet: FleetSpec, found: Comparison, champion: Champion | None) -> tuple[bool, str]:
-    """Whether a challenger is promoted, and one line that says why."""
-    if champion and found.devices < FEWEST_DEVICES:
+def judged(
+    settings: Settings, fleet: FleetSpec, version: str, found: Comparison, champion: Champion | None
+) -> tuple[bool, str]:
+    """Whether a challenger is promoted, and one line that says why; a look at the champion is taken if devices suffice."""
+    if found.devices < FEWEST_DEVICES:
+        what = f"to compare with champion version {champion.version}" if champion else "for a first champion"
         return False, (
-            f"{found.devices} test devices, at least {FEWEST_DEVICES} are needed to compare with champion version "
-            f"{champion.version}; wait for more devices, raise split.test, or promote by hand: `aimaas models promote`"
+            f"{found.devices} test devices, at least {FEWEST_DEVICES} are needed {what}; wait for more devices, "
+            f"raise split.test, or promote by hand: `aimaas models promote {version} --fleet {fleet.fleet}`"
         )
-    name, improvement, needed = error_name(classifies(fleet)), fleet.gates.improvement, fleet.gates.confidence
+    return verdict(fleet, found, take_look(settings, fleet, version, champion), champion)
+
+
+def verdict(fleet: FleetSpec, found: Comparison, look: Look, champion: Champion | None) -> tuple[bool, str]:
+    """Whether a challenger passes at this look, and one line that says why."""
+    name, improvement = error_name(classifies(fleet)), fleet.gates.improvement
     bar = found.champion * (1 - improvement) if champion else found.champion
     against = f"champion version {champion.version}" if champion else "always saying the mean"
     gate = f", an improvement of {improvement:.1%} included" if champion and improvement else ""
-    below, sure = found.challenger < bar, found.confidence >= needed
+    below, sure = found.challenger < bar, found.p_value < look.level
     reason = (
         f"{name} {found.challenger:.5g} on the test devices is {'below' if below else 'not below'} {bar:.5g} of {against}{gate}; "
-        f"below it is in {found.confidence:.1%} of the resamplings of the {found.devices} devices, {needed:.1%} are needed"
+        f"over the {found.devices} devices p = {found.p_value:.2g}, below {look.level:.2g} is needed at look {look.number} "
+        "(gates.false_promotions)"
     )
     return below and sure, reason
 

@@ -6,29 +6,18 @@ the bootstrap, 1993, chapters 8 and 13). A draw is a count for each device, and 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from models.evaluate import FALSE_ALARMS, Float64, Vector, error_name, error_of, metrics_of_sums, terms_of
+from models.evaluate import FALSE_ALARMS, Float64, Vector, metrics_of_sums, terms_of
 from models.weights import Weights
 
 DRAWS = 1_000
 
 _SHARE = 0.95  # of the draws lie within the interval of a metric
 _CELLS = 1_000_000  # of a matrix of draws and rows, 8 MB: so many are ranked at once
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two models' errors on the same rows, and the share of the draws in which the challenger passes the gate."""
-
-    challenger: float
-    champion: float
-    confidence: float
-    devices: int
 
 
 def metric_intervals(
@@ -45,32 +34,6 @@ def metric_intervals(
     tails = (1 - _SHARE) / 2, (1 + _SHARE) / 2
     whole = {name: values[np.isfinite(values)] for name, values in found.items()}
     return {name: (float(q[0]), float(q[1])) for name, v in whole.items() if len(v) for q in [np.quantile(v, tails)]}
-
-
-def compare(
-    truth: Vector,
-    challenger: Vector,
-    champion: Vector,
-    devices: npt.NDArray[Any],
-    classify: bool,
-    improvement: float,
-    seed: int,
-    weights: Weights = None,
-) -> Comparison:
-    """Compare two models' predictions (n,) of the same rows.
-
-    In each draw both are judged on the same devices, so what makes a device hard for both cancels out: the paired bootstrap test
-    (Efron & Tibshirani 1993, chapter 16; Koehn: Statistical significance tests for machine translation evaluation, 2004). The
-    challenger passes a draw where its error is below the champion's less the share `improvement`.
-    """
-    name, (device, draws) = error_name(classify), _drawn(devices, seed)
-    errors = [
-        metrics_of_sums(draws @ _by_device(terms_of(truth, p, classify, weights), device), classify)[name]
-        for p in (challenger, champion)
-    ]
-    passed = errors[0] < errors[1] * (1 - improvement)
-    mine, other = (error_of(truth, p, classify, weights) for p in (challenger, champion))
-    return Comparison(mine, other, float(passed.mean()), draws.shape[1])
 
 
 def _drawn(devices: npt.NDArray[Any], seed: int) -> tuple[npt.NDArray[np.intp], Float64]:

@@ -18,7 +18,7 @@ import numpy as np
 
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.families import SEQUENCE_FAMILIES
-from aimaas.fleet import FleetSpec
+from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_report import Normalisation, TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
@@ -104,7 +104,7 @@ def _ship(
         plan=info.plan, fit=info.fit, target_range=between, training_set="", digest=info.digest,
         seed=fleet.training.seed, code_version=code, metrics=metrics, intervals=intervals,
         typical=tuple(np.median(learned.features, axis=0).tolist()),
-        form=shipped.form, forms=shipped.counted,
+        form=shipped.form, forms=shipped.counted, horizon=_horizon(fleet),
     )  # fmt: skip
     content = stamp(shipped.content, metadata)
     report = TrainReport(
@@ -121,6 +121,12 @@ def _ship(
     write_card(out, fleet, frozen, estimator, content, report)
     write_report(out, report)
     return report
+
+
+def _horizon(fleet: FleetSpec) -> tuple[float, str] | None:
+    """Within which time the model foretells a failure; None where it foretells the life."""
+    task = fleet.task
+    return (task.horizon, task.unit) if isinstance(task, FailureWithin) else None
 
 
 def _resampled(fleet: FleetSpec, frozen: TrainingSet) -> list[str]:

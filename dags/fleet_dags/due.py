@@ -9,18 +9,23 @@ if TYPE_CHECKING:
     from aimaas.settings import Settings
 
 
-def why_not_due(run_type: str, outcomes: int, outcomes_before: int, needed: int) -> str | None:
+def why_not_due(
+    run_type: str, outcomes: int, outcomes_before: int, needed: int, refused_again: str | None = None
+) -> str | None:
     """Return why this run should not train; None when it should.
 
     `outcomes` are known now, `outcomes_before` were known at the last training. A run that new gold started (`run_type`
     asset_triggered, as text or as Airflow's enumeration of texts) trains when at least `needed` came since; one by schedule or
-    hand needs just one outcome at all, because `training.minimum` of the fleet file is judged by training itself.
+    hand needs just one outcome at all, because `training.minimum` of the fleet file is judged by training itself. `refused_again`
+    is why the last training was refused, where nothing has changed since: only a run by hand repeats it.
     """
     if outcomes == 0:
         return "no outcome of any device is known yet"
     new = outcomes - outcomes_before
     if run_type == "asset_triggered" and new < needed:
         return f"{new} new outcomes since the last training, {needed} are needed (schedule.train_after_outcomes)"
+    if run_type != "manual" and refused_again is not None:
+        return f"neither gold nor the fleet file has changed since the last training was refused: {refused_again}"
     return None
 
 

@@ -16,7 +16,8 @@ from fleet_dags.spark import job_file, spark_job
 DOC = """\
 ### Train
 Runs on its own schedule, and when gold has a new version: **enough_outcomes** then goes on only if the fleet file's
-`schedule.train_after_outcomes` came since the last training. **build_features** freezes a training set with the one feature
+`schedule.train_after_outcomes` came since the last training; a training that was refused runs again only after gold or the fleet
+file changed, or by hand. **build_features** freezes a training set with the one feature
 kernel, **train_candidates** picks on validation devices, reports on test devices and exports to ONNX,
 **register_and_promote** puts the model into the registry and makes it champion when it beats the present one,
 **announce** tells the scorers.
@@ -39,7 +40,7 @@ def train_dag(fleet: FleetSpec) -> Any:
         with TaskGroup("model", prefix_group_id=False, tooltip="a frozen training set, and the best candidate on it"):
             features = spark_job(name, "build_features", "features", "--out", folder, doc="Freeze the training set.")
             features.execution_timeout = timedelta(hours=6)
-            trained = training.train_candidates(name)
+            trained = training.train_candidates(name, due)
         with TaskGroup("serve", prefix_group_id=False, tooltip="into the registry, and to the scorers"):
             registered = training.register_and_promote(name, due)
             announced = training.announce(name, registered)

@@ -26,33 +26,46 @@ def enough_outcomes(fleet: str) -> Any:
         """Go on when a training is due; returns the number of outcomes known now."""
         from airflow.sdk.exceptions import AirflowSkipException
 
+        from aimaas.lake import table_version
         from fleet_dags.due import known_outcomes, why_not_due
+        from models.refused import attempt_of, last_refused
 
         settings, spec = _surroundings(fleet)
-        events = inlet_events[model]
+        events, refused = inlet_events[model], last_refused(settings, fleet)
         before = int(events[-1].extra.get("outcomes", 0)) if len(events) else 0
-        known = known_outcomes(settings, spec)
-        if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes):
+        known, gold = known_outcomes(settings, spec), table_version(settings, fleet, "gold")
+        again = refused.why if refused and refused.attempt == attempt_of(spec, gold, known) else None
+        before = max(before, refused.attempt.outcomes) if refused else before
+        if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes, again):
             raise AirflowSkipException(f"no training of {fleet}: {reason}")
         return known
 
     return enough_outcomes()
 
 
-def train_candidates(fleet: str) -> Any:
-    """Return the task that trains, picks, exports and checks the export."""
+def train_candidates(fleet: str, outcomes: Any) -> Any:
+    """Return the task that trains, picks, exports and checks the export; it remembers what it refuses."""
 
     @task(execution_timeout=timedelta(hours=12))
-    def train_candidates(*, run_id: str | None = None) -> dict[str, Any]:
+    def train_candidates(known: int, *, run_id: str | None = None) -> dict[str, Any]:
         """Train the fleet file's candidates, pick on validation devices, report on test devices, export to ONNX."""
+        from aimaas.errors import TrainingRefusedError
+        from aimaas.training_set import read_info
+        from models.refused import Refused, attempt_of, forget_refused, note_refused
         from models.train import train
 
         settings, spec = _surroundings(fleet)
         folder = _run_folder(fleet, str(run_id))
-        report = train(settings, spec, folder / "training_set", folder / "trained")
+        try:
+            report = train(settings, spec, folder / "training_set", folder / "trained")
+        except TrainingRefusedError as e:
+            gold = read_info(folder / "training_set").gold_version
+            note_refused(settings, fleet, Refused(attempt_of(spec, gold, known), str(e)))
+            raise
+        forget_refused(settings, fleet)
         return {"candidate": report.chosen, "card": _card(folder), **report.metrics}
 
-    return train_candidates()
+    return train_candidates(outcomes)
 
 
 def register_and_promote(fleet: str, outcomes: Any) -> Any:

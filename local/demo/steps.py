@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import msgspec
 import yaml
 
+from aimaas.errors import StackError
 from aimaas.events import Announcement, Prediction
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import read_all
@@ -57,12 +58,20 @@ class Demo:
         self.sent.append(sent)
 
     def train(self, name: str, limit_s: float) -> Announcement:
-        """Let the DAGs run from the topic to a new champion."""
+        """Let the DAGs run from the topic to a new champion.
+
+        A second model that is not surely better is promoted by hand, as a person may, and the demo says so.
+        """
         after = self.champions[-1].sequence if self.champions else -1
         with self.narrator.stage(name, f"Airflow: ingest, prepare, train ({name})") as s:
             chain = Chain.begin(self.stack.airflow, self.fleet)
-            found = chain.await_champion(self.settings, after, limit_s, s.say)
-            s.say(f"version {found.version} is champion")
+            trained = chain.await_training(self.settings, after, limit_s, s.say)
+            found, how = trained.announced, ""
+            if found is None:
+                if not self.champions:
+                    raise StackError(f"the first model does not serve: {trained.reason}; see {self.stack.airflow.url}")
+                found, how = promote_by_hand(self.settings, self.fleet, trained.version), f", by hand: {trained.reason}"
+            s.say(f"version {found.version} is champion{how}")
         self.narrator.seconds |= {f"{name}.{task}": seconds for task, seconds in chain.seconds().items()}
         self.champions.append(found)
         return found
@@ -83,15 +92,22 @@ def running_stack(settings: Settings, fleet: FleetSpec, narrator: Narrator) -> I
             stack.stop()
 
 
-def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
-    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins.
+def promote_by_hand(settings: Settings, fleet: FleetSpec, version: str) -> Announcement:
+    """What `aimaas models promote` does."""
+    from aimaas.registry import set_champion
+    from models.announce import announce
 
-    It shows how a second model takes over, and a dozen test devices seldom make one sure: more likely better than not is enough.
-    """
+    set_champion(settings, fleet, version)
+    said = announce(settings, fleet)
+    assert said is not None  # noqa: S101 - the champion was just set
+    return said
+
+
+def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
+    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins."""
     settings.fleets.mkdir(parents=True, exist_ok=True)
     spec = fleet.model_dump(mode="json", exclude_unset=True)
     spec["schedule"] = {**spec.get("schedule", {}), "ingest": _YEARLY, "train": _YEARLY}
-    spec["gates"] = {**spec.get("gates", {}), "confidence": 0.5}
     (settings.fleets / f"{fleet.fleet}.yaml").write_text(yaml.safe_dump(spec, sort_keys=False))
 
 

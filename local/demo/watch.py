@@ -18,6 +18,15 @@ STAGES = ("ingest", "prepare", "train")
 _POLL_S = 1.0  # two cores: each look costs the API server a tenth of a second
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training: its version, the announcement where it became champion, and why it did or did not."""
+
+    version: str
+    announced: Announcement | None
+    reason: str
+
+
 @dataclass
 class Chain:
     """The fleet's DAGs from a given moment on: runs that began before are not looked at."""
@@ -36,12 +45,10 @@ class Chain:
         airflow.client.trigger(dags[0])
         return cls(airflow, fleet, ignored)
 
-    def await_champion(
-        self, settings: Settings, after: int, limit_s: float, say: Callable[[str], None]
-    ) -> Announcement:
-        """Wait until a training has announced a champion with a sequence above `after`.
+    def await_training(self, settings: Settings, after: int, limit_s: float, say: Callable[[str], None]) -> Trained:
+        """Wait until a training has ended, and has announced a champion with a sequence above `after` where its model won.
 
-        Raises StackError naming the log to read when a task fails, the new model does not win, or time runs out.
+        Raises StackError naming the log to read when a task fails or time runs out.
         """
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
@@ -49,13 +56,12 @@ class Chain:
             run = self._trained_run()
             if run is not None:
                 found = announced(settings, self.fleet)
-                if found and found.sequence > after:
-                    return found
                 verdict = self.airflow.client.return_value(run.dag_id, run.run_id, "register_and_promote")
-                raise StackError(f"the new model does not serve: {verdict['reason']}; see {self.airflow.url}")
+                won = found if found and found.sequence > after else None
+                return Trained(str(verdict["version"]), won, str(verdict["reason"]))
             time.sleep(_POLL_S)
         raise StackError(
-            f"no new champion within {limit_s:.0f} s; see the runs at {self.airflow.url} "
+            f"no training ended within {limit_s:.0f} s; see the runs at {self.airflow.url} "
             f"or the task logs in {self.airflow.client.logs}"
         )
 

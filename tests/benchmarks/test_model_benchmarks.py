@@ -74,6 +74,16 @@ def test_the_benchmark_of_inference_times_every_form_and_says_what_compression_c
     assert abs(found["rmse_change"]) < 0.2 and found["form"]
 
 
+def test_the_benchmark_of_promotions_lives_through_years_by_both_rules() -> None:
+    found = figures("promotions.py", "--quick")
+    for task in ("remaining_useful_life", "failure_within"):
+        equal, better = (
+            found[what][task]["20"] for what in ("years_with_equal_promoted", "days_until_better_promoted")
+        )
+        assert equal["spent"] <= 0.2 < 0.6 < equal["before"]  # of ten years
+        assert 1 <= better["before"]["median"] < 30
+
+
 def test_the_benchmark_of_censoring_judges_both_rules_on_fleets_of_known_truth() -> None:
     found = figures("censoring.py", "--quick", "--kinds", "memoryless")
     life = found["max_bias_by_age"]["remaining_life"]

@@ -34,6 +34,7 @@ def fleet(tmp_path: Path) -> FleetSpec:
     described = yaml.safe_load((PROJECT / "fleets" / "mill.yaml").read_text())
     described |= {"fleet": "dagmill", "topics": {"partitions": 2}}
     described["training"] |= {"candidates": {"boosting": {}}, "folds": 2}
+    described["split"] = {"train": 0.6, "validation": 0.15, "test": 0.25}  # a first champion needs five test devices
     path = tmp_path / "fleets" / "dagmill.yaml"
     path.parent.mkdir()
     path.write_text(yaml.safe_dump(described))

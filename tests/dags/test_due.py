@@ -38,3 +38,13 @@ def test_a_training_is_due_by_schedule_by_hand_or_when_enough_outcomes_came(
         found = why_not_due(said, outcomes, before, needed=20)
 
         assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize(
+    ("run_type", "due"), [(RunType.SCHEDULED, False), (RunType.ASSET_TRIGGERED, False), (RunType.MANUAL, True)]
+)
+def test_a_refused_training_that_nothing_would_change_is_repeated_by_hand_only(run_type: RunType, due: bool) -> None:
+    found = why_not_due(run_type, 40, 0, needed=20, refused_again="2 test devices")
+
+    assert (found is None) == due
+    assert due or str(found).endswith("since the last training was refused: 2 test devices")

@@ -14,6 +14,7 @@ from aimaas.registry import list_models, register, set_champion, settle, unveto,
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models import promote as promotion
+from models.compare import compare as side_by_side
 from models.export import run_onnx
 from models.promote import features_for, metadata_of, promote, recomputed
 from models.train import train
@@ -70,23 +71,26 @@ def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champio
     promote(registry, seeded(4), first)
     found = promote(registry, seeded(4), second)
     assert found.champion_error is not None and found.challenger_error < found.champion_error
-    assert not found.promoted and 0.5 < found.confidence < 0.8
-    assert re.search(r"% of the resamplings of the \d devices, 80.0% are needed", found.reason)
+    assert not found.promoted and found.p_value is not None and 0.05 < found.p_value < 0.5
+    assert re.search(r"over the \d devices p = 0\.\d+, below 0\.013 is needed at look 1", found.reason)
     assert list_models(registry, seeded(4))[0].aliases == ("challenger",)
-    assert promote(registry, seeded(4, confidence=0.5), second).promoted
+    assert (
+        promote(registry, seeded(4), second).reason == found.reason
+    )  # a task that is tried again takes no second look
 
 
-def test_a_model_that_is_surely_better_passes_any_confidence(registry: Settings, training_set: MakeSet) -> None:
-    strict = pump_fleet(gates={"confidence": 1.0})
+def test_without_false_promotions_only_a_person_promotes(registry: Settings, training_set: MakeSet) -> None:
+    strict = pump_fleet(gates={"false_promotions": 0})
     folder = training_set(strict)
     weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
     set_champion(registry, strict, weak)
     found = promote(registry, strict, strong)
-    assert found.promoted and found.confidence == 1.0, found.reason
+    assert not found.promoted and found.p_value is not None and found.p_value < 0.001
 
 
-def test_with_too_few_test_devices_a_champion_is_replaced_by_hand_only(
-    registry: Settings, training_set: MakeSet
+@pytest.mark.parametrize("first", [True, False])
+def test_with_too_few_test_devices_a_person_promotes_the_first_champion_as_any_other(
+    registry: Settings, training_set: MakeSet, first: bool
 ) -> None:
     fleet = pump_fleet(split={"train": 0.85, "validation": 0.12, "test": 0.03})
     folder = training_set(fleet)
@@ -94,14 +98,45 @@ def test_with_too_few_test_devices_a_champion_is_replaced_by_hand_only(
         registered(registry, fleet.model_copy(update={"training": pump_fleet(c).training}), folder, n)
         for c, n in ((BAD, "weak"), (GOOD, "strong"))
     )
-    assert promote(registry, fleet, weak).promoted
+    if not first:
+        set_champion(registry, fleet, weak)
     found = promote(registry, fleet, strong)
-    assert not found.promoted and found.champion_error is not None
-    assert found.challenger_error < found.champion_error and found.confidence == 1.0
     devices = len(set(read_training_set(folder).rows.of("test").device_id))
     assert 0 < devices < 5
-    assert found.reason.startswith(f"{devices} test devices, at least 5 are needed to compare with champion version 1")
+    what = "for a first champion" if first else "to compare with champion version 1"
+    assert not found.promoted
+    assert found.reason.startswith(f"{devices} test devices, at least 5 are needed {what}; wait for more devices")
     assert set_champion(registry, fleet, strong).version == strong
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        (
+            {"kind": "remaining_useful_life", "unit": "cycles", "cap": 30},
+            "remaining useful life in cycles, capped at 30",
+        ),
+        ({"kind": "remaining_useful_life", "unit": "hours", "cap": 40}, "remaining useful life in hours, capped at 40"),
+        ({"kind": "failure_within", "unit": "cycles", "horizon": 10}, "probability of a failure within 10 cycles"),
+    ],
+)
+def test_a_model_that_says_another_thing_is_not_compared_and_a_person_promotes_it(
+    registry: Settings, training_set: MakeSet, task: dict[str, Any], said: str
+) -> None:
+    fleet, changed = pump_fleet({"ridge": {}}), pump_fleet({"ridge": {}}, task=task)
+    old = registered(registry, fleet, training_set(fleet), "old")
+    new = registered(registry, changed, training_set(changed), "new")
+    set_champion(registry, fleet, old)
+    found = promote(registry, changed, new)
+    assert not found.promoted and found.p_value is None and found.champion_error is None
+    assert (
+        f"another thing ({said}) than champion version {old} (remaining useful life in cycles, capped at 40)"
+        in found.reason
+    )
+    assert found.reason.endswith(f"`aimaas models promote {new} --fleet pump`")
+    with pytest.raises(RegistryError, match="their errors cannot be compared"):
+        side_by_side(registry, changed, old, new)
+    assert set_champion(registry, changed, new).version == new
 
 
 def test_promoting_the_champion_again_changes_nothing(registry: Settings, training_set: MakeSet) -> None:

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import average_precision_score, roc_curve
 
 from models.evaluate import metrics_of
-from models.resample import _ranked, compare, metric_intervals
+from models.resample import _ranked, metric_intervals
 
 DEVICES = np.repeat([f"d{i}" for i in range(30)], 40)
 RANDOM = np.random.default_rng(5)
@@ -61,25 +61,3 @@ def test_a_thousand_draws_of_many_rows_take_seconds() -> None:
     began = time.monotonic()
     metric_intervals(failed, chance, np.tile(DEVICES, 20), True, 7)
     assert time.monotonic() - began < 20
-
-
-def test_a_model_that_is_better_on_every_device_is_better_in_every_draw() -> None:
-    found = compare(TRUTH, guess(0.9), guess(), DEVICES, False, 0.0, 7)
-    assert found.challenger < found.champion
-    assert (found.confidence, found.devices) == (1.0, 30)
-    assert compare(TRUTH, guess(0.9), guess(), DEVICES, False, 0.2, 7).confidence == 0.0
-
-
-def test_a_model_like_the_other_but_for_noise_is_better_in_about_half_of_the_draws() -> None:
-    shares = []
-    for seed in range(200):
-        random = np.random.default_rng(seed)
-        mine, other = (guess() + random.normal(0, 3, 30).repeat(40).astype(np.float32) for _ in range(2))
-        shares.append(compare(TRUTH, mine, other, DEVICES, False, 0.0, 7).confidence)
-    assert 0.4 < np.mean(shares) < 0.6
-    assert np.mean(np.array(shares) >= 0.8) < 0.3
-    assert np.mean(np.array(shares) >= 0.95) < 0.1
-
-
-def test_a_model_is_never_better_than_itself() -> None:
-    assert compare(TRUTH, guess(), guess(), DEVICES, False, 0.0, 7).confidence == 0.0

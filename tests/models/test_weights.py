@@ -19,7 +19,8 @@ from models.conformal import calibrate
 from models.evaluate import error_of, metrics_of
 from models.export import run_onnx
 from models.families import Fit, boosting, forest, mlp, ridge
-from models.resample import compare, metric_intervals
+from models.paired_test import compare
+from models.resample import metric_intervals
 from models.samples import Samples
 from models.stacking import learned_weights
 from models.train import train
@@ -46,8 +47,8 @@ def test_a_weighted_row_counts_as_if_it_were_there_so_often(truth: Vector, said:
         metric_intervals(often, answers, devices, classify, 7),
     )
     assert all(mine[name] == pytest.approx(other[name]) for name in other)
-    found = compare(truth, said, said * 0.9, DEVICES, classify, 0.0, 7, WEIGHT)
-    assert found.confidence == compare(often, answers, answers * 0.9, devices, classify, 0.0, 7).confidence
+    found = compare(truth, said, said * 0.9, DEVICES, classify, 0.0, WEIGHT)
+    assert found.p_value == pytest.approx(compare(often, answers, answers * 0.9, devices, classify, 0.0).p_value)
     members = np.stack([said, said[::-1]], axis=1).astype(np.float64)
     weights = learned_weights(members, truth, classify, WEIGHT)
     assert weights == pytest.approx(learned_weights(np.repeat(members, TIMES, axis=0), often, classify), abs=0.01)

@@ -1,0 +1,70 @@
+"""Whether a challenger errs less than the champion beyond chance: a t test, paired by device.
+
+Rows of one device resemble each other, so a device counts once: by the difference of both models' losses, summed over its rows.
+What makes a device hard for both cancels out. Student's t gives the p-value, because a level of 0.0001 is far below what
+resampling resolves. Where few failures give the differences heavy tails, the test promotes less often than the level says
+(Cressie: Relaxing assumptions in the one sample t-test, 1980); benchmarks/promotions.py measures it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from models.evaluate import Float64, Vector, error_of, losses_of
+from models.weights import Weights
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models' errors on the same rows, the p-value of the challenger's improvement, and the number of devices."""
+
+    challenger: float
+    champion: float
+    p_value: float
+    devices: int
+
+
+def compare(
+    truth: Vector,
+    challenger: Vector,
+    champion: Vector,
+    devices: npt.NDArray[Any],
+    classify: bool,
+    improvement: float,
+    weights: Weights = None,
+) -> Comparison:
+    """Compare two models' predictions (n,) of the same rows.
+
+    The null hypothesis: the challenger's error is not below the champion's less the share `improvement`.
+    """
+    names, device = np.unique(devices.astype(str), return_inverse=True)
+    mine, other = (
+        np.bincount(device, losses_of(truth, p, classify, weights), len(names)) for p in (challenger, champion)
+    )
+    errors = (error_of(truth, p, classify, weights) for p in (challenger, champion))
+    return Comparison(*errors, p_value_of(mine, other, classify, improvement), len(names))
+
+
+def p_value_of(challenger: Float64, champion: Float64, classify: bool, improvement: float) -> float:
+    """The one-sided p-value of both models' losses, summed by device (D,); 1 where D is below 2.
+
+    An RMSE is below another less a share where the squared errors are below the others times the square of what is left.
+    """
+    left = (1 - improvement) ** (1 if classify else 2)
+    return _t_test(left * champion - challenger)
+
+
+def _t_test(gains: Float64) -> float:
+    """The p-value of a mean (D,) above 0."""
+    from scipy.special import stdtr  # type: ignore[import-untyped]
+
+    if len(gains) < 2:
+        return 1.0
+    mean, spread = float(gains.mean()), float(gains.std(ddof=1))
+    if spread == 0:
+        return 0.0 if mean > 0 else 1.0
+    return float(stdtr(len(gains) - 1, -mean / spread * np.sqrt(len(gains))))

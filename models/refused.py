@@ -1,0 +1,68 @@
+"""The training that was refused last, so that a schedule does not repeat it while nothing has changed.
+
+One file of a fleet, `<home>/training/<fleet>/refused.json`; the next training that is not refused takes it away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import msgspec
+
+from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
+
+_FILE = "refused.json"
+
+
+class Attempt(msgspec.Struct, frozen=True):
+    """What a training depends on: the version of gold, the number of outcomes, the fleet file by its SHA-256, and our release."""
+
+    gold_version: int | None
+    outcomes: int
+    fleet_file: str
+    release: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """A training that was refused, and why."""
+
+    attempt: Attempt
+    why: str
+
+
+def attempt_of(fleet: FleetSpec, gold_version: int | None, outcomes: int) -> Attempt:
+    """A training of this gold by this fleet file and release."""
+    try:
+        release = version("aimaas")
+    except PackageNotFoundError:
+        release = "0"
+    return Attempt(gold_version, outcomes, hashlib.sha256(fleet.model_dump_json().encode()).hexdigest(), release)
+
+
+def note_refused(settings: Settings, fleet: str, refused: Refused) -> None:
+    """Remember a refused training, in place of the one before."""
+    path = _path(settings, fleet)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    part.write_bytes(msgspec.json.format(msgspec.json.encode(refused), indent=2))
+    part.replace(path)
+
+
+def forget_refused(settings: Settings, fleet: str) -> None:
+    """Say that the newest training was not refused."""
+    _path(settings, fleet).unlink(missing_ok=True)
+
+
+def last_refused(settings: Settings, fleet: str) -> Refused | None:
+    """The newest training, where it was refused; None too where the file cannot be read, so that a training runs."""
+    try:
+        return msgspec.json.decode(_path(settings, fleet).read_bytes(), type=Refused)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def _path(settings: Settings, fleet: str) -> Path:
+    return settings.home / "training" / fleet / _FILE
