@@ -93,7 +93,8 @@ class Year:
         """Skewed numbers (d,) of mean 0 and deviation 1."""
         drawn = np.exp(SKEW * self._random.standard_normal(d))
         mean = np.exp(SKEW**2 / 2)
-        return (drawn - mean) / (mean * np.sqrt(np.expm1(SKEW**2)))
+        part: Float64 = (drawn - mean) / (mean * np.sqrt(np.expm1(SKEW**2)))
+        return part
 
 
 @dataclass(frozen=True)

@@ -42,11 +42,9 @@ def compare(
     The null hypothesis: the challenger's error is not below the champion's less the share `improvement`.
     """
     names, device = np.unique(devices.astype(str), return_inverse=True)
-    mine, other = (
-        np.bincount(device, losses_of(truth, p, classify, weights), len(names)) for p in (challenger, champion)
-    )
-    errors = (error_of(truth, p, classify, weights) for p in (challenger, champion))
-    return Comparison(*errors, p_value_of(mine, other, classify, improvement), len(names))
+    mine, other = (_by_device(losses_of(truth, p, classify, weights), device) for p in (challenger, champion))
+    errors = [error_of(truth, p, classify, weights) for p in (challenger, champion)]
+    return Comparison(errors[0], errors[1], p_value_of(mine, other, classify, improvement), len(names))
 
 
 def p_value_of(challenger: Float64, champion: Float64, classify: bool, improvement: float) -> float:
@@ -58,9 +56,15 @@ def p_value_of(challenger: Float64, champion: Float64, classify: bool, improveme
     return _t_test(left * champion - challenger)
 
 
+def _by_device(losses: Float64, device: npt.NDArray[np.intp]) -> Float64:
+    """Sums (D,) of the rows' losses (n,)."""
+    sums: Float64 = np.bincount(device, losses).astype(np.float64)
+    return sums
+
+
 def _t_test(gains: Float64) -> float:
     """The p-value of a mean (D,) above 0."""
-    from scipy.special import stdtr  # type: ignore[import-untyped]
+    from scipy.special import stdtr
 
     if len(gains) < 2:
         return 1.0

@@ -86,8 +86,8 @@ def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
         why = f"version {version} is {still_vetoed(veto, fleet.fleet, version)}"
         return Promotion(False, why, version, mine, None, None, sequence)
     set_challenger(settings, fleet, version)
-    if champion is not None and (why := why_not_compared(settings, fleet, content, version, champion)):
-        return Promotion(False, why, version, mine, None, None, sequence)
+    if champion is not None and (other_kind := why_not_compared(settings, fleet, content, version, champion)):
+        return Promotion(False, other_kind, version, mine, None, None, sequence)
     found = compare_with(settings, fleet, frozen, answers, champion)
     passed, reason = judged(settings, fleet, version, found, champion)
     other = found.champion if champion else None
