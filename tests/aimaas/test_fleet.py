@@ -28,6 +28,11 @@ def turbofan() -> dict[str, Any]:
         ("order", "time", "order: found 'time', allowed: 'seq' or 'ts'"),
         ("order", "ts", "task.unit: 'cycles' with order: ts; allowed: seconds, minutes, hours, days"),
         ("sensors", [1], "sensors: found [1], allowed: a mapping of keys to values"),
+        (
+            "gates",
+            {"confidence": 0.8},
+            "gates: confidence is replaced by false_promotions, a share of the years: leave confidence out",
+        ),
         ("sensors.s1", None, "sensors.s1: found nothing, allowed: a mapping of keys to values"),
         ("sensors.s1.range", [1], "sensors.s1.range.1: missing, must be given"),
         ("sensors.s1.range", [5, 1], "sensors.s1: range [5.0, 1.0] must rise"),
