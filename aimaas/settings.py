@@ -12,6 +12,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_MLFLOW_TRACKING_URI | MLflow's tracking and registry store | SQLite below `<home>/mlflow` |
 | AIMAAS_MLFLOW_ARTIFACTS | store of new MLflow experiments; models are loaded from below it only | `<home>/mlflow/artifacts` |
 | AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
+| AIMAAS_DATA_DOCS_URL | where that folder is served over HTTP, for links to its pages | none: links are `file://` |
 | AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
 | AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
@@ -58,6 +59,7 @@ class Settings:
     signing_key: str | None = field(default=None, repr=False)
     verify_key: str | None = None
     model_bytes: int = _MODEL_BYTES
+    data_docs_url: str | None = None
 
     @property
     def bootstrap_servers(self) -> str:
@@ -90,6 +92,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         signing_key=values.get(SIGNING_KEY) or None,
         verify_key=values.get(VERIFY_KEY) or None,
         model_bytes=_model_bytes(values.get("AIMAAS_MODEL_BYTES")),
+        data_docs_url=values.get("AIMAAS_DATA_DOCS_URL") or None,
     )
 
 

@@ -100,7 +100,7 @@ def _judge(
     """Judge rows of a table, and with `quarantine` the run that refused those; `run` names the pages (the version, if empty)."""
     if rows.table is None:
         raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table yet: run the step before this gate")
-    docs = DataDocs(settings.data_docs, fleet.fleet)
+    docs = DataDocs(settings.data_docs, fleet.fleet, settings.data_docs_url)
     name, run = f"{fleet.fleet}_{table}", run or f"v{rows.version}"
     frame = _frame(rows.table, suite)
     done = [docs.validate(name, suite, frame, run)]

@@ -47,6 +47,7 @@ def settings_variables(settings: Settings) -> dict[str, str]:
         "AIMAAS_LOG_FORMAT": settings.log_format,
         "AIMAAS_SPARK_POOL": settings.spark_pool,
         "AIMAAS_MODEL_BYTES": str(settings.model_bytes),
+        **({"AIMAAS_DATA_DOCS_URL": settings.data_docs_url} if settings.data_docs_url else {}),
         **{name: key for name, key in secrets.items() if key},
         **kafka,
     }

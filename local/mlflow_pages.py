@@ -1,9 +1,9 @@
 """MLflow's server with pages that open on models.
 
 MLflow 3 opens its pages on GenAI unless the browser remembers otherwise; no setting of the server changes that. This one answers
-as MLflow does, and its start page shows the registered models, with the choice *Model training* and the assistant closed, where the
-browser has made no choice yet; whoever changes it keeps the change. `mlflow server --app-name aimaas` runs it: `pyproject.toml`
-declares it under MLflow's entry point `mlflow.app`.
+as MLflow does, and its start page shows the registered models, with the choice *Model training* and neither assistant nor
+advertisement, where the browser has made no choice yet; whoever changes it keeps the change. `mlflow server --app-name aimaas` runs
+it: `pyproject.toml` declares it under MLflow's entry point `mlflow.app`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 APP_NAME = "aimaas"
 _SCRIPT = b"""<script>
 try {
-  const usual = {"mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true"};
+  const usual = {
+    "mlflow.workflowType_v1": '"machine_learning"', "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "_mlflow_model_registry_promo_modal_dismissed": "true",
+  };
   for (const [key, value] of Object.entries(usual)) localStorage.getItem(key) || localStorage.setItem(key, value);
 } catch (e) {}
 if (!location.hash) history.replaceState(null, "", "#/models");

@@ -11,7 +11,6 @@ import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from importlib.metadata import entry_points
 from pathlib import Path
 
 from aimaas.errors import StackError
@@ -22,8 +21,8 @@ from aimaas.topics import topic_specs
 from local.airflow import Airflow, end_leftovers, find_airflow, start_airflow
 from local.airflow_environment import settings_variables
 from local.broker import Broker, find_broker, start_broker
-from local.mlflow_pages import APP_NAME
-from local.ports import HOST, free_port, is_free
+from local.pages import running_pages, start_data_docs, start_mlflow
+from local.ports import HOST, free_port
 from local.private_files import kept_secret, write_private
 from local.processes import ManagedProcess, find_process, start_process
 
@@ -35,6 +34,7 @@ class Ports:
     kafka: int | None = None
     airflow: int | None = None
     mlflow: int | None = None
+    data_docs: int | None = None
 
 
 @dataclass(frozen=True)
@@ -122,21 +122,6 @@ def start_scorer(settings: Settings, fleet: FleetSpec, instance: str = "0") -> M
     )
 
 
-def start_mlflow(settings: Settings, port: int | None = None) -> ManagedProcess:
-    """Start MLflow's pages on the registry's database."""
-    port = port or free_port()
-    if not is_free(port):
-        raise StackError(f"port {port} is taken: end the process that listens there, or give MLflow another port")
-    (settings.home / "mlflow").mkdir(parents=True, exist_ok=True)
-    (settings.home / "mlflow" / "port").write_text(str(port))
-    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", settings.mlflow_tracking_uri]
-    command += ["--default-artifact-root", settings.mlflow_artifacts]
-    if APP_NAME in entry_points(group="mlflow.app").names:  # not in an environment that was set up before there was one
-        command += ["--app-name", APP_NAME]
-    return start_process(command, name="mlflow", folder=settings.home / "mlflow")
-
-
 def stack_parts(settings: Settings) -> list[Part]:
     """What runs of the stack in `settings.home`, and where."""
     parts = []
@@ -147,10 +132,7 @@ def stack_parts(settings: Settings) -> list[Part]:
     if airflow:
         login = f"{airflow.url} (login {airflow.user} / {airflow.password})"
         parts.append(Part("airflow", login, airflow.is_healthy(), airflow.folder / "scheduler.log"))
-    mlflow = find_process("mlflow", settings.home / "mlflow")
-    if mlflow:
-        port = (settings.home / "mlflow" / "port").read_text()
-        parts.append(Part("mlflow", f"http://localhost:{port}", mlflow.is_alive(), mlflow.log))
+    parts += [Part(p.name, where, p.is_alive(), p.log) for p, where in running_pages(settings)]
     parts += [Part(p.name, settings.bootstrap_servers, p.is_alive(), p.log) for p in _scorers(settings)]
     return parts
 
@@ -164,8 +146,7 @@ def _scorers(settings: Settings) -> list[ManagedProcess]:
 def stop_stack(settings: Settings) -> list[str]:
     """Stop every part that runs in `settings.home`; returns their names. Scorers first: they commit and leave."""
     stopped = []
-    mlflow = find_process("mlflow", settings.home / "mlflow")
-    for process in [*_scorers(settings), *([mlflow] if mlflow else [])]:
+    for process in [*_scorers(settings), *(page for page, _ in running_pages(settings))]:
         process.stop()
         stopped.append(process.name)
     airflow = find_airflow(settings.home / "airflow")
@@ -182,10 +163,13 @@ def stop_stack(settings: Settings) -> list[str]:
 
 
 def bring_up(settings: Settings, fleets: list[FleetSpec], ports: Ports) -> Stack:
-    """Start all that `aimaas up` promises: broker, Airflow with the fleets' DAGs unpaused, MLflow, a scorer per fleet."""
+    """Start all that `aimaas up` promises: broker, Airflow with the fleets' DAGs unpaused, pages, a scorer per fleet."""
+    docs_port = ports.data_docs or free_port()
+    settings = replace(settings, data_docs_url=settings.data_docs_url or f"http://localhost:{docs_port}")
     stack = start_stack(settings, fleets, ports, triggerer=True)
     try:
         start_mlflow(stack.settings, ports.mlflow)
+        start_data_docs(stack.settings, docs_port)
         for fleet in fleets:
             start_scorer(stack.settings, fleet)
             for dag in stack.airflow.client.dag_ids():

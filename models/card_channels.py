@@ -92,7 +92,9 @@ def _settings(plan: FeaturePlan, fit: Fit, mode: int) -> str:
     names = plan.readings[: plan.settings]
     if not names:
         return "none"
-    return ", ".join(f"{name} {value:.4g}" for name, value in zip(names, fit.centres[mode], strict=False)) or "all"
+    return (
+        ", ".join(f"{name} {round(value, 3):g}" for name, value in zip(names, fit.centres[mode], strict=False)) or "all"
+    )
 
 
 def _caption(plan: FeaturePlan, fit: Fit) -> str:

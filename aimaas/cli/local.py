@@ -21,15 +21,16 @@ def up(
     kafka_port: Annotated[int, typer.Option(help="port of the broker")] = 9092,
     airflow_port: Annotated[int, typer.Option(help="port of the Airflow UI")] = 8080,
     mlflow_port: Annotated[int, typer.Option(help="port of the MLflow UI")] = 5000,
+    data_docs_port: Annotated[int, typer.Option(help="port of the pages of Data Docs")] = 8090,
 ) -> None:
-    """Start the local stack: Kafka, Airflow, MLflow and a scorer per fleet; it runs until `aimaas down`."""
+    """Start the local stack: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet; it runs until `aimaas down`."""
     from aimaas.fleet import load_fleets
     from local.stack import Ports, bring_up
 
     settings = read_settings()
     specs = [fleet_of(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
     with out.status("starting Kafka, Airflow and MLflow"):
-        bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port))
+        bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port, data_docs_port))
     status()
 
 

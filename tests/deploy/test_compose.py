@@ -38,7 +38,9 @@ def words(command: str | list[str]) -> list[str]:
 def texts(service: dict[str, Any]) -> list[str]:
     """Every value of a service that may name a host and a port."""
     health = service.get("healthcheck", {}).get("test", [])
-    return [*service.get("environment", {}).values(), *words(service.get("command", [])), *health]
+    # a link for the browser of a person names the port on the host
+    inside = [v for k, v in service.get("environment", {}).items() if k != "AIMAAS_DATA_DOCS_URL"]
+    return [*inside, *words(service.get("command", [])), *health]
 
 
 # what each service listens on inside its container
@@ -46,6 +48,7 @@ LISTENS = {
     "kafka": {9092, 9093, 9094},
     "postgres": {5432},
     "mlflow": {5000},
+    "data-docs": {8090},
     "airflow-api-server": {8080},
     "spark-master": {7077, 8080},
     "spark-worker": {8081},
