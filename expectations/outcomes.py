@@ -84,9 +84,18 @@ def _reason(info: Mapping[str, Any]) -> str:
     return messages[0].splitlines()[0] if messages else "no reason was given"
 
 
+def _value(value: Any) -> str:
+    """A value as people write it; those of several columns in brackets."""
+    if isinstance(value, tuple | list):
+        return f"({', '.join(_value(v) for v in value)})"
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_value(v)}" for name, v in value.items())
+    return _plain(float(value)) if isinstance(value, float) else str(value)
+
+
 def _examples(result: Any) -> str:
     failed = result.result.get("partial_unexpected_list") or []
     if result.result.get("element_count") == 1:
         return ""
-    seen = list(dict.fromkeys(str(value) for value in failed))
+    seen = list(dict.fromkeys(_value(value) for value in failed))
     return ", ".join(seen[:_EXAMPLES]) + (" …" if len(seen) > _EXAMPLES else "")

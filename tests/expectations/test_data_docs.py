@@ -99,10 +99,10 @@ def test_failed_warned_set_aside_and_passed_differ_and_say_what_is_allowed_and_w
         "passed",
     ]
     failed = row(text, "torque")
-    assert "≥ 0 and ≤ 80" in failed and "1 of 4 rows fail; values 10 to 999" in failed and "<td>999.0</td>" in failed
+    assert "≥ 0 and ≤ 80" in failed and "1 of 4 rows fail; values 10 to 999" in failed and "<td>999</td>" in failed
     assert "0 of 4 rows fail; values 5 to 1700" in row(text, "speed")  # of what passed too
     assert "at least 90" in row(text, "wear") and "2 of 4 rows fail" in row(text, "wear")
-    assert "1 of 4 rows fail" in row(text, "speed, torque")
+    assert "1 of 4 rows fail" in row(text, "speed, torque") and "<td>(5, 20)</td>" in row(text, "speed, torque")
     assert "could not be computed" in row(text, "gone") and "gone" in row(text, "gone")
     assert "≥ 1" in row(text, "table") and "<td>4</td>" in row(text, "table")
 
