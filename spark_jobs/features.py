@@ -66,9 +66,11 @@ def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
 
 
 def period_of(gold: DataFrame) -> tuple[datetime, datetime] | None:
-    """Times (UTC) of the first and last event; None where there is none."""
+    """Times (UTC) of the first and last event, by the devices' clocks; None where there is none, or gold has no such column."""
     from pyspark.sql import functions as f
 
+    if "ts" not in gold.columns:
+        return None
     seconds = f.unix_micros("ts")
     row = gold.agg(f.min(seconds), f.max(seconds)).first()
     if row is None or row[0] is None:

@@ -24,7 +24,7 @@ from aimaas.split import split_of
 from aimaas.state import DeviceState
 from aimaas.training_set import DESCRIPTION, read_training_set
 from spark_jobs.commits import commit
-from spark_jobs.features import feature_rows, features
+from spark_jobs.features import feature_rows, features, period_of
 from spark_jobs.fitting import fit_of
 from spark_jobs.job import Job
 from spark_jobs.labels import run_ends
@@ -246,3 +246,10 @@ def test_a_training_set_tells_what_censoring_did(
     assert told.unknown + told.cut + len(found.rows) == len(rows)
     assert told.largest_weight == found.rows.weight.max() > 1
     assert 0 < told.effective_rows < len(found.rows)
+
+
+def test_the_period_of_a_set_is_from_the_first_event_to_the_last_in_utc(spark: Any) -> None:
+    times = [BEGAN + timedelta(hours=hour, microseconds=7) for hour in (5, 1, 9)]
+    gold = spark.createDataFrame([(t,) for t in times], "ts timestamp")
+    assert period_of(gold) == (times[1], times[2])
+    assert period_of(gold.where("false")) is None
