@@ -191,6 +191,9 @@ class Quality(_Part):
         description="of the records, not admitted: stops the gate of silver, and the scorer where many devices are to blame",
     )
     null_share: Share = Field(default=0.2, description="of a nullable reading, null: stops")
+    minimum_rows: int = Field(
+        default=50, ge=1, le=1_000_000, description="fewer new rows stop no run by a share: they warn, or are set aside"
+    )
     window_rows: int = Field(
         default=30, ge=2, le=10_000, description="rows of a device that are looked at together for the shares below"
     )

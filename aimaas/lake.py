@@ -7,6 +7,7 @@ statistics. `gold` has the rows of the corrected view; readers compute what depe
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,6 +36,7 @@ Table = Literal[
     "gaps",
     "rescored",
     "forgotten",
+    "audits",
 ]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
@@ -53,6 +55,7 @@ _MADE_BY: dict[Table, str] = {
     "gaps": "the land job",
     "rescored": "`aimaas rescore`",
     "forgotten": "`aimaas forget`",
+    "audits": "the gate of silver",
 }
 
 
@@ -67,7 +70,7 @@ def partitioned_by(table: Table) -> list[str]:
         return ["model_version", "day"]
     if table == "features":
         return ["kind"]
-    return [] if table in ("gold", "gold_state", "fits", "gaps", "forgotten") else _KAFKA_PLACE
+    return [] if table in ("gold", "gold_state", "fits", "gaps", "forgotten", "audits") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
@@ -197,6 +200,14 @@ def offsets_of(text: str) -> Offsets:
 
     topics = msgspec.json.decode(text, type=dict[str, dict[int, int]])
     return {(topic, p): offset for topic, ends in topics.items() for p, offset in ends.items()}
+
+
+def offsets_json(offsets: Offsets) -> str:
+    """Offsets as Kafka's readers in Spark take them (`startingOffsets`, `endingOffsets`): {topic: {partition: offset}}."""
+    topics: dict[str, dict[str, int]] = {}
+    for (topic, partition), offset in sorted(offsets.items()):
+        topics.setdefault(topic, {})[str(partition)] = offset
+    return json.dumps(topics)
 
 
 def _noted_offsets(found: DeltaTable, version: int) -> Offsets:

@@ -1,4 +1,7 @@
-"""The gate after each table: rows that are new since the last gated version must meet the suite, or the run stops.
+"""The gate after each table: rows that no gate has judged must meet the suite, or they are not published.
+
+The verdict is a record in the lake (`aimaas.audits`). Offsets that failed are judged again as they were, never together with later
+rows, until they pass or a person resolves them (`expectations.resolve`).
 
 Great Expectations runs over a slice read with Arrow, not over Spark: a `spark-submit` takes some 20 s on two cores, the
 whole gate 10 s, of which 6 are the import of Great Expectations. The slice is read once, however many expectations there are, and
@@ -7,32 +10,39 @@ no Spark job runs. The suites do not know which engine judges them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
 
-from aimaas.declared import as_admitted
-from aimaas.errors import GateFailedError, LakeError
+import msgspec
+
+from aimaas.audits import (
+    Audit,
+    Failure,
+    acknowledged,
+    begin_audits,
+    newest_audit,
+    next_number,
+    record,
+)
+from aimaas.errors import GateFailedError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import table_path, table_version
-from aimaas.quarantine import EXPECTATION
+from aimaas.lake import offsets_json, offsets_of, table_version
 from aimaas.settings import Settings
-from expectations.new_rows import NewRows, new_rows, rows_before, rows_of_day
-from expectations.sensors import Share, shares
-from expectations.set_aside import SOURCE, columns_of, set_aside
-from expectations.suite import ANY_ROWS, Expected, Table, derived, derived_of_run, derived_of_windows, hand_written
-from expectations.validation import DataDocs, Finding, Validation
+from expectations.judgement import Judgement, Slice, columns_read, judge, refused_in, suite_of
+from expectations.new_rows import PLACE, Span, not_set_aside, rows_before, rows_in, rows_of_day, span_since
+from expectations.set_aside import set_aside
+from expectations.suite import ANY_ROWS, Expected, Table
+from expectations.validation import Finding
 from expectations.windows import MOST_ROWS, ORDER
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
+GATE = "the gate"
+_OF_QUARANTINE = (*PLACE, "reason")
 
 
 @dataclass(frozen=True)
 class GateReport:
-    """What a gate saw. `versions` are the Delta versions it judged, for the next gate to start from."""
+    """What a gate saw and passed. `versions` are the Delta versions that it judged."""
 
     fleet: str
     table: str
@@ -50,133 +60,121 @@ class GateReport:
         return self.refused / max(self.rows + self.refused, 1)
 
 
-def nothing_new(settings: Settings, fleet: FleetSpec, table: Table, since: Mapping[str, int]) -> bool:
-    """Say whether the table still has the version that was judged last, or none at all."""
-    newest = table_version(settings, fleet.fleet, table)
-    return newest is None or since.get(table) == newest
+def check_table(settings: Settings, fleet: FleetSpec, table: Table, now: datetime) -> GateReport | None:
+    """Judge what no gate has passed of `silver` or `gold`, first what failed, as it was; None where there is nothing.
 
-
-def check_table(
-    settings: Settings, fleet: FleetSpec, table: Table, since: Mapping[str, int] | None = None
-) -> GateReport:
-    """Judge the rows that came to `silver` or `gold` since the versions `since`; all, where these do not name the table.
-
-    Data Docs are written whatever comes out. Raises GateFailedError naming each critical expectation that failed, what was
-    observed, its limit and the page to read; LakeError where the table is missing; FleetFileError for a broken
-    hand-written suite.
+    Data Docs and the audit are written whatever comes out. Raises GateFailedError naming each critical expectation that failed,
+    what was observed, its limit and the page to read; LakeError where the table is missing, or another gate judged it meanwhile;
+    FleetFileError for a broken hand-written suite.
     """
-    since = since or {}
-    suite = [*derived(as_admitted(settings, fleet), table), *hand_written(settings.fleets, fleet, table)]
-    suite = suite if table in since else [ANY_ROWS, *suite]
-    rows = new_rows(settings, fleet, table, since.get(table), _columns(suite, table))
-    silver = table == "silver"
-    quarantine = new_rows(settings, fleet, "quarantine", since.get("quarantine"), ["reason"]) if silver else None
-    return _judge(settings, fleet, table, suite, rows, quarantine, since)
+    begin_audits(settings, fleet, now)
+    number, last = next_number(settings, fleet, table), newest_audit(settings, fleet, table)
+    report = None
+    if last is not None and last.verdict == "failed":
+        report, last = _audit(settings, fleet, table, failed_span(settings, fleet, last), number, last, now)
+        number += 1
+    span = span_since(settings, fleet, table, {} if last is None else last.published)
+    if last is not None and span.is_empty and last.made_of == span.made_of:
+        return report
+    return _audit(settings, fleet, table, span, number, last, now)[0]
 
 
 def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | None:
     """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
 
-    None where the lake has no record of that day.
+    Rows that were set aside or acknowledged are not judged again. None where the lake has no record of that day.
     """
-    suite = [*derived(as_admitted(settings, fleet), "silver"), *hand_written(settings.fleets, fleet, "silver")]
-    rows = rows_of_day(settings, fleet, "silver", day, _columns(suite, "silver"))
-    quarantine = rows_of_day(settings, fleet, "quarantine", day, ["reason"])
-    if not rows.count and not quarantine.count:
+    suite = suite_of(settings, fleet, "silver")
+    known = acknowledged(settings, fleet)
+    rows = rows_of_day(settings, fleet, "silver", day, columns_read(suite, "silver"), known)
+    quarantine = rows_of_day(settings, fleet, "quarantine", day, _OF_QUARANTINE, known)
+    if not rows.num_rows and not quarantine.num_rows:
         return None
-    return _judge(settings, fleet, "silver", suite, rows, quarantine, {}, f"day-{day}")
+    part, run = Slice(not_set_aside(rows, quarantine), refused_in(quarantine)), f"day-{day}"
+    found = judge(settings, fleet, "silver", suite, part, run)
+    if found.failed:
+        raise GateFailedError(_told(fleet, "silver", run, part, found))
+    return _report(settings, fleet, "silver", part, found)
 
 
-def _judge(
-    settings: Settings,
-    fleet: FleetSpec,
-    table: Table,
-    suite: list[Expected],
-    rows: NewRows,
-    quarantine: NewRows | None,
-    since: Mapping[str, int],
-    run: str = "",
+def failed_span(settings: Settings, fleet: FleetSpec, failed: Audit) -> Span:
+    """The offsets that failed, in the table as it is now."""
+    now = span_since(settings, fleet, failed.table, offsets_of(failed.start))
+    same = failed.table == "silver" or failed.end == offsets_json(now.end)
+    return Span(now.start, offsets_of(failed.end), now.version, now.table_id, now.made_of if same else "")
+
+
+def slice_of(
+    settings: Settings, fleet: FleetSpec, table: Table, suite: Sequence[Expected], span: Span, last: Audit | None,
+    more: Collection[str] = (),
+) -> Slice:  # fmt: skip
+    """Read what is judged together, with `more` columns; of silver without the rows that were set aside."""
+    rows = rows_in(settings, fleet, table, span, {*columns_read(suite, table), *more})
+    if table == "gold":
+        return Slice(rows)
+    quarantine = rows_in(settings, fleet, "quarantine", span, _OF_QUARANTINE)
+    before = rows_before(settings, fleet, "silver", span.start, {*ORDER, "ts", *fleet.sensors}, MOST_ROWS)
+    carried = (0, 0) if last is None else (last.carried, last.carried_refused)
+    return Slice(not_set_aside(rows, quarantine), refused_in(quarantine), before, carried)
+
+
+def _audit(
+    settings: Settings, fleet: FleetSpec, table: Table, span: Span, number: int, last: Audit | None, now: datetime
+) -> tuple[GateReport, Audit]:
+    """Judge a span and write the audit down, if it says anything new. Raises GateFailedError."""
+    suite = [*([] if span.start else [ANY_ROWS]), *suite_of(settings, fleet, table)]
+    part = slice_of(settings, fleet, table, suite, span, last)
+    again = last is not None and last.verdict == "failed"
+    run = f"v{last.version if again and last is not None else span.version}"
+    found = judge(settings, fleet, table, suite, part, run)
+    audit = _written(fleet, table, span, number, suite, part, found, now)
+    if found.failed:
+        if not again and [f.expectation for f in found.failed] != [ANY_ROWS[0]]:
+            record(settings, fleet, [audit])
+        raise GateFailedError(_told(fleet, table, run, part, found, last if again else None))
+    aside = set_aside(settings, fleet, part.rows, found.aside) if found.aside else 0
+    record(settings, fleet, [audit])
+    return _report(settings, fleet, table, part, found, aside), audit
+
+
+def _written(
+    fleet: FleetSpec, table: Table, span: Span, number: int, suite: Sequence[Expected], part: Slice, found: Judgement, now: datetime
+) -> Audit:  # fmt: skip
+    """The audit of what was found. What was carried is carried on, unless the share refused was judged and passed."""
+    few = part.refused is not None and part.records < fleet.quality.minimum_rows
+    carried = (part.records, part.carried[1] + (part.refused or 0)) if few else (0, 0)
+    carried = part.carried if found.failed else carried
+    return Audit(
+        number=number, table=table, verdict="failed" if found.failed else "passed", start=offsets_json(span.start),
+        end=offsets_json(span.end), version=span.version, table_id=span.table_id, made_of=span.made_of, at=now, by=GATE,
+        suite=msgspec.json.encode(suite).decode(), failures=tuple(_failure(f) for f in found.failed), rows=part.rows.num_rows,
+        refused=part.refused or 0, carried=carried[0], carried_refused=carried[1], docs=found.docs.index,
+    )  # fmt: skip
+
+
+def _failure(finding: Finding) -> Failure:
+    """A finding as it is kept in the lake: without examples where these are ids of devices, which `aimaas forget` erases."""
+    observed = finding.observed.partition(" (")[0] if "device_id" in finding.subject else finding.observed
+    return Failure(finding.subject, finding.expectation, observed, finding.limit)
+
+
+def _report(
+    settings: Settings, fleet: FleetSpec, table: Table, part: Slice, found: Judgement, aside: int = 0
 ) -> GateReport:
-    """Judge rows of a table, and with `quarantine` the run that refused those; `run` names the pages (the version, if empty)."""
-    if rows.table is None:
-        raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table yet: run the step before this gate")
-    docs = DataDocs(settings.data_docs, fleet.fleet, settings.data_docs_url)
-    name, run = f"{fleet.fleet}_{table}", run or f"v{rows.version}"
-    frame = _frame(rows.table, suite)
-    done = [docs.validate(name, suite, frame, run)]
-    versions: dict[str, int] = {table: rows.version}
-    refused = 0
-    if quarantine is not None:
-        versions["quarantine"], refused = quarantine.version, _refused(quarantine)
-        seen = _seen(settings, fleet, rows, since.get(table))
-        whole_run = [*derived_of_run(fleet), *(e for e in derived_of_windows(fleet) if e[1]["column"] in seen)]
-        done.append(_named(docs.validate(f"{name}_run", whole_run, _run_row(rows.count, refused, seen), run), seen))
-    docs.build()
-    warnings = _stop_or_warn(fleet, table, run, rows.count, done, docs.index)
-    aside = done[0].to_set_aside
-    failing = list(zip(aside, docs.failing(aside, frame), strict=True)) if aside else []
-    noted = set_aside(settings, fleet, rows.table, failing) if failing else 0
-    checked = sum(v.checked for v in done)
-    return GateReport(fleet.fleet, table, versions, rows.count, refused, checked, warnings, docs.index, noted)
+    tables: Sequence[Table | str] = ("silver", "quarantine") if table == "silver" else (table,)
+    versions = {name: -1 if (v := table_version(settings, fleet.fleet, name)) is None else v for name in tables}  # type: ignore[arg-type]
+    return GateReport(
+        fleet.fleet, table, versions, part.rows.num_rows, part.refused or 0, found.checked, found.warnings, found.docs.index, aside
+    )  # fmt: skip
 
 
-def _columns(suite: list[Expected], table: Table) -> set[str]:
-    """What is read of a table: the columns that the suite names, and in silver those that tell rows and devices apart."""
-    return {name for expected in suite for name in columns_of(expected)} | {
-        *(SOURCE if table == "silver" else ()),
-        *ORDER,
-    }
-
-
-def _frame(table: pa.Table, suite: list[Expected]) -> pd.DataFrame:
-    """Return the columns that the suite names; a column that is missing is then told by the expectation itself."""
-    named = {name for expected in suite for name in columns_of(expected)}
-    frame: pd.DataFrame = table.select([c for c in table.column_names if c in named]).to_pandas()
-    return frame
-
-
-def _refused(quarantine: NewRows) -> int:
-    """Rows that admission refused; those that a gate set aside were admitted."""
-    import pyarrow.compute as pc
-
-    if quarantine.table is None:
-        return 0
-    return int(pc.sum(pc.not_equal(quarantine.table["reason"], EXPECTATION)).as_py() or 0)
-
-
-def _seen(settings: Settings, fleet: FleetSpec, rows: NewRows, since: int | None) -> dict[str, Share]:
-    """What can be seen over many rows, by the column of the run that says it."""
-    ranges = {name: reading.range for name, reading in fleet.sensors.items()}
-    before = rows_before(settings, fleet, "silver", since, {*ORDER, "ts", *ranges}, MOST_ROWS)
-    return {} if rows.table is None else shares(ranges, fleet.quality.window_rows, rows.table, before)
-
-
-def _run_row(admitted: int, refused: int, seen: Mapping[str, Share]) -> pd.DataFrame:
-    """The run as a whole, in one row."""
-    import pandas as pd
-
-    share = refused / max(admitted + refused, 1)
-    counts = {"admitted": [admitted], "refused": [refused], "refused_share": [share]}
-    return pd.DataFrame({**counts, **{column: [found.value] for column, found in seen.items()}})
-
-
-def _named(done: Validation, seen: Mapping[str, Share]) -> Validation:
-    """The findings about devices name some of them."""
-
-    def named(finding: Finding) -> Finding:
-        devices = ", ".join(seen[finding.subject].devices) if finding.subject in seen else ""
-        return replace(finding, observed=f"{finding.observed}, such as {devices}") if devices else finding
-
-    return replace(done, findings=tuple(named(f) for f in done.findings))
-
-
-def _stop_or_warn(
-    fleet: FleetSpec, table: Table, run: str, rows: int, done: list[Validation], docs: str
-) -> tuple[Finding, ...]:
-    """The warnings. Raises GateFailedError where something worse failed."""
-    findings = [f for v in done for f in v.findings]
-    failed = [f for f in findings if f.severity != "warning"]
-    if failed:
-        head = f"{fleet.fleet}: gate of {table} {run} ({rows} rows) failed {len(failed)} expectation(s)"
-        raise GateFailedError("\n".join([head, *(f"- {f}" for f in failed), f"Data Docs: {docs}"]))
-    return tuple(findings)
+def _told(fleet: FleetSpec, table: Table, run: str, part: Slice, found: Judgement, before: Audit | None = None) -> str:
+    """Why the gate stops, for the task's log."""
+    since = "" if before is None else f", as it has since {before.at:%Y-%m-%dT%H:%M:%SZ}"
+    head = f"{fleet.fleet}: gate of {table} {run} ({part.rows.num_rows} rows) failed {len(found.failed)} expectation(s){since}"
+    lines = [head, *(f"- {f}" for f in found.failed), f"Data Docs: {found.docs.index}"]
+    if not run.startswith("day-"):
+        lines.append(
+            f"neither these rows nor later ones are published until it is resolved: `aimaas gate show --fleet {fleet.fleet}`"
+        )
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ Severity decides what becomes of rows that fail. `critical` stops the run where 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -50,6 +51,23 @@ def derived_of_windows(fleet: FleetSpec) -> list[Expected]:
         ("expect_column_values_to_be_between", {"column": column, "min_value": 0, "max_value": most}, "warning")
         for column, most in {**of_sensors, CLOCK_BACK: _CLOCK_BACK}.items()
     ]
+
+
+def of_few_rows(suite: Sequence[Expected]) -> list[Expected]:
+    """The suite for too few rows to judge a share: what allows some rows to fail warns, or sets them aside, but stops nothing."""
+    return [_of_few_rows(expected) for expected in suite]
+
+
+def warning_only(suite: Sequence[Expected]) -> list[Expected]:
+    """The suite with what fails as a warning."""
+    return [(kind, kwargs, "warning") for kind, kwargs, _ in suite]
+
+
+def _of_few_rows(expected: Expected) -> Expected:
+    kind, kwargs, severity = expected
+    if kwargs.get("mostly", 1.0) == 1.0 or severity == "warning":
+        return expected
+    return (kind, kwargs | {"mostly": 0.0}, severity) if severity == "quarantine" else (kind, kwargs, "warning")
 
 
 def hand_written(fleets: Path, fleet: FleetSpec, table: Table) -> list[Expected]:

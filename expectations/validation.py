@@ -43,13 +43,15 @@ class Finding:
 class Validation:
     """One suite run over one batch; `page` is its own page in Data Docs.
 
-    `to_set_aside` are the expectations of severity `quarantine` that some rows fail, within the limit.
+    `to_set_aside` are the expectations of severity `quarantine` that some rows fail, within the limit, `failing` those beyond it,
+    critical ones among them.
     """
 
     checked: int
     findings: tuple[Finding, ...]
     page: str
     to_set_aside: tuple[Expected, ...] = ()
+    failing: tuple[Expected, ...] = ()
 
 
 class DataDocs:
@@ -85,8 +87,18 @@ class DataDocs:
             for r in result.results
             if r.success and r.result.get("unexpected_count")
         ]
-        page = self._page(suite_name, run_name)
-        return Validation(len(result.results), findings, page, tuple(e for e in aside if e[2] == "quarantine"))
+        failing = [
+            expected[r.expectation_config.meta[_PLACE]]
+            for r in result.results
+            if not r.success and r.result.get("unexpected_count")
+        ]
+        return Validation(
+            len(result.results),
+            findings,
+            self._page(suite_name, run_name),
+            tuple(e for e in aside if e[2] == "quarantine"),
+            tuple(e for e in failing if e[2] != "warning"),
+        )
 
     def failing(self, expected: Sequence[Expected], frame: pd.DataFrame) -> list[list[int]]:
         """For each expectation on rows the places in `frame` of those that fail it; nothing of it is kept."""

@@ -1,4 +1,4 @@
-"""Features: freezes a training set from gold, fit and feature rows made by the kernel that the scorer runs.
+"""Features: freezes a training set from published gold, fit and feature rows made by the kernel that the scorer runs.
 
 A version of gold names its rows and the outcomes known then; labels, and where the kernel begins anew, are computed in the pass
 that computes the features. With `training.refit_growth` a fit is kept (`fits`), and so are its features (`feature_table`): then
@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aimaas.audits import held_back, published_gold
 from aimaas.censoring import Censoring
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
@@ -79,18 +80,30 @@ def period_of(gold: DataFrame) -> tuple[datetime, datetime] | None:
 
 
 def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None) -> int:
-    """The version of gold that `as_of` means: a number, or the newest at an ISO 8601 time; None is the newest of all.
+    """The published version of gold that `as_of` means: a number, or the newest at an ISO 8601 time; None is the newest of all.
 
-    Raises LakeError where there is no such version.
+    Raises LakeError where there is no such version, or it has not passed its gate.
     """
     newest = table_version(settings, fleet.fleet, "gold")
     where = table_path(settings, fleet.fleet, "gold")
     if newest is None:
         raise LakeError(f"{where}: no such table; run the gold job first")
-    if as_of is None:
-        return newest
+    version = newest if as_of is None else _version_of(settings, fleet, as_of, newest)
+    published = published_gold(settings, fleet, version)
+    if published is None or (published != version and as_of is not None and as_of.isdecimal()):
+        others = "none before it has" if published is None else f"the newest before it that has is {published}"
+        raise LakeError(
+            f"{where}: version {version} has not passed its gate, {others}; run the task check_gold of the DAG "
+            f"{fleet.fleet}_prepare, or `aimaas gate check --fleet {fleet.fleet} --table gold`; `aimaas gate show` says what failed"
+        )
+    return published
+
+
+def _version_of(settings: Settings, fleet: FleetSpec, as_of: str, newest: int) -> int:
+    """The version of gold, published or not."""
     if as_of.isdecimal():
         if int(as_of) > newest:
+            where = table_path(settings, fleet.fleet, "gold")
             raise LakeError(f"{where}: no version {as_of}; the newest is {newest}")
         return int(as_of)
     try:
@@ -153,6 +166,8 @@ def features(job: Job) -> Report:
     version = gold_version(job.settings, job.fleet, as_of)
     info = frozen(folder, job.fleet, plan, None if as_of is None else version) or freeze(job, folder, plan, version)
     rows = {name: counts.rows for name, counts in info.splits.items()}
+    for line in held_back(job.settings, job.fleet):
+        sys.stderr.write(f"features: gold version {info.gold_version} is what was published before {line}\n")
     return {
         "out": str(folder),
         "gold": info.gold_version,

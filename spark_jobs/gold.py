@@ -1,4 +1,4 @@
-"""Gold: the rows of the corrected view, with their split; each run appends what came since the last.
+"""Gold: the rows of the corrected view, with their split; each run appends what passed the gate of silver since the last.
 
 The corrected view has the rows of silver and, beside them, the events in quarantine that came late but within `limits.lateness_s`;
 of rows with one (device, run, order) it has the first that the broker received. Where a run begins and what a label is follow from
@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from aimaas.audits import begin_audits
 from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
 from aimaas.quarantine import EXPECTATION
 from spark_jobs.commits import commit, note_of
@@ -76,11 +78,12 @@ def _commit(job: Job, seen: Held, now: Sources, rows: DataFrame, mode: Literal["
 
 
 def gold(job: Job) -> Report:
-    """Bring gold up to what was admitted and to the outcomes.
+    """Bring gold up to what the gate of silver has passed and to the outcomes.
 
     Whole where what the fleet file says of it has changed, a day was rebuilt, or rows in it were set aside.
     """
     settings, fleet = job.settings, job.fleet
+    begin_audits(settings, fleet, datetime.now(UTC))
     seen, rows = held(settings, fleet.fleet, "gold", APP_ID), row_count(settings, fleet.fleet, "gold")
     before = read_sources(note_of(seen))
     now = find_sources(settings, fleet, before)

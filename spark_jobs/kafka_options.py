@@ -160,14 +160,6 @@ _TRANSLATED: tuple[tuple[tuple[str, ...], Translate], ...] = (
 )  # fmt: skip
 
 
-def offsets_json(offsets: Offsets) -> str:
-    """Offsets as the options `startingOffsets` and `endingOffsets` take them: {topic: {partition: offset}}."""
-    topics: dict[str, dict[str, int]] = {}
-    for (topic, partition), offset in sorted(offsets.items()):
-        topics.setdefault(topic, {})[str(partition)] = offset
-    return json.dumps(topics)
-
-
 def partitions_json(offsets: Offsets) -> str:
     """The partitions of `offsets` as the option `assign` takes them: {topic: [partition, …]}."""
     topics: dict[str, list[int]] = {}

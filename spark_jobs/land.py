@@ -22,7 +22,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
 from aimaas.kafka_failures import check_granted
-from aimaas.lake import Held, Offsets, held, offsets_of
+from aimaas.lake import Held, Offsets, held, offsets_json, offsets_of
 from aimaas.rights import on_topic
 from aimaas.settings import Settings
 from aimaas.topic_settings import check_settings
@@ -31,7 +31,7 @@ from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of, undo
 from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.kafka_options import connection_options, offsets_json, partitions_json
+from spark_jobs.kafka_options import connection_options, partitions_json
 from spark_jobs.landed_topics import find_topics, kafka_names, label_column, tell_left_behind
 from spark_jobs.large_records import CUT_COLUMNS, read_by_client, scan
 

@@ -7,14 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aimaas.audits import published_offsets
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Offsets, Table, held, newest_note, offsets_of, read_table, table_path, table_version
+from aimaas.lake import (
+    Offsets,
+    Table,
+    held,
+    newest_note,
+    offsets_json,
+    offsets_of,
+    read_table,
+    table_path,
+    table_version,
+)
 from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_of
 from spark_jobs.commits import note_of, without_mark
-from spark_jobs.kafka_options import offsets_json
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,7 +38,7 @@ _SAID: dict[str, Any] = {
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, and a digest of the fleet file.
+    """Published rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, a digest of the file.
 
     `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job. `aside` are the rows below `admitted` that
     expectations have set aside, `remade` counts how often their number changed under gold that was there.
@@ -64,11 +74,17 @@ class Sources(msgspec.Struct, frozen=True):
 
 
 def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -> Sources:
-    """The newest that there is, to follow on gold made of `before`. Raises LakeError before the first admission."""
+    """The newest that is published, to follow on gold made of `before`. Raises LakeError before the first admission, and before
+    the gate of silver has passed anything.
+    """
     for table in ("silver", "quarantine", "outcomes"):
         _version(settings, fleet, table)
-    # written last by each admission: below these offsets silver and quarantine hold all that was admitted or refused
-    ends = held(settings, fleet.fleet, "admission_state", "admit").offsets
+    ends = published_offsets(settings, fleet)
+    if not ends:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'silver')}: nothing has passed its gate yet; run the task check_silver of the DAG "
+            f"{fleet.fleet}_ingest, or `aimaas gate check --fleet {fleet.fleet}`; `aimaas gate show` says what failed"
+        )
     events = {at: end for at, end in ends.items() if topic_of(at[0]) != topic_names(fleet).outcomes}
     digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
     rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))

@@ -28,7 +28,9 @@ to Delta as long. Gold as of an older version is what gold has now below that ve
 TARGET_BYTES = 128 * 2**20
 """Of a file after compaction. Larger ones are left alone, so a night writes little."""
 PAGES_DAYS = 90
-COMPACTED: tuple[Table, ...] = ("bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten")
+COMPACTED: tuple[Table, ...] = (
+    "bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten", "audits"
+)  # fmt: skip
 """The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: nothing is to be put
 together there."""
 

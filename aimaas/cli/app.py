@@ -8,6 +8,7 @@ import typer
 
 from aimaas.cli.dlq import dlq_app
 from aimaas.cli.fleets import fleets_app
+from aimaas.cli.gate import gate_app
 from aimaas.cli.history import history_app
 from aimaas.cli.local import local_app
 from aimaas.cli.models import models_app
@@ -34,6 +35,7 @@ app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
 app.add_typer(dlq_app, name="dlq")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(gate_app, name="gate")
 app.add_typer(reconcile_app)
 app.add_typer(search_app)
 app.add_typer(upkeep_app)

@@ -9,7 +9,7 @@ from typing import Any
 from airflow.sdk import task
 
 from fleet_dags.assets import fleet_asset
-from fleet_dags.gates import last_versions, seen_by
+from fleet_dags.gates import last_published, seen_by
 
 
 def day_of(params: Mapping[str, Any], dag_run: Any, days: int = 0, hours: int = 0) -> str:
@@ -69,8 +69,8 @@ def tell_prepare(fleet: str) -> Any:
         settings = read_settings()
         if not gold_is_behind(settings, find_fleet(settings.fleets, fleet)):
             raise AirflowSkipException(f"gold of {fleet} is made of silver as it is")
-        # the next gate goes on where the last one was
-        going_on = {"versions": last_versions(inlet_events[silver]), "rebuilt": day_of(params, dag_run)}
+        # the next gate compares with what was published
+        going_on = {"published": last_published(inlet_events[silver]), "rebuilt": day_of(params, dag_run)}
         outlet_events[silver].extra.update(going_on)
 
     return tell_prepare()

@@ -10,10 +10,10 @@ from fleet_dags.assets import fleet_asset
 
 
 def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
-    """Return the task `check_<table>`: it lets an asset event out when new rows meet the suite, and fails otherwise.
+    """Return the task `check_<table>`: where new rows meet the suite it publishes them and lets an asset event out, else it fails.
 
-    The event's `extra` holds the versions it judged, where the next gate starts. Where neither the table nor, for silver, the
-    outcomes have changed since, the task is skipped, and so is what waits for the asset.
+    Its verdict is a record in the lake. Where nothing was published since the asset's last event, by this task or by a person, the
+    task is skipped, and so is what waits for the asset.
     """
     asset = fleet_asset(fleet, table)
 
@@ -27,27 +27,50 @@ def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
 def judge(
     fleet: str, table: Literal["silver", "gold"], asset: Asset, inlet_events: Any, outlet_events: Any
 ) -> dict[str, Any]:
-    """Judge a table from where the asset's last event left off; returns rows, refused rows, versions and Data Docs."""
+    """Judge what no gate has passed; returns rows, refused rows, versions, Data Docs and what is published."""
+    from datetime import UTC, datetime
+
     from airflow.sdk.exceptions import AirflowSkipException
 
+    from aimaas.errors import GateFailedError
     from aimaas.fleet import find_fleet
-    from aimaas.lake import table_version
     from aimaas.settings import read_settings
-    from expectations.gate import check_table, nothing_new
+    from expectations.gate import check_table
 
     settings = read_settings()
-    spec, since = find_fleet(settings.fleets, fleet), last_versions(inlet_events[asset])
-    outcomes = table_version(settings, fleet, "outcomes") if table == "silver" else None
-    if not nothing_new(settings, spec, table, since):
-        seen = seen_by(check_table(settings, spec, table, since))
-    elif outcomes == since.get("outcomes"):
-        raise AirflowSkipException(f"{table} of {fleet} has no new version since {since.get(table)}")
-    else:  # labels change, rows do not
-        seen = {"rows": 0, "versions": dict(since)}
-    if outcomes is not None:
-        seen["versions"]["outcomes"] = outcomes
+    spec, before = find_fleet(settings.fleets, fleet), last_published(inlet_events[asset])
+    try:
+        report = check_table(settings, spec, table, datetime.now(UTC))
+    except GateFailedError as failed:
+        for line in str(failed).splitlines():
+            print(line)  # noqa: T201  # the task's log, without the stack trace around it
+        raise
+    published = published_now(settings, spec, table)
+    if published == before and not is_behind(settings, spec, table):
+        raise AirflowSkipException(f"nothing of {table} of {fleet} was published since {before}")
+    seen: dict[str, Any] = {"rows": 0} if report is None else seen_by(report)
+    seen["published"] = published
     outlet_events[asset].extra.update(seen)
     return seen
+
+
+def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> dict[str, Any]:
+    """Return what readers of the table may read: of silver its offsets and the version of outcomes, of gold its version."""
+    from aimaas.audits import published_gold, published_offsets
+    from aimaas.lake import offsets_json, table_version
+
+    if table == "silver":
+        outcomes = table_version(settings, spec.fleet, "outcomes")
+        return {"offsets": offsets_json(published_offsets(settings, spec)), "outcomes": outcomes}
+    newest = table_version(settings, spec.fleet, "gold")
+    return {"version": None if newest is None else published_gold(settings, spec, newest)}
+
+
+def is_behind(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> bool:
+    """Return whether gold must be made anew although no offset was published: rows of it were set aside, or a day rebuilt."""
+    from spark_jobs.sources import gold_is_behind
+
+    return table == "silver" and gold_is_behind(settings, spec)
 
 
 def seen_by(report: Any) -> dict[str, Any]:
@@ -61,11 +84,9 @@ def seen_by(report: Any) -> dict[str, Any]:
     return seen
 
 
-def last_versions(events: Any) -> dict[str, int]:
-    """Return the table versions that the asset's newest event names; none before its first."""
-    if len(events) == 0:
-        return {}
-    return {name: int(version) for name, version in (events[-1].extra.get("versions") or {}).items()}
+def last_published(events: Any) -> dict[str, Any]:
+    """Return what the asset's newest event says is published; nothing before its first."""
+    return dict(events[-1].extra.get("published") or {}) if len(events) else {}
 
 
 _DOC = {

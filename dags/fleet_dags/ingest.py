@@ -15,8 +15,9 @@ from fleet_dags.spark import job_file, spark_job
 DOC = """\
 ### Ingest
 Brings what devices sent into the lake, exactly once: **land** appends the topics to bronze, **admit** judges each record as
-the stream scorer does and puts it into silver or quarantine, **check_silver** stops the run when the new rows do not meet
-the expectations. A new version of silver, or new outcomes, start the fleet's *prepare* DAG.
+the stream scorer does and puts it into silver or quarantine, **check_silver** publishes new rows that meet the expectations and
+fails for others (`aimaas gate show` says why): gold and training do without these. A new version of silver, or new
+outcomes, start the fleet's *prepare* DAG.
 
 Runs by schedule. A record on the topic of outcomes, which tells how a device's life went on, wakes it up soon: the same run, only
 earlier, that takes what has come by then and does nothing twice. Events do not wake it up: they come all the time.

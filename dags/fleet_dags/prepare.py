@@ -14,9 +14,10 @@ from fleet_dags.spark import job_file, spark_job
 
 DOC = """\
 ### Prepare
-Runs when silver has a new version that passed its gate. **build_gold** appends what is new, late events among it, once for each
-place in a device's life, with the part of the split its id belongs to; **check_gold** stops the run when the rows do not meet the
-expectations. A new version of gold, which outcomes make too, may start the fleet's *train* DAG.
+Runs when silver has new rows that passed their gate. **build_gold** appends what is new, late events among it, once for each
+place in a device's life, with the part of the split its id belongs to; **check_gold** publishes the version when its new rows
+meet the expectations; training reads published versions only. A new version of gold, which outcomes make too, may start the
+fleet's *train* DAG.
 """
 
 

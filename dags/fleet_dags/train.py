@@ -17,7 +17,7 @@ DOC = """\
 ### Train
 Runs on its own schedule, and when gold has a new version: **enough_outcomes** then goes on only if the fleet file's
 `schedule.train_after_outcomes` came since the last training; a training that was refused runs again only after gold or the fleet
-file changed, or by hand. **build_features** freezes a training set with the one feature
+file changed, or by hand. **build_features** freezes a training set of published gold with the one feature
 kernel, **train_candidates** picks on validation devices, reports on test devices and exports to ONNX,
 **register_and_promote** puts the model into the registry and makes it champion when it beats the present one,
 **announce** tells the scorers.

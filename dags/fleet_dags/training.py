@@ -26,18 +26,21 @@ def enough_outcomes(fleet: str) -> Any:
         """Go on when a training is due; returns the number of outcomes known now."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from aimaas.lake import table_version
+        from aimaas.audits import held_back
         from fleet_dags.due import known_outcomes, why_not_due
+        from fleet_dags.gates import published_now
         from models.refused import attempt_of, last_refused
 
         settings, spec = _surroundings(fleet)
         events, refused = inlet_events[model], last_refused(settings, fleet)
         before = int(events[-1].extra.get("outcomes", 0)) if len(events) else 0
-        known, gold = known_outcomes(settings, spec), table_version(settings, fleet, "gold")
+        known, gold = known_outcomes(settings, spec), published_now(settings, spec, "gold")["version"]
         again = refused.why if refused and refused.attempt == attempt_of(spec, gold, known) else None
         before = max(before, refused.attempt.outcomes) if refused else before
         if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes, again):
             raise AirflowSkipException(f"no training of {fleet}: {reason}")
+        for line in held_back(settings, spec):
+            print(f"this training does without {line}")  # noqa: T201  # the task's log
         return known
 
     return enough_outcomes()

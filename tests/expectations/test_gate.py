@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
+from aimaas.audits import Audit, newest_audit, published_offsets
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.lake import table_path
+from aimaas.lake import read_table, table_path
 from aimaas.settings import Settings
-from expectations.gate import check_table, nothing_new
+from expectations.gate import GateReport, check_table
 from expectations.new_rows import rows_before
+from expectations.resolve import Resolution, acknowledge
 from upkeep.maintain import maintain
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
 
 
 def rows(fleet: FleetSpec, first: int, count: int, **replaced: list[Any]) -> pa.Table:
@@ -45,20 +50,49 @@ def rows(fleet: FleetSpec, first: int, count: int, **replaced: list[Any]) -> pa.
     return pa.table(columns)
 
 
+def admitted(settings: Settings, content: pa.Table) -> None:
+    """Say that admission came so far, as its state does."""
+    if not content.num_rows:
+        return
+    path = table_path(settings, "mill", "admission_state")
+    before = pa.table(DeltaTable(path).to_pyarrow_table()) if DeltaTable.is_deltatable(path) else None
+    places = content.select(["topic", "partition", "offset"])
+    every = (
+        places if before is None else pa.concat_tables([before.select(places.column_names).cast(places.schema), places])
+    )
+    newest = every.group_by(["topic", "partition"]).aggregate([("offset", "max")]).rename_columns(places.column_names)
+    write_deltalake(path, newest, mode="overwrite", partition_by=["topic", "partition"])
+
+
+def check(settings: Settings, table: Any = "silver", fleet: FleetSpec = MILL) -> GateReport:
+    """Judge what is new, which there is."""
+    report = check_table(settings, fleet, table, NOW)
+    assert report is not None
+    return report
+
+
+def audits(settings: Settings) -> list[Audit]:
+    """The verdicts in their order."""
+    rows = read_table(settings, "mill", "audits").sort_by("number").to_pylist()
+    return [msgspec.convert(row | {"failures": msgspec.json.decode(row["failures"])}, Audit) for row in rows]
+
+
 @pytest.fixture
 def write(offline_settings: Settings) -> Callable[[str, pa.Table], None]:
     def append(table: str, content: pa.Table) -> None:
         path = table_path(offline_settings, "mill", table)  # type: ignore[arg-type]
         if table != "gold":
             write_deltalake(path, content, mode="append", partition_by=["topic", "partition"])
+            admitted(offline_settings, content)
             return
-        nonlocal end
+        nonlocal end, outcomes
+        outcomes += 1
         end = max(end, pc.max(content["offset"]).as_py() + 1 if content.num_rows else 0)
-        note = {"admitted": json.dumps({"iot.mill.events": {"0": end}})}
+        note = {"admitted": json.dumps({"iot.mill.events": {"0": end}}), "outcomes": outcomes}
         noted = CommitProperties(custom_metadata={"userMetadata": f"mark {json.dumps(note)}"})
         write_deltalake(path, content, mode="append", commit_properties=noted)
 
-    end = 0
+    end = outcomes = 0
     return append
 
 
@@ -74,7 +108,7 @@ def page(uri: str) -> str:
 def test_good_rows_pass_and_have_a_page_in_data_docs(offline_settings: Settings, write: Callable[..., None]) -> None:
     write("silver", rows(MILL, 0, 50))
 
-    report = check_table(offline_settings, MILL, "silver")
+    report = check(offline_settings)
 
     assert (report.rows, report.refused, report.versions) == (50, 0, {"silver": 0, "quarantine": -1})
     assert report.warnings == ()
@@ -87,25 +121,70 @@ def test_a_reading_out_of_range_fails_and_says_what_was_seen_and_allowed(
     write("silver", rows(MILL, 0, 4, torque=[10.0, 20.0, 999.0, 30.0]))
 
     with pytest.raises(GateFailedError) as failed:
-        check_table(offline_settings, MILL, "silver")
+        check(offline_settings)
 
-    head, finding, docs = str(failed.value).splitlines()
+    head, finding, docs, next_step = str(failed.value).splitlines()
     assert head == "mill: gate of silver v0 (4 rows) failed 1 expectation(s)"
     assert finding == (
         "- torque expect_column_values_to_be_between: 1 of 4 rows fail (999.0), expected min_value=0.0, max_value=200.0"
     )
     assert "mill_silver" in page(docs.removeprefix("Data Docs: "))
+    assert next_step.endswith("`aimaas gate show --fleet mill`")
 
 
-def test_only_rows_that_are_new_since_the_last_gate_are_judged(
+def test_what_failed_is_judged_again_as_it_was_and_later_clean_rows_do_not_dilute_it(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:
-    write("silver", rows(MILL, 0, 4, torque=[10.0, 20.0, 999.0, 30.0]))
-    write("silver", rows(MILL, 4, 6))
+    write("silver", rows(MILL, 0, 100))
+    write("quarantine", quarantined(20))
+    for refused in range(2):
+        with pytest.raises(GateFailedError, match=r"silver v0 \(100 rows\) .*\n- refused_share .* \(0\.1666\d+\)"):
+            check(offline_settings)
+        write("silver", rows(MILL, 100 + 1_000 * refused, 1_000))
 
-    report = check_table(offline_settings, MILL, "silver", since={"silver": 0})
+    failed = newest_audit(offline_settings, MILL, "silver")
 
-    assert (report.rows, report.versions["silver"]) == (6, 1)
+    assert failed is not None
+    assert (failed.number, failed.verdict, failed.rows, failed.refused) == (1, "failed", 100, 20), (
+        "one verdict, one record"
+    )
+    assert failed.span == "iot.mill.events/0/0 to 99, iot.mill.events/1/0 to 19"
+    assert published_offsets(offline_settings, MILL) == {}
+    acknowledge(offline_settings, MILL, failed, Resolution("me", "a known test bench", NOW))
+    assert published_offsets(offline_settings, MILL) == {("iot.mill.events", 0): 100, ("iot.mill.events", 1): 20}
+    assert check(offline_settings).rows == 2_000
+    assert published_offsets(offline_settings, MILL)["iot.mill.events", 0] == 2_100
+
+
+def test_what_failed_passes_once_the_fleet_file_allows_it_and_what_came_since_is_judged_by_itself(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    write("silver", rows(MILL, 0, 100))
+    write("quarantine", quarantined(20))
+    with pytest.raises(GateFailedError):
+        check(offline_settings)
+    write("silver", rows(MILL, 100, 60))
+    quality = MILL.quality.model_copy(update={"refused_share": 0.2})
+
+    report = check(offline_settings, fleet=MILL.model_copy(update={"quality": quality}))
+
+    assert (report.rows, report.refused) == (60, 0)
+    found = [a.verdict for a in audits(offline_settings)]
+    assert found == ["failed", "passed", "passed"]
+
+
+def test_a_few_refused_records_stop_nothing_and_count_with_the_next_until_they_are_enough(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    for hour in range(3):
+        write("silver", rows(MILL, 10 * hour, 10))
+        write("quarantine", quarantined(5, first=5 * hour))
+        (warning,) = check(offline_settings).warnings
+        assert "refused_share" in warning.subject
+    write("silver", rows(MILL, 30, 10))
+
+    with pytest.raises(GateFailedError, match=r"refused_share .* \(0\.2727\d+\)"):  # 15 of 55
+        check(offline_settings)
 
 
 @pytest.mark.parametrize("table", ["silver", "gold"])
@@ -114,15 +193,18 @@ def test_after_the_first_gate_an_hour_costs_an_hour_and_a_version_without_rows_p
 ) -> None:
     split = {"split": ["train"] * 4}
     write(table, rows(MILL, 0, 4, **split))
-    first = check_table(offline_settings, MILL, table)
+    first = check(offline_settings, table)
     write(table, rows(MILL, 4, 4, torque=[10.0, 20.0, 999.0, 30.0], **split))
     with pytest.raises(GateFailedError, match=rf"gate of {table} v1 \(4 rows\) failed 1 expectation"):
-        check_table(offline_settings, MILL, table, since=first.versions)
+        check(offline_settings, table)
+    failed = newest_audit(offline_settings, MILL, table)
+    assert failed is not None
+    acknowledge(offline_settings, MILL, failed, Resolution("me", "it was so", NOW))
     write(table, rows(MILL, 8, 0, split=[]))  # as a late outcome makes it of gold, and a vacuum of any table
 
-    later = check_table(offline_settings, MILL, table, since={table: 1})
+    later = check_table(offline_settings, MILL, table, NOW)
 
-    assert (first.rows, later.rows, later.versions[table], later.warnings) == (4, 0, 2, ())
+    assert (first.rows, later is None or later.rows) == (4, True if table == "silver" else 0)
 
 
 def test_a_table_without_a_row_does_not_pass_its_first_gate(
@@ -131,15 +213,19 @@ def test_a_table_without_a_row_does_not_pass_its_first_gate(
     write("gold", rows(MILL, 0, 0, split=[]))
 
     with pytest.raises(GateFailedError, match="expect_table_row_count_to_be_between: found 0"):
-        check_table(offline_settings, MILL, "gold")
+        check(offline_settings, "gold")
 
 
-def test_a_version_that_was_vacuumed_away_means_all_rows(
+def test_a_table_that_was_made_anew_is_judged_as_a_whole(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:
     write("silver", rows(MILL, 0, 4))
+    assert check(offline_settings).rows == 4
+    shutil.rmtree(table_path(offline_settings, "mill", "silver"))
+    write("silver", rows(MILL, 0, 4))
 
-    assert check_table(offline_settings, MILL, "silver", since={"silver": 99}).rows == 4
+    assert published_offsets(offline_settings, MILL) == {}
+    assert check(offline_settings).rows == 4
 
 
 def test_too_large_a_share_of_refused_rows_fails(offline_settings: Settings, write: Callable[..., None]) -> None:
@@ -149,39 +235,38 @@ def test_too_large_a_share_of_refused_rows_fails(offline_settings: Settings, wri
     with pytest.raises(
         GateFailedError, match=r"refused_share .* 1 of 1 rows fail \(0\.16666\d+\), expected .*max_value=0\.1"
     ):
-        check_table(offline_settings, MILL, "silver")
+        check(offline_settings)
 
 
 def test_refused_rows_of_earlier_runs_are_not_counted_again(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:
-    write("silver", rows(MILL, 0, 50))
+    write("silver", rows(MILL, 0, 100))
     write("quarantine", quarantined(10))
+    assert check(offline_settings).refused == 10
     write("quarantine", quarantined(2, first=10))
 
-    assert check_table(offline_settings, MILL, "silver", since={"quarantine": 0}).refused == 2
+    assert check(offline_settings).refused == 2
 
 
 def test_compaction_brings_no_judged_row_back_and_hides_no_new_one(
     offline_settings: Settings, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("upkeep.maintain.TARGET_BYTES", 20_000)  # silver's files are large enough, quarantine's are not
-    since: Mapping[str, int] = {}
     for night in range(4):
         write("silver", rows(MILL, 2_000 * night, 1_000))
         write("silver", rows(MILL, 2_000 * night + 1_000, 960))
         write("quarantine", quarantined(40, first=40 * night))
 
-        report = check_table(offline_settings, MILL, "silver", since)
+        report = check(offline_settings)
 
         assert (report.rows, report.refused, report.quarantine_share) == (1_960, 40, 0.02)
-        since = report.versions
         maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
     write("silver", rows(MILL, 8_000, 3, torque=[10.0, 999.0, 20.0]))
     maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
 
     with pytest.raises(GateFailedError, match=r"3 rows\) failed 1 expectation"):
-        check_table(offline_settings, MILL, "silver", since)
+        check(offline_settings)
 
 
 def test_rows_before_are_found_after_a_compaction(offline_settings: Settings, write: Callable[..., None]) -> None:
@@ -189,7 +274,7 @@ def test_rows_before_are_found_after_a_compaction(offline_settings: Settings, wr
         write("silver", rows(MILL, first, 10))
     maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
 
-    found = rows_before(offline_settings, MILL, "silver", 1, ["order"], most=12)
+    found = rows_before(offline_settings, MILL, "silver", {("iot.mill.events", 0): 20}, ["order"], most=12)
 
     assert found is not None
     assert sorted(found["order"].to_pylist()) == list(range(8, 20))
@@ -199,24 +284,24 @@ def test_a_range_that_was_narrowed_holds_for_what_gold_receives_from_then_on(
     offline_settings: Settings, write: Callable[..., None]
 ) -> None:
     write("gold", rows(MILL, 0, 4, torque=[10.0, 20.0, 90.0, 30.0], split=["train"] * 4))
-    judged = check_table(offline_settings, MILL, "gold").versions
+    check(offline_settings, "gold")
     torque = MILL.sensors["torque"].model_copy(update={"range": (0.0, 50.0)})
     narrowed = MILL.model_copy(update={"sensors": {**MILL.sensors, "torque": torque}})
     DeltaTable(table_path(offline_settings, "mill", "gold")).delete()  # as the gold job: written whole
     write("gold", rows(MILL, 0, 6, torque=[10.0, 20.0, 90.0, 30.0, 40.0, 45.0], split=["train"] * 6))
 
-    after = check_table(offline_settings, narrowed, "gold", judged)
+    after = check(offline_settings, "gold", narrowed)
 
     assert after.rows == 2
     write("gold", rows(MILL, 6, 1, torque=[90.0], split=["train"]))
     with pytest.raises(GateFailedError, match=r"torque expect_column_values_to_be_between: 1 of 1 rows fail"):
-        check_table(offline_settings, narrowed, "gold", after.versions)
+        check(offline_settings, "gold", narrowed)
 
 
 def test_a_failing_warning_does_not_stop_the_run(offline_settings: Settings, write: Callable[..., None]) -> None:
     write("silver", rows(MILL, 0, 10, process_temperature=[251.0] * 10))
 
-    (warning,) = check_table(offline_settings, MILL, "silver").warnings
+    (warning,) = check(offline_settings).warnings
 
     assert "pair_values_a_to_be_greater_than_b" in warning.expectation
 
@@ -231,9 +316,9 @@ def test_gold_with_an_impossible_split_and_a_repeated_row_names_both(
     write("gold", rows(MILL, 0, 3, **gold))
 
     with pytest.raises(GateFailedError) as failed:
-        check_table(offline_settings, MILL, "gold")
+        check(offline_settings, "gold")
 
-    findings = str(failed.value).splitlines()[1:-1]
+    findings = str(failed.value).splitlines()[1:-2]
     assert [f.split()[1] for f in findings] == ["device_id,", "split"]
 
 
@@ -241,13 +326,13 @@ def test_a_missing_column_is_named(offline_settings: Settings, write: Callable[.
     write("silver", rows(MILL, 0, 3).drop_columns(["torque"]))
 
     with pytest.raises(GateFailedError, match=r'torque expect_column_values_to_not_be_null: .*"torque"'):
-        check_table(offline_settings, MILL, "silver")
+        check(offline_settings)
 
 
 def test_pages_of_earlier_runs_stay(offline_settings: Settings, write: Callable[..., None]) -> None:
     for first in (0, 10):
         write("silver", rows(MILL, first, 10))
-        report = check_table(offline_settings, MILL, "silver")
+        report = check(offline_settings)
 
     pages = sorted(p.name for p in (offline_settings.data_docs / "mill/site/validations/mill_silver").iterdir())
     assert pages == ["v0", "v1"]
@@ -263,11 +348,11 @@ def test_a_gate_writes_its_own_pages_and_leaves_those_of_earlier_runs_alone(
         return {path: path.stat().st_mtime_ns for path in site.rglob("*.html")}
 
     write("silver", rows(MILL, 0, 10))
-    since = check_table(offline_settings, MILL, "silver").versions
+    check(offline_settings)
     first = pages()
     write("silver", rows(MILL, 10, 10))
 
-    index = page(check_table(offline_settings, MILL, "silver", since).docs)
+    index = page(check(offline_settings).docs)
 
     now = pages()
     assert {path: now[path] for path in first} == first
@@ -280,13 +365,13 @@ def test_a_gate_writes_its_own_pages_and_leaves_those_of_earlier_runs_alone(
 
 def test_a_table_that_is_missing_is_told_in_one_line(offline_settings: Settings) -> None:
     with pytest.raises(LakeError, match="no such table yet: run the step before this gate"):
-        check_table(offline_settings, MILL, "gold")
+        check(offline_settings, "gold")
 
 
-def test_nothing_is_new_until_the_table_changes(offline_settings: Settings, write: Callable[..., None]) -> None:
-    assert nothing_new(offline_settings, MILL, "silver", {})
-
+def test_nothing_is_new_until_rows_come(offline_settings: Settings, write: Callable[..., None]) -> None:
     write("silver", rows(MILL, 0, 3))
+    assert check(offline_settings).rows == 3
 
-    assert not nothing_new(offline_settings, MILL, "silver", {})
-    assert nothing_new(offline_settings, MILL, "silver", {"silver": 0})
+    assert check_table(offline_settings, MILL, "silver", NOW) is None
+    write("silver", rows(MILL, 3, 2))
+    assert check(offline_settings).rows == 2

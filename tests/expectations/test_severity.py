@@ -13,13 +13,16 @@ import pytest
 import yaml
 from deltalake import write_deltalake
 
-from aimaas.errors import FleetFileError, GateFailedError
+from aimaas.audits import published_offsets
+from aimaas.errors import FleetFileError, GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.lake import read_table, table_path
+from aimaas.lake import read_table, table_path, table_version
 from aimaas.quarantine import read_quarantine
 from aimaas.settings import Settings
-from expectations.gate import check_table
+from expectations.gate import check_day
+from expectations.resolve import Resolution, acknowledge, find_failed, set_failing_aside
 from expectations.suite import hand_written
+from tests.expectations.test_gate import NOW, admitted, check
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
@@ -44,6 +47,7 @@ def silver(fleet: FleetSpec, colder: int, count: int = 100, first: int = 0) -> p
             "ts": pa.array([DAY] * count, pa.timestamp("us", "UTC")),
             **values,
             "process_temperature": heat,
+            "day": [DAY.date()] * count,
         }
     )
 
@@ -61,15 +65,26 @@ def strict(offline_settings: Settings, tmp_path: Path) -> Settings:
 
 def write(settings: Settings, rows: pa.Table) -> None:
     write_deltalake(table_path(settings, "mill", "silver"), rows, mode="append", partition_by=["topic", "partition"])
+    admitted(settings, rows)
 
 
-def test_rows_that_fail_within_the_limit_are_noted_in_quarantine_once_with_what_was_observed(strict: Settings) -> None:
+def kill(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_rows_that_fail_within_the_limit_are_noted_in_quarantine_once_with_what_was_observed(
+    strict: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write(strict, silver(MILL, 7))
 
-    first, again = (check_table(strict, MILL, "silver") for _ in range(2))
+    monkeypatch.setattr("expectations.gate.record", kill)
+    for _ in range(2):  # killed after the rows were noted
+        with pytest.raises(KeyboardInterrupt):
+            check(strict)
+    monkeypatch.undo()
+    report = check(strict)
 
-    assert (first.set_aside, again.set_aside) == (7, 0)
-    assert (first.refused, again.refused) == (0, 0), "they were admitted"
+    assert (report.rows, report.refused) == (93, 0), "they were admitted"
     noted = read_quarantine(strict, MILL)
     assert [q.place for q in noted] == [("iot.mill.events", 1, offset) for offset in range(7)]
     seen = "process_temperature is 280, air_temperature is 300"
@@ -82,18 +97,72 @@ def test_a_share_beyond_the_limit_stops_the_run_and_sets_nothing_aside(strict: S
     write(strict, silver(MILL, 11))  # the fleet file lets a tenth be refused
 
     with pytest.raises(GateFailedError, match=f"{WARMER}: 11 of 100 rows fail"):
-        check_table(strict, MILL, "silver")
+        check(strict)
 
-    with pytest.raises(Exception, match="no such table"):
+    with pytest.raises(LakeError, match="no such table"):
         read_quarantine(strict, MILL)
+
+
+def test_a_person_sets_aside_what_failed_and_the_rest_is_published(
+    strict: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(strict, silver(MILL, 11))
+    with pytest.raises(GateFailedError):
+        check(strict)
+    said = Resolution("me", "the heater was off", NOW)
+    failed = find_failed(strict, MILL)
+    monkeypatch.setattr("expectations.resolve.record", kill)
+    with pytest.raises(KeyboardInterrupt):
+        set_failing_aside(strict, MILL, failed, said)
+    monkeypatch.undo()
+
+    audit, moved = set_failing_aside(strict, MILL, failed, said)
+
+    assert moved == 0, "the killed run had moved them"
+    assert [q.place[2] for q in read_quarantine(strict, MILL)] == list(range(11))
+    assert (audit.verdict, audit.by, audit.why) == ("set aside", "me", "the heater was off")
+    assert published_offsets(strict, MILL) == {("iot.mill.events", 1): 100}
+    with pytest.raises(LakeError, match="no gate failed, so there is nothing to resolve"):
+        find_failed(strict, MILL)
+    day = check_day(strict, MILL, DAY.date())
+    assert day is not None
+    assert day.rows == 89, "a rebuilt day is not stopped by them either"
+
+
+def test_where_no_row_is_to_blame_none_is_set_aside(strict: Settings) -> None:
+    write(strict, silver(MILL, 11).drop_columns(["torque"]))
+    with pytest.raises(GateFailedError):
+        check(strict)
+
+    with pytest.raises(GateFailedError, match=r"no row can be set aside for torque .* aimaas gate acknowledge"):
+        set_failing_aside(strict, MILL, find_failed(strict, MILL), Resolution("me", "why", NOW))
+
+    assert table_version(strict, "mill", "quarantine") is None
+
+
+def test_of_two_persons_one_resolves_a_failure(strict: Settings) -> None:
+    write(strict, silver(MILL, 11))
+    with pytest.raises(GateFailedError):
+        check(strict)
+    failed = find_failed(strict, MILL)
+    acknowledge(strict, MILL, failed, Resolution("me", "why", NOW))
+
+    with pytest.raises(LakeError, match="silver was judged or resolved meanwhile"):
+        acknowledge(strict, MILL, failed, Resolution("you", "why", NOW))
+
+
+def test_of_few_rows_those_that_fail_are_set_aside_whatever_their_share(strict: Settings) -> None:
+    write(strict, silver(MILL, 11, count=49))
+
+    assert check(strict).set_aside == 11
 
 
 def test_a_later_gate_sets_aside_what_is_new(strict: Settings) -> None:
     write(strict, silver(MILL, 2))
-    before = check_table(strict, MILL, "silver")
+    check(strict)
     write(strict, silver(MILL, 3, first=100))
 
-    assert check_table(strict, MILL, "silver", before.versions).set_aside == 3
+    assert check(strict).set_aside == 3
     assert len(read_quarantine(strict, MILL)) == 5
 
 
@@ -116,7 +185,7 @@ def test_a_stuck_sensor_warns_and_the_run_goes_on(offline_settings: Settings) ->
         parts.append(rows.set_column(rows.column_names.index("torque"), "torque", pa.array(torque)))
     write(offline_settings, pa.concat_tables(parts))
 
-    (warning,) = check_table(offline_settings, MILL, "silver").warnings
+    (warning,) = check(offline_settings).warnings
 
     observed, expected = "1 of 1 rows fail (0.05), such as mill-0", "expected min_value=0.0, max_value=0.02"
     assert str(warning) == f"torque_stuck_share expect_column_values_to_be_between: {observed}, {expected}"

@@ -19,9 +19,9 @@ from aimaas.training_set import read_info
 from spark_jobs.admit import admit
 from spark_jobs.evolution import check_changes
 from spark_jobs.features import features
-from spark_jobs.gold import gold
 from spark_jobs.land import land
 from spark_jobs.rescore import rescore
+from tests.published import gold
 from tests.spark_jobs.test_rescore import AGREED, by_source, job, registered, rescored
 from tests.stream.conftest import Line, open_line, tiny_model
 

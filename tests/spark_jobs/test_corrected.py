@@ -24,9 +24,9 @@ from spark_jobs.admit import admit
 from spark_jobs.commits import commit
 from spark_jobs.corrected import not_there_yet
 from spark_jobs.features import features
-from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.verdicts import order_state
+from tests.published import gold
 from tests.spark_jobs.arrivals import DEVICES, Arrivals, Received
 from tests.spark_jobs.memory_journal import MemoryJournal
 

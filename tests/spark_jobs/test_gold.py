@@ -13,8 +13,8 @@ from aimaas.split import split_of
 from aimaas.training_set import read_training_set
 from spark_jobs.admit import admit
 from spark_jobs.features import features, freeze
-from spark_jobs.gold import gold
 from spark_jobs.land import land
+from tests.published import gold
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

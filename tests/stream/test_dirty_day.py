@@ -18,11 +18,11 @@ from aimaas.lake import read_table
 from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.gaps import record_gaps
-from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from stream.devices.faults import FAULTS
 from tests.dirty_day import Blind, Rates, Sent, dirty_day
+from tests.published import gold
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
 BLIND = Blind(stuck="s11", mixed_up="s12", factor=0.45359237)  # pounds that are read as kilograms
@@ -69,19 +69,21 @@ def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are
     line.champion()
     sent = send(line, dirty_day(line.fleet, range(16), 3, now, BLIND, CLEAN))
     run(line, spark, land, admit)
-    before = check_table(line.settings, line.fleet, "silver")
+    before = check_table(line.settings, line.fleet, "silver", now)
     dirty = send(line, dirty_day(line.fleet, range(1_000, 1_030), 4, now, BLIND))
     sent |= dirty
     refused = {source: r.reason.label for source, r in sent.items() if r.reason}
     line.score_all(len(sent) - len(refused), len(refused))
     run(line, spark, land, admit)
 
-    after = check_table(line.settings, line.fleet, "silver", before.versions)
+    after = check_table(line.settings, line.fleet, "silver", now)
 
     assert line.letters() == refused
     assert {source: row["reason"] for source, row in rows_by_source(line, "quarantine").items()} == refused
     assert set(line.scored()) == set(sent) - set(refused)
     check_clean_rows(line, sent)
+    assert before is not None
+    assert after is not None
     assert before.warnings == ()
     assert {w.subject for w in after.warnings} == {
         "s11_stuck_share",

@@ -19,11 +19,11 @@ from aimaas.lake import read_table
 from aimaas.partitioner import partition_of
 from aimaas.settings import Settings
 from spark_jobs.admit import admit
-from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
+from tests.published import gold
 from tests.stream.conftest import open_line
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]

@@ -137,7 +137,9 @@ def test_rows_that_a_gate_sets_aside_lie_in_quarantine_beside_what_later_runs_re
     hot = [f"{line.names.events}/{p}/{o}" for (p, o), (_, v) in zip(sources, events, strict=True) if heat(v) > 1_405]
     admitted(line, spark)
 
-    noted = check_table(settings, line.fleet, "silver").set_aside
+    report = check_table(settings, line.fleet, "silver", datetime.now(UTC))
+    assert report is not None
+    noted = report.set_aside
     send_faults(line, 10)
     admitted(line, spark)
 

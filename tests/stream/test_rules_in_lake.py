@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,8 @@ from aimaas.admission import Reason
 from aimaas.lake import read_table
 from expectations.gate import check_table
 from spark_jobs.admit import admit
-from spark_jobs.gold import gold
 from spark_jobs.land import land
+from tests.published import gold
 from tests.stream.conftest import PARTITIONS
 from tests.stream.test_dirty_day import reconciled, rows_by_source, run
 from tests.stream.test_letter_replay import READING, narrowed, under
@@ -69,4 +70,4 @@ def test_the_lake_judges_as_the_stream_across_changes_of_the_fleet_file_ahead_of
         run(line, spark, land, admit)
         silver = read_table(line.settings, line.fleet.fleet, "silver")
         assert max(silver[READING].to_pylist()) > narrow.sensors[READING].range[1]
-        check_table(line.settings, line.fleet, "silver")
+        check_table(line.settings, line.fleet, "silver", datetime.now(UTC))

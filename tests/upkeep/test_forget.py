@@ -22,13 +22,13 @@ from aimaas.topics import topic_names
 from aimaas.training_set import VOID, read_training_set
 from spark_jobs.admit import admit
 from spark_jobs.features import features
-from spark_jobs.gold import gold
 from spark_jobs.land import land
 from stream.forget.state import forget_state
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.log_reader import LogReader
 from stream.state.records import device_record, offset_of, packed_of
 from stream.state.topic import read_saved
+from tests.published import gold
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

@@ -16,9 +16,9 @@ from aimaas.lake import find_table, held, read_table, table_version
 from aimaas.settings import Settings
 from spark_jobs.admit import admit, beyond, find_portion
 from spark_jobs.commits import commit, note_of
-from spark_jobs.gold import gold
 from spark_jobs.land import Landing, ask_topics, land, read_topics
 from spark_jobs.session import read_version
+from tests.published import gold
 from upkeep.maintain import _compact, maintain
 from upkeep.pages import prune_pages
 

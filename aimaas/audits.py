@@ -1,0 +1,234 @@
+"""The table `audits`: which offsets of silver and gold a gate has judged, and its verdict. What passed is published.
+
+The newest audit of a table is its state. Each audit goes on where the one before it ended, so what is published of silver is all
+below one offset of each partition. A failed audit publishes nothing: its offsets, and all after them, wait until they pass or a
+person resolves them. The gold job reads published offsets only, and training published versions of gold only.
+
+An audit is one Delta commit, numbered for its table (Delta's transaction version): of two gates that judge at once one fails. A
+lake of an older release has no such table: what is in gold then counts as published, and the first gate writes that down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.lake import Offsets, arrow_dataset, ends_at, find_table, note_in, offsets_json, offsets_of, table_uri
+from aimaas.settings import Settings
+from aimaas.torn import reading
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from deltalake import DeltaTable
+
+Gated = Literal["silver", "gold"]
+Verdict = Literal["before", "passed", "failed", "acknowledged", "set aside"]
+"""`before`: in gold before there were audits. `set aside`: the failing rows went to quarantine, the others passed."""
+
+GATED: tuple[Gated, ...] = ("silver", "gold")
+_TRIES = 5
+_NUMBERS = ("number", "version", "rows", "refused", "carried", "carried_refused")
+
+
+class Failure(msgspec.Struct, frozen=True):
+    """A critical expectation that failed: what was seen, and what is allowed."""
+
+    subject: str
+    expectation: str
+    observed: str
+    allowed: str
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"{self.subject} {self.expectation}: {self.observed}, expected {self.allowed}"
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """One verdict on the rows at offsets in [start, end) (JSON), as `version` of the table `table_id` had them.
+
+    `made_of` is the note of a version of gold; where a verdict publishes none it is empty. `suite` is the suite as JSON, `rows` and
+    `refused` count records. `carried` records, `carried_refused` of them refused, were too few to judge a share refused and count
+    with the next.
+    """
+
+    number: int
+    table: Gated
+    verdict: Verdict
+    start: str
+    end: str
+    version: int
+    table_id: str
+    at: datetime
+    by: str
+    made_of: str = ""
+    suite: str = "[]"
+    failures: tuple[Failure, ...] = ()
+    rows: int = 0
+    refused: int = 0
+    carried: int = 0
+    carried_refused: int = 0
+    why: str = ""
+    docs: str = ""
+
+    @property
+    def published(self) -> Offsets:
+        """Where published rows end after this verdict."""
+        return offsets_of(self.start if self.verdict == "failed" else self.end)
+
+    @property
+    def span(self) -> str:
+        """The judged offsets, for people: `topic/partition/first to last`."""
+        first = offsets_of(self.start)
+        ends = sorted(offsets_of(self.end).items())
+        parts = [f"{at[0]}/{at[1]}/{first.get(at, 0)} to {end - 1}" for at, end in ends if end > first.get(at, 0)]
+        return ", ".join(parts) or "no offset"
+
+
+def newest_audit(settings: Settings, fleet: FleetSpec, table: Gated) -> Audit | None:
+    """The newest audit of a table as it is now; None where there is none, or the table was made anew since."""
+    found = find_table(settings, fleet.fleet, "audits")
+    number = 0 if found is None else _number(found, table)
+    if found is None or not number:
+        return None
+    (audit,) = _read(found, table, number)
+    judged = find_table(settings, fleet.fleet, table)
+    return audit if judged is not None and judged.metadata().id == audit.table_id else None
+
+
+def next_number(settings: Settings, fleet: FleetSpec, table: Gated) -> int:
+    """The number of a table's next audit; look at it before the rows are read."""
+    found = find_table(settings, fleet.fleet, "audits")
+    return 1 if found is None else _number(found, table) + 1
+
+
+def published_offsets(settings: Settings, fleet: FleetSpec) -> Offsets:
+    """Where the rows of silver that passed their gate end, by topic and partition."""
+    if find_table(settings, fleet.fleet, "audits") is None:
+        return _gold_ends(settings, fleet)
+    audit = newest_audit(settings, fleet, "silver")
+    return {} if audit is None else audit.published
+
+
+def published_gold(settings: Settings, fleet: FleetSpec, version: int) -> int | None:
+    """The newest version of gold, up to `version`, that passed its gate; None where none did.
+
+    A version that another note made is not published; one that only moved rows to other files is, if the version before it was.
+    """
+    found, gold = find_table(settings, fleet.fleet, "audits"), find_table(settings, fleet.fleet, "gold")
+    if found is None or gold is None:
+        return None if gold is None else version
+    mine = [a for a in _read(found, "gold") if a.table_id == gold.metadata().id]
+    if any(a.verdict == "before" and a.version >= version for a in mine):
+        return version
+    passed = [a for a in mine if a.verdict != "failed" and a.made_of and a.version <= version]
+    note = _noted(gold, version)
+    if any(a.made_of == note for a in passed):
+        return version
+    return max((a.version for a in passed), default=None)
+
+
+def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
+    """A line for each table whose newest rows failed their gate: gold and training go on with what was published before."""
+    audits = [newest_audit(settings, fleet, table) for table in GATED]
+    return [
+        f"{a.table} {a.span}, which failed its gate at {a.at:%Y-%m-%dT%H:%M:%SZ} ({'; '.join(map(str, a.failures))}); "
+        f"`aimaas gate show --fleet {fleet.fleet}` says more"
+        for a in audits
+        if a is not None and a.verdict == "failed"
+    ]
+
+
+def acknowledged(settings: Settings, fleet: FleetSpec) -> list[Audit]:
+    """The audits of silver whose failures a person has acknowledged."""
+    found = find_table(settings, fleet.fleet, "audits")
+    return [] if found is None else [a for a in _read(found, "silver") if a.verdict == "acknowledged"]
+
+
+def begin_audits(settings: Settings, fleet: FleetSpec, now: datetime) -> None:
+    """Of a lake that has gold and no audits, write down that what is in gold is published."""
+    silver, gold = (find_table(settings, fleet.fleet, table) for table in GATED)
+    ends = _gold_ends(settings, fleet)
+    if find_table(settings, fleet.fleet, "audits") is not None or silver is None or gold is None or not ends:
+        return
+    record(settings, fleet, [
+        Audit(
+            number=1, table=table, verdict="before", start=offsets_json({}), end=offsets_json(ends), version=found.version(),
+            table_id=str(found.metadata().id), made_of=_noted(gold, gold.version()) if table == "gold" else "", at=now, by="aimaas",
+            why="in gold before there were audits",
+        )
+        for table, found in zip(GATED, (silver, gold), strict=True)
+    ])  # fmt: skip
+
+
+def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> None:
+    """Write audits of different tables in one commit. Raises LakeError where another audit of one of the tables came first."""
+    from deltalake import CommitProperties, Transaction, write_deltalake
+    from deltalake.exceptions import CommitFailedError, DeltaError
+
+    uri = table_uri(settings, fleet.fleet, "audits")
+    for _ in range(_TRIES):
+        found = find_table(settings, fleet.fleet, "audits")
+        if any((0 if found is None else _number(found, a.table)) != a.number - 1 for a in audits):
+            break
+        numbers = [Transaction(_app_id(a.table), a.number) for a in audits]
+        how = CommitProperties(app_transactions=numbers, max_commit_retries=0)
+        try:
+            write_deltalake(found or uri, _rows(audits), mode="append" if found else "error", commit_properties=how)
+        except (CommitFailedError, DeltaError):
+            if find_table(settings, fleet.fleet, "audits") is None:
+                raise
+            continue  # another table's audit, or upkeep, committed meanwhile
+        return
+    raise LakeError(f"{uri}: another gate judged {' and '.join(a.table for a in audits)} meanwhile; run this one again")
+
+
+def _number(found: DeltaTable, table: Gated) -> int:
+    return found.transaction_version(_app_id(table)) or 0
+
+
+def _app_id(table: Gated) -> str:
+    return f"gate of {table}"
+
+
+def _read(found: DeltaTable, table: Gated, number: int | None = None) -> list[Audit]:
+    """The audits of a table, oldest first, or the one with that number."""
+    import pyarrow.dataset as ds
+
+    which = ds.field("table") == table
+    if number is not None:
+        which &= ds.field("number") == number
+    with reading(found.table_uri):
+        rows = arrow_dataset(found).to_table(filter=which).sort_by("number").to_pylist()
+    return [msgspec.convert(row | {"failures": msgspec.json.decode(row["failures"])}, Audit) for row in rows]
+
+
+def _rows(audits: Sequence[Audit]) -> pa.Table:
+    import pyarrow as pa
+
+    rows: list[dict[str, Any]] = [
+        msgspec.structs.asdict(a) | {"failures": msgspec.json.encode(a.failures).decode()} for a in audits
+    ]
+    kinds = dict.fromkeys(_NUMBERS, pa.int64()) | {"at": pa.timestamp("us", "UTC")}
+    schema = pa.schema([(name, kinds.get(name, pa.string())) for name in Audit.__struct_fields__])
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def _noted(gold: DeltaTable, version: int) -> str:
+    """What a version of gold was noted with, without the commit's mark."""
+    return (note_in(gold, version) or "").partition(" ")[2]
+
+
+def _gold_ends(settings: Settings, fleet: FleetSpec) -> Offsets:
+    """Where the rows of gold end; nowhere before the first gold, or if an older release made it."""
+    gold = find_table(settings, fleet.fleet, "gold")
+    if gold is None:
+        return {}
+    try:
+        return ends_at(settings, fleet.fleet, "gold", gold.version())
+    except LakeError:
+        return {}

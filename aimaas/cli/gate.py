@@ -1,0 +1,140 @@
+"""`aimaas gate`: what passed its gate, what failed and why, and what is to become of it."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
+from rich.table import Table
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.errors import AimaasError
+from aimaas.settings import read_settings
+
+if TYPE_CHECKING:
+    from aimaas.audits import Audit, Gated
+    from expectations.resolve import Resolution
+
+gate_app = typer.Typer(
+    no_args_is_help=True, help="The gates of silver and gold: show, resolve a failure, judge by hand."
+)
+
+Which = Annotated[str | None, typer.Option("--table", help="silver or gold; the first that failed, if left out")]
+Why = Annotated[str, typer.Option(help="the reason, kept beside the verdict")]
+By = Annotated[str | None, typer.Option(help="who decides; if left out the user of this machine")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object for each table, for programs")]
+
+
+@gate_app.command("show")
+def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
+    """Show the newest verdict on silver and on gold: offsets, suite, and of a failure what was observed and what is allowed."""
+    from aimaas.audits import GATED, newest_audit
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    found = [audit for table in GATED if (audit := newest_audit(settings, spec, table)) is not None]
+    if not found and not as_json:
+        out.print(f"no gate of {fleet} has judged anything yet", highlight=False)
+    for audit in found:
+        if as_json:
+            print(msgspec.json.encode(audit).decode())  # noqa: T201
+        else:
+            _show(fleet, audit)
+
+
+@gate_app.command("acknowledge")
+def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
+    """Publish the offsets that failed as they are, under your name and with your reason."""
+    from expectations.resolve import acknowledge, find_failed
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), _said(by, why))
+    out.print(
+        f"published: {audit.table} {audit.span}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
+@gate_app.command("set-aside")
+def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
+    """Move the failing rows to quarantine (reason `expectation`) and publish the others of these offsets."""
+    from expectations.resolve import find_failed, set_failing_aside
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), _said(by, why))
+    told = (
+        f"{moved} rows moved to quarantine, the others of {audit.table} {audit.span} published; {_next(fleet, audit)}"
+    )
+    out.print(told, highlight=False, markup=False, soft_wrap=True)
+
+
+@gate_app.command("check")
+def gate_check(fleet: Fleet, table: Which = None) -> None:
+    """Judge what no gate has judged yet, as the tasks check_silver and check_gold do; silver, unless --table says gold."""
+    from expectations.gate import check_table
+
+    settings, now = read_settings(), datetime.now(UTC)
+    name = _table(table) or "silver"
+    report = check_table(settings, fleet_of(settings, fleet), name, now)
+    if report is None:
+        out.print(f"{name}: nothing new", highlight=False)
+        return
+    for warning in report.warnings:
+        out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+    print(json.dumps({"table": name, "rows": report.rows, "refused": report.refused, "set_aside": report.set_aside}))  # noqa: T201
+
+
+def _table(name: str | None) -> Gated | None:
+    from aimaas.audits import GATED
+
+    found = next((table for table in GATED if table == name), None)
+    if name is not None and found is None:
+        raise AimaasError(f"--table {name}: no gate judges it; there are {', '.join(GATED)}")
+    return found
+
+
+def _said(by: str | None, why: str) -> Resolution:
+    from expectations.resolve import Resolution
+
+    if not why.strip():
+        raise AimaasError("--why: is empty; say why, it is kept beside the verdict")
+    return Resolution(by or getpass.getuser(), why, datetime.now(UTC))
+
+
+def _next(fleet: str, audit: Audit) -> str:
+    """Where these rows go on."""
+    if audit.table == "silver":
+        return f"the next run of {fleet}_ingest goes on from there"
+    return f"the next run of {fleet}_{'train reads them' if audit.made_of else 'prepare makes gold anew without them'}"
+
+
+def _show(fleet: str, audit: Audit) -> None:
+    suite = json.loads(audit.suite)
+    facts = [
+        ("table", audit.table), ("verdict", audit.verdict), ("at", f"{audit.at:%Y-%m-%dT%H:%M:%SZ}"), ("by", audit.by),
+        ("why", audit.why), ("offsets", audit.span.replace(", ", "\n")), ("version", str(audit.version)),
+        ("rows", f"{audit.rows}, and {audit.refused} refused"), ("suite", f"{len(suite)} expectations"), ("Data Docs", audit.docs),
+    ]  # fmt: skip
+    table = Table(box=None, show_header=False)
+    for name, fact in facts:
+        if fact:
+            table.add_row(name, fact)
+    out.print(table, highlight=False, markup=False)
+    if audit.failures:
+        failures = Table("failed", "expectation", "observed", "allowed", box=None)
+        for f in audit.failures:
+            failures.add_row(f.subject, f.expectation, f.observed, f.allowed)
+        out.print(failures, highlight=False, markup=False)
+    if audit.verdict == "failed":
+        out.print(
+            "neither these offsets nor later ones are published. Publish them as they are, or without the failing rows:\n"
+            f"  aimaas gate acknowledge --fleet {fleet} --table {audit.table} --why …\n"
+            f"  aimaas gate set-aside --fleet {fleet} --table {audit.table} --why …",
+            highlight=False, markup=False, soft_wrap=True,
+        )  # fmt: skip
+    out.print()

@@ -1,0 +1,85 @@
+"""What a person does about rows that failed their gate: publish them as they are, or without those that fail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import msgspec
+
+from aimaas.audits import GATED, Audit, Gated, Verdict, newest_audit, next_number, record
+from aimaas.errors import GateFailedError, LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.settings import Settings
+from expectations.gate import failed_span, slice_of
+from expectations.judgement import Slice, judge, suite_of
+from expectations.set_aside import SOURCE, set_aside
+from expectations.suite import Expected
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """What a person decided, and why."""
+
+    by: str
+    why: str
+    at: datetime
+
+
+def find_failed(settings: Settings, fleet: FleetSpec, table: Gated | None = None) -> Audit:
+    """The failed audit of a table; of the first that has one where none is named. Raises LakeError where there is none."""
+    for name in GATED if table is None else (table,):
+        audit = newest_audit(settings, fleet, name)
+        if audit is not None and audit.verdict == "failed":
+            return audit
+    what = "no gate" if table is None else f"the gate of {table} has not"
+    raise LakeError(
+        f"fleet {fleet.fleet}: {what} failed, so there is nothing to resolve; `aimaas gate show` shows what is published"
+    )
+
+
+def acknowledge(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution) -> Audit:
+    """Publish the failed offsets as they are. Raises LakeError where a gate or a person was faster."""
+    return _resolve(settings, fleet, failed, "acknowledged", said)
+
+
+def set_failing_aside(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution) -> tuple[Audit, int]:
+    """Move the rows that fail to quarantine and publish the others; how many were moved.
+
+    Killed in between and run again it moves no row twice. Of gold nothing is published by this: the gold job makes it anew without
+    these rows. Raises GateFailedError, and moves nothing, where something failed that is no row's fault.
+    """
+    found = failing_rows(settings, fleet, failed)
+    moved = set_aside(settings, fleet, found[0].rows, found[1]) if found[1] else 0
+    return _resolve(settings, fleet, failed, "set aside", said), moved
+
+
+def failing_rows(settings: Settings, fleet: FleetSpec, failed: Audit) -> tuple[Slice, list[tuple[Expected, list[int]]]]:
+    """The failed offsets, and of each critical expectation that fails the places of its rows."""
+    suite = suite_of(settings, fleet, failed.table)
+    span = failed_span(settings, fleet, failed)
+    part = slice_of(settings, fleet, failed.table, suite, span, failed, SOURCE)
+    found = judge(settings, fleet, failed.table, suite, part, f"v{failed.version}")
+    if len(found.failing) < len(found.failed):
+        named = {(kind, name) for kind, kwargs, _ in found.failing for name in [kwargs.get("column")]}
+        others = [str(f) for f in found.failed if (f.expectation, f.subject) not in named]
+        raise GateFailedError(
+            f"{fleet.fleet}: no row can be set aside for {'; '.join(others)}: mend what sends the data, or publish these offsets "
+            f"as they are: aimaas gate acknowledge --fleet {fleet.fleet} --why …"
+        )
+    return part, list(
+        zip(found.failing, found.docs.failing(found.failing, found.frame), strict=True)
+    ) if found.failing else []
+
+
+def _resolve(settings: Settings, fleet: FleetSpec, failed: Audit, verdict: Verdict, said: Resolution) -> Audit:
+    number = failed.number + 1
+    if next_number(settings, fleet, failed.table) != number:
+        raise LakeError(
+            f"fleet {fleet.fleet}: {failed.table} was judged or resolved meanwhile; look at `aimaas gate show` again"
+        )
+    made_of = "" if verdict == "set aside" else failed.made_of
+    settled = {"carried": 0, "carried_refused": 0, "made_of": made_of, "by": said.by, "why": said.why, "at": said.at}
+    audit = msgspec.structs.replace(failed, number=number, verdict=verdict, **settled)
+    record(settings, fleet, [audit])
+    return audit
