@@ -182,7 +182,7 @@ def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
         Gap(
             "admitted and not in gold",
             _less(_less(lake.admitted, lake.set_aside), gold),
-            f"run the DAG {fleet}_prepare",
+            f"run the DAG {fleet}_prepare; `aimaas gate show` says whether a gate holds them back",
         ),
         Gap("in gold without having been admitted", _less(_less(gold, lake.admitted), late)),
         Gap(

@@ -128,7 +128,8 @@ def test_a_gap_names_its_records_by_stretches_of_offsets_and_says_what_to_do() -
     (gap,) = gaps_of("mill", replace(LAKE, gold=without(GOOD, 0, 1, 2, 7)), LOG)
 
     assert str(gap) == (
-        "4 admitted and not in gold: partition 0 offset 0 to 2, partition 1 offset 1; run the DAG mill_prepare"
+        "4 admitted and not in gold: partition 0 offset 0 to 2, partition 1 offset 1; run the DAG mill_prepare; "
+        "`aimaas gate show` says whether a gate holds them back"
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-import yaml
 from deltalake import write_deltalake
 
 from aimaas.audits import published_offsets
@@ -50,17 +48,6 @@ def silver(fleet: FleetSpec, colder: int, count: int = 100, first: int = 0) -> p
             "day": [DAY.date()] * count,
         }
     )
-
-
-@pytest.fixture
-def strict(offline_settings: Settings, tmp_path: Path) -> Settings:
-    """Settings with a hand-written suite that sends cold workpieces to quarantine."""
-    folder = tmp_path / "fleets"
-    (folder / "expectations").mkdir(parents=True)
-    kwargs = {"column_A": "process_temperature", "column_B": "air_temperature"}
-    entry = {"type": WARMER, "kwargs": kwargs, "severity": "quarantine"}
-    (folder / "expectations" / "mill_silver.yaml").write_text(yaml.safe_dump([entry]))
-    return replace(offline_settings, fleets=folder)
 
 
 def write(settings: Settings, rows: pa.Table) -> None:

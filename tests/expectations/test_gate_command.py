@@ -1,0 +1,71 @@
+"""`aimaas gate` as a person calls it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from aimaas.audits import published_offsets
+from aimaas.cli.app import app
+from aimaas.errors import AimaasError, GateFailedError, LakeError
+from aimaas.quarantine import read_quarantine
+from aimaas.settings import Settings
+from tests.expectations.test_severity import MILL, WARMER, silver, write
+
+Gate = Callable[..., Result]
+
+
+@pytest.fixture
+def gate(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """Call with the arguments of `aimaas gate`."""
+    monkeypatch.setattr("aimaas.cli.gate.read_settings", lambda: strict)
+    return lambda *arguments: CliRunner().invoke(app, ["gate", *arguments, "--fleet", "mill"])
+
+
+def test_a_failure_is_shown_with_what_was_observed_and_allowed_and_can_be_set_aside(
+    gate: Gate, strict: Settings
+) -> None:
+    assert "no gate of mill has judged anything yet" in gate("show").output
+    write(strict, silver(MILL, 11))
+    failed = gate("check").exception
+    assert isinstance(failed, GateFailedError)
+    assert failed.exit_code == 3
+
+    shown = gate("show").output
+    audit = json.loads(gate("show", "--json").output)
+    moved = gate("set-aside", "--why", "the heater was off", "--by", "ada").output
+
+    for said in (
+        "iot.mill.events/1/0 to 99",
+        "11 of 100 rows fail",
+        "mostly=0.9",
+        "aimaas gate acknowledge --fleet mill",
+    ):
+        assert said in shown
+    assert (audit["verdict"], audit["failures"][0]["expectation"]) == ("failed", WARMER)
+    assert len(json.loads(audit["suite"])) > 10, "the record says what was expected"
+    assert moved.startswith("11 rows moved to quarantine, the others of silver iot.mill.events/1/0 to 99 published")
+    assert len(read_quarantine(strict, MILL)) == 11
+    assert published_offsets(strict, MILL) == {("iot.mill.events", 1): 100}
+    assert "the heater was off" in gate("show").output
+    assert "silver: nothing new" in gate("check").output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "mistake"),
+    [
+        (("acknowledge", "--why", "so"), "no gate failed, so there is nothing to resolve"),
+        (("acknowledge", "--why", " "), "--why: is empty; say why"),
+        (("check", "--table", "bronze"), "--table bronze: no gate judges it; there are silver, gold"),
+        (("check",), "no such table yet: run the step before this gate"),
+    ],
+)
+def test_a_mistake_is_one_line_that_says_what_to_do(gate: Gate, arguments: tuple[str, ...], mistake: str) -> None:
+    error = gate(*arguments).exception
+
+    assert isinstance(error, (AimaasError, LakeError))
+    assert mistake in str(error)
+    assert "\n" not in str(error)
