@@ -146,7 +146,7 @@ def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
 def acknowledged(settings: Settings, fleet: FleetSpec) -> list[Audit]:
     """The audits of silver whose failures a person has acknowledged."""
     found = find_table(settings, fleet.fleet, "audits")
-    return [] if found is None else [a for a in _read(found, "silver") if a.verdict == "acknowledged"]
+    return [] if found is None else [a for a in _read(found, "silver") if a.verdict == "acknowledged" and a.failures]
 
 
 def begin_audits(settings: Settings, fleet: FleetSpec, now: datetime) -> None:

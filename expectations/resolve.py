@@ -7,12 +7,14 @@ from datetime import datetime
 
 import msgspec
 
-from aimaas.audits import GATED, Audit, Gated, Verdict, newest_audit, next_number, record
+from aimaas.audits import GATED, Audit, Gated, Verdict, begin_audits, newest_audit, next_number, record
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
+from aimaas.lake import offsets_json
 from aimaas.settings import Settings
 from expectations.gate import failed_span, slice_of
 from expectations.judgement import Slice, judge, suite_of
+from expectations.new_rows import span_since
 from expectations.set_aside import SOURCE, set_aside
 from expectations.suite import Expected
 
@@ -52,6 +54,24 @@ def set_failing_aside(settings: Settings, fleet: FleetSpec, failed: Audit, said:
     found = failing_rows(settings, fleet, failed)
     moved = set_aside(settings, fleet, found[0].rows, found[1]) if found[1] else 0
     return _resolve(settings, fleet, failed, "set aside", said), moved
+
+
+def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: Resolution) -> None:
+    """Publish what no gate has judged yet, on somebody's word: a backlog that is known to be good, a benchmark.
+
+    Raises GateFailedError where a gate has failed: that is resolved first.
+    """
+    begin_audits(settings, fleet, said.at)
+    number, last = next_number(settings, fleet, table), newest_audit(settings, fleet, table)
+    if last is not None and last.verdict == "failed":
+        raise GateFailedError(f"{fleet.fleet}: the gate of {table} has failed; `aimaas gate show` says why")
+    span = span_since(settings, fleet, table, {} if last is None else last.published)
+    if last is None or not span.is_empty or last.made_of != span.made_of:
+        audit = Audit(
+            number=number, table=table, verdict="acknowledged", start=offsets_json(span.start), end=offsets_json(span.end),
+            version=span.version, table_id=span.table_id, made_of=span.made_of, at=said.at, by=said.by, why=said.why,
+        )  # fmt: skip
+        record(settings, fleet, [audit])
 
 
 def failing_rows(settings: Settings, fleet: FleetSpec, failed: Audit) -> tuple[Slice, list[tuple[Expected, list[int]]]]:

@@ -6,7 +6,12 @@ spark-submit … tests/lake_faults/all_jobs.py FLEET OUT
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
 
+from aimaas.audits import GATED
+from aimaas.fleet import find_fleet
+from aimaas.settings import read_settings
+from expectations.resolve import Resolution, publish_unjudged
 from spark_jobs import admit, features, gold, land
 
 
@@ -15,8 +20,22 @@ def main() -> int:
     fleet, out = sys.argv[1:]
     given = ["--fleet", fleet]
     return (
-        land.main(given) or admit.main(given) or gold.main(given) or features.main([*given, "--out", out]) or who_ran()
+        land.main(given)
+        or admit.main(given)
+        or publish(fleet, 0)
+        or gold.main(given)
+        or publish(fleet, 1)
+        or features.main([*given, "--out", out])
+        or who_ran()
     )
+
+
+def publish(fleet: str, table: int) -> int:
+    """Pass what no gate has judged: Great Expectations is not what this program is about."""
+    settings = read_settings()
+    said = Resolution("a test", "no gate runs here", datetime.now(UTC))
+    publish_unjudged(settings, find_fleet(settings.fleets, fleet), GATED[table], said)
+    return 0
 
 
 def who_ran() -> int:

@@ -15,14 +15,13 @@ from aimaas.lake import Table, read_table, table_path, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from aimaas.training_set import read_training_set
-from spark_jobs.admit import admit
 from spark_jobs.features import features
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from spark_jobs.rebuild import rebuild
 from spark_jobs.rescore import rescore
 from tests.lake_faults.processes import Ended, Running, run_job, start_job, write_fleet
-from tests.published import gold
+from tests.published import admit, gold
 from tests.spark_jobs.conftest import Plant, small_fleet
 
 JOBS: dict[str, Callable[[Job], Any]] = {
