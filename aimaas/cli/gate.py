@@ -52,8 +52,8 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None)
     from expectations.resolve import acknowledge, find_failed
 
     settings = read_settings()
-    spec = fleet_of(settings, fleet)
-    audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), _said(by, why))
+    spec, said = fleet_of(settings, fleet), _said(by, why)
+    audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), said)
     out.print(
         f"published: {audit.table} {audit.span}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True
     )
@@ -65,8 +65,8 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
     from expectations.resolve import find_failed, set_failing_aside
 
     settings = read_settings()
-    spec = fleet_of(settings, fleet)
-    audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), _said(by, why))
+    spec, said = fleet_of(settings, fleet), _said(by, why)
+    audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said)
     told = (
         f"{moved} rows moved to quarantine, the others of {audit.table} {audit.span} published; {_next(fleet, audit)}"
     )
