@@ -95,7 +95,7 @@ def newest_audit(settings: Settings, fleet: FleetSpec, table: Gated) -> Audit | 
     number = 0 if found is None else _number(found, table)
     if found is None or not number:
         return None
-    (audit,) = _read(found, table, number)
+    (audit,) = map(_audit, _rows_of(found, table, number=number))
     judged = find_table(settings, fleet.fleet, table)
     return audit if judged is not None and judged.metadata().id == audit.table_id else None
 
@@ -122,14 +122,13 @@ def published_gold(settings: Settings, fleet: FleetSpec, version: int) -> int | 
     found, gold = find_table(settings, fleet.fleet, "audits"), find_table(settings, fleet.fleet, "gold")
     if found is None or gold is None:
         return None if gold is None else version
-    mine = [a for a in _read(found, "gold") if a.table_id == gold.metadata().id]
-    if any(a.verdict == "before" and a.version >= version for a in mine):
+    columns = ["verdict", "version", "made_of"]
+    mine = _rows_of(found, "gold", columns, table_id=str(gold.metadata().id))
+    if any(a["verdict"] == "before" and a["version"] >= version for a in mine):
         return version
-    passed = [a for a in mine if a.verdict != "failed" and a.made_of and a.version <= version]
-    note = _noted(gold, version)
-    if any(a.made_of == note for a in passed):
-        return version
-    return max((a.version for a in passed), default=None)
+    passed = {a["version"]: a["made_of"] for a in mine if a["verdict"] != "failed" and a["made_of"]}
+    earlier = {number: made_of for number, made_of in passed.items() if number <= version}
+    return version if _noted(gold, version) in earlier.values() else max(earlier, default=None)
 
 
 def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
@@ -146,7 +145,8 @@ def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
 def acknowledged(settings: Settings, fleet: FleetSpec) -> list[Audit]:
     """The audits of silver whose failures a person has acknowledged."""
     found = find_table(settings, fleet.fleet, "audits")
-    return [] if found is None else [a for a in _read(found, "silver") if a.verdict == "acknowledged" and a.failures]
+    rows = [] if found is None else _rows_of(found, "silver", verdict="acknowledged")
+    return [audit for row in rows if (audit := _audit(row)).failures]
 
 
 def begin_audits(settings: Settings, fleet: FleetSpec, now: datetime) -> None:
@@ -179,10 +179,12 @@ def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> Non
         how = CommitProperties(app_transactions=numbers, max_commit_retries=0)
         try:
             write_deltalake(found or uri, _rows(audits), mode="append" if found else "error", commit_properties=how)
-        except (CommitFailedError, DeltaError):
-            if find_table(settings, fleet.fleet, "audits") is None:
-                raise
+        except CommitFailedError:
             continue  # another table's audit, or upkeep, committed meanwhile
+        except DeltaError:
+            if found is not None or find_table(settings, fleet.fleet, "audits") is None:
+                raise
+            continue  # the table was made meanwhile
         return
     raise LakeError(f"{uri}: another gate judged {' and '.join(a.table for a in audits)} meanwhile; run this one again")
 
@@ -195,16 +197,20 @@ def _app_id(table: Gated) -> str:
     return f"gate of {table}"
 
 
-def _read(found: DeltaTable, table: Gated, number: int | None = None) -> list[Audit]:
-    """The audits of a table, oldest first, or the one with that number."""
+def _rows_of(found: DeltaTable, table: Gated, columns: list[str] | None = None, **having: Any) -> list[dict[str, Any]]:
+    """The audits of a table as rows, those that have these values, in no order."""
     import pyarrow.dataset as ds
 
     which = ds.field("table") == table
-    if number is not None:
-        which &= ds.field("number") == number
+    for name, value in having.items():
+        which &= ds.field(name) == value
     with reading(found.table_uri):
-        rows = arrow_dataset(found).to_table(filter=which).sort_by("number").to_pylist()
-    return [msgspec.convert(row | {"failures": msgspec.json.decode(row["failures"])}, Audit) for row in rows]
+        rows: list[dict[str, Any]] = arrow_dataset(found).to_table(columns=columns, filter=which).to_pylist()
+    return rows
+
+
+def _audit(row: dict[str, Any]) -> Audit:
+    return msgspec.convert(row | {"failures": msgspec.json.decode(row["failures"])}, Audit)
 
 
 def _rows(audits: Sequence[Audit]) -> pa.Table:

@@ -46,7 +46,7 @@ def in_airflow(airflow_home: Path) -> Run:
             capture_output=True,
             text=True,
             check=False,
-            timeout=600,
+            timeout=1_500,
         )
 
     return run

@@ -28,7 +28,7 @@ from tests.dags.test_dag_runs import results
 
 PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = [
-    pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.long, pytest.mark.timeout(1_800),
+    pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.long, pytest.mark.timeout(3_600),
 ]  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -84,12 +84,11 @@ def test_after_a_failed_gate_training_takes_what_was_published_before_and_goes_o
     published = table_version(settings, "guardmill", "gold")
 
     bad = produce(settings, fleet, slow(simulate(fleet, devices=20, seed=3, first_device=1_000), fleet))
-    done = in_airflow(settings, *run_dags, "guardmill_ingest", "guardmill_prepare", "guardmill_train")
+    done = in_airflow(settings, *run_dags, "guardmill_ingest", "guardmill_train")
     failed = results(done)
 
     assert failed["guardmill_ingest"]["tasks"]["check_silver"] == "failed"
     assert f"- speed expect_column_values_to_be_between: {bad.events} of {bad.events} rows fail" in done.stdout
-    assert failed["guardmill_prepare"]["tasks"]["check_gold"] == "skipped", "whoever starts it: nothing was published"
     assert failed["guardmill_train"]["tasks"]["build_features"] == "success"
     assert row_count(settings, "guardmill", "silver") == good.events + bad.events
     assert row_count(settings, "guardmill", "gold") == good.events
