@@ -16,6 +16,7 @@ import msgspec
 from aimaas.censoring import Censoring
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
+from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, held, row_count, table_path, table_version
 from aimaas.plan import FeaturePlan
 from spark_jobs.commits import Replace, commit, note_of
@@ -25,7 +26,7 @@ from spark_jobs.kept_rows import all_rows, new_rows
 from spark_jobs.kernel_pass import ROWS, STATE, STATE_NUMBER, TABLE_COLUMNS, table_pass
 from spark_jobs.labels import ENDS, LIFE, label_rows, numbered
 from spark_jobs.session import read_version
-from spark_jobs.sources import Sources, sources_of
+from spark_jobs.sources import Sources, known_by, sources_of
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -59,7 +60,7 @@ def bring_up(job: Job, plan: FeaturePlan, fit: Fit, gold: DataFrame, version: in
     settings, name = job.settings, job.fleet.fleet
     wanted = StandsFor(sources_of(settings, job.fleet, version), plan.hash, fit.id)
     seen = held(settings, name, "features", APP_ID)
-    before = _read(note_of(seen))
+    before = _read(note_of(seen), job.fleet)
     if before is None or not wanted.goes_on_from(before):
         if version != table_version(settings, name, "gold"):
             return None
@@ -112,9 +113,10 @@ def _read_table(job: Job, version: int) -> DataFrame:
     return read_version(job.spark, job.settings, job.fleet, "features", version)
 
 
-def _read(note: str) -> StandsFor | None:
+def _read(note: str, fleet: FleetSpec) -> StandsFor | None:
     """What the table was noted with; None where there is none, or a later release wrote it."""
     try:
-        return msgspec.json.decode(note, type=StandsFor)
+        found = msgspec.json.decode(note, type=StandsFor)
     except msgspec.DecodeError:
         return None
+    return msgspec.structs.replace(found, sources=known_by(found.sources, fleet))

@@ -57,7 +57,7 @@ def _newest_of(job: Job, plan: FeaturePlan, now: Sources) -> dict[str, Any] | No
         return None
     found = []
     for row in read_table(job.settings, job.fleet.fleet, "fits").to_pylist():
-        before = read_sources(row["made_of"])
+        before = read_sources(row["made_of"], job.fleet)
         same = (row["plan"], row["seed"]) == (plan.hash, job.fleet.training.seed)
         if same and before is not None and now.holds(before):
             found.append((sum(before.offsets.values()), row))

@@ -85,7 +85,7 @@ def gold(job: Job) -> Report:
     settings, fleet = job.settings, job.fleet
     begin_audits(settings, fleet, datetime.now(UTC))
     seen, rows = held(settings, fleet.fleet, "gold", APP_ID), row_count(settings, fleet.fleet, "gold")
-    before = read_sources(note_of(seen))
+    before = read_sources(note_of(seen), fleet)
     now = find_sources(settings, fleet, before)
     if before is None or not now.goes_on_from(before):
         write_whole(job, seen, now)

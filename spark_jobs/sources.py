@@ -37,6 +37,9 @@ _SAID: dict[str, Any] = {
 }  # fmt: skip
 
 
+_SHOWN = ("name", "command")  # of a reading, for people and commands
+
+
 class Sources(msgspec.Struct, frozen=True):
     """Published rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, a digest of the file.
 
@@ -86,7 +89,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
             f"{fleet.fleet}_ingest, or `aimaas gate check --fleet {fleet.fleet}`; `aimaas gate show` says what failed"
         )
     events = {at: end for at, end in ends.items() if topic_of(at[0]) != topic_names(fleet).outcomes}
-    digest = hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
+    digest = digest_of(fleet)
     rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
     aside = _set_aside(settings, fleet)
     remade = 0 if before is None else before.remade + (_below(aside, before.offsets) != before.aside)
@@ -96,7 +99,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
 
 def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:
     """Whether days were rebuilt, or rows in it set aside, since gold was made. False before the first gold."""
-    before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")))
+    before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")), fleet)
     if before is None:
         return False
     now = find_sources(settings, fleet, before)
@@ -117,17 +120,36 @@ def _below(places: pa.Table, ends: Offsets) -> int:
     return sum(offset < ends.get((topic, p), 0) for topic, p, offset in zip(*columns, strict=True))
 
 
-def read_sources(note: str) -> Sources | None:
+def read_sources(note: str, fleet: FleetSpec) -> Sources | None:
     """What a commit to gold was noted with; None where it is no note of this release."""
     try:
-        return msgspec.json.decode(note, type=Sources)
+        return known_by(msgspec.json.decode(note, type=Sources), fleet)
     except msgspec.DecodeError:
         return None
 
 
+def known_by(sources: Sources, fleet: FleetSpec) -> Sources:
+    """The sources with the digest of this release, where an earlier one noted this very fleet file."""
+    same = sources.fleet == _digest_with_names(fleet)
+    return msgspec.structs.replace(sources, fleet=digest_of(fleet)) if same else sources
+
+
+def digest_of(fleet: FleetSpec) -> str:
+    """A digest of what the fleet file says of gold; what a reading is called by people does not count."""
+    said = fleet.model_dump(mode="json", include=_SAID)
+    for part in ("settings", "sensors"):
+        said[part] = {n: {k: v for k, v in r.items() if k not in _SHOWN} for n, r in said[part].items()}
+    return hashlib.sha256(msgspec.json.encode(said)).hexdigest()[:16]
+
+
+def _digest_with_names(fleet: FleetSpec) -> str:
+    """The digest as earlier releases took it."""
+    return hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
+
+
 def sources_of(settings: Settings, fleet: FleetSpec, version: int) -> Sources:
     """What gold was made of at a version. Raises LakeError where its log says it no more, or an older release made it."""
-    sources = read_sources(without_mark(newest_note(settings, fleet.fleet, "gold", version) or ""))
+    sources = read_sources(without_mark(newest_note(settings, fleet.fleet, "gold", version) or ""), fleet)
     if sources is None:
         raise LakeError(
             f"{table_path(settings, fleet.fleet, 'gold')}: version {version} does not say what it is made of: its log was cleaned "

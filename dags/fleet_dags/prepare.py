@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from airflow.sdk import dag
@@ -31,6 +32,7 @@ def prepare_dag(fleet: FleetSpec) -> Any:
     )
     def prepare() -> None:
         gold = spark_job(fleet.fleet, "build_gold", "gold", doc="Append new rows, late ones too, with their split.")
+        gold.execution_timeout = timedelta(hours=12)  # a changed fleet file has it written whole
         gold >> gate_task(fleet.fleet, "gold")
 
     return prepare()

@@ -17,6 +17,7 @@ from aimaas.lake import offsets_json, table_path, table_version
 from aimaas.settings import Settings
 from expectations.new_rows import span_since
 from expectations.resolve import Resolution, acknowledge
+from spark_jobs import sources
 from spark_jobs.features import gold_version
 from spark_jobs.gold import gold
 from tests.published import publish
@@ -94,3 +95,24 @@ def test_a_lake_of_an_older_release_goes_on_by_itself(lake: Lake) -> None:
     assert gold_version(lake.settings, lake.fleet) == before["version"], "nor has this version"
     publish(lake.job("gate"), "gold")
     assert gold_version(lake.settings, lake.fleet) == table_version(lake.settings, lake.fleet.fleet, "gold")
+
+
+def test_a_sensor_that_is_called_otherwise_leaves_gold_as_it_is_also_gold_of_an_older_release(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arrivals = Arrivals(lake.fleet, seed=5)
+    lake.receive(arrivals.some(60))
+    monkeypatch.setattr(sources, "digest_of", sources._digest_with_names)
+    old = lake.gold()
+    monkeypatch.undo()
+    assert lake.gold() == old | {"added": 0}, "the same file, as an older release noted it"
+
+    lake.receive(arrivals.some(60))
+    lake.gold()
+    version = table_version(lake.settings, lake.fleet.fleet, "gold")
+    heat = lake.fleet.sensors["heat"]
+    for change, is_same in (({"name": "temperature of the room"}, True), ({"range": (0.0, 2_000.0)}, False)):
+        readings = {**lake.fleet.sensors, "heat": heat.model_copy(update=change)}
+        lake.fleet = lake.fleet.model_copy(update={"sensors": readings})
+        lake.gold()
+        assert (table_version(lake.settings, lake.fleet.fleet, "gold") == version) is is_same
