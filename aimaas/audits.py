@@ -31,6 +31,7 @@ Verdict = Literal["before", "passed", "failed", "acknowledged", "set aside"]
 """`before`: in gold before there were audits. `set aside`: the failing rows went to quarantine, the others passed."""
 
 GATED: tuple[Gated, ...] = ("silver", "gold")
+_PUBLISHING = ("before", "passed", "acknowledged")  # a version of gold; without failing rows it is another version
 _TRIES = 5
 _NUMBERS = ("number", "version", "rows", "refused", "carried", "carried_refused")
 
@@ -51,9 +52,9 @@ class Failure(msgspec.Struct, frozen=True):
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict on the rows at offsets in [start, end) (JSON), as `version` of the table `table_id` had them.
 
-    `made_of` is the note of a version of gold; where a verdict publishes none it is empty. `suite` is the suite as JSON, `rows` and
-    `refused` count records. `carried` records, `carried_refused` of them refused, were too few to judge a share refused and count
-    with the next.
+    `made_of` is the note of a version of gold; empty where that version has rows behind `end`. `suite` is the suite as JSON, `rows`
+    and `refused` count records. `carried` records, `carried_refused` of them refused, were too few to judge a share refused and
+    count with the next.
     """
 
     number: int
@@ -126,7 +127,7 @@ def published_gold(settings: Settings, fleet: FleetSpec, version: int) -> int | 
     mine = _rows_of(found, "gold", columns, table_id=str(gold.metadata().id))
     if any(a["verdict"] == "before" and a["version"] >= version for a in mine):
         return version
-    passed = {a["version"]: a["made_of"] for a in mine if a["verdict"] != "failed" and a["made_of"]}
+    passed = {a["version"]: a["made_of"] for a in mine if a["verdict"] in _PUBLISHING and a["made_of"]}
     earlier = {number: made_of for number, made_of in passed.items() if number <= version}
     return version if _noted(gold, version) in earlier.values() else max(earlier, default=None)
 

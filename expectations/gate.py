@@ -10,8 +10,9 @@ no Spark job runs. The suites do not know which engine judges them.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 
 import msgspec
@@ -25,9 +26,9 @@ from aimaas.audits import (
     next_number,
     record,
 )
-from aimaas.errors import GateFailedError
+from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import offsets_json, offsets_of, table_version
+from aimaas.lake import offsets_json, offsets_of, table_path, table_version
 from aimaas.settings import Settings
 from expectations.judgement import Judgement, Slice, columns_read, judge, refused_in, suite_of
 from expectations.new_rows import PLACE, Span, not_set_aside, rows_before, rows_in, rows_of_day, span_since
@@ -97,6 +98,17 @@ def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | N
     return _report(settings, fleet, "silver", part, found)
 
 
+def _check_left_out(settings: Settings, fleet: FleetSpec, span: Span) -> None:
+    """Raise LakeError where a version of gold holds rows that were set aside after the gold job had looked for these."""
+    quarantine = rows_in(settings, fleet, "quarantine", replace(span, start={}), _OF_QUARANTINE)
+    aside, noted = quarantine.num_rows - refused_in(quarantine), json.loads(span.made_of or "{}").get("aside")
+    if noted is not None and noted != aside:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'gold')}: version {span.version} leaves out {noted} rows that were set aside, and "
+            f"there are {aside} now: run the gold job (the DAG {fleet.fleet}_prepare), then this gate"
+        )
+
+
 def failed_span(settings: Settings, fleet: FleetSpec, failed: Audit) -> Span:
     """The offsets that failed, in the table as it is now."""
     now = span_since(settings, fleet, failed.table, offsets_of(failed.start))
@@ -122,6 +134,8 @@ def _audit(
     settings: Settings, fleet: FleetSpec, table: Table, span: Span, number: int, last: Audit | None, now: datetime
 ) -> tuple[GateReport, Audit]:
     """Judge a span and write the audit down, if it says anything new. Raises GateFailedError."""
+    if span.made_of:
+        _check_left_out(settings, fleet, span)
     suite = [*([] if span.start else [ANY_ROWS]), *suite_of(settings, fleet, table)]
     part = slice_of(settings, fleet, table, suite, span, last)
     again = last is not None and last.verdict == "failed"
@@ -154,7 +168,8 @@ def _written(
 
 def _failure(finding: Finding) -> Failure:
     """A finding as it is kept in the lake: without examples where these are ids of devices, which `aimaas forget` erases."""
-    observed = finding.observed.partition(" (")[0] if "device_id" in finding.subject else finding.observed
+    names_devices = "device_id" in f"{finding.subject} {finding.limit}"
+    observed = finding.observed.partition(" (")[0] if names_devices else finding.observed
     return Failure(finding.subject, finding.expectation, observed, finding.limit)
 
 

@@ -98,8 +98,7 @@ def _resolve(settings: Settings, fleet: FleetSpec, failed: Audit, verdict: Verdi
         raise LakeError(
             f"fleet {fleet.fleet}: {failed.table} was judged or resolved meanwhile; look at `aimaas gate show` again"
         )
-    made_of = "" if verdict == "set aside" else failed.made_of
-    settled = {"carried": 0, "carried_refused": 0, "made_of": made_of, "by": said.by, "why": said.why, "at": said.at}
+    settled = {"carried": 0, "carried_refused": 0, "by": said.by, "why": said.why, "at": said.at}
     audit = msgspec.structs.replace(failed, number=number, verdict=verdict, **settled)
     record(settings, fleet, [audit])
     return audit

@@ -110,7 +110,9 @@ def _next(fleet: str, audit: Audit) -> str:
     """Where these rows go on."""
     if audit.table == "silver":
         return f"the next run of {fleet}_ingest goes on from there"
-    return f"the next run of {fleet}_{'train reads them' if audit.made_of else 'prepare makes gold anew without them'}"
+    if audit.verdict == "acknowledged":
+        return f"the next run of {fleet}_train reads them"
+    return f"the next run of {fleet}_prepare makes gold anew without them"
 
 
 def _show(fleet: str, audit: Audit) -> None:

@@ -17,14 +17,14 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from aimaas.audits import Audit, newest_audit, published_offsets
+from aimaas.audits import Audit, newest_audit, published_gold, published_offsets
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import read_table, table_path
 from aimaas.settings import Settings
 from expectations.gate import GateReport, check_table
 from expectations.new_rows import rows_before
-from expectations.resolve import Resolution, acknowledge
+from expectations.resolve import Resolution, acknowledge, set_failing_aside
 from upkeep.maintain import maintain
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
@@ -88,7 +88,7 @@ def write(offline_settings: Settings) -> Callable[[str, pa.Table], None]:
         nonlocal end, outcomes
         outcomes += 1
         end = max(end, pc.max(content["offset"]).as_py() + 1 if content.num_rows else 0)
-        note = {"admitted": json.dumps({"iot.mill.events": {"0": end}}), "outcomes": outcomes}
+        note = {"admitted": json.dumps({"iot.mill.events": {"0": end}}), "outcomes": outcomes, "aside": 0}
         noted = CommitProperties(custom_metadata={"userMetadata": f"mark {json.dumps(note)}"})
         write_deltalake(path, content, mode="append", commit_properties=noted)
 
@@ -375,3 +375,24 @@ def test_nothing_is_new_until_rows_come(offline_settings: Settings, write: Calla
     assert check_table(offline_settings, MILL, "silver", NOW) is None
     write("silver", rows(MILL, 3, 2))
     assert check(offline_settings).rows == 2
+
+
+def test_gold_is_not_published_while_it_holds_rows_that_were_set_aside(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    bad: dict[str, list[Any]] = {"torque": [10.0, 999.0, 20.0], "split": ["train"] * 3, "broker_ts": [NOW] * 3}
+    write("gold", rows(MILL, 0, 3, **bad))
+    with pytest.raises(GateFailedError, match="torque"):
+        check(offline_settings, "gold")
+    failed = newest_audit(offline_settings, MILL, "gold")
+    assert failed is not None
+    audit, moved = set_failing_aside(offline_settings, MILL, failed, Resolution("me", "a broken gauge", NOW))
+    assert (audit.verdict, moved) == ("set aside", 1)
+
+    assert check_table(offline_settings, MILL, "gold", NOW) is None, "gold is still as it was"
+    assert published_gold(offline_settings, MILL, 0) is None
+    write(
+        "gold", rows(MILL, 3, 1, **{name: values[:1] for name, values in bad.items()})
+    )  # by a job that had not seen it
+    with pytest.raises(LakeError, match="leaves out 0 rows that were set aside, and there are 1 now: run the gold job"):
+        check(offline_settings, "gold")
