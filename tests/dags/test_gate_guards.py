@@ -98,7 +98,7 @@ def test_after_a_failed_gate_training_takes_what_was_published_before_and_goes_o
     shown = gate(settings, "show", "--json")
     silver = json.loads(shown.stdout.splitlines()[0])
     assert (silver["verdict"], silver["rows"]) == ("failed", bad.events)
-    assert silver["failures"][0]["allowed"] == "min_value=500, mostly=0.9"
+    assert "min_value=500" in silver["failures"][0]["allowed"]
     said = gate(settings, "acknowledge", "--why", "half speed for the audit", "--by", "ada")
     assert said.returncode == 0, said.stderr
     last: Any = newest_audit(settings, fleet, "silver")
