@@ -78,7 +78,11 @@ def judge(
     settings: Settings, fleet: FleetSpec, table: Table, suite: Sequence[Expected], part: Slice, run: str
 ) -> Judgement:
     """Judge a slice; `run` names its pages. Shares of fewer than `quality.minimum_rows` rows stop nothing."""
-    docs, name, least = DataDocs(settings.data_docs, fleet.fleet, settings.data_docs_url), f"{fleet.fleet}_{table}", fleet.quality.minimum_rows
+    docs, name, least = (
+        DataDocs(settings.data_docs, fleet.fleet, settings.data_docs_url),
+        f"{fleet.fleet}_{table}",
+        fleet.quality.minimum_rows,
+    )
     suite = list(suite) if part.rows.num_rows >= least else of_few_rows(suite)
     frame = _frame(part.rows, suite)
     done = [docs.validate(name, suite, frame, run)]
