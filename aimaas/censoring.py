@@ -9,18 +9,20 @@ weights are exactly 1.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
+from aimaas.censoring_hazard import PERIODS, Hazard, Landmarks, hazard_of
 from aimaas.fleet import FleetSpec
 from aimaas.lifetimes import NEVER, labels, steps_needed
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+Features = npt.NDArray[np.float32]
 
 LEAST = 0.1  # the smallest probability that a weight divides by
 OUTLIVE = 0.05  # of the lives of one age may outlive what is watched of them; above that, rows of that age are dropped
@@ -58,6 +60,15 @@ class Places(NamedTuple):
     failure: Int64
     end: Int64
     renewed: Mask
+
+    def at(self, chosen: Mask | slice) -> Places:
+        """The chosen rows."""
+        return Places(*(part[chosen] for part in self))  # type: ignore[arg-type]
+
+    @property
+    def until(self) -> Int64:
+        """Until when each row's life was watched (n,)."""
+        return np.where(self.failure != NEVER, self.failure, np.where(self.end != NEVER, self.end, self.newest))
 
 
 @dataclass(frozen=True)
@@ -106,11 +117,40 @@ class Stratum:
         return cls(Curve.of(age[censored], after_failures), Curve.of(age[failed], age))
 
 
+class Watch(Protocol):
+    """How long rows (n,) go on being watched."""
+
+    def chance(self, t: Float64) -> Float64:
+        """P(a life is watched until the age t (n,), given that it was at its row)."""
+        ...
+
+    def farthest(self, least: float) -> Float64:
+        """The largest age (n,) until which that is at least `least`; infinite where it always is."""
+        ...
+
+
+@dataclass(frozen=True)
+class ByAge:
+    """The same by age alone: of rows that are watched with the probability `watching` (n,)."""
+
+    censoring: Curve
+    watching: Float64
+
+    def chance(self, t: Float64) -> Float64:
+        """As `Watch`."""
+        return self.censoring.reaching(t) / self.watching
+
+    def farthest(self, least: float) -> Float64:
+        """As `Watch`."""
+        return self.censoring.farthest(self.watching * least)
+
+
 @dataclass(frozen=True)
 class Censoring:
     """How lives are censored: `strata` of lives that begin with their run, and of those that an outcome of it came before.
 
-    With `clock` calendar, `end` is the end of observation of every life as an order key, else NEVER.
+    With `clock` calendar, `end` is the end of observation of every life as an order key, else NEVER. `by_chance` is how many lives
+    were censored before that. `hazard` is there where the readings drive the censoring.
     """
 
     clock: Clock
@@ -118,6 +158,8 @@ class Censoring:
     strata: tuple[Stratum, Stratum]
     lives: int
     failures: int
+    by_chance: int = 0
+    hazard: Hazard | None = None
 
     @classmethod
     def of(cls, fleet: FleetSpec, watched: Watched) -> Censoring:
@@ -133,15 +175,17 @@ class Censoring:
         age = (watched.until - watched.first).astype(np.float64)
         kinds = (~watched.renewed, watched.renewed)
         first, later = (Stratum.of(age[k], watched.failed[k], censored[k]) for k in kinds)
-        return cls(clock, end, (first, later), len(age), int(watched.failed.sum()))  # type: ignore[arg-type]
+        return cls(clock, end, (first, later), len(age), int(watched.failed.sum()), int(censored.sum()))  # type: ignore[arg-type]
 
     @property
     def is_any(self) -> bool:
         """Whether any life is censored."""
         return self.failures < self.lives
 
-    def weights(self, fleet: FleetSpec, places: Places, label: Float64) -> Float64:
+    def weights(self, fleet: FleetSpec, places: Places, label: Float64, features: Features | None = None) -> Float64:
         """What rows (n,) with `label` weigh: 1 over the probability that the label is known, at most 1 / `LEAST`.
+
+        `features` (n, F) must be given where there is a `hazard`.
 
         0 for rows that are cut whatever their outcome, because nobody is watched a horizon (cap) long from their age on while more
         than the share `OUTLIVE` of the lives would outlive the watch; and 0 for those that outlive it where the share is smaller.
@@ -152,22 +196,27 @@ class Censoring:
         for renewed, stratum in enumerate(self.strata):
             of = known & (places.renewed == bool(renewed))
             if of.any():
-                chosen = Places(*(part[of] for part in places))
-                weights[of] = self._weights(fleet, stratum, chosen)
+                chosen = places.at(of)
+                weights[of] = self._weights(fleet, stratum, chosen, self._watch(stratum, chosen, features, of))
         return weights
 
-    def _weights(self, fleet: FleetSpec, stratum: Stratum, places: Places) -> Float64:
+    def _watch(self, stratum: Stratum, places: Places, features: Features | None, of: Mask) -> Watch:
+        age = (places.order - places.first).astype(np.float64)
+        if self.hazard is None:
+            return ByAge(stratum.censoring, stratum.censoring.reaching(age))
+        assert features is not None  # noqa: S101 - whoever has a hazard has the features that it was learned from
+        return self.hazard.ahead(age, places.renewed, features[of])
+
+    def _weights(self, fleet: FleetSpec, stratum: Stratum, places: Places, watch: Watch) -> Float64:
         age, needed = (places.order - places.first).astype(np.float64), steps_needed(fleet)
         to_failure = np.where(places.failure == NEVER, np.inf, places.failure.astype(np.float64) - places.first)
         known_at = np.minimum(to_failure, age + needed)
-        watching = stratum.censoring.reaching(age)
-        farthest = stratum.censoring.farthest(watching * LEAST)
+        farthest = watch.farthest(LEAST)
         if self.end != NEVER:
             farthest = np.minimum(farthest, (self.end - places.first).astype(np.float64))
         outlive = stratum.failure.beyond(farthest) / stratum.failure.reaching(age)
         kept = (age + needed <= farthest) | ((known_at <= farthest) & (outlive <= OUTLIVE))
-        chance = stratum.censoring.reaching(known_at) / watching
-        return np.where(kept, 1 / np.maximum(chance, LEAST), 0.0)
+        return np.where(kept, 1 / np.maximum(watch.chance(known_at), LEAST), 0.0)
 
 
 def _reached_the_end(fleet: FleetSpec, watched: Watched) -> Mask | None:
@@ -179,8 +228,39 @@ def _reached_the_end(fleet: FleetSpec, watched: Watched) -> Mask | None:
     return at_the_end if at_the_end.sum() >= ADMINISTRATIVE * (~watched.failed).sum() else None
 
 
-def labelled(fleet: FleetSpec, censoring: Censoring, places: Places) -> tuple[Float64, Float64]:
-    """Label and weight (n,) of rows: the label is NaN where it is not known, or the row is cut."""
+def labelled(
+    fleet: FleetSpec, censoring: Censoring, places: Places, features: Features | None = None
+) -> tuple[Float64, Float64]:
+    """Label and weight (n,) of rows: the label is NaN where it is not known, or the row is cut.
+
+    `features` (n, F) must be given where there is a `hazard`.
+    """
     label = labels(fleet, places.order, places.newest, places.failure, places.end)
-    weight = censoring.weights(fleet, places, label)
+    weight = censoring.weights(fleet, places, label, features)
     return np.where(weight > 0, label, np.nan), weight
+
+
+def with_hazard(fleet: FleetSpec, censoring: Censoring, landmarks: Landmarks, columns: tuple[int, ...]) -> Censoring:
+    """The censoring with the hazard that the `columns` of the landmarks' features tell of; as it is where they tell nothing."""
+    return replace(censoring, hazard=hazard_of(landmarks, steps_needed(fleet) / PERIODS, columns))
+
+
+def landmark_rows(fleet: FleetSpec, places: Places) -> Mask:
+    """Which rows (n,) of whole lives, each in its order, are landmarks: the first of each piece of a life, as long as a period."""
+    piece = (places.order - places.first) // (steps_needed(fleet) / PERIODS)
+    found = np.ones(len(piece), np.bool_)
+    other_life = (places.first[1:] != places.first[:-1]) | (places.order[1:] < places.order[:-1])
+    found[1:] = other_life | (piece[1:] != piece[:-1])
+    return found
+
+
+def landmarks_of(
+    fleet: FleetSpec, censoring: Censoring, places: Places, device: Int64, features: Features
+) -> Landmarks:
+    """Rows as landmarks: a censored life was watched for half a step more, for its next row did not come a whole one later."""
+    until = places.until
+    by_chance = (places.failure == NEVER) & (until < censoring.end)
+    left = (until - places.order).astype(np.float64) + fleet.order_units_per_step / 2
+    return Landmarks(
+        device, (places.order - places.first).astype(np.float64), places.renewed, left, by_chance, features
+    )

@@ -1,3 +1,7 @@
-"""Families of candidates that learn from the window itself: a fleet file that names one makes the kernel give it."""
+"""Families of candidates that change what a training set holds."""
 
+# learn from the window itself: a fleet file that names one makes the kernel give it
 SEQUENCE_FAMILIES = ("cnn", "lstm", "gru", "transformer")
+
+# learn from censored lives as intervals: a fleet file that names one makes the training set keep rows without a label, and bounds
+CENSORED_FAMILIES = ("aft",)

@@ -85,8 +85,7 @@ def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: I
 
     Which rows are labelled depends on the label, so labels alone mislead: `aimaas.censoring` gives the weights that undo it.
     """
-    fails = (failure != NEVER) & (order <= failure) & ((end >= failure) | (end < order))
-    watched = np.where((order <= end) & (end != NEVER), end, newest) - order
+    fails, watched = _fails(order, failure, end), _watched(order, newest, end)
     task, step = fleet.task, fleet.order_units_per_step
     if isinstance(task, RemainingUsefulLife):
         failing, alive = np.minimum((failure - order) / step, task.cap), task.cap
@@ -94,6 +93,28 @@ def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: I
         failing, alive = (failure - order <= task.horizon * step).astype(np.float64), 0.0
     survives = (order <= failure) & (watched >= steps_needed(fleet))
     return np.where(fails, failing, np.where(survives, alive, np.nan))
+
+
+def bounds(
+    fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Between which bounds (n,) the time to failure of rows lies, in steps: equal where it was seen, else the upper is infinite.
+
+    Takes what `labels` takes. The lower bound of a life that was not seen to fail is how long it was watched after the row.
+    """
+    fails = _fails(order, failure, end)
+    watched = np.where(fails, failure - order, np.maximum(_watched(order, newest, end), 0)) / fleet.order_units_per_step
+    return watched, np.where(fails, watched, np.inf)
+
+
+def _fails(order: Int64, failure: Int64, end: Int64) -> Mask:
+    fails: Mask = (failure != NEVER) & (order <= failure) & ((end >= failure) | (end < order))
+    return fails
+
+
+def _watched(order: Int64, newest: Int64, end: Int64) -> Int64:
+    """For how long rows of lives that did not fail were watched."""
+    return np.where((order <= end) & (end != NEVER), end, newest) - order
 
 
 def steps_needed(fleet: FleetSpec) -> float:

@@ -2,6 +2,9 @@
 
 `rows/*.parquet` holds one row per labelled event: device_id string, run int64, order int64, split string, label float32, weight
 float32 (aimaas/censoring.py), features list<float32>, all F long. Sets of older releases have no weights: 1.
+
+Where a candidate learns from censored lives, there are rows without a label too (label NaN, weight 0), and the columns lower and
+upper float32: the bounds of the time to failure in steps, equal where it was seen, the upper infinite where it was not.
 """
 
 from __future__ import annotations
@@ -28,7 +31,10 @@ _VALUES = 2**27  # of features in a piece at most, half a gigabyte
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns (n,), `features` (n, F) float32, `label` and `weight` (n,) float32; a weight may be left out of all rows: 1."""
+    """Columns (n,), `features` (n, F) float32, `label` and `weight` (n,) float32; a weight may be left out of all rows: 1.
+
+    `lower` and `upper` (n,) float32 are None in sets that do not keep bounds; then all rows have a label.
+    """
 
     device_id: npt.NDArray[np.object_]
     run: npt.NDArray[np.int64]
@@ -37,6 +43,8 @@ class Rows:
     label: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
     weight: npt.NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
+    lower: npt.NDArray[np.float32] | None = None
+    upper: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Rows that nobody has weighted weigh 1."""
@@ -45,7 +53,13 @@ class Rows:
 
     def at(self, chosen: Any) -> Rows:
         """The chosen rows: a slice, a mask or places."""
-        return Rows(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        columns = (getattr(self, name) for name in self.__dataclass_fields__)
+        return Rows(*(None if column is None else column[chosen] for column in columns))  # type: ignore[arg-type]
+
+    @property
+    def labelled(self) -> Rows:
+        """The rows that have a label: all of a set that keeps no bounds."""
+        return self if self.lower is None else self.at(~np.isnan(self.label))
 
     def of(self, *splits: str) -> Rows:
         """The rows of these splits, in the same order."""
@@ -66,7 +80,7 @@ class RowDigest:
     SHA-256 over the number of rows and the sum, modulo 2^256, of the rows' own SHA-256 (AdHash: Bellare, Micciancio 1997). So rows
     pass by once and none is kept. It finds what was changed by mistake; it is not made to withstand somebody who
     computes rows of the same sum. A row's SHA-256 covers its weight only where that is not 1, so that sets made before there were
-    weights keep their digests.
+    weights keep their digests, and bounds only where the set keeps them.
     """
 
     def __init__(self) -> None:
@@ -74,8 +88,11 @@ class RowDigest:
 
     def add(self, rows: Rows) -> None:
         """Count rows in."""
-        numbers = (rows.run[:, None], rows.order[:, None], rows.label[:, None], rows.features)
-        kinds = (np.int64, np.int64, np.float32, np.float32)
+        numbers = [rows.run[:, None], rows.order[:, None], rows.label[:, None], rows.features]
+        kinds = [np.int64, np.int64, np.float32, np.float32]
+        if rows.lower is not None and rows.upper is not None:
+            numbers += [rows.lower[:, None], rows.upper[:, None]]
+            kinds += [np.float32, np.float32]
         columns = (np.ascontiguousarray(n, kind) for n, kind in zip(numbers, kinds, strict=True))
         packed = np.hstack([column.view(np.uint8) for column in columns])
         names = zip(rows.device_id, rows.split, strict=True)
@@ -101,7 +118,7 @@ def digest_of(rows: Rows) -> str:
 
 def pieces_of(folder: Path, width: int) -> Iterator[Rows]:
     """Rows in the order of the files, some thousands at a time. Raises LakeError as `read_rows` does."""
-    for batch in _batches(folder, width, arrow_schema().names):
+    for batch in _batches(folder, width, _names(folder)):
         yield Rows(**_columns(batch), features=_features(batch, folder, width))
 
 
@@ -113,7 +130,7 @@ def read_rows(folder: Path, width: int) -> Rows:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    names = [name for name in arrow_schema().names if name != "features"]
+    names = [name for name in _names(folder) if name != "features"]
     table = pa.Table.from_batches(_batches(folder, width, names))
     order = pc.sort_indices(table, [(name, "ascending") for name in ("device_id", "run", "order")]).to_numpy()
     places = np.empty(len(order), np.int64)
@@ -125,12 +142,22 @@ def read_rows(folder: Path, width: int) -> Rows:
     return Rows(**{name: values[order] for name, values in _columns(table).items()}, features=features)
 
 
+def _names(folder: Path) -> list[str]:
+    """The columns of the set's rows."""
+    import pyarrow.parquet as pq
+
+    first = _files(folder)[0]
+    with reading(str(first)):
+        names: list[str] = arrow_schema(bounds="lower" in pq.read_schema(first).names).names
+    return names
+
+
 def _batches(folder: Path, width: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Columns of the rows in the order of the files, some thousands at a time, with weights of 1 where there are none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([arrow_schema().field(name) for name in names])
+    schema = pa.schema([arrow_schema(bounds=True).field(name) for name in names])
     rows = max(1, min(_PIECE, _VALUES // max(width, 1)))
     for file in _files(folder):
         with reading(str(file)), pq.ParquetFile(file) as opened:
@@ -163,10 +190,11 @@ def _features(rows: pa.RecordBatch, folder: Path, width: int) -> npt.NDArray[np.
     return values
 
 
-def arrow_schema() -> Any:
-    """Schema of the rows. Spark writes the features as a plain list, which reads the same."""
+def arrow_schema(bounds: bool = False) -> Any:
+    """Schema of the rows, with `bounds` of the time to failure. Spark writes the features as a plain list, which reads the same."""
     import pyarrow as pa
 
+    kept = [("lower", pa.float32()), ("upper", pa.float32())] if bounds else []
     return pa.schema(
         [
             ("device_id", pa.string()),
@@ -176,5 +204,6 @@ def arrow_schema() -> Any:
             ("label", pa.float32()),
             ("weight", pa.float32()),
             ("features", pa.list_(pa.float32())),
+            *kept,
         ]
     )

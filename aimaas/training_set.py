@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import msgspec
@@ -37,7 +38,8 @@ class CensoringInfo(msgspec.Struct, frozen=True):
     """What censoring did to the set (aimaas/censoring.py): `lives`, of which `failures` ended in one, the rest is censored.
 
     Of the rows that have no label, `unknown` have none yet, and `cut` are left out whatever their outcome, or because they outlive
-    what is watched. `effective_rows` of weight 1 tell as much as the weighted rows do (Kish 1965).
+    what is watched. `effective_rows` of weight 1 tell as much as the weighted rows do (Kish 1965). `by_readings` says whether the
+    readings drive the censoring, so that the weights come from a model of it.
     """
 
     clock: str
@@ -47,6 +49,7 @@ class CensoringInfo(msgspec.Struct, frozen=True):
     cut: int = 0
     largest_weight: float = 1.0
     effective_rows: float = 0.0
+    by_readings: bool = False
 
 
 class TrainingSetInfo(msgspec.Struct, frozen=True):
@@ -71,19 +74,24 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A training set as read back and checked."""
+    """A training set as read back and checked; `all_rows` are also those without a label, where the set keeps them."""
 
     folder: Path
     info: TrainingSetInfo
-    rows: Rows
+    all_rows: Rows
+
+    @cached_property
+    def rows(self) -> Rows:
+        """The rows with a label."""
+        return self.all_rows.labelled
 
     @property
     def vector_only(self) -> TrainingSet:
         """The same rows and description for a model that does not look at the window."""
         plan = self.info.plan.vector_only
-        features = np.ascontiguousarray(self.rows.features[:, : len(plan.feature_names)])
+        features = np.ascontiguousarray(self.all_rows.features[:, : len(plan.feature_names)])
         info = msgspec.structs.replace(self.info, plan=plan)
-        return TrainingSet(self.folder, info, replace(self.rows, features=features))
+        return TrainingSet(self.folder, info, replace(self.all_rows, features=features))
 
 
 class WeightSums:
@@ -125,9 +133,10 @@ def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the descri
     weight = WeightSums()
     for piece in pieces_of(folder, len(plan.feature_names)):  # a set may be larger than memory
         digest.add(piece)
-        weight.add(piece.weight)
-        rows.update(piece.split)
-        for split, device in set(zip(piece.split, piece.device_id, strict=True)):
+        known = piece.labelled
+        weight.add(known.weight)
+        rows.update(known.split)
+        for split, device in set(zip(known.split, known.device_id, strict=True)):
             devices[split].add(device)
     splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
     weighted = None if censoring is None else weight.told(censoring)

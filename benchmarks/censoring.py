@@ -7,6 +7,7 @@ rule before there were weights (`before`), and its mean answer is compared with 
 lives are watched and the label of a row can be seen with a probability of at least 0.1.
 
     .venv/bin/python benchmarks/censoring.py               # --seeds 10 --devices 5000; --quick: seconds, for the tests
+    .venv/bin/python benchmarks/censoring.py --aft         # judges that candidate too
 """
 
 from __future__ import annotations
@@ -26,11 +27,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.censoring import Censoring, Places, Watched, labelled
-from aimaas.fleet import load_fleet
-from aimaas.lifetimes import NEVER, labels, steps_needed
+from aimaas.censoring import Censoring, Places, Watched, labelled, landmark_rows, landmarks_of, with_hazard
+from aimaas.censoring_hazard import FEWEST, MOST_LANDMARKS
+from aimaas.fleet import FailureWithin, FleetSpec, load_fleet
+from aimaas.lifetimes import NEVER, bounds, labels, steps_needed
+from models.aft import aft
 from models.candidates import Candidate, predict
 from models.families import boosting
+from models.lives import Lives
 from models.samples import Samples
 from models.select import fit_alone
 
@@ -145,19 +149,37 @@ class Judged:
     calibration: dict[str, float]
 
 
-def judge(kind: str, share: float, task: str, devices: int, at_risk: int, seed: int) -> Judged:
-    """Simulate, label, fit by both rules and compare with the truth."""
+def judge(kind: str, share: float, task: str, devices: int, at_risk: int, with_aft: bool, seed: int) -> Judged | None:
+    """Simulate, label, fit by both rules, and the family for censored lives where asked for, and compare with the truth.
+
+    None where no age can be judged: nobody was watched a horizon (cap) long, all rows are cut, and the product refuses to train.
+    """
     rng = np.random.default_rng([seed, KINDS.index(kind), int(100 * share)])
     spec = load_fleet(MILL)
     spec = spec.model_validate(spec.model_dump() | {"task": TASKS[task], "order": "seq"})
     fleet = simulate(kind, share, devices, rng)
+    if not _judged_ages(fleet, int(steps_needed(spec)), at_risk):
+        return None
     places, of, features = rows_of(fleet, rng)
     lives = Watched(fleet.begins, fleet.begins + fleet.watched, fleet.failed, fleet.begins > 0)
     plain = labels(spec, places.order, places.newest, places.failure, places.end)
-    label, weight = labelled(spec, Censoring.of(spec, lives), places)
+    censoring = _with_readings(spec, Censoring.of(spec, lives), places, fleet.device[of], features)
+    label, weight = labelled(spec, censoring, places, features)
     ways = {"weighted": (label, weight), "before": (plain, np.ones(len(plain)))}
     models = {name: _fitted(task, features, of, *way, seed) for name, way in ways.items()}
+    if with_aft:
+        models["aft"] = _aft(spec, places, features, of, plain, seed)
     return _compared((kind, task, int(steps_needed(spec)), at_risk), fleet, models, rng)
+
+
+def _with_readings(spec: FleetSpec, censoring: Censoring, places: Places, device: Int64, features: Any) -> Censoring:
+    """The censoring as freezing finds it: with a hazard where the readings drive it."""
+    if censoring.by_chance < FEWEST:
+        return censoring
+    chosen = landmark_rows(spec, places)
+    chosen &= device < (device.max() + 1) * MOST_LANDMARKS / chosen.sum()
+    landmarks = landmarks_of(spec, censoring, places.at(chosen), device[chosen], features[chosen])
+    return with_hazard(spec, censoring, landmarks, (1,))
 
 
 def _fitted(task: str, features: Any, of: Int64, label: Float64, weight: Float64, seed: int) -> Any:
@@ -171,8 +193,7 @@ def _compared(
     what: tuple[str, str, int, int], fleet: Fleet, models: dict[str, Any], rng: np.random.Generator
 ) -> Judged:
     kind, task, needed, at_risk = what
-    whole = 1 if task == "failure_within" else needed
-    judged = [age for age in AGES if _is_judged(fleet, age, needed, at_risk)]
+    whole, judged = 1 if task == "failure_within" else needed, _judged_ages(fleet, needed, at_risk)
     at = [np.flatnonzero(fleet.watched >= age) for age in judged]
     of, age = np.concatenate(at), np.repeat(judged, [len(a) for a in at])
     true = np.concatenate([
@@ -186,6 +207,20 @@ def _compared(
         for g in judged:
             bias[name][g // AGE_STEP] = float((answers - true)[age == g].mean())
     return Judged(bias, {name: calibration_error(answers, true) for name, answers in said.items()})
+
+
+def _aft(spec: FleetSpec, places: Places, features: Any, of: Int64, plain: Float64, seed: int) -> Any:
+    """The family for censored lives, fitted to all rows with what is known of their time to failure."""
+    lower, upper = bounds(spec, places.order, places.newest, places.failure, places.end)
+    known, every = ~np.isnan(plain), np.ones(len(of))
+    lives = Lives(features, of, lower, upper, every)
+    samples = Samples(features[known], plain[known].astype(np.float32), of[known], lives=lives)
+    fit = aft(spec.task, isinstance(spec.task, FailureWithin), trees=100, min_rows=200, features=1.0)
+    return fit_alone(Candidate("aft", fit), samples, seed)
+
+
+def _judged_ages(fleet: Fleet, needed: int, at_risk: int) -> list[int]:
+    return [age for age in AGES if _is_judged(fleet, age, needed, at_risk)]
 
 
 def _is_judged(fleet: Fleet, age: int, needed: int, at_risk: int) -> bool:
@@ -215,9 +250,10 @@ def summary(found: list[Judged], name: str) -> dict[str, float]:
 def _scenarios(given: argparse.Namespace) -> Iterator[tuple[str, dict[str, Any]]]:
     with ProcessPoolExecutor(given.processes) as pool:
         for kind, share, task in product(given.kinds, given.shares, TASKS):
-            one = partial(judge, kind, share, task, given.devices, given.at_risk)
-            found = list(pool.map(one, range(given.seeds)))
-            yield f"{task}.{kind}.{share:.0%}", {name: summary(found, name) for name in ("weighted", "before")}
+            one = partial(judge, kind, share, task, given.devices, given.at_risk, given.aft)
+            found = [judged for judged in pool.map(one, range(given.seeds)) if judged is not None]
+            names = found[0].bias if found else ()
+            yield f"{task}.{kind}.{share:.0%}", {name: summary(found, name) for name in names}
 
 
 def main() -> None:
@@ -233,9 +269,9 @@ def main() -> None:
 
 
 def _worst(scenarios: dict[str, Any], task: str, key: str) -> dict[str, float]:
-    """The worst of all fleets, by both rules; of a remaining life as a share of the cap."""
-    of = [figures for name, figures in scenarios.items() if name.startswith(task)]
-    return {rule: max(figures[rule][key] for figures in of) for rule in ("weighted", "before")}
+    """The worst of all fleets, by each rule; of a remaining life as a share of the cap."""
+    of = [figures for name, figures in scenarios.items() if name.startswith(task) and figures]
+    return {rule: max(figures[rule][key] for figures in of) for rule in of[0]}
 
 
 def _arguments() -> argparse.Namespace:
@@ -246,6 +282,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, default=KINDS)
     parser.add_argument("--shares", nargs="+", type=float, default=SHARES, help="of the lives that are censored")
+    parser.add_argument("--aft", action="store_true", help="judge the candidate aft beside them")
     parser.add_argument("--quick", action="store_true", help="few devices, one seed: to see that it runs")
     given = parser.parse_args()
     if given.quick:

@@ -1,4 +1,4 @@
-"""One ONNX graph of a sequence model, or of several models that look at different parts of the kernel's row."""
+"""One ONNX graph of a model that skl2onnx does not know, or of several models that look at different parts of the kernel's row."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from models.vector_only import VectorOnly, members_of
 Convert = Callable[[Estimator, int], tuple[Any, str]]
 
 
-def looks_at_window(estimator: Estimator) -> bool:
-    """Whether an estimator's rows hold the window too: skl2onnx cannot convert it then."""
+def is_laid_by_hand(estimator: Estimator) -> bool:
+    """Whether skl2onnx cannot convert an estimator: its rows hold the window too, or a part of it lays its own nodes (`emit`)."""
     return any(isinstance(m, VectorOnly) or hasattr(m, "emit") for m in _leaves(estimator))
 
 
@@ -33,6 +33,9 @@ def _part(graph: Graph, estimator: Estimator, convert: Convert) -> str:
         return graph.include(model, estimator.width, answer)
     if hasattr(estimator, "emit"):
         return str(estimator.emit(graph))
+    if not hasattr(estimator, "named_estimators"):
+        model, answer = convert(estimator, graph.width)
+        return graph.include(model, graph.width, answer)
     parts = [_part(graph, member, convert) for member in estimator.estimators_]
     if estimator.weights is None:
         return graph.add("Mean", *parts)

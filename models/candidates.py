@@ -16,9 +16,10 @@ import numpy as np
 from pydantic import ConfigDict, ValidationError, validate_call
 
 from aimaas.errors import TrainingRefusedError
-from aimaas.families import SEQUENCE_FAMILIES
+from aimaas.families import CENSORED_FAMILIES, SEQUENCE_FAMILIES
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.plan import plan_of
+from models.aft import aft
 from models.deep.families import check_installed, cnn, is_installed, recurrent, transformer
 from models.deep.layout import Layout
 from models.families import MLP_BY_TASK, Estimator, Fit, boosting, forest, mlp, ridge, trees
@@ -88,7 +89,7 @@ def predict(estimator: Estimator, features: Any) -> Any:
 
 
 _BUILDERS: dict[str, Callable[..., Fit]] = {
-    "ridge": ridge, "boosting": boosting, "mlp": mlp, "trees": trees, "forest": forest,
+    "ridge": ridge, "boosting": boosting, "mlp": mlp, "trees": trees, "forest": forest, "aft": aft,
     "cnn": cnn, "lstm": partial(recurrent, "lstm"), "gru": partial(recurrent, "gru"), "transformer": transformer,
 }  # fmt: skip
 
@@ -130,6 +131,8 @@ def _fit_alone(fleet: FleetSpec, name: str, classify: bool) -> Fit:
     if name in SEQUENCE_FAMILIES:
         check_installed(fleet.fleet, name)
         builder = partial(builder, Layout.of(plan_of(fleet)))
+    if name in CENSORED_FAMILIES:
+        builder = partial(builder, fleet.task)
     return _build(fleet, name, builder, given, classify)
 
 

@@ -174,7 +174,7 @@ def _censoring(report: TrainReport) -> list[Table]:
     rows = [
         ("lives, from one outcome to the next", shown(found.lives)),
         ("lives that are censored", f"{shown(found.lives - found.failures)} ({1 - found.failures / found.lives:.0%})"),
-        ("censoring goes by", found.clock),
+        ("censoring goes by", f"{found.clock} and readings" if found.by_readings else found.clock),
         ("rows without a label as yet", shown(found.unknown)),
         ("rows cut, because too few lives were watched for long enough", shown(found.cut)),
         ("largest weight", shown(found.largest_weight)),

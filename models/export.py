@@ -11,7 +11,7 @@ import numpy.typing as npt
 from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata
 from aimaas.errors import GateFailedError
 from aimaas.training_rows import Rows
-from models.assemble import assemble, looks_at_window
+from models.assemble import assemble, is_laid_by_hand
 from models.candidates import predict
 from models.families import Estimator
 from models.onnx_session import open_session, run_session
@@ -38,7 +38,7 @@ def export(estimator: Estimator, width: int, target_range: tuple[float, float], 
 
     low, high = target_range
     model, answer = (
-        assemble(estimator, width, OPSETS, _converted) if looks_at_window(estimator) else _converted(estimator, width)
+        assemble(estimator, width, OPSETS, _converted) if is_laid_by_hand(estimator) else _converted(estimator, width)
     )
     graph = model.graph
     if logits:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.training_rows import Rows
+from models.lives import Lives
 from models.weights import Weights, unless_alike
 
 
@@ -16,13 +17,15 @@ from models.weights import Weights, unless_alike
 class Samples:
     """Features (n, F) float32, targets (n,) float32 (0 or 1 for a classification), and the device of each row (n,).
 
-    `weight` (n,) is what each row weighs; left out, every row weighs 1.
+    `weight` (n,) is what each row weighs; left out, every row weighs 1. `lives` are rows of the same devices for learners of
+    censored lives, also those without a label; None where the training set does not keep them.
     """
 
     features: npt.NDArray[np.float32]
     targets: npt.NDArray[np.float32]
     devices: npt.NDArray[Any]
     weight: npt.NDArray[np.float32] = field(default_factory=lambda: np.ones(0, np.float32))
+    lives: Lives | None = None
 
     def __post_init__(self) -> None:
         """Rows that nobody has weighted weigh 1."""
@@ -31,8 +34,9 @@ class Samples:
 
     @classmethod
     def of(cls, rows: Rows) -> Samples:
-        """The rows of a training set, devices as text."""
-        return cls(rows.features, rows.label, rows.device_id.astype(str), rows.weight)
+        """The rows of a training set, devices as text; those without a label are among the `lives` alone."""
+        known = rows.labelled
+        return cls(known.features, known.label, known.device_id.astype(str), known.weight, Lives.of(rows))
 
     @property
     def sample_weight(self) -> Weights:
@@ -40,12 +44,15 @@ class Samples:
         return unless_alike(self.weight)
 
     def at(self, index: npt.NDArray[Any]) -> Samples:
-        """The rows at `index`, which holds positions or one bool per row."""
-        return Samples(self.features[index], self.targets[index], self.devices[index], self.weight[index])
+        """The rows at `index`, which holds positions or one bool per row; lives of devices without one of them are left out."""
+        devices = self.devices[index]
+        lives = self.lives and self.lives.without(np.setdiff1d(self.devices, devices))
+        return Samples(self.features[index], self.targets[index], devices, self.weight[index], lives)
 
     def first(self, width: int) -> Samples:
         """The same rows with their first `width` features."""
-        return replace(self, features=np.ascontiguousarray(self.features[:, :width]))
+        lives = self.lives and self.lives.first(width)
+        return replace(self, features=np.ascontiguousarray(self.features[:, :width]), lives=lives)
 
     def resampled(self, seed: int) -> Samples:
         """As many rows, drawn by weight, for learners without weights: each row as often as it weighs, rounded by chance."""

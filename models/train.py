@@ -65,13 +65,13 @@ def train(
     check_training_set(fleet, frozen)
     fleet = searched(settings, fleet, training_set)
     candidates, classify = candidates_of(fleet, place_of_shards(settings)), classifies(fleet)
-    training, validation = Samples.of(frozen.rows.of("train")), Samples.of(frozen.rows.of("validation"))
+    training, validation = Samples.of(frozen.all_rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
     tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
     tried = with_curves(candidates, tried, validation, classify)
     chosen = _best(tried).report
-    learned = Samples.of(frozen.rows.of("train", "validation"))
+    learned = Samples.of(frozen.all_rows.of("train", "validation"))
     estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
     stage = Stage(training, validation, folds, target_range(fleet), seed)
     return _ship(settings, fleet, frozen, estimator, tried, stage, out, started)

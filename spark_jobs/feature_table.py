@@ -24,7 +24,7 @@ from spark_jobs.corrected import between
 from spark_jobs.job import Job
 from spark_jobs.kept_rows import all_rows, new_rows
 from spark_jobs.kernel_pass import ROWS, STATE, STATE_NUMBER, TABLE_COLUMNS, table_pass
-from spark_jobs.labels import ENDS, LIFE, label_rows, numbered
+from spark_jobs.labels import ENDS, LIFE, columns_of, label_rows, numbered
 from spark_jobs.session import read_version
 from spark_jobs.sources import Sources, known_by, sources_of
 
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 APP_ID = "features"
-COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, weight float, features array<float>"
 _MEANING = 1  # raise it when columns mean something else or the kernel computes other bits: the table is then made anew
 _MOST = 3  # rows in the table for each of gold; beyond it superseded ones take too much room
 
@@ -76,7 +75,7 @@ def bring_up(job: Job, plan: FeaturePlan, fit: Fit, gold: DataFrame, version: in
 
 
 def labelled_rows(job: Job, version: int, lives: DataFrame, ends: DataFrame, censoring: Censoring) -> DataFrame:
-    """The labelled rows (`COLUMNS`) of the table at a version; `lives` are those of `ends` (`spark_jobs.labels`)."""
+    """The rows of a training set (`columns_of`) of the table at a version; `lives` are those of `ends` (`spark_jobs.labels`)."""
     from pyspark.sql import functions as f
 
     table = _read_table(job, version)
@@ -85,7 +84,7 @@ def labelled_rows(job: Job, version: int, lives: DataFrame, ends: DataFrame, cen
     known = lives.join(states.select("device_id", "since"), "device_id")
     columns = ["device_id", "run", "order", "life_number", *ENDS, "split", "features"]
     found = numbered(rows, ends).join(known, list(LIFE)).where(counts).select(*columns)
-    return found.mapInArrow(label_rows(job.fleet, censoring), COLUMNS)
+    return found.mapInArrow(label_rows(job.fleet, censoring), columns_of(job.fleet))
 
 
 def _write(

@@ -25,13 +25,14 @@ from aimaas.settings import Settings
 from aimaas.training_rows import ROWS
 from aimaas.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
+from spark_jobs.censoring_drivers import with_readings
 from spark_jobs.evolution import widened
-from spark_jobs.feature_table import COLUMNS, bring_up, labelled_rows
+from spark_jobs.feature_table import bring_up, labelled_rows
 from spark_jobs.fits import fit_at
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kept_rows import sent
 from spark_jobs.kernel_pass import labelled_pass
-from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, lives_of, run_ends, with_lives
+from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, columns_of, lives_of, run_ends, with_lives
 from spark_jobs.sources import sources_of
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame, ends: DataFrame) -> DataFrame:
-    """Labelled rows with their weights and features (`COLUMNS`); the kernel runs over all rows of a device, in order.
+    """Labelled rows with their weights and features (`columns_of`); the kernel runs over all rows of a device, in order.
 
     `ends` says how lives ended, as `run_ends` does.
     """
@@ -53,7 +54,7 @@ def weighted_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: DataFrame
         rows.select(*LIFE, "order", "broker_ts", "split", *ENDS, *plan.readings)
         .repartition("device_id")
         .sortWithinPartitions("device_id", "run", "order")
-        .mapInArrow(labelled_pass(fleet, plan, fit, censoring), COLUMNS)
+        .mapInArrow(labelled_pass(fleet, plan, fit, censoring), columns_of(fleet))
     )
 
 
@@ -146,14 +147,16 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
     ends, _ = sent(ends)
     found_lives = lives_of(gold, ends).persist()
     lives, _ = sent(found_lives)
-    censoring = censoring_of(fleet, lives)
+    with_their_lives = with_lives(gold, ends, lives)
+    censoring = with_readings(fleet, plan, fit, with_their_lives, lives, censoring_of(fleet, lives))
     if table is None:
-        found = weighted_rows(fleet, plan, fit, with_lives(gold, ends, lives), censoring)
+        found = weighted_rows(fleet, plan, fit, with_their_lives, censoring)
     else:
         found = labelled_rows(job, table, lives, ends, censoring)
     found.write.mode("overwrite").parquet(rows)
-    failures = failures_by_split(job.spark.read.parquet(rows), ends)
-    info = censoring_info(fleet, with_lives(gold, ends, lives), censoring)
+    written = job.spark.read.parquet(rows).where("NOT isnan(label)")
+    failures = failures_by_split(written, ends)
+    info = censoring_info(fleet, with_their_lives, censoring, written.count())
     found_lives.unpersist()
     of, seen = (fleet.fleet, fleet.version), period_of(gold)
     return write_description(folder, of, plan, fit, version, failures, taken_at, info, seen)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.censoring import Censoring, labelled
+from aimaas.censoring import Censoring, landmark_rows
 from aimaas.features import Kernel, kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
@@ -21,7 +21,7 @@ from aimaas.lifetimes import Lives, lives_of
 from aimaas.plan import FeaturePlan
 from aimaas.state import DeviceState
 from spark_jobs.fitting import matrix
-from spark_jobs.labels import places_of
+from spark_jobs.labels import ENDS, places_of, told
 from spark_jobs.whole_devices import whole_devices
 
 if TYPE_CHECKING:
@@ -31,6 +31,11 @@ ROWS, STATE = "rows", "state"
 TABLE_COLUMNS = (
     "kind string, device_id string, run bigint, `order` bigint, number bigint, since bigint, "
     "split string, broker_ts timestamp, features array<float>, state binary"
+)
+LANDMARK_KEYS = ["device_id", "run", "order", "life_number", *ENDS]
+LANDMARK_COLUMNS = (
+    "device_id string, run bigint, `order` bigint, life_number int, life_first bigint, life_newest bigint, failure_order bigint, "
+    "end_order bigint, features array<float>"
 )
 STATE_NUMBER = -1  # in the column `number` of rows that hold state
 _KEPT = ["device_id", "run", "order", "split"]
@@ -42,17 +47,35 @@ Float64 = npt.NDArray[np.float64]
 def labelled_pass(
     fleet: FleetSpec, plan: FeaturePlan, fit: Fit, censoring: Censoring
 ) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: ordered raw rows with their lives (`places_of`) in, those that have a label and are not cut
-    with label, weight and features out.
+    """The function for `mapInArrow`: ordered raw rows with their lives (`places_of`) in, those that `told` keeps with label,
+    weight and features out.
     """
 
     def passed(batches: _Batches) -> _Batches:
         kernel = kernel_of(plan, fit)
         for rows in whole_devices(batches):
             devices = _Devices.of(fleet, plan, rows)
-            found = labelled(fleet, censoring, places_of(rows))
+            places = places_of(rows)
             for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
-                yield _labelled(part, found[0][piece], found[1][piece], features)
+                yield _labelled(part, *told(fleet, censoring, places.at(piece), features), features)
+
+    return passed
+
+
+def landmark_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_Batches], _Batches]:
+    """The function for `mapInArrow`: ordered raw rows with their lives in, landmarks (`LANDMARK_COLUMNS`) with features out."""
+
+    def passed(batches: _Batches) -> _Batches:
+        import pyarrow as pa
+
+        kernel = kernel_of(plan, fit)
+        for rows in whole_devices(batches):
+            devices, places = _Devices.of(fleet, plan, rows), places_of(rows)
+            among = landmark_rows(fleet, places)
+            for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
+                kept = among[piece]
+                columns = chosen(part.select(LANDMARK_KEYS), kept).columns
+                yield pa.RecordBatch.from_arrays([*columns, _lists(features[kept])], [*LANDMARK_KEYS, "features"])
 
     return passed
 
@@ -119,13 +142,14 @@ def _lists(features: Any) -> pa.ListArray:
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(np.ascontiguousarray(features).reshape(-1)))
 
 
-def _labelled(rows: pa.RecordBatch, label: Float64, weight: Float64, features: Any) -> pa.RecordBatch:
+def _labelled(rows: pa.RecordBatch, kept: npt.NDArray[np.bool_], made: dict[str, Any], features: Any) -> pa.RecordBatch:
+    """The kept rows with the columns `made` of their lives, the features behind label and weight."""
     import pyarrow as pa
 
-    kept = ~np.isnan(label)
-    numbers = [pa.array(column[kept].astype(np.float32)) for column in (label, weight)]
-    columns = [*chosen(rows.select(_KEPT), kept).columns, *numbers, _lists(features[kept])]
-    return pa.RecordBatch.from_arrays(columns, [*_KEPT, "label", "weight", "features"])
+    numbers = {name: pa.array(column[kept]) for name, column in made.items()}
+    behind = {name: numbers.pop(name) for name in ("lower", "upper") if name in numbers}
+    columns = [*chosen(rows.select(_KEPT), kept).columns, *numbers.values(), _lists(features[kept]), *behind.values()]
+    return pa.RecordBatch.from_arrays(columns, [*_KEPT, *numbers, "features", *behind])
 
 
 def _table_rows(rows: pa.RecordBatch, features: Any, number: int) -> pa.RecordBatch:

@@ -6,20 +6,23 @@ The rules are those of `aimaas.lifetimes.labels` and `aimaas.censoring`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
 from aimaas.censoring import Censoring, Places, Watched, labelled
+from aimaas.families import CENSORED_FAMILIES
 from aimaas.fleet import FleetSpec
-from aimaas.lifetimes import NEVER
+from aimaas.lifetimes import NEVER, bounds, labels
 from aimaas.training_set import CensoringInfo
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
+COLUMNS = "device_id string, run bigint, `order` bigint, split string, label float, weight float, features array<float>"
 LIFE = ("device_id", "run", "life_number")
 ENDS = ("life_first", "life_newest", "failure_order", "end_order")  # order keys of a row's life
 
@@ -90,30 +93,64 @@ def places_of(rows: pa.RecordBatch) -> Places:
     return Places(order, first, newest, failure, end, rows["life_number"].to_numpy() > 0)
 
 
+def columns_of(fleet: FleetSpec) -> str:
+    """The columns of a training set's rows, as Spark writes a schema."""
+    return f"{COLUMNS}, lower float, upper float" if _wants_bounds(fleet) else COLUMNS
+
+
+def _wants_bounds(fleet: FleetSpec) -> bool:
+    return any(name in CENSORED_FAMILIES for name in fleet.training.candidates)
+
+
+def told(
+    fleet: FleetSpec, censoring: Censoring, places: Places, features: npt.NDArray[np.float32] | None
+) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.float32]]]:
+    """Which rows (n,) the training set keeps, and what lives tell of all: label, weight, and bounds where the fleet wants them.
+
+    Kept are rows that have a label and are not cut; with bounds all rows, those others with the label NaN and the weight 0.
+    """
+    label, weight = labelled(fleet, censoring, places, features)
+    kept, columns = ~np.isnan(label), {"label": label, "weight": weight}
+    if _wants_bounds(fleet):
+        columns["weight"] = np.where(kept, weight, 0.0)
+        columns["lower"], columns["upper"] = bounds(fleet, places.order, places.newest, places.failure, places.end)
+        kept = np.ones(len(label), np.bool_)
+    return kept, {name: values.astype(np.float32) for name, values in columns.items()}
+
+
+def features_in(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
+    """The column `features` (n, F) of at least one row."""
+    flat: npt.NDArray[np.float32] = rows["features"].flatten().to_numpy(zero_copy_only=False)
+    return flat.reshape(len(rows), -1)
+
+
 def label_rows(
     fleet: FleetSpec, censoring: Censoring
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
     """The function for `mapInArrow`: rows with the columns order, life_number, `ENDS`, split and features in, in any order.
 
-    Out go those that have a label and are not cut: device_id, run, order, split, label, weight, features.
+    Out go those that `told` keeps: device_id, run, order, split, label, weight, features, and bounds where the fleet wants them.
     """
+
+    names = [part.split()[0].strip("`") for part in columns_of(fleet).split(", ")]
 
     def passed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
 
         for rows in batches:
-            label, weight = labelled(fleet, censoring, places_of(rows))
-            made: dict[str, Any] = {"label": _floats(label), "weight": _floats(weight)}
-            names = ["device_id", "run", "order", "split", "label", "weight", "features"]
-            columns = [made[name] if name in made else rows[name] for name in names]
-            yield pa.RecordBatch.from_arrays(columns, names).filter(pa.array(~np.isnan(label)))
+            features = features_in(rows) if censoring.hazard is not None and len(rows) else None
+            kept, made = told(fleet, censoring, places_of(rows), features)
+            columns = {name: rows[name] for name in ("device_id", "run", "order", "split", "features")}
+            columns |= {name: pa.array(values) for name, values in made.items()}
+            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names).filter(pa.array(kept))
 
     return passed
 
 
-def censoring_info(fleet: FleetSpec, rows: DataFrame, censoring: Censoring) -> CensoringInfo:
-    """What becomes of rows of gold with their lives: how many have no label yet, and how many are cut."""
-    info = CensoringInfo(censoring.clock, censoring.lives, censoring.failures)
+def censoring_info(fleet: FleetSpec, rows: DataFrame, censoring: Censoring, kept: int) -> CensoringInfo:
+    """What becomes of rows of gold with their lives, of which `kept` are labelled: how many have no label yet, how many are cut."""
+    by_readings = censoring.hazard is not None
+    info = CensoringInfo(censoring.clock, censoring.lives, censoring.failures, by_readings=by_readings)
     if not censoring.is_any:
         return info
 
@@ -121,18 +158,11 @@ def censoring_info(fleet: FleetSpec, rows: DataFrame, censoring: Censoring) -> C
         import pyarrow as pa
 
         for batch in batches:
-            _, weight = labelled(fleet, censoring, places_of(batch))
-            yield pa.RecordBatch.from_pydict(
-                {"unknown": [int(np.isnan(weight).sum())], "cut": [int((weight == 0).sum())]}
-            )
+            order, _, newest, failure, end, _ = places_of(batch)
+            unknown = int(np.isnan(labels(fleet, order, newest, failure, end)).sum())
+            yield pa.RecordBatch.from_pydict({"unknown": [unknown], "known": [len(batch) - unknown]})
 
     columns = rows.select("order", "life_number", *ENDS)
-    found = columns.mapInArrow(counted, "unknown bigint, cut bigint").groupBy().sum("unknown", "cut").first()
+    found = columns.mapInArrow(counted, "unknown bigint, known bigint").groupBy().sum("unknown", "known").first()
     assert found is not None  # noqa: S101  an aggregation without groups has one row
-    return CensoringInfo(censoring.clock, censoring.lives, censoring.failures, found[0] or 0, found[1] or 0)
-
-
-def _floats(values: npt.NDArray[np.float64]) -> pa.Array:
-    import pyarrow as pa
-
-    return pa.array(values.astype(np.float32))
+    return msgspec.structs.replace(info, unknown=found[0] or 0, cut=(found[1] or 0) - kept)

@@ -59,7 +59,7 @@ class Bench:
         training = job.fleet.training
         self._job, self._range = job, target_range(job.fleet)
         self._classify = isinstance(job.fleet.task, FailureWithin)
-        self._samples = Samples.of(read_training_set(job.training_set).rows.of("train"))
+        self._samples = Samples.of(read_training_set(job.training_set).all_rows.of("train"))
         self._folds = grouped_folds(self._samples, training.folds, training.seed, self._classify)
 
     def examine(self, family: str, trial: optuna.Trial) -> tuple[TrialState, float | None]:

@@ -38,12 +38,35 @@ def test_neither_order_nor_cut_changes_the_digest(order: list[int], cuts: list[i
     assert digest.hex() == digest_of(_rows())
 
 
+def _with_bounds() -> Rows:
+    rows = _rows()
+    rows.label[::4] = np.nan
+    return replace(rows, lower=np.arange(_N, dtype=np.float32), upper=np.full(_N, np.inf, np.float32))
+
+
 @pytest.mark.parametrize("column", list(Rows.__dataclass_fields__))
 def test_every_value_is_in_the_digest(column: str) -> None:
-    rows, changed = _rows(), _rows()
+    bounds = column in ("lower", "upper")
+    rows, changed = (_with_bounds() if bounds else _rows() for _ in range(2))
+    if column == "upper":
+        changed.upper[7] = 3  # type: ignore[index]
+        assert digest_of(changed) != digest_of(rows)
+        return
     values = getattr(changed, column)
     values[7] = values[7] + ("x" if values.dtype == object else 1)
     assert digest_of(changed) != digest_of(rows)
+
+
+def test_rows_without_a_label_come_with_bounds_and_stand_apart(tmp_path: Path) -> None:
+    rows = _with_bounds()
+    columns = {name: getattr(rows, name) for name in Rows.__dataclass_fields__ if name != "features"}
+    (tmp_path / "rows").mkdir()
+    table = pa.table({**columns, "features": pa.array(list(rows.features), pa.list_(pa.float32()))})
+    pq.write_table(table, tmp_path / "rows" / "part-0.parquet")
+    found = read_rows(tmp_path, _F)
+    assert digest_of(found) == digest_of(rows)
+    assert len(found) == _N and len(found.labelled) == _N - len(rows.label[::4])
+    assert np.isfinite(found.labelled.label).all() and _rows().labelled.lower is None
 
 
 def test_a_row_that_is_there_twice_changes_the_digest() -> None:

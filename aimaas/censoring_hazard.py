@@ -1,0 +1,164 @@
+"""How soon lives are censored, given their readings: for fleets whose devices are taken away because they look worn.
+
+A curve by age says one probability for all devices of an age. Where the readings drive both wear and censoring, that leaves a bias.
+So the rate of censoring is learned from the readings too (Robins, Finkelstein, Biometrics 56, 2000): Poisson regression by boosted
+trees on person-periods, pieces of a horizon (cap) that a life was watched for after a row. The readings are those of the row that
+the weight is for, a landmark, also for later pieces (van Houwelingen, Putter: Dynamic Prediction in Clinical Survival Analysis,
+2012). The model counts only where it pays on devices that it has not seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+
+PERIODS = 5  # pieces of a horizon (cap)
+FEWEST = 100  # lives censored by chance; of fewer the readings that drive them cannot be told
+MOST_LANDMARKS = 40_000
+_PAYS = 2.0  # standard errors, over devices, that the log-likelihood of unseen devices must gain
+_TREES, _RATE, _LEAVES, _ROWS = (
+    40,
+    0.1,
+    8,
+    500,
+)  # larger ones learn the devices by heart: their rows resemble each other
+_SHORTEST = 1e-3  # of a period, that a life counts as watched for
+
+
+class Landmarks(NamedTuple):
+    """n rows and how their lives went on: `device` (n,) numbers, `age` (n,), whether an outcome of the run came before (`renewed`),
+    how long the life was watched after the row (`left`), whether it was then censored by chance, and the readings' features (n, F).
+    """
+
+    device: npt.NDArray[np.int64]
+    age: Float64
+    renewed: Mask
+    left: Float64
+    censored: Mask
+    features: npt.NDArray[np.float32]
+
+    def at(self, chosen: Any) -> Landmarks:
+        """The chosen rows."""
+        return Landmarks(*(part[chosen] for part in self))
+
+
+@dataclass(frozen=True)
+class Ahead:
+    """The cumulative rate of censoring `reached` (n, PERIODS + 1) by the ends of the periods after rows of `age` (n,)."""
+
+    period: float
+    age: Float64
+    reached: Float64
+
+    def chance(self, t: Float64) -> Float64:
+        """P(a life is watched until the age t (n,), at most a horizon after its row)."""
+        passed = np.clip((t - self.age) / self.period, 0, PERIODS)
+        i, row = np.minimum(passed.astype(np.int64), PERIODS - 1), np.arange(len(passed))
+        low, high = self.reached[row, i], self.reached[row, i + 1]
+        found: Float64 = np.exp(-(low + (passed - i) * (high - low)))
+        return found
+
+    def farthest(self, least: float) -> Float64:
+        """The largest age (n,) until which P(watched) is at least `least`; infinite where that is beyond the horizon."""
+        limit = -np.log(least)
+        i = np.minimum((self.reached[:, 1:] < limit).sum(axis=1), PERIODS - 1)
+        row = np.arange(len(i))
+        low, high = self.reached[row, i], self.reached[row, i + 1]
+        passed = i + (limit - low) / np.maximum(high - low, 1e-12)
+        return np.where(self.reached[:, -1] < limit, np.inf, self.age + passed * self.period)
+
+
+@dataclass(frozen=True)
+class Hazard:
+    """The rate of censoring per `period`, by age, periods since the row, and the row's features in the places `columns`."""
+
+    period: float
+    columns: tuple[int, ...]
+    model: Any
+
+    def ahead(self, age: Float64, renewed: Mask, features: npt.NDArray[np.float32]) -> Ahead:
+        """What is ahead of rows (n,) with `features` (n, F)."""
+        looked_at = features[:, self.columns]
+        rates = [
+            self.model.predict(_inputs(age, renewed, looked_at, piece, self.period)) if len(age) else np.zeros(0)
+            for piece in range(PERIODS)
+        ]
+        return Ahead(self.period, age, np.cumsum([np.zeros(len(age)), *rates], axis=0).T)
+
+
+def hazard_of(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> Hazard | None:
+    """The hazard, learned from the `columns` of the landmarks' features; None where these tell nothing of unseen devices.
+
+    Each half of the devices is judged by what the other half taught: with the readings, and by age alone. `period` is in the unit
+    of the ages. The same landmarks in the same order give the same bits.
+    """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+    with threadpool_limits(1):  # sums over several threads are not the same bits everywhere
+        gains = [_gains(landmarks, period, columns, half) for half in (0, 1)]
+        gain = np.concatenate(gains)
+        if not gain.size or gain.mean() <= _PAYS * gain.std() / np.sqrt(len(gain)):
+            return None
+        return Hazard(period, columns, _fitted(landmarks, period, columns))
+
+
+class _Pieces(NamedTuple):
+    """Person-periods: which landmark, inputs of the model, how long watched in periods, and whether censored in it."""
+
+    of: npt.NDArray[np.int64]
+    inputs: Float64
+    watched: Float64
+    censored: Mask
+
+
+def _pieces(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> _Pieces:
+    parts = list(_parts(landmarks, period, columns))
+    return _Pieces(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+
+
+def _parts(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> Iterator[_Pieces]:
+    looked_at, passed = landmarks.features[:, columns], landmarks.left / period
+    for piece in range(PERIODS):
+        of = np.flatnonzero(passed > piece)
+        inputs = _inputs(landmarks.age[of], landmarks.renewed[of], looked_at[of], piece, period)
+        ends = landmarks.censored[of] & (passed[of] <= piece + 1)
+        yield _Pieces(of, inputs, np.clip(passed[of] - piece, _SHORTEST, 1.0), ends)
+
+
+def _inputs(age: Float64, renewed: Mask, looked_at: npt.NDArray[np.float32], piece: int, period: float) -> Float64:
+    """Inputs (n, 3 + C) of the model: the age in the middle of the piece, which piece, and what the row knows."""
+    return np.column_stack([age + (piece + 0.5) * period, np.full(len(age), piece), renewed, looked_at])
+
+
+def _fitted(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> Any:
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    found = _pieces(landmarks, period, columns)
+    model = HistGradientBoostingRegressor(
+        loss="poisson", max_iter=_TREES, learning_rate=_RATE, max_leaf_nodes=_LEAVES, min_samples_leaf=_ROWS,
+        early_stopping=False, random_state=0,
+    )  # fmt: skip
+    return model.fit(found.inputs, found.censored / found.watched, sample_weight=found.watched)
+
+
+def _gains(landmarks: Landmarks, period: float, columns: tuple[int, ...], half: int) -> Float64:
+    """How much the log-likelihood of each device of a half gains by the readings; none where the other half taught nothing."""
+    judged = landmarks.device % 2 == half
+    learned, seen = landmarks.at(~judged), landmarks.at(judged)
+    if not learned.censored.any() or not len(seen.age):
+        return np.zeros(0)
+    logs = []
+    for looked_at in (columns, ()):
+        found = _pieces(seen, period, looked_at)
+        rate = _fitted(learned, period, looked_at).predict(found.inputs)
+        logs.append(np.where(found.censored, np.log(rate), 0.0) - found.watched * rate)
+    by_device = np.unique(seen.device[found.of], return_inverse=True)[1]
+    gains: Float64 = np.bincount(by_device, logs[0] - logs[1]).astype(np.float64)
+    return gains
