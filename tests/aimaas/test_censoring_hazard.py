@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aimaas.censoring import Censoring, Places, Watched, labelled, landmark_rows, landmarks_of, with_hazard
-from aimaas.censoring_hazard import PERIODS, Ahead, Landmarks, hazard_of
+from aimaas.censoring_hazard import MOST_COLUMNS, PERIODS, Ahead, Landmarks, hazard_of, telling
 from aimaas.fleet import load_fleet
 from aimaas.lifetimes import NEVER
 
@@ -75,6 +75,15 @@ def test_the_same_landmarks_give_the_same_model() -> None:
     age = np.arange(200.0)
     reached = [one.ahead(age, age < 0, features[:200]).reached for one in (once, again)]
     assert np.array_equal(*reached) and (np.diff(reached[0]) > 0).all()
+
+
+def test_of_many_features_the_trees_look_at_those_that_go_with_being_censored_soon() -> None:
+    _, _, _, landmarks, _ = worn_devices(driven=True, n=500)
+    noise = np.random.default_rng(1).normal(size=(len(landmarks.age), 40)).astype(np.float32)
+    noise[:, 23] = landmarks.features[:, 0]
+    noise[:, 24] = 1
+    chosen = telling(landmarks._replace(features=noise), HORIZON / PERIODS, tuple(range(40)))
+    assert len(chosen) == MOST_COLUMNS and 23 in chosen and list(chosen) == sorted(chosen)
 
 
 def test_a_landmark_is_the_first_row_of_each_piece_of_a_life() -> None:
