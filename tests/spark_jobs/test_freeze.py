@@ -100,9 +100,8 @@ def small_batches(spark: Any) -> Any:
     spark.conf.set(name, before)
 
 
-@pytest.mark.parametrize(
-    ("candidate", "refit_growth"), [("ridge", 0), ("aft", 0.2)]
-)  # the second reads the feature table
+# the second reads its features from their table
+@pytest.mark.parametrize(("candidate", "refit_growth"), [("ridge", 0), ("aft", 0.2)])
 def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_same_digest_when_made_again(
     spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path, candidate: str, refit_growth: float
 ) -> None:
@@ -296,7 +295,6 @@ def test_a_training_set_tells_what_censoring_did(
     assert told.unknown + told.cut + len(found.rows) == len(rows)
     assert told.largest_weight == found.rows.weight.max() > 1
     assert 0 < told.effective_rows < len(found.rows)
-<<<<<<< HEAD
 
 
 def test_the_period_of_a_set_is_from_the_first_event_to_the_last_in_utc(spark: Any) -> None:
@@ -304,50 +302,3 @@ def test_the_period_of_a_set_is_from_the_first_event_to_the_last_in_utc(spark: A
     gold = spark.createDataFrame([(t,) for t in times], "ts timestamp")
     assert period_of(gold) == (times[1], times[2])
     assert period_of(gold.where("false")) is None
-
-
-@pytest.mark.parametrize("refit_growth", [None, 0.2])  # with the second, features come from their table
-def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_same_digest_when_made_again(
-    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path, refit_growth: float | None
-) -> None:
-    """Hot devices fail after 20 rows on average and are taken away after at most 10, others after 80 and 40."""
-    fleet = make_fleet(
-        task={"kind": "failure_within", "unit": "cycles", "horizon": 5},
-        features={"windows": [2]},
-        training={"candidates": {"ridge": {}}, **({"refit_growth": refit_growth} if refit_growth else {})},
-    )
-    rng, rows, failed = np.random.default_rng(2), [], []
-    for i in range(400):
-        device, hot = f"d{i}", bool(rng.integers(0, 2))
-        life, watch = int(rng.exponential(20 if hot else 80)) + 1, int(rng.uniform(0, 10 if hot else 40))
-        split = split_of(device, fleet.split)
-        rows += [
-            (device, 0, order, split, BEGAN + timedelta(seconds=order), 1.0, 300.0 + 50 * hot + rng.normal(), 0.5)
-            for order in range(min(life, watch) + 1)
-        ]
-        failed += [("t", 0, i, device, 0, life, "failed")] if life <= watch else []
-    columns = "topic string, partition int, offset bigint, device_id string, run bigint, `order` bigint, kind string"
-    for table, content, note in (
-        ("outcomes", spark.createDataFrame(failed, columns), ""),
-        ("gold", spark.createDataFrame(rows, SCHEMA), msgspec.json.encode(Sources("{}", 0, "digest")).decode()),
-    ):
-        seen = held(offline_settings, fleet.fleet, table, "test")
-        commit(offline_settings, fleet, table, "test", content, seen, note, "overwrite")
-
-    def freeze(folder: str) -> str:
-        arguments = argparse.Namespace(out=str(tmp_path / folder), as_of=None)
-        return str(features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))["digest"])
-
-    assert freeze("a") == freeze("b")
-    found = read_training_set(tmp_path / "a")
-    told = found.info.censoring
-    assert told is not None and told.by_readings
-    assert told.unknown + told.cut + len(found.rows) == len(rows)
-    hot = np.array([row[6] > 325 for row in rows])
-    device_is_hot = dict(zip([row[0] for row in rows], hot.tolist(), strict=True))
-    of_hot = np.array([device_is_hot[d] for d in found.rows.device_id])
-    first, calm = found.rows.order == 0, (found.rows.label == 0)
-    weight = found.rows.weight
-    assert weight[first & calm & of_hot].mean() > 1.3 * weight[first & calm & ~of_hot].mean()
-=======
->>>>>>> 7cba9a2 (The censoring's model looks at the features that tell most, so that it costs seconds; the freeze test has it and aft on Spark)
