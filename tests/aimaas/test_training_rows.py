@@ -102,7 +102,11 @@ def _in_files(folder: Path, rows: Rows, files: int) -> Path:
     (folder / "rows").mkdir()
     for number, part in enumerate(np.array_split(np.arange(len(rows)), files)):
         chosen = rows.at(part)
-        columns = {name: pa.array(getattr(chosen, name)) for name in Rows.__dataclass_fields__ if name != "features"}
+        columns = {
+            name: pa.array(getattr(chosen, name))
+            for name in Rows.__dataclass_fields__
+            if name not in ("features", "lower", "upper")
+        }
         table = pa.table({**columns, "features": pa.array(list(chosen.features), pa.list_(pa.float32()))})
         pq.write_table(table, folder / "rows" / f"part-{number}.parquet")
     return folder
