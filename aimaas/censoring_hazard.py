@@ -24,12 +24,8 @@ FEWEST = 100  # lives censored by chance; of fewer the readings that drive them 
 MOST_LANDMARKS = 20_000
 MOST_COLUMNS = 16  # features that the trees look at: those that go most with being censored soon
 _PAYS = 2.0  # standard errors, over devices, that the log-likelihood of unseen devices must gain
-_TREES, _RATE, _LEAVES, _ROWS = (
-    40,
-    0.1,
-    8,
-    500,
-)  # larger ones learn the devices by heart: their rows resemble each other
+# larger trees learn the devices by heart: their rows resemble each other
+_TREES, _RATE, _LEAVES, _ROWS = 40, 0.1, 8, 500
 _SHORTEST = 1e-3  # of a period, that a life counts as watched for
 
 
