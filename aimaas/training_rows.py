@@ -131,7 +131,7 @@ def read_rows(folder: Path, width: int) -> Rows:
     import pyarrow.compute as pc
 
     names = [name for name in _names(folder) if name != "features"]
-    table = pa.Table.from_batches(_batches(folder, width, names))
+    table = pa.Table.from_batches(_batches(folder, width, names), _schema(names))
     order = pc.sort_indices(table, [(name, "ascending") for name in ("device_id", "run", "order")]).to_numpy()
     places = np.empty(len(order), np.int64)
     places[order] = np.arange(len(order))
@@ -152,13 +152,18 @@ def _names(folder: Path) -> list[str]:
     return names
 
 
+def _schema(names: Sequence[str]) -> pa.Schema:
+    import pyarrow as pa
+
+    return pa.schema([arrow_schema(bounds=True).field(name) for name in names])
+
+
 def _batches(folder: Path, width: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """Columns of the rows in the order of the files, some thousands at a time, with weights of 1 where there are none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema([arrow_schema(bounds=True).field(name) for name in names])
-    rows = max(1, min(_PIECE, _VALUES // max(width, 1)))
+    schema, rows = _schema(names), max(1, min(_PIECE, _VALUES // max(width, 1)))
     for file in _files(folder):
         with reading(str(file)), pq.ParquetFile(file) as opened:
             held = [name for name in names if name in opened.schema_arrow.names]

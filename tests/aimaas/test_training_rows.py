@@ -134,6 +134,13 @@ def test_a_feature_row_of_another_length_is_refused_where_the_sum_of_lengths_fit
         read_rows(folder, _F)
 
 
+@pytest.mark.parametrize("files", [1, 3])
+def test_a_set_without_rows_is_read_as_one(tmp_path: Path, files: int) -> None:
+    found = read_rows(_in_files(tmp_path, _rows().at(slice(0, 0)), files), _F)
+    assert len(found) == 0
+    assert found.features.shape == (0, _F)
+
+
 @pytest.mark.long
 def test_more_features_than_an_arrow_list_holds_are_read(tmp_path: Path) -> None:
     width, n, files = 1_000_000, 100, 22  # 2.2 thousand million values, as many as 16.9 million rows of a turbofan have

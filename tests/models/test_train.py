@@ -159,7 +159,7 @@ def test_a_model_that_differs_from_its_export_is_not_shipped(
     [
         (
             {"oak": {}},
-            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, cnn, lstm, "
+            "training.candidates.oak: no such candidate; allowed: ridge, boosting, mlp, trees, forest, aft, cnn, lstm, "
             "gru, transformer, blend, stack",
         ),
         ({"ridge": {"alpha": 1}}, "training.candidates.ridge.alpha: no such key; allowed: l2"),
