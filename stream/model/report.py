@@ -48,7 +48,11 @@ class StatusReporter:
     def poll(self) -> None:
         """Hear what became of the reports."""
         if self._producer is not None:
-            self._producer.poll(0)
+            try:
+                self._producer.poll(0)
+            except KafkaException as e:
+                log.error("status of a model not reported", topic=self._topic, error=str(e))
+                self._producer = None
 
     def close(self) -> None:
         """Wait some seconds for reports that are under way."""

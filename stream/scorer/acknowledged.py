@@ -73,7 +73,10 @@ class Acknowledged:
             raise TransactionAbortedError(f"commit offsets: {e.args[0].str()}") from None
 
     def _flush(self) -> None:
-        left = self._sender.client.flush(_LIMIT_S)
+        try:
+            left = self._sender.client.flush(_LIMIT_S)
+        except KafkaException as e:
+            raise explained(self._settings, "write records", e.args[0], *self._rights) from None
         if self._failed:
             topic, error = self._failed[0]
             doing = f"write to {topic} ({left + len(self._failed)} records did not reach it)"

@@ -91,7 +91,7 @@ class Transactions:
         A failure of any rolls back, that of 3 when the scorer ends.
         """
         started = time.perf_counter()
-        self._producer.poll(0)
+        self._insist(lambda _: self._producer.poll(0), "write records")  # raises what is fatal, such as being put out
         for key, value, partition in progress.state:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
