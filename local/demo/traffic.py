@@ -31,7 +31,7 @@ class DemoPlan:
     wave: int = 20
     rate: float = 100.0
     seed: int = 7
-    train_limit_s: float = 900.0
+    train_limit_s: float = 1_200.0
     score_limit_s: float = 90.0
 
 
