@@ -86,9 +86,10 @@ def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
         why = f"version {version} is {still_vetoed(veto, fleet.fleet, version)}"
         return Promotion(False, why, version, mine, None, None, sequence)
     set_challenger(settings, fleet, version)
-    if champion is not None and (other_kind := why_not_compared(settings, fleet, content, version, champion)):
+    serving = load_artefact(settings, fleet, champion.version) if champion else None
+    if champion and serving and (other_kind := why_not_compared(fleet, version, content, champion, serving)):
         return Promotion(False, other_kind, version, mine, None, None, sequence)
-    found = compare_with(settings, fleet, frozen, answers, champion)
+    found = compare_with(settings, fleet, frozen, answers, serving)
     passed, reason = judged(settings, fleet, version, found, champion)
     other = found.champion if champion else None
     if not passed:
@@ -98,12 +99,9 @@ def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     return Promotion(True, reason, version, found.challenger, other, found.p_value, made.sequence)
 
 
-def why_not_compared(
-    settings: Settings, fleet: FleetSpec, content: bytes, version: str, champion: Champion
-) -> str | None:
-    """Why a model cannot be compared with the champion: they say different things. None where it can."""
-    challenger = metadata_of(content)
-    other = metadata_of(load_artefact(settings, fleet, champion.version))
+def why_not_compared(fleet: FleetSpec, version: str, content: bytes, champion: Champion, serving: bytes) -> str | None:
+    """Why the file `content` cannot be compared with the champion's, `serving`: they say different things. None where it can."""
+    challenger, other = metadata_of(content), metadata_of(serving)
     if not differ(challenger, other):
         return None
     return (
@@ -114,18 +112,17 @@ def why_not_compared(
 
 
 def compare_with(
-    settings: Settings, fleet: FleetSpec, frozen: TrainingSet, answers: Float32, champion: Champion | None
+    settings: Settings, fleet: FleetSpec, frozen: TrainingSet, answers: Float32, serving: bytes | None
 ) -> Comparison:
-    """Compare answers (n,) to the test rows with the champion's, or with the mean of the rows that are learned from."""
+    """Compare answers (n,) to the test rows with those of the champion's file, or with the mean of what is learned from."""
     test = frozen.rows.of("test")
-    if champion is None:
+    if serving is None:
         learned = frozen.rows.of("train", "validation")
         mean = weighted_mean(learned.label, learned.sample_weight)
         other = np.full(len(test), mean, np.float32)
     else:
-        content = load_artefact(settings, fleet, champion.version)
-        other = run_onnx(content, features_for(settings, fleet, content, frozen))
-    improvement = fleet.gates.improvement if champion else 0.0
+        other = run_onnx(serving, features_for(settings, fleet, serving, frozen))
+    improvement = 0.0 if serving is None else fleet.gates.improvement
     return compare(test.label, answers, other, test.device_id, classifies(fleet), improvement, test.sample_weight)
 
 

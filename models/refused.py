@@ -6,12 +6,12 @@ One file of a fleet, `<home>/training/<fleet>/refused.json`; the next training t
 from __future__ import annotations
 
 import hashlib
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
 from aimaas.fleet import FleetSpec
+from aimaas.release import release
 from aimaas.settings import Settings
 
 _FILE = "refused.json"
@@ -35,11 +35,7 @@ class Refused(msgspec.Struct, frozen=True):
 
 def attempt_of(fleet: FleetSpec, gold_version: int | None, outcomes: int) -> Attempt:
     """A training of this gold by this fleet file and release."""
-    try:
-        release = version("aimaas")
-    except PackageNotFoundError:
-        release = "0"
-    return Attempt(gold_version, outcomes, hashlib.sha256(fleet.model_dump_json().encode()).hexdigest(), release)
+    return Attempt(gold_version, outcomes, hashlib.sha256(fleet.model_dump_json().encode()).hexdigest(), release())
 
 
 def note_refused(settings: Settings, fleet: str, refused: Refused) -> None:

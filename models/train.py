@@ -11,7 +11,6 @@ import subprocess
 import time
 from dataclasses import replace
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,7 @@ import numpy as np
 from aimaas.artefact import FILE_NAME, ModelMetadata, sha256
 from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.release import release
 from aimaas.settings import Settings
 from aimaas.training_report import Normalisation, TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
@@ -160,10 +160,7 @@ def _place(settings: Settings, folder: Path) -> str:
 
 def code_version() -> str:
     """Version of the package, and the git commit where the code is a checkout (`+dirty` where it was changed)."""
-    try:
-        package = version("aimaas")
-    except PackageNotFoundError:
-        package = "0"
+    package = release()
     try:
         found = subprocess.run(
             ["git", "describe", "--always", "--dirty=+dirty", "--exclude=*"], cwd=Path(__file__).parent,

@@ -15,25 +15,19 @@ from models.candidates import settings_of
 
 _SHARE = FloatDistribution(0.1, 1.0)
 
+_BOOSTED: dict[str, BaseDistribution] = {
+    "trees": IntDistribution(50, 500, step=50),
+    "rate": FloatDistribution(0.01, 0.3, log=True),
+    "leaves": IntDistribution(4, 63, log=True),
+    "min_rows": IntDistribution(5, 100, log=True),
+    "l2": FloatDistribution(1e-2, 100, log=True),
+    "features": _SHARE,
+}
+
 SPACES: Mapping[str, dict[str, BaseDistribution]] = {
     "ridge": {"l2": FloatDistribution(1e-2, 1e4, log=True)},
-    "boosting": {
-        "trees": IntDistribution(50, 500, step=50),
-        "rate": FloatDistribution(0.01, 0.3, log=True),
-        "leaves": IntDistribution(4, 63, log=True),
-        "min_rows": IntDistribution(5, 100, log=True),
-        "l2": FloatDistribution(1e-2, 100, log=True),
-        "features": _SHARE,
-    },
-    "aft": {
-        "trees": IntDistribution(50, 500, step=50),
-        "rate": FloatDistribution(0.01, 0.3, log=True),
-        "leaves": IntDistribution(4, 63, log=True),
-        "min_rows": IntDistribution(5, 100, log=True),
-        "l2": FloatDistribution(1e-2, 100, log=True),
-        "features": _SHARE,
-        "distribution": CategoricalDistribution(["normal", "logistic", "extreme"]),
-    },
+    "boosting": _BOOSTED,
+    "aft": {**_BOOSTED, "distribution": CategoricalDistribution(["normal", "logistic", "extreme"])},
     "mlp": {
         "hidden": CategoricalDistribution(["128-64-32", "256-128", "128-64", "64-32", "64"]),
         "activation": CategoricalDistribution(["relu", "tanh"]),

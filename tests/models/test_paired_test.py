@@ -6,15 +6,7 @@ from scipy.stats import ttest_1samp
 
 from models.evaluate import metrics_of
 from models.paired_test import compare, p_value_of
-
-DEVICES = np.repeat([f"d{i}" for i in range(30)], 40)
-RANDOM = np.random.default_rng(5)
-TRUTH = RANDOM.uniform(0, 100, len(DEVICES)).astype(np.float32)
-NOISE = RANDOM.normal(0, 5, len(DEVICES)) + np.repeat(RANDOM.normal(0, 5, 30), 40)
-
-
-def guess(scale: float = 1.0) -> np.ndarray:
-    return (TRUTH + scale * NOISE).astype(np.float32)
+from tests.models.guesses import DEVICES, TRUTH, guess
 
 
 def test_a_model_that_is_better_on_every_device_has_a_p_value_far_below_that_of_any_night() -> None:

@@ -8,15 +8,7 @@ from sklearn.metrics import average_precision_score, roc_curve
 
 from models.evaluate import metrics_of
 from models.resample import _ranked, metric_intervals
-
-DEVICES = np.repeat([f"d{i}" for i in range(30)], 40)
-RANDOM = np.random.default_rng(5)
-TRUTH = RANDOM.uniform(0, 100, len(DEVICES)).astype(np.float32)
-NOISE = RANDOM.normal(0, 5, len(DEVICES)) + np.repeat(RANDOM.normal(0, 5, 30), 40)
-
-
-def guess(scale: float = 1.0) -> np.ndarray:
-    return (TRUTH + scale * NOISE).astype(np.float32)
+from tests.models.guesses import DEVICES, TRUTH, guess
 
 
 def test_the_interval_of_every_regression_metric_holds_its_value_and_more_devices_narrow_it() -> None:

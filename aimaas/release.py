@@ -1,0 +1,13 @@
+"""Which release of this package runs."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def release() -> str:
+    """The version of the installed package; `0` where it is not installed."""
+    try:
+        return version("aimaas")
+    except PackageNotFoundError:
+        return "0"
