@@ -25,6 +25,12 @@ UNREACHABLE = {
     ClientError._MSG_TIMED_OUT,
     ClientError.REQUEST_TIMED_OUT,
 }
+FENCED = {  # another process works under the same transactional id, or as the same member of the group
+    ClientError._FENCED,
+    ClientError.INVALID_PRODUCER_EPOCH,
+    ClientError.PRODUCER_FENCED,
+    ClientError.FENCED_INSTANCE_ID,
+}
 _DENIED = {
     ClientError.TOPIC_AUTHORIZATION_FAILED: "topic",
     ClientError.GROUP_AUTHORIZATION_FAILED: "group",
@@ -42,24 +48,25 @@ def is_denied(error: Any) -> bool:
 
 
 @contextmanager
-def kafka_errors(settings: Settings, doing: str, *rights: Right) -> Iterator[None]:
+def kafka_errors(settings: Settings, doing: str, *rights: Right, fenced: str = "") -> Iterator[None]:
     """Turn what confluent-kafka raises into a KafkaError that says what was being done, where, and what to do.
 
-    `rights` are what the work needs of the broker's ACLs: a refusal is told with those of the refused kind.
+    `rights` are what the work needs of the broker's ACLs: a refusal is told with those of the refused kind. `fenced` says who put
+    the client out, and what to do.
     """
     try:
         yield
     except KafkaException as e:
-        raise explained(settings, doing, e.args[0], *rights) from None
+        raise explained(settings, doing, e.args[0], *rights, fenced=fenced) from None
     except TimeoutError:  # waiting for an answer ended a moment before the client gave it up
         raise explained(settings, doing, ClientError(ClientError._TIMED_OUT), *rights) from None
     except SystemError as e:  # a fatal error, raised while the client called one of our functions back
         if not isinstance(e.__cause__, KafkaException):
             raise
-        raise explained(settings, doing, e.__cause__.args[0], *rights) from None
+        raise explained(settings, doing, e.__cause__.args[0], *rights, fenced=fenced) from None
 
 
-def explained(settings: Settings, doing: str, error: Any, *rights: Right) -> KafkaError:
+def explained(settings: Settings, doing: str, error: Any, *rights: Right, fenced: str = "") -> KafkaError:
     """A client's error as a KafkaError. A call that ran out of time does not say why: the cluster is asked, for some seconds."""
     code, where = error.code(), settings.bootstrap_servers
     if code in _DENIED:
@@ -74,7 +81,12 @@ def explained(settings: Settings, doing: str, error: Any, *rights: Right) -> Kaf
         if cause is not None:
             return unreachable(settings, doing, cause)
         return KafkaError(f"{doing}: {where} answers, but not in time ({plain(error.str())}); try again")
-    said = _GONE if code == ClientError._AUTO_OFFSET_RESET else f"the broker at {where} says: {error.str()}"
+    if code in FENCED and fenced:
+        said = f"{fenced}; nothing is lost"
+    elif code == ClientError._AUTO_OFFSET_RESET:
+        said = _GONE
+    else:
+        said = f"the broker at {where} says: {error.str()}"
     return KafkaError(f"{doing}: {said}")
 
 

@@ -41,7 +41,7 @@ def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, 
         if not dry_run and (holding or noted):
             # without transactions snapshots may be further than the group; a note that is not would be passed over
             notes = [(p, device_record(device, max(positions[p], saved[p].newest))) for p in sorted({*holding, *noted})]
-            with ExclusiveWriter(settings, fleet, "forget") as writer:
+            with ExclusiveWriter(settings, fleet, "forget", "forget a device") as writer:
                 writer.write([Write(topic, note.key, note.value, (), p) for p, note in notes])
         return StateErased(len(holding), _scoring(settings, fleet))
 

@@ -91,7 +91,7 @@ def _move(
     names, devices, moved = topic_names(fleet), 0, 0
     present, known = before[names.events], before[names.state]
     scored = with_partitions(fleet, min(present, known))  # as it was scored, whatever the fleet file says by now
-    with ExclusiveWriter(settings, fleet, "grow") as writer:
+    with ExclusiveWriter(settings, fleet, "grow", "move the devices") as writer:
         for p in range(min(present, known)):
             state = _restored(settings, scored, p, positions[p])
             check_placed(fleet, p, state.devices, (known, present, partitions))
@@ -101,7 +101,7 @@ def _move(
     check_nobody_scores(settings, fleet)  # one that started before the topics differed
     events_id = topic_ids(settings, [names.events])[names.events]
     begun = replay_record(0), position_record(events_id, 0)
-    with ExclusiveWriter(settings, fleet, "grow") as writer:
+    with ExclusiveWriter(settings, fleet, "grow", "move the devices") as writer:
         _write(writer, [_into(names.state, record, p) for p in range(present, partitions) for record in begun])
         for p in range(present):
             state = _restored(settings, scored, p, positions[p])

@@ -49,7 +49,7 @@ def replay_letters(
     secret = _replay_key(settings)
     if not wanted:
         return []
-    with ExclusiveWriter(settings, fleet, "dlq") as writer:
+    with ExclusiveWriter(settings, fleet, "dlq", "replay dead letters") as writer:
         account = read_account(settings, fleet, min(letter.at_ms for letter in wanted))
         decided, log = _decide(settings, fleet, letters, wanted, account)
         done, writes = _carry_out(settings, fleet, decided, log, secret)

@@ -26,6 +26,7 @@ _CALL_S = 5.0
 _LIMIT_S = 60.0
 _MOVED_ON = {ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID, ClientError.FENCED_INSTANCE_ID}
 _TRANSACTION_MS = 15_000  # so long does a killed process hold readers up
+_SAME_WORK = "another process began the same work for this fleet: let it finish, then run this again"
 
 
 class Write(NamedTuple):
@@ -39,10 +40,13 @@ class Write(NamedTuple):
 
 
 class ExclusiveWriter:
-    """The one writer under `aimaas-<fleet>-<work>`; use it in a `with` statement. Raises KafkaError, with nothing half written."""
+    """The one writer under `aimaas-<fleet>-<work>`; use it in a `with` statement. Raises KafkaError, with nothing half written.
 
-    def __init__(self, settings: Settings, fleet: FleetSpec, work: str) -> None:
-        self._settings, self._doing = settings, f"{work} of fleet {fleet.fleet}"
+    `doing` is the work as an error names it; `rival` says who takes the id over from a process that is at work, and what to do.
+    """
+
+    def __init__(self, settings: Settings, fleet: FleetSpec, work: str, doing: str, rival: str = _SAME_WORK) -> None:
+        self._settings, self._doing, self._rival = settings, f"{doing} of fleet {fleet.fleet}", rival
         transactional_id = f"aimaas-{fleet.fleet}-{work}"
         config = producer_config(
             settings,
@@ -54,7 +58,7 @@ class ExclusiveWriter:
 
     def _errors(self, writes: Sequence[Write] = ()) -> AbstractContextManager[None]:
         rights = [on_topic("Write", topic) for topic in dict.fromkeys(w.topic for w in writes)]
-        return kafka_errors(self._settings, self._doing, self._right, *rights)
+        return kafka_errors(self._settings, self._doing, self._right, *rights, fenced=self._rival)
 
     def __enter__(self) -> Self:
         with self._errors():

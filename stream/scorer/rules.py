@@ -18,6 +18,7 @@ from aimaas.topics import topic_names
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 
 log = logger("scorer.rules")
+_RIVAL = "another scorer took over, so it has the same --instance: give every scorer its own"
 
 
 class Rules:
@@ -56,5 +57,5 @@ class Rules:
         names = topic_names(self._fleet)
         writes = [Write(names.journal, e.topic.encode(), msgspec.json.encode(e), (), 0) for e in entries]
         offsets = {p: committed[p] for entry in entries for p in entry.offsets}
-        with ExclusiveWriter(self._settings, self._fleet, self._work) as writer:
+        with ExclusiveWriter(self._settings, self._fleet, self._work, "say the rules", _RIVAL) as writer:
             return writer.write_as_member(writes, names.events, offsets, self._consumer.consumer_group_metadata())

@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException, TopicPartition
 
 from aimaas.errors import KafkaError
-from aimaas.kafka_failures import explained, is_denied
+from aimaas.kafka_failures import FENCED, explained, is_denied
 from aimaas.rights import Right
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
@@ -21,12 +21,6 @@ from stream.scorer.sender import Sender
 _CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
 _LIMIT_S = 60.0  # all attempts
 _HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
-_FENCED = {
-    ClientError._FENCED,
-    ClientError.INVALID_PRODUCER_EPOCH,
-    ClientError.PRODUCER_FENCED,
-    ClientError.FENCED_INSTANCE_ID,
-}
 
 
 class Transactions:
@@ -138,7 +132,7 @@ class Transactions:
 
     def _give_up(self, error: Any, doing: str) -> None:
         """Roll back where that can help; always raises."""
-        if error.fatal() or error.code() in _FENCED:
+        if error.fatal() or error.code() in FENCED:
             open_s = time.monotonic() - (self.opened_at or time.monotonic())
             # the broker ends it; the client would answer an abort with "commit in progress" for good
             self.opened_at = None
@@ -157,12 +151,12 @@ class Transactions:
     def _explained(self, error: Any, doing: str, open_s: float = 0.0) -> KafkaError:
         if error.code() == ClientError.FENCED_INSTANCE_ID and self._fenced_by is not None:
             return KafkaError(f"{doing}: {self._fenced_by()}")
-        if error.code() in _FENCED and open_s >= self._timeout_s:
+        if error.code() in FENCED and open_s >= self._timeout_s:
             return KafkaError(
                 f"{doing}: the transaction was open for {open_s:.0f} s, which is more than the {self._timeout_s:g} s that the "
                 "broker allows it (this scorer was stopped, or its machine was too busy): nothing is lost, start it again"
             )
-        if error.code() in _FENCED:
+        if error.code() in FENCED:
             return KafkaError(
                 f"{doing}: another scorer took over the transactional id {self._id!r}, so it has the same --instance: give every "
                 "scorer its own; nothing is lost"

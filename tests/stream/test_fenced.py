@@ -5,15 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from aimaas.errors import AimaasError, KafkaError
-from aimaas.kafka import delete_topics
+from aimaas.kafka import delete_topics, read_all
 from aimaas.topics import scorer_group
+from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.scorer.assignment import group_consumer
+from stream.scorer.rules import Rules
 from stream.scorer.run import score
+from stream.state.events_topic import find_events_topic
 
 pytestmark = pytest.mark.broker
 
@@ -33,6 +37,44 @@ def test_a_second_scorer_of_the_same_instance_puts_the_first_out_which_says_that
     said = [str(e) for e in ended if e is not None]
     assert said
     assert all("--instance" in line and "\n" not in line for line in said), said
+
+
+def test_of_two_that_do_the_same_work_the_first_is_told_of_the_second(line: Any) -> None:
+    write = [Write(line.names.journal, b"k", b"{}", (), 0)]
+    with (
+        pytest.raises(
+            KafkaError,
+            match=r"^move the devices of fleet \S+: another process began the same work .*; nothing is lost$",
+        ),
+        ExclusiveWriter(line.settings, line.fleet, "grow", "move the devices") as first,
+        ExclusiveWriter(line.settings, line.fleet, "grow", "move the devices"),
+    ):
+        first.write(write)
+
+    assert not read_all(line.settings, line.names.journal)
+
+
+def test_a_scorer_that_says_its_rules_when_another_takes_its_name_over_is_told_of_the_instance(line: Any) -> None:
+    member, _ = group_consumer(line.settings, scorer_group(line.fleet), "0", 10_000)
+    rules = Rules(
+        line.settings, line.fleet, member, "0", find_events_topic(line.settings, line.fleet, datetime.now(UTC)).label
+    )
+    member.subscribe([line.names.events])
+    while not member.assignment():
+        member.consume(1, 0.1)
+    take_over = ExclusiveWriter.write_as_member
+
+    def late(writer: ExclusiveWriter, *args: Any) -> bool:
+        with ExclusiveWriter(line.settings, line.fleet, "0-rules", "say the rules"):
+            return take_over(writer, *args)
+
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        pytest.raises(KafkaError, match=r"same --instance: give every scorer its own"),
+    ):
+        patch.setattr(ExclusiveWriter, "write_as_member", late)
+        rules.take_up({0: 0, 1: 0}, {0: 0, 1: 0})
+    member.close()
 
 
 def run(line: Any, stop: threading.Event, ended: list[AimaasError | None]) -> None:

@@ -188,7 +188,7 @@ def test_an_entry_is_taken_only_while_the_group_has_its_writer_as_the_owner(line
     owner = first.consumer_group_metadata()
     write = [Write(names.journal, b"k", b"{}", (), 0)]
 
-    with ExclusiveWriter(line.settings, line.fleet, "a-rules") as writer:
+    with ExclusiveWriter(line.settings, line.fleet, "a-rules", "write") as writer:
         taken = writer.write_as_member(write, names.events, {0: 0, 1: 0}, owner)
         second.subscribe([names.events])
         wait_until(lambda: is_assigned(second, first, second))

@@ -168,7 +168,7 @@ def test_a_snapshot_on_the_state_topic_becomes_the_note_of_a_forgotten_device(pl
     topic, fleet = topic_names(plant.fleet).state, plant.fleet
     state = DeviceState.of(fleet)
     (slot,) = state.slots([GONE])
-    with ExclusiveWriter(plant.settings, fleet, "test") as writer:
+    with ExclusiveWriter(plant.settings, fleet, "test", "write") as writer:
         record = device_record(GONE, 0, state.pack(slot))
         writer.write([Write(topic, record.key, record.value)])
 
@@ -185,7 +185,7 @@ def test_a_snapshot_that_is_ahead_of_the_group_is_replaced_as_well(plant: Plant)
     """As a scorer that delivers at least once leaves it when it is killed in a commit."""
     topic, home = topic_names(plant.fleet).state, partition_of(GONE.encode(), plant.fleet.topics.partitions)
     ahead = device_record(GONE, 70, b"packed")
-    with ExclusiveWriter(plant.settings, plant.fleet, "test") as writer:
+    with ExclusiveWriter(plant.settings, plant.fleet, "test", "write") as writer:
         writer.write([Write(topic, ahead.key, ahead.value, (), home)])
 
     forget_state(plant.settings, plant.fleet, GONE, True, False)
