@@ -21,6 +21,7 @@ KEYS = ("scorer_ev_s", "raw_ev_s", "hand_ev_s", "scorer_over_hand", "scorer_over
 STEPS = ("fetch", "decode", "judge", "features", "inference", "encode", "produce", "commit", "rest")
 
 
+@pytest.mark.long
 @pytest.mark.broker
 def test_the_throughput_benchmark_scores_with_all_contenders_and_prints_its_figures_as_one_line_of_json() -> None:
     command = [sys.executable, str(PROJECT / "benchmarks" / "stream_throughput.py"), "--quick"]

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pytest
 
 from aimaas.fleet import load_fleet
 from stream.devices.simulator import simulate
@@ -52,6 +53,7 @@ def test_the_benchmark_on_c_mapss_trains_on_the_training_file_and_is_judged_at_t
     assert found["phm_score"] > 0 and found["seconds"] > 0
 
 
+@pytest.mark.long
 def test_the_benchmark_on_ai4i_scores_every_row_out_of_fold(tmp_path: Path) -> None:
     random = np.random.default_rng(3)
     lines = [HEADER + LABELS]

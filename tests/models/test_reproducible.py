@@ -39,7 +39,7 @@ def start(settings: Settings, fleet: Path, training_set: Path, out: Path, hash_s
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("name", ["turbofan", "mill"])
+@pytest.mark.parametrize("name", ["turbofan", pytest.param("mill", marks=pytest.mark.long)])
 def test_two_processes_train_the_default_candidates_to_the_same_bytes(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path, name: str
 ) -> None:

@@ -152,6 +152,7 @@ def test_gold_made_in_parts_is_gold_made_whole(
     assert 10 < sum(came_late) < refused.count("late"), "some late events are merged, some stay out"
 
 
+@pytest.mark.long
 def test_a_life_without_late_events_begins_anew_where_the_stream_let_it(lake: Lake) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     for seqs in (range(10), range(10, 20)):
@@ -167,6 +168,7 @@ def test_a_life_without_late_events_begins_anew_where_the_stream_let_it(lake: La
     assert sum(begins.values()) == 4 + 4 + 6
 
 
+@pytest.mark.long
 def test_late_events_add_rows_of_their_devices_alone(lake: Lake) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     lake.receive([arrivals.event(d, 0, seq) for seq in (0, 1, 2, 4, 5, 7, 8) for d in DEVICES[:4]])

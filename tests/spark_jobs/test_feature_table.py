@@ -144,6 +144,7 @@ def test_the_kernel_gets_new_rows_and_whole_devices_only_where_an_event_came_lat
     assert_as_by_whole_pass(lake, info, tmp_path / "whole")
 
 
+@pytest.mark.long
 def test_a_late_outcome_relabels_without_a_row_through_the_kernel(lake: Lake, tmp_path: Path) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     lake.receive([arrivals.event(d, 0, seq) for seq in range(25) for d in DEVICES])
@@ -235,6 +236,7 @@ def test_without_the_share_nothing_is_kept_and_each_fit_is_new(
     assert [table_version(lake.settings, lake.fleet.fleet, table) for table in ("fits", "features")] == [None, None]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", [fits, feature_table])
 def test_of_two_runs_at_once_one_fails_and_finds_the_work_done_when_run_again(
     lake: Lake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: Any
@@ -300,6 +302,7 @@ def test_superseded_rows_are_dropped_once_they_are_many(
     assert sizes == [n * (11 + 1), n * (11 + 12 + 1), n * (11 + 12 + 13 + 1), n * (14 + 1)]
 
 
+@pytest.mark.long
 def test_kept_features_outlive_maintenance_and_a_forgotten_device_is_erased_with_its_state(
     lake: Lake, tmp_path: Path
 ) -> None:

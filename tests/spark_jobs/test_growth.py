@@ -63,6 +63,7 @@ def said_by_one_scorer(plant: Plant) -> dict[tuple[int, int], tuple[str, bool]]:
     }
 
 
+@pytest.mark.long
 def test_devices_that_moved_are_judged_by_what_they_sent_before(plant: Plant) -> None:
     topic = topic_names(plant.fleet).events
     plant.send(*events(plant, range(10, 20)))

@@ -89,6 +89,7 @@ def small_lake(spark: Any, offline_settings: Settings) -> Lake:
     return Lake(spark, offline_settings, small_fleet(limits=LIMITS, topics={"partitions": 2}))
 
 
+@pytest.mark.long
 def test_rows_that_are_admitted_while_a_day_is_rebuilt_stay_and_count_as_no_difference(
     small_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -116,6 +117,7 @@ def test_rows_that_are_admitted_while_a_day_is_rebuilt_stay_and_count_as_no_diff
     assert of_day(lake, DAYS[0])["replaced"] == []
 
 
+@pytest.mark.long
 def test_a_day_of_which_admission_was_killed_on_the_way_is_rebuilt_as_far_as_it_is_done(
     small_lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +147,7 @@ def lake_columns(table: DeltaTable) -> list[str]:
     return [field.name for field in table.schema().fields]
 
 
+@pytest.mark.long
 def test_a_day_is_judged_by_the_rules_of_then_until_the_present_ones_are_asked_for(lake: Lake) -> None:
     before = tables(lake)
     narrower = lake.fleet.model_copy(

@@ -32,6 +32,7 @@ def verdicts_of_the_lake(line: Any) -> dict[str, str]:
     return admitted | {source: row["reason"] for source, row in rows_by_source(line, "quarantine").items()}
 
 
+@pytest.mark.long
 def test_the_lake_judges_as_the_stream_across_changes_of_the_fleet_file_ahead_of_it_and_behind(
     tolerant_line: Any, spark: Any
 ) -> None:

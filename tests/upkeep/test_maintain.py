@@ -34,6 +34,7 @@ def rows(plant: Plant, table: Any) -> list[tuple[Any, ...]]:
     return sorted(zip(*(found[c] for c in columns), strict=True))
 
 
+@pytest.mark.long
 @pytest.mark.broker
 @pytest.mark.spark
 def test_a_compaction_amid_running_jobs_loses_and_doubles_nothing(plant: Plant, spark: Any) -> None:
