@@ -130,6 +130,12 @@ class Training(_Part):
         ge=0,
         description="share by which the training rows may grow while regimes, means and scales are kept; 0: taken anew each time",
     )
+    retention_days: float = Field(
+        default=30,
+        ge=3,
+        le=36_500,
+        description="how long a frozen training set is kept that no registered version learned from",
+    )
     minimum: Minimum = Minimum()
     search: Search = Search()
 

@@ -116,20 +116,24 @@ def _say(line: str) -> None:
 
 @upkeep_app.command()
 def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Put small files of the lake together, delete old ones and old pages of Data Docs, and tell each table's size.
+    """Put small files of the lake together, delete old ones, old pages of Data Docs and frozen training sets that no registered
+    version learned from, and tell each table's size.
 
     It goes beside running jobs; the DAG `<fleet>_maintenance` runs it every day.
     """
     from dataclasses import asdict
 
     from upkeep.maintain import maintain as maintain_lake
+    from upkeep.training_sets import prune_sets
 
-    settings = read_settings()
+    settings, now = read_settings(), datetime.now(UTC)
     spec = fleet_of(settings, fleet)
-    done, pages = maintain_lake(settings, spec, datetime.now(UTC), dry_run)
+    done, pages = maintain_lake(settings, spec, now, dry_run)
+    sets = prune_sets(settings, spec, now, dry_run)
     if as_json:
-        tables = [asdict(d) for d in done]
-        print(json.dumps({"fleet": fleet, "dry_run": dry_run, "tables": tables, "pages": pages}))  # noqa: T201
+        told: dict[str, Any] = {"fleet": fleet, "dry_run": dry_run, "tables": [asdict(d) for d in done], "pages": pages}
+        told["training_sets"] = [{"folder": str(s.folder), "bytes": s.bytes} for s in sets]
+        print(json.dumps(told))  # noqa: T201
         return
     shown = Table("table", "rows", "files before", "files", "MB", "put together", "old files deleted", box=None)
     for d in done:
@@ -139,4 +143,6 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
             d.table, f"{d.after.rows:,}", str(d.before.files), str(d.after.files), size, joined, str(d.deleted)
         )
     out.print(shown, highlight=False)
-    _say(f"{pages} old files of Data Docs {'would be deleted' if dry_run else 'deleted'}")
+    gone, megabytes = "would be deleted" if dry_run else "deleted", sum(s.bytes for s in sets) / 1e6
+    _say(f"{pages} old files of Data Docs {gone}")
+    _say(f"{len(sets)} old training sets that no version learned from ({megabytes:,.1f} MB) {gone}")

@@ -1,4 +1,4 @@
-"""`<fleet>_maintenance`: small files put together, old ones deleted, sizes told."""
+"""`<fleet>_maintenance`: small files put together, old ones and unused training sets deleted, sizes told."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from fleet_dags.defaults import dag_arguments
 DOC = """\
 ### Maintenance
 Every night: **maintain** puts small files of the lake's tables together, deletes files that no version of the last week needs and
-pages of Data Docs older than 90 days, and reports rows, files and bytes of each table. It changes no row and goes beside the
-other DAGs; where a job commits first, the table is left to the next night.
+pages of Data Docs older than 90 days, and reports rows, files and bytes of each table. Frozen training sets that no registered
+version learned from go after `training.retention_days`. It changes no row and goes beside the other DAGs; where a job commits
+first, the table is left to the next night.
 """
 NIGHTLY = "30 2 * * *"  # after the hours with most events, and before the nightly training
 
@@ -25,7 +26,7 @@ def maintenance_dag(fleet: FleetSpec) -> Any:
 
     @dag(schedule=NIGHTLY, **dag_arguments(name, "maintenance", DOC))
     def maintenance() -> None:
-        @task(doc_md="Compact, vacuum within retention, prune Data Docs; returns each table's rows, files and bytes.")
+        @task(doc_md="Compact, vacuum, prune Data Docs and training sets; returns each table's rows, files and bytes.")
         def maintain() -> dict[str, Any]:
             """Maintain the fleet's tables."""
             from datetime import UTC, datetime
@@ -33,12 +34,17 @@ def maintenance_dag(fleet: FleetSpec) -> Any:
             from aimaas.fleet import find_fleet
             from aimaas.settings import read_settings
             from upkeep.maintain import maintain as maintain_lake
+            from upkeep.training_sets import prune_sets
 
-            settings = read_settings()
-            done, pages = maintain_lake(settings, find_fleet(settings.fleets, name), datetime.now(UTC))
+            settings, now = read_settings(), datetime.now(UTC)
+            spec = find_fleet(settings.fleets, name)
+            done, pages = maintain_lake(settings, spec, now)
             for d in done:
                 print(f"{d.table}: {d.after.rows} rows, {d.after.files} files, {d.after.bytes} bytes")  # noqa: T201
-            return {"pages": pages, **{d.table: asdict(d) for d in done}}
+            sets = prune_sets(settings, spec, now)
+            for s in sets:
+                print(f"{s.folder}: no version learned from it, {s.bytes} bytes deleted")  # noqa: T201
+            return {"pages": pages, "training_sets": len(sets), **{d.table: asdict(d) for d in done}}
 
         maintain()
 
