@@ -24,7 +24,7 @@ class LearningCurve(msgspec.Struct, frozen=True):
 
 
 class CandidateReport(msgspec.Struct, frozen=True):
-    """One candidate: its error in each fold, and on the validation devices by the mean of the fold models.
+    """One candidate: its error in each fold, and what one of the fold models errs on the validation devices on average.
 
     `weights` are those of an ensemble's members where they were learned. `curves` are the first fold's model's; none for an
     ensemble, for a model that is fitted at once, and in reports made before there were any.
@@ -129,12 +129,12 @@ class Normalisation(msgspec.Struct, frozen=True):
 class TrainReport(msgspec.Struct, frozen=True):
     """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices.
 
-    `test` is what they are made of. `validation` is what the mean of the fold models, which did not see the validation devices,
-    does there, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were any. `form` is
-    that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates without weights of
-    rows were fitted to rows `resampled` by weight. `trained_at` (UTC) is when the training ended, `period` is that of the set's
-    events; both are None in older reports. Neither is in the model's file: the same data, code and seed give the same bytes.
-    `normalisation` is None in older reports.
+    `test` is what they are made of. `validation` is what one of the fold models, which did not see the validation devices, does
+    there for each of them, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were
+    any. `form` is that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates
+    without weights of rows were fitted to rows `resampled` by weight. `trained_at` (UTC) is when the training ended, `period`
+    is that of the set's events; both are None in older reports. Neither is in the model's file: the same data, code and seed
+    give the same bytes. `normalisation` is None in older reports.
     """
 
     fleet: str

@@ -7,7 +7,7 @@ Distribution-free inference with hierarchical data, 2023).
 
 Whose residuals: where the fleet file keeps calibration devices, those of the exported file on them, which is split conformal with
 its guarantee (Vovk 2015; Romano, Patterson, Candès 2019); the quantile's level is raised as if one more device had come. Else
-those of cross-validation, each device predicted by the mean of the fold models that have not seen it: it costs no device, and all
+those of cross-validation, each device predicted by one fold model that has not seen it: it costs no device, and all
 devices calibrate instead of a tenth of them. Those models learned from fewer devices than the one that ships and err a little more,
 which is why the level is not raised; the guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani:
 Predictive inference with the jackknife+, 2021; jackknife+ itself would need all fold models whenever a prediction is made).

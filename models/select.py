@@ -1,7 +1,9 @@
 """Grouped cross-validation of all candidates, and the choice among them.
 
-The models of the folds never saw the validation devices, so the mean of their predictions there says, at no further training, what
-a candidate is worth on new devices; by it the candidate is chosen. Every fit runs on one thread and fits run beside each other,
+The models of the folds never saw the validation devices, so their errors there say, at no further training, what a candidate is
+worth on new devices; by the mean of these the candidate is chosen. Each fold model answers for itself: the mean of their answers
+would be an ensemble of as many models as there are folds, and err less than the one model that ships, most of all for candidates
+that vary from fit to fit. Every fit runs on one thread and fits run beside each other,
 so the same seed gives the same bits on any number of cores.
 """
 
@@ -21,7 +23,7 @@ import numpy.typing as npt
 from aimaas.errors import TrainingRefusedError
 from aimaas.training_report import CandidateReport
 from models.candidates import Candidate, predict
-from models.evaluate import error_of
+from models.evaluate import Float64, error_of
 from models.families import Estimator
 from models.mean import mean_of
 from models.samples import Samples
@@ -34,8 +36,9 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate's report, and what the fold models that have not seen a row say of it, clipped: `held_out` (n,) of the training
-    rows, `validation` (m,) of the validation rows by the mean of all folds. `estimators` are the fold models.
+    """A candidate's report, and what one fold model that has not seen a row says of it, clipped: `held_out` (n,) of the training
+    rows, `validation` (m,) of the validation rows, whose devices are dealt to the folds (`one_each`). `estimators` are the fold
+    models.
     """
 
     report: CandidateReport
@@ -130,18 +133,31 @@ def _report(
     for others, at in folds:
         held_out[at] = np.average(answers[at], axis=1, weights=weights(others))
         errors.append(error_of(training.targets[at], held_out[at], classify, weights_at(of_rows, at)))
-    learned = weights(slice(None))
-    mean = np.average([np.mean([t.validation for t in m], axis=0) for m in members], axis=0, weights=learned)
+    learned, shares = weights(slice(None)), [weights(others) for others, _ in folds]
+    unseen = [np.average([m[i].validation for m in members], axis=0, weights=share) for i, share in enumerate(shares)]
     seconds = sum(t.seconds for m in members for t in m) if candidate.fit else 0.0
     by_name = {} if learned is None else dict(zip(names, learned.tolist(), strict=True))
-    error = error_of(validation.targets, mean, classify, validation.sample_weight)
+    error = _mean_error(validation, unseen, classify)
     report = CandidateReport(candidate.name, errors, error, seconds, by_name)
     fitted = [[m[i].estimator for m in members] for i in range(len(folds))]
-    shares = [weights(others) for others, _ in folds]
     estimators = tuple(
         _ensemble(names, *of) if candidate.members else of[0][0] for of in zip(fitted, shares, strict=True)
     )
-    return Tried(report, held_out, mean, estimators)
+    return Tried(report, held_out, one_each(unseen, validation.devices), estimators)
+
+
+def _mean_error(samples: Samples, answers: Sequence[Float64], classify: bool) -> float:
+    """The error over all rows and all models whose `answers` (m,) these are: what one of the models errs on average."""
+    times, weights = len(answers), samples.sample_weight
+    weights = None if weights is None else np.tile(weights, times)
+    return error_of(np.tile(samples.targets, times), np.concatenate(answers), classify, weights)
+
+
+def one_each(answers: Sequence[Float64], devices: npt.NDArray[Any]) -> Float64:
+    """Of each model's `answers` (m,) those of one model for each device (m,): devices are dealt to the models in turn."""
+    _, device = np.unique(devices, return_inverse=True)
+    found: Float64 = np.stack(answers)[device % len(answers), np.arange(len(devices))].astype(np.float64)
+    return found
 
 
 def _ensemble(names: Sequence[str], fitted: Sequence[Estimator], weights: Any) -> Estimator:

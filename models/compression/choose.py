@@ -29,7 +29,7 @@ from models.export import Float32
 from models.families import Estimator
 from models.onnx_session import cut_differently, interleaved_times, open_session, run_session
 from models.samples import Samples
-from models.select import Tried
+from models.select import Tried, one_each
 from models.weights import joined
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
@@ -150,4 +150,5 @@ def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]
     held_out = np.empty(len(stage.training))
     for (_, at), (found, _) in zip(stage.folds, answers, strict=True):
         held_out[at] = found
-    return replace(chosen, held_out=held_out, validation=np.mean([v for _, v in answers], axis=0, dtype=np.float64))
+    validation = one_each([v.astype(np.float64) for _, v in answers], stage.validation.devices)
+    return replace(chosen, held_out=held_out, validation=validation)
