@@ -23,13 +23,13 @@ from models.aft import aft
 from models.deep.families import check_installed, cnn, is_installed, recurrent, transformer
 from models.deep.layout import Layout
 from models.families import MLP_BY_TASK, Estimator, Fit, boosting, forest, mlp, ridge, trees
-from models.mean import mean_of
+from models.mean import FAR_APART, mean_of
 from models.samples import Samples
 from models.shards import RunShards, dealt, in_turn
 from models.vector_only import vector_only
 
 _ENSEMBLES = ("blend", "stack")  # the mean of others, and the mean by weights that are learned
-_SHARDS = "shards"  # a key of every candidate that is fitted
+_SHARDS, _SEEDS = "shards", "seeds"  # keys of every candidate that is fitted
 _BY_TASK = {"mlp": MLP_BY_TASK}  # defaults of a regression, of a classification
 
 
@@ -72,7 +72,7 @@ def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
     options = [p for p in inspect.signature(_BUILDERS[name]).parameters.values() if p.kind is p.KEYWORD_ONLY]
     by_task = _BY_TASK.get(name, ({}, {}))[isinstance(fleet.task, FailureWithin)]
     found = {p.name: given.get(p.name, by_task.get(p.name, p.default)) for p in options}
-    return {**found, _SHARDS: given[_SHARDS]} if _SHARDS in given else found
+    return {**found, **{key: given[key] for key in (_SHARDS, _SEEDS) if key in given}}
 
 
 def with_candidates(fleet: FleetSpec, candidates: Mapping[str, Any]) -> FleetSpec:
@@ -104,16 +104,13 @@ def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estim
 
 def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
     """How a candidate is fitted; where the kernel gives the window to some candidate, the others are shown the vector alone."""
-    fit, plan = _sharded(fleet, name, classify, run_shards), plan_of(fleet)
+    fit, plan = _with_seeds(fleet, name, _sharded(fleet, name, classify, run_shards)), plan_of(fleet)
     return _on_vector(fit, len(plan.vector_names)) if plan.sequence and name not in SEQUENCE_FAMILIES else fit
 
 
 def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
     """Fitted by itself, or as the mean of members that each saw one of `shards` parts of the devices."""
-    alone, shards = _fit_alone(fleet, name, classify), fleet.training.candidates[name].get(_SHARDS, 1)
-    if not isinstance(shards, int) or shards < 1:
-        where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{_SHARDS}"
-        raise TrainingRefusedError(f"{where}: found {shards!r}, allowed: a whole number from 1")
+    alone, shards = _fit_alone(fleet, name, classify), _whole_number(fleet, name, _SHARDS)
     if shards == 1:
         return alone
 
@@ -125,8 +122,29 @@ def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards)
     return fit
 
 
+def _with_seeds(fleet: FleetSpec, name: str, fit: Fit) -> Fit:
+    """The same, or the mean of members that each drew their random numbers from one of `seeds` seeds."""
+    seeds = _whole_number(fleet, name, _SEEDS)
+    if seeds == 1:
+        return fit
+
+    def fit_members(samples: Samples, seed: int) -> Estimator:
+        return mean_of([(f"seed_{i + 1}", fit(samples, seed + FAR_APART * i)) for i in range(seeds)])
+
+    return fit_members
+
+
+def _whole_number(fleet: FleetSpec, name: str, key: str) -> int:
+    """A key of a candidate that is 1 where it is left out. Raises TrainingRefusedError for anything but a whole number from 1."""
+    found = fleet.training.candidates[name].get(key, 1)
+    if type(found) is not int or found < 1:
+        where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{key}"
+        raise TrainingRefusedError(f"{where}: found {found!r}, allowed: a whole number from 1")
+    return found
+
+
 def _fit_alone(fleet: FleetSpec, name: str, classify: bool) -> Fit:
-    given = {k: v for k, v in fleet.training.candidates[name].items() if k != _SHARDS}
+    given = {k: v for k, v in fleet.training.candidates[name].items() if k not in (_SHARDS, _SEEDS)}
     builder = _BUILDERS[name]
     if name in SEQUENCE_FAMILIES:
         check_installed(fleet.fleet, name)

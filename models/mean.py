@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
+FAR_APART = 1_000_000  # seeds of members that may be means of members themselves
 CLASSES = np.array([0.0, 1.0], np.float32)
 
 

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from models.compression.graphs import in_half_precision, in_int8, is_neural, optimised
-from models.compression.smaller import fewer_trees, has_networks, has_trees, pruned, student_network, student_trees
+from models.compression.smaller import (
+    fewer_trees,
+    has_networks,
+    has_trees,
+    parts_of,
+    pruned,
+    student_network,
+    student_trees,
+)
 from models.export import export
 from models.families import Estimator
 from models.samples import Samples
@@ -90,7 +98,7 @@ def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Buil
 def _distinct_members(estimator: Estimator) -> list[str]:
     """Names of a blend's members; none where all are of one kind: the best of those is so by chance."""
     members = _members(estimator)
-    kinds = {type(member[-1] if hasattr(member, "named_steps") else member) for member in members.values()}
+    kinds = {frozenset(type(part) for part in parts_of(member)) for member in members.values()}
     return list(members) if len(kinds) > 1 else []
 
 

@@ -15,6 +15,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
 from models.candidates import candidates_of, family_names, predict, settings_of
+from models.compression.forms import Source, forms_of
 from models.export import export, parity
 from models.samples import Samples
 from models.select import fit_chosen
@@ -76,6 +77,7 @@ def test_the_card_tells_the_loss_and_penalty_that_follow_from_the_task() -> None
         ({"mlp": {"loss": "cross_entropy"}}, r"mlp\.loss: found 'cross_entropy', allowed for this task: 'mse'"),
         ({"mlp": {"early_stopping": "often"}}, r"mlp\.early_stopping: found 'often', allowed: "),
         ({"boosting": {"shards": 0}}, r"boosting\.shards: found 0, allowed: a whole number from 1"),
+        ({"boosting": {"seeds": True}}, r"boosting\.seeds: found True, allowed: a whole number from 1"),
         (
             {"boosting": {}, "stack": {}},
             r"stack\.of: found \['boosting'\], allowed: a list of at least two of boosting",
@@ -206,3 +208,28 @@ def test_the_documentation_names_every_option_of_every_candidate() -> None:
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         options = settings_of(pump_fleet({name: {}}), name)
         assert [o for o in options if f"`{o}`" not in row] == []
+
+
+@pytest.mark.parametrize("classify", [False, True])
+def test_several_seeds_ship_as_the_mean_of_models_that_drew_other_numbers_from_the_same_rows(
+    training_set: MakeSet, classify: bool
+) -> None:
+    fleet = pump_fleet({"boosting": {"trees": 10, "seeds": 3}, "mlp": {**NETWORK, "seeds": 2}, "blend": {}}, classify)
+    data = samples(training_set(fleet))
+    blend = fit_chosen(candidates_of(fleet), "blend", data, 7)
+    boosted, networks = blend.estimators_
+    assert [name for name, _ in boosted.estimators] == ["seed_1", "seed_2", "seed_3"]
+    assert [name for name, _ in networks.estimators] == ["seed_1", "seed_2"]
+    answers = [predict(one, data.features) for one in boosted.estimators_]
+    assert all(np.abs(answers[0] - other).max() > 0 for other in answers[1:])
+    alone = fit_chosen(candidates_of(pump_fleet({"boosting": {"trees": 10}}, classify)), "boosting", data, 7)
+    assert np.array_equal(answers[0], predict(alone, data.features))
+    assert exported_parity(fleet, blend, data) <= 1e-5
+    assert settings_of(fleet, "boosting")["seeds"] == 3
+
+
+def test_a_blend_of_members_with_seeds_still_tries_each_kind_by_itself(training_set: MakeSet) -> None:
+    fleet = pump_fleet({"boosting": {"trees": 10, "seeds": 2}, "mlp": {**NETWORK, "seeds": 2}, "blend": {}})
+    data = samples(training_set(fleet))
+    source = Source(fit_chosen(candidates_of(fleet), "blend", data, 7), data, target_range(fleet), 7)
+    assert {"only_boosting", "only_mlp"} <= set(forms_of(source))
