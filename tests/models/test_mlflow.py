@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +31,9 @@ from aimaas.registry import (
 from aimaas.settings import Settings, read_settings
 from aimaas.training_report import TrainReport
 from aimaas.training_set import read_training_set
+from local.pages import start_mlflow
 from models.train import train
+from tests.local.test_pages import answer
 from tests.models.conftest import freeze, histories, labelled, pump_fleet
 
 FLEET = pump_fleet({"boosting": {"trees": 25}, "mlp": {"epochs": 4, "networks": 2}, "blend": {}})
@@ -217,3 +221,42 @@ def test_the_page_of_a_version_says_whether_it_was_promoted_and_why_and_leads_to
     assert "Vetoed" not in page("2")[0]
     veto(settings, FLEET, "2", "smells", AT)
     assert "**Vetoed** 2026-11-30 04:05 UTC: smells" in page("2")[0]
+
+
+@pytest.fixture
+def server(home: tuple[Settings, TrainReport]) -> Iterator[Settings]:
+    """The home by MLflow's server over HTTP, as the local stack starts it."""
+    started, port = start_mlflow(home[0]), int((home[0].home / "mlflow" / "port").read_text())
+    try:
+        assert answer(f"http://localhost:{port}/health", limit_s=180) == b"OK"
+        yield replace(home[0], mlflow_tracking_uri=f"http://localhost:{port}")
+    finally:
+        started.kill()  # asked to end it would wait for the connections that this process keeps
+
+
+@pytest.mark.long
+def test_over_http_versions_are_registered_loaded_by_both_loaders_and_answer_as_the_file_does(
+    server: Settings, home: tuple[Settings, TrainReport], tmp_path: Path
+) -> None:
+    """Whether the version was registered at the database or at the server."""
+    fleet, folder = pump_fleet({"ridge": {"l2": 5}}), server.home / home[1].training_set
+    by_server = train(server, fleet, folder, tmp_path / "by_server")
+    version = register(server, fleet, tmp_path / "by_server")
+    assert show_model(server, fleet, version)["sha256"] == by_server.sha256
+    features = read_training_set(folder).rows.features[:50]
+    mlflow.set_tracking_uri(server.mlflow_tracking_uri)
+    mlflow.set_registry_uri(server.mlflow_tracking_uri)
+    try:
+        for number, trained in (("1", server.home / "trained"), (version, tmp_path / "by_server")):
+            shipped = (trained / FILE_NAME).read_bytes()
+            assert load_artefact(server, fleet, number) == shipped
+            truth = onnxruntime.InferenceSession(shipped).run(None, {"features": features})[0].reshape(-1)
+            by_name = mlflow.pyfunc.load_model(f"models:/pump/{number}")
+            frame = pd.DataFrame(features, columns=by_name.metadata.get_input_schema().input_names())
+            np.testing.assert_allclose(by_name.predict(frame)["prediction"].to_numpy(), truth, rtol=1e-5, atol=1e-4)
+            proto = mlflow.onnx.load_model(f"models:/pump/{number}")
+            session = onnxruntime.InferenceSession(proto.SerializeToString())
+            np.testing.assert_array_equal(session.run(None, {"features": features})[0].reshape(-1), truth)
+    finally:
+        mlflow.set_tracking_uri("")
+        mlflow.set_registry_uri("")
