@@ -107,22 +107,39 @@ def _box(values: Vector, weights: Vector) -> dict[str, float]:
     return dict(zip(("whislo", "q1", "med", "q3", "whishi"), cuts.tolist(), strict=True))
 
 
-def interval_coverage(groups: Sequence[Group], promised: float, unit: str) -> bytes:
-    """Share of true values within the intervals, by band of the prediction, beside the share promised; widths under the names."""
+def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised: float, unit: str) -> bytes:
+    """Share of true values within the intervals beside the share promised, by band of the prediction (between the `edges` of the
+    intervals) and by speed of wear; bars of error hold 95 % of resamplings of the devices; widths stand under the names.
+    """
+    shown = [g for g in groups if g.by in ("band", "wear")]
+    share = np.array([g.coverage or 0 for g in shown])
+    ends = np.array([[c if e is None else e for e in (g.low, g.high)] for g, c in zip(shown, share, strict=True)])
+    names = [band_name(edges, int(g.name)) if g.by == "band" else f"wear:\n{g.name}" for g in shown]
+    colours = ["#9dbfe3" if g.by == "band" else "#c9cdd3" for g in shown]
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
-        ax.bar(range(len(groups)), [g.coverage or 0 for g in groups], color="#9dbfe3", width=0.6)
-        ax.axhline(promised, color=ORANGE, linewidth=1.2, label=f"promised, {promised:.0%}")
-        names = [f"band {g.name}\nwidth {g.width or 0:.3g}\n{g.rows:,} rows" for g in groups]
-        ax.set_xticks(range(len(groups)), names, fontsize=8)
-        ax.set(
-            xlabel=f"band of the prediction, from low to high; width in {unit}", ylabel="share within", ylim=(0, 1.02)
-        )
+        off = np.abs(ends.T - share)
+        ax.bar(range(len(shown)), share, color=colours, width=0.6, yerr=off, ecolor=BLUE, capsize=2)
+        ax.axhline(promised, color=ORANGE, linewidth=1.2, label=f"promised by band, {promised:.0%}")
+        below = [
+            f"{name}\nwidth {g.width or 0:.3g}\n{g.devices:,} devices" for name, g in zip(names, shown, strict=True)
+        ]
+        ax.set_xticks(range(len(shown)), below, fontsize=7)
+        ax.set(xlabel=f"prediction and width, {unit}; then speed of wear", ylabel="share within", ylim=(0, 1.02))
         ax.legend(loc="lower right", frameon=True)
         ax.grid(visible=False, axis="x")
 
-    return draw(6.4, 3.6, paint)
+    return draw(7.6, 3.8, paint)
+
+
+def band_name(edges: Sequence[float], band: int) -> str:
+    """A band of the intervals by the predictions that it holds."""
+    if not edges:
+        return "all"
+    if band == 0:
+        return f"below {edges[0]:.3g}"
+    return f"from {edges[-1]:.3g}" if band == len(edges) else f"{edges[band - 1]:.3g} to {edges[band]:.3g}"
 
 
 def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:

@@ -1,16 +1,17 @@
 """Prediction intervals by conformal calibration on devices that the predicting model has not seen.
 
 The score of a row is its absolute residual. Within each band of the prediction (Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian
-confidence machine, 2003) the interval's half-width is a quantile of the scores. Rows of one device are nearly copies of each
-other, so devices, not rows, are what is exchangeable: each device weighs 1, shared by its rows (Lee, Barber, Willett:
-Distribution-free inference with hierarchical data, 2023).
+confidence machine, 2003; the band of the truth would be unknown when a prediction is made) the interval's half-width is a quantile
+of the scores. Rows of one device are nearly copies of each other, so devices, not rows, are what is exchangeable: within a band
+each device weighs 1, shared by its rows there (Lee, Barber, Willett: Distribution-free inference with hierarchical data, 2023).
+With one weight for all of a device's rows, devices that are long in a band would outweigh there those that pass it fast.
 
 Whose residuals: where the fleet file keeps calibration devices, those of the exported file on them, which is split conformal with
 its guarantee (Vovk 2015; Romano, Patterson, Candès 2019); the quantile's level is raised as if one more device had come. Else
-those of cross-validation, each device predicted by one fold model that has not seen it: it costs no device, and all
-devices calibrate instead of a tenth of them. Those models learned from fewer devices than the one that ships and err a little more,
-which is why the level is not raised; the guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani:
-Predictive inference with the jackknife+, 2021; jackknife+ itself would need all fold models whenever a prediction is made).
+those of nested cross-validation (models/nested.py): it costs no device, and all devices calibrate instead of a tenth of them. Those
+models learned from fewer devices than the one that ships and err a little more, which is why the level is not raised; the
+guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani: Predictive inference with the jackknife+, 2021;
+jackknife+ itself would need all fold models whenever a prediction is made).
 """
 
 from __future__ import annotations
@@ -21,15 +22,15 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.intervals import Intervals
-from models.weights import Weights
+from models.weights import Weights, by_device
 
 COVERAGE = 0.9
 FEWEST_DEVICES = 10  # below 1 / (1 - COVERAGE) - 1 = 9 no finite half-width is safe
 
-_BANDS = 8
+_BANDS = 8  # on training engines of C-MAPSS fewer follow the errors less, on whole lives and on lives that are cut off
 _BAND_DEVICES = 20  # a band with fewer joins the one below it
 
-Source = Literal["calibration", "cross-validation"]
+Source = Literal["calibration", "nested cross-validation"]
 Vector = npt.NDArray[np.floating]
 
 
@@ -46,21 +47,21 @@ def calibrate(
     `of_rows` (n,) is what rows weigh (weighted conformal prediction: Tibshirani, Barber, Candès, Ramdas 2019). With fewer than
     `FEWEST_DEVICES` in a band the interval is the target's whole range.
     """
-    _, device, rows = np.unique(devices.astype(str), return_inverse=True, return_counts=True)
-    weights = (1.0 if of_rows is None else of_rows.astype(np.float64)) / rows[device]
-    edges = _edges(predicted, device, weights)
+    names, device = np.unique(devices.astype(str), return_inverse=True)
+    edges = _edges(predicted, device, by_device(device, np.zeros(len(device), np.int64), of_rows))
     band, scores = np.searchsorted(edges, predicted, "right"), np.abs(truth.astype(np.float64) - predicted)
+    weights = by_device(device, band, of_rows)
     whole = target_range[1] - target_range[0]
     widths = []
     for b in range(len(edges) + 1):
         of = band == b
         found = _half_width(scores[of], weights[of], len(np.unique(device[of])), source)
         widths.append(float(min(found, whole)))
-    return Intervals(COVERAGE, tuple(edges), tuple(-w for w in widths), tuple(widths), len(rows), source)
+    return Intervals(COVERAGE, tuple(edges), tuple(-w for w in widths), tuple(widths), len(names), source)
 
 
 def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> list[float]:
-    """Edges between bands of equal weight, fewer where a band would hold too few devices."""
+    """Edges between bands of equal weight, each device weighing 1; fewer where a band would hold too few devices."""
     order = np.argsort(predicted, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     at = np.searchsorted(reached, np.arange(1, _BANDS) / _BANDS)

@@ -1,11 +1,9 @@
-"""What held-out devices say of a model: metrics with their intervals, errors by band and regime, calibration."""
+"""What held-out devices say of a model: metrics with their intervals, errors and coverage by part of the rows, calibration."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +13,10 @@ from aimaas.intervals import Bounds
 from aimaas.plan import FeaturePlan
 from aimaas.training_report import CalibrationBin, Evaluation, Group
 from aimaas.training_rows import Rows
-from models.evaluate import Float64, metrics_of
+from models.coverage import Coverages
+from models.evaluate import metrics_of
 from models.resample import metric_intervals
+from models.wear import SPEEDS
 from models.weights import Weights, at, mean
 
 _BANDS = 5  # of the true remaining life, of equal width
@@ -27,18 +27,15 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answers:
-    """Rows of held-out devices, what a model that has not seen them predicts (n,), and its intervals."""
+    """Rows of held-out devices, what a model that has not seen them predicts (n,), and its intervals.
+
+    `speed` (n,) is the place of each row's life in `models.wear.SPEEDS`, -1 where it is not known; None where nobody asks.
+    """
 
     rows: Rows
     predicted: Float32
     bounds: Bounds | None = None
-
-    @cached_property
-    def weights(self) -> Float64:
-        """What each row (n,) counts where each device counts 1, shared by its rows by their weights."""
-        _, device, rows = np.unique(self.rows.device_id.astype(str), return_inverse=True, return_counts=True)
-        shares: Float64 = self.rows.weight.astype(np.float64) / rows[device]
-        return shares
+    speed: npt.NDArray[np.int64] | None = None
 
 
 def evaluate(
@@ -51,8 +48,20 @@ def evaluate(
     resampled = metric_intervals(truth, predicted, answers.rows.device_id, classify, seed, weights)
     if classify:
         return Evaluation(metrics, resampled, calibration=calibration_bins(truth, predicted, weights))
-    groups = list(_groups(answers, plan, fit, target_range))
-    return Evaluation({**metrics, **_coverage(answers, np.ones(len(truth), np.bool_))}, resampled, groups)
+    held = _coverages(answers, seed)
+    if held is not None:
+        metrics["coverage"], metrics["width"], low, high = held.of(np.ones(len(truth), np.bool_))
+        if low is not None and high is not None:
+            resampled["coverage"] = low, high
+    parts = _parts(answers, plan, fit, target_range)
+    return Evaluation(metrics, resampled, [_group(answers, by, name, of, held) for by, name, of in parts])
+
+
+def _coverages(answers: Answers, seed: int) -> Coverages | None:
+    if answers.bounds is None:
+        return None
+    rows = answers.rows
+    return Coverages(answers.bounds, answers.predicted, rows.label, rows.device_id, seed, rows.sample_weight)
 
 
 def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None) -> list[CalibrationBin]:
@@ -65,20 +74,25 @@ def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None
     return [CalibrationBin(int(rows[b]), float(p[b] / n[b]), float(y[b] / n[b])) for b in np.flatnonzero(rows).tolist()]
 
 
-def _groups(answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float]) -> Iterator[Group]:
-    """Bands of the true remaining life, regimes where there are several, and the bands of the intervals."""
+def _parts(
+    answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float]
+) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
+    """By what, name and rows: bands of the true remaining life, regimes where there are several, the intervals' bands, speeds."""
     edges = np.linspace(*target_range, _BANDS + 1)
     band = np.clip(np.searchsorted(edges, answers.rows.label, "right") - 1, 0, _BANDS - 1)
     for b in np.unique(band).tolist():
-        yield _group(answers, "rul", f"{_plain(edges[b])}_{_plain(edges[b + 1])}", band == b)
+        yield "rul", f"{_plain(edges[b])}_{_plain(edges[b + 1])}", band == b
     if len(fit.centres) > 1:
         regime = regimes_of(plan, fit, answers.rows.features)
         for r in np.unique(regime).tolist():
-            yield _group(answers, "regime", str(r), regime == r)
+            yield "regime", str(r), regime == r
     if answers.bounds is not None:
         of = answers.bounds.bands(answers.predicted)
         for b in np.unique(of).tolist():
-            yield _group(answers, "band", str(b), of == b)
+            yield "band", str(b), of == b
+    if answers.speed is not None:
+        for place in np.unique(answers.speed[answers.speed >= 0]).tolist():
+            yield "wear", SPEEDS[place], answers.speed == place
 
 
 def _plain(number: float) -> str:
@@ -93,25 +107,13 @@ def regimes_of(plan: FeaturePlan, fit: Fit, features: Float32) -> npt.NDArray[np
     return regimes.assign(features[:, columns])
 
 
-def _group(answers: Answers, by: str, name: str, of: npt.NDArray[np.bool_]) -> Group:
+def _group(answers: Answers, by: str, name: str, of: npt.NDArray[np.bool_], held: Coverages | None) -> Group:
     error, weights = (
         answers.predicted[of].astype(np.float64) - answers.rows.label[of],
         at(answers.rows.sample_weight, of),
     )
     return Group(
         by, name, int(of.sum()), len(set(answers.rows.device_id[of])),
-        float(np.sqrt(mean(error**2, weights))), mean(np.abs(error), weights), mean(error, weights), **_coverage(answers, of),
+        float(np.sqrt(mean(error**2, weights))), mean(np.abs(error), weights), mean(error, weights),
+        *(held.of(of) if held is not None else ()),
     )  # fmt: skip
-
-
-def _coverage(answers: Answers, of: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """Share of true values within the intervals, and the intervals' mean width, of these rows."""
-    if answers.bounds is None:
-        return {}
-    lower, upper = answers.bounds.of(answers.predicted[of])
-    truth, weights = answers.rows.label[of], answers.weights[of]
-    within = (lower <= truth) & (truth <= upper)
-    return {
-        "coverage": float(np.average(within, weights=weights)),
-        "width": float(np.average(upper - lower, weights=weights)),
-    }

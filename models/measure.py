@@ -10,13 +10,14 @@ from aimaas.intervals import Bounds, Intervals
 from aimaas.training_report import Evaluation
 from aimaas.training_set import TrainingSet
 from models.conformal import calibrate
-from models.evaluate import error_name, error_of, metrics_of, rmse
+from models.evaluate import Float64, error_name, error_of, metrics_of, rmse
 from models.export import check_parity, parity, place_of, run_onnx
 from models.families import Estimator
 from models.holdout import Answers, evaluate
 from models.onnx_session import cut_differently
 from models.probes import probes_of
 from models.select import Tried
+from models.wear import life_lengths, thirds
 from models.weights import joined, mean
 
 Range = tuple[float, float]  # of the target
@@ -53,19 +54,21 @@ def check_cuts(fleet: FleetSpec, frozen: TrainingSet, content: bytes) -> None:
         )
 
 
-def intervals_of(frozen: TrainingSet, between: Range, content: bytes, chosen: Tried) -> Intervals:
-    """Intervals from the calibration devices, or from cross-validation where the fleet file keeps none."""
+def intervals_of(frozen: TrainingSet, between: Range, content: bytes, unseen: tuple[Float64, Float64]) -> Intervals:
+    """Intervals from the calibration devices. Where the fleet file keeps none, from what nested cross-validation says of the
+    training and of the validation rows, `unseen`.
+    """
     kept = frozen.rows.of("calibration")
     if len(kept):
         found = run_onnx(content, kept.features)
         return calibrate(found, kept.label, kept.device_id, between, "calibration", kept.sample_weight)
     parts = [frozen.rows.of("train"), frozen.rows.of("validation")]
     return calibrate(
-        np.concatenate([chosen.held_out, chosen.validation]),
+        np.concatenate(unseen),
         np.concatenate([rows.label for rows in parts]),
         np.concatenate([rows.device_id for rows in parts]),
         between,
-        "cross-validation",
+        "nested cross-validation",
         joined(*(rows.weight for rows in parts)),
     )
 
@@ -75,8 +78,9 @@ def evaluations(
 ) -> tuple[Evaluation, Evaluation]:
     """The exported file on the test devices, and the fold models, which did not see them, on the validation devices."""
     test, validation = frozen.rows.of("test"), frozen.rows.of("validation")
+    speed = None if classifies(fleet) else thirds(test, life_lengths(test, between[1], fleet.order_units_per_step))
     both = (
-        Answers(test, run_onnx(content, test.features), Bounds(intervals, between) if intervals else None),
+        Answers(test, run_onnx(content, test.features), Bounds(intervals, between) if intervals else None, speed),
         Answers(validation, chosen.validation.astype(np.float32)),
     )
     info, seed = frozen.info, fleet.training.seed

@@ -24,19 +24,24 @@ def metric_intervals(
     truth: Vector, predicted: Vector, devices: npt.NDArray[Any], classify: bool, seed: int, weights: Weights = None
 ) -> dict[str, tuple[float, float]]:
     """The interval of each metric that holds 95 % of the draws; none with fewer than two devices."""
-    device, draws = _drawn(devices, seed)
+    device, draws = drawn(devices, seed)
     if draws.shape[1] < 2:
         return {}
     with np.errstate(invalid="ignore"):  # of a PHM08 score beyond any float
         found = metrics_of_sums(draws @ _by_device(terms_of(truth, predicted, classify, weights), device), classify)
     if classify:
         found |= Ranking.of(truth, predicted, device, weights).metrics(draws)
-    tails = (1 - _SHARE) / 2, (1 + _SHARE) / 2
     whole = {name: values[np.isfinite(values)] for name, values in found.items()}
-    return {name: (float(q[0]), float(q[1])) for name, v in whole.items() if len(v) for q in [np.quantile(v, tails)]}
+    return {name: middle_share(values) for name, values in whole.items() if len(values)}
 
 
-def _drawn(devices: npt.NDArray[Any], seed: int) -> tuple[npt.NDArray[np.intp], Float64]:
+def middle_share(values: Float64) -> tuple[float, float]:
+    """Between which two numbers 95 % of the draws' values (B,) lie."""
+    low, high = np.quantile(values, ((1 - _SHARE) / 2, (1 + _SHARE) / 2))
+    return float(low), float(high)
+
+
+def drawn(devices: npt.NDArray[Any], seed: int) -> tuple[npt.NDArray[np.intp], Float64]:
     """The number of each row's device (n,), and how often each draw (DRAWS, D) holds each device."""
     names, device = np.unique(devices.astype(str), return_inverse=True)
     d, random = len(names), np.random.default_rng(seed)

@@ -37,14 +37,15 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 @dataclass(frozen=True)
 class Tried:
     """A candidate's report, and what one fold model that has not seen a row says of it, clipped: `held_out` (n,) of the training
-    rows, `validation` (m,) of the validation rows, whose devices are dealt to the folds (`one_each`). `estimators` are the fold
-    models.
+    rows, `validation` (m,) of the validation rows, whose devices are dealt to the folds (`one_each`). `by_fold` (K, m) is what
+    each fold model says of these. `estimators` are the fold models.
     """
 
     report: CandidateReport
     held_out: npt.NDArray[np.float64]
     validation: npt.NDArray[np.float64]
     estimators: tuple[Estimator, ...]
+    by_fold: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,27 @@ def cross_validate(
     progress: Progress,
 ) -> list[Tried]:
     """Fit every candidate on every fold and report their errors, in the order of the candidates."""
+    same = [candidates] * len(folds)
+    return cross_validate_each(same, training, validation, folds, target_range, seed, classify, progress)
+
+
+def cross_validate_each(
+    of_fold: Sequence[Sequence[Candidate]],
+    training: Samples,
+    validation: Samples,
+    folds: Folds,
+    target_range: tuple[float, float],
+    seed: int,
+    classify: bool,
+    progress: Progress,
+) -> list[Tried]:
+    """As `cross_validate`, where each fold has the same candidates with settings of its own."""
+    candidates, settings = of_fold[0], [{c.name: c for c in own} for own in of_fold]
 
     def trial(candidate: Candidate, fold: int) -> Trial:
         started = time.perf_counter()
         fitted, held_out = folds[fold]
-        estimator = fit_alone(candidate, training.at(fitted), seed)
+        estimator = fit_alone(settings[fold][candidate.name], training.at(fitted), seed)
         answers = [
             np.clip(predict(estimator, x), *target_range) for x in (training.features[held_out], validation.features)
         ]
@@ -143,7 +160,7 @@ def _report(
     estimators = tuple(
         _ensemble(names, *of) if candidate.members else of[0][0] for of in zip(fitted, shares, strict=True)
     )
-    return Tried(report, held_out, one_each(unseen, validation.devices), estimators)
+    return Tried(report, held_out, one_each(unseen, validation.devices), estimators, np.stack(unseen))
 
 
 def _mean_error(samples: Samples, answers: Sequence[Float64], classify: bool) -> float:

@@ -39,10 +39,11 @@ from models.measure import (
     plain_error,
     report_metrics,
 )
+from models.nested import Contest, nested
 from models.refusals import check_training_set
 from models.samples import Samples
 from models.search.before_training import searched
-from models.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
+from models.select import Progress, Tried, cross_validate, cross_validate_each, fit_chosen, grouped_folds
 from models.shards import place_of_shards
 from models.task import target_range
 from models.vector_only import without_window
@@ -63,18 +64,23 @@ def train(
     started = time.perf_counter()
     frozen = read_training_set(training_set)
     check_training_set(fleet, frozen)
-    fleet = searched(settings, fleet, training_set)
-    candidates, classify = candidates_of(fleet, place_of_shards(settings)), classifies(fleet)
+    fleet, of_folds = searched(settings, fleet, training_set)
+    candidates, *of_fold = (candidates_of(f, place_of_shards(settings)) for f in (fleet, *of_folds))
+    classify = classifies(fleet)
     training, validation = Samples.of(frozen.all_rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
-    tried = cross_validate(candidates, training, validation, folds, target_range(fleet), seed, classify, progress)
-    tried = with_curves(candidates, tried, validation, classify)
+    span, seen = target_range(fleet), (training, validation, folds)
+    tried = with_curves(
+        candidates, cross_validate(candidates, *seen, span, seed, classify, progress), validation, classify
+    )
+    differ = not classify and any(f.training != fleet.training for f in of_folds)
+    unsearched = cross_validate_each(of_fold, *seen, span, seed, classify, progress) if differ else tried
     chosen = _best(tried).report
     learned = Samples.of(frozen.all_rows.of("train", "validation"))
     estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
-    stage = Stage(training, validation, folds, target_range(fleet), seed)
-    return _ship(settings, fleet, frozen, estimator, tried, stage, out, started)
+    contest = Contest(tried, unsearched)
+    return _ship(settings, fleet, frozen, estimator, contest, Stage(*seen, span, seed), out, started)
 
 
 def _ship(
@@ -82,20 +88,22 @@ def _ship(
     fleet: FleetSpec,
     frozen: TrainingSet,
     estimator: Estimator,
-    tried: list[Tried],
+    contest: Contest,
     stage: Stage,
     out: Path,
     started: float,
 ) -> TrainReport:
     """Export, check, compress, calibrate, evaluate, stamp and write; a model that does not look at the window gets none."""
-    estimator, chosen, stage, frozen = _without_window(estimator, _best(tried), stage, frozen)
+    estimator, chosen, stage, frozen = _without_window(estimator, _best(contest.tried), stage, frozen)
     info, code, between = frozen.info, code_version(), target_range(fleet)
     plain = export(estimator, len(info.plan.feature_names), between)
     equal = checked_parity(fleet, frozen, between, plain, estimator)
     learned = Samples.of(frozen.rows.of("train", "validation"))
     shipped = compress(stage, chosen, estimator, learned, fleet.gates.accuracy_allowance)
     check_cuts(fleet, frozen, shipped.content)
-    intervals = None if classifies(fleet) else intervals_of(frozen, between, shipped.content, shipped.tried)
+    intervals = (
+        None if classifies(fleet) else intervals_of(frozen, between, shipped.content, nested(contest, shipped, stage))
+    )
     test, validation = evaluations(fleet, frozen, between, shipped.content, intervals, chosen)
     metrics = {**report_metrics(fleet, frozen, test, validation, chosen), **equal, **plain_error(fleet, frozen, plain)}
     metadata = ModelMetadata(
@@ -109,7 +117,8 @@ def _ship(
     content = stamp(shipped.content, metadata)
     report = TrainReport(
         fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(classifies(fleet)),
-        candidates=[t.report for t in tried], metrics=metrics, splits=info.splits, settings=fleet.training.model_dump(mode="json"),
+        candidates=[t.report for t in contest.tried], metrics=metrics, splits=info.splits,
+        settings=fleet.training.model_dump(mode="json"),
         seed=fleet.training.seed, training_set=_place(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,

@@ -30,3 +30,17 @@ def mean(values: npt.NDArray[Any], weights: Weights) -> float:
     if weights is None:
         return float(values.mean(dtype=np.float64))
     return float(np.average(values.astype(np.float64), weights=weights))
+
+
+def by_device(
+    device: npt.NDArray[np.integer[Any]], part: npt.NDArray[np.integer[Any]], weights: Weights = None
+) -> npt.NDArray[np.float64]:
+    """What each row (n,) counts where each device counts alike in each part of the rows; both are given by number (n,).
+
+    The rows of a device in a part share one unit. Each counts its share times its weight, so that a device counts as much as its
+    rows weigh on average: under censoring it stands for others like it.
+    """
+    _, cell, rows = np.unique(part * (device.max(initial=0) + 1) + device, return_inverse=True, return_counts=True)
+    one = np.ones(len(device)) if weights is None else weights.astype(np.float64)
+    counted: npt.NDArray[np.float64] = one / rows[cell]
+    return counted

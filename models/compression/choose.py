@@ -39,6 +39,17 @@ _TIMED_ROWS = max(BATCHES)
 
 
 @dataclass(frozen=True)
+class Unseen:
+    """What the first fold's model says of the rows that it held out, and of the validation rows, each in the form that the other
+    of the two parts would have chosen: no form is chosen by the rows that it answers. `form` is that of the validation rows.
+    """
+
+    held_out: Float32
+    validation: Float32
+    form: str
+
+
+@dataclass(frozen=True)
 class Shipped:
     """The file that ships, its form, all forms that were tried, and what fold models in that form say of held-out rows."""
 
@@ -46,6 +57,7 @@ class Shipped:
     form: str
     forms: list[FormReport]
     tried: Tried
+    unseen: Unseen
 
     @property
     def counted(self) -> dict[str, FormTried]:
@@ -76,9 +88,12 @@ def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples
     final, source = Source(estimator, samples, stage.target_range, stage.seed), stage.source(chosen, 0)
     forms = forms_of(source, (*chosen.estimators[1:], estimator))
     rehearsed = beside_each_other([partial(_rehearse, stage, source, name, build) for name, build in forms.items()])
-    reports = _judged(stage, rehearsed, hasattr(estimator, "predict_proba"), allowance)
+    classify = hasattr(estimator, "predict_proba")
+    reports = _judged(stage, rehearsed, classify, allowance)
     by_name, said = {r.name: r for r in rehearsed}, dict[str, str]()
     left = {r.name: r for r in reports if r.verdict in (WITHIN, NOT_ACCURATE)}
+    costs = {name: r.cost_us or 0.0 for name, r in left.items()}
+    unseen = unseen_forms(stage, [by_name[name] for name in left], costs, classify, allowance)
     while left:
         name = _cheapest(left, allowance)
         if name == PLAIN:
@@ -91,7 +106,7 @@ def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples
         said[name] = made.refused or SHIPS
         if not made.refused:
             verdicts = [msgspec.structs.replace(r, verdict=said.get(r.name, r.verdict)) for r in reports]
-            return Shipped(made.content, name, verdicts, tried)
+            return Shipped(made.content, name, verdicts, tried, unseen)
         del left[name]
     raise GateFailedError(
         f"no form can ship: {'; '.join(f'{n}: {why}' for n, why in said.items())}; nothing was shipped"
@@ -143,6 +158,21 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
         )
         for r in rehearsed
     ]  # fmt: skip
+
+
+def unseen_forms(
+    stage: Stage, fit: list[Rehearsed], costs: Mapping[str, float], classify: bool, allowance: float
+) -> Unseen:
+    """Choose among the forms that are `fit` to ship by each of the two parts alone, and let each choice answer the other part."""
+    held_out, by_name = stage.training.at(stage.folds[0][1]), {r.name: r for r in fit}
+
+    def best(truth: Samples, said: Mapping[str, Float32]) -> Rehearsed:
+        errors = {name: error_of(truth.targets, of, classify, truth.sample_weight) for name, of in said.items()}
+        return by_name[cheapest(errors, costs, allowance)]
+
+    of_validation = best(held_out, {r.name: r.held_out for r in fit})
+    of_held_out = best(stage.validation, {r.name: r.validation for r in fit})
+    return Unseen(of_held_out.held_out, of_validation.validation, of_validation.name)
 
 
 def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]) -> Tried:

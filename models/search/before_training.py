@@ -10,14 +10,15 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 
 
-def searched(settings: Settings, fleet: FleetSpec, training_set: Path) -> FleetSpec:
+def searched(settings: Settings, fleet: FleetSpec, training_set: Path) -> tuple[FleetSpec, list[FleetSpec]]:
     """The fleet with the best settings found where its file asks for a search, else as it is.
 
-    A search that found nothing in its time is logged and stops no training.
+    Beside it, for each fold, the fleet with the settings that were best had the devices which the fold holds out had no say; none
+    where nothing was searched. A search that found nothing in its time is logged and stops no training.
     """
     asked = fleet.training.search
     if not (asked.trials or asked.minutes):
-        return fleet
+        return fleet, []
     from models.candidates import with_candidates
     from models.search.run import Budget, search
 
@@ -26,5 +27,7 @@ def searched(settings: Settings, fleet: FleetSpec, training_set: Path) -> FleetS
         found = search(settings, fleet, training_set, budget)
     except NothingFoundError as e:
         logger("train").warning("search found nothing, training goes on with the fleet file's settings", why=str(e))
-        return fleet
-    return with_candidates(fleet, {**fleet.training.candidates, **found.better()})
+        return fleet, []
+    without = [found.better_without(fold) for fold in range(fleet.training.folds)]
+    best, *by_fold = (with_candidates(fleet, {**fleet.training.candidates, **b}) for b in (found.better(), *without))
+    return best, by_fold

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
@@ -17,6 +18,9 @@ from models.search.studies import AS_GIVEN, Studies, settings_tried
 class Family:
     """Trials of one family: how many ended in which way, the mean error over the folds of the best one and with the fleet file's
     own settings (None where none came through all folds), and the best one's settings.
+
+    `without_fold` holds for each fold the settings that do best in the others, the fleet file's own included. It is empty where the
+    fleet file's own did not come through all folds.
     """
 
     name: str
@@ -26,6 +30,7 @@ class Family:
     error: float | None
     as_given: float | None
     settings: Mapping[str, Any]
+    without_fold: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def ended(self) -> int:
@@ -55,6 +60,10 @@ class Standing:
         """Settings that did better than the fleet file's own, as `training.candidates` holds them."""
         return {f.name: dict(f.settings) for f in self.families if f.is_better}
 
+    def better_without(self, fold: int) -> dict[str, dict[str, Any]]:
+        """What `better` would be had the devices that this fold holds out had no say."""
+        return {f.name: dict(f.without_fold[fold]) for f in self.families if f.without_fold}
+
 
 def standing_of(studies: Studies) -> Standing:
     """Count, and look for the best."""
@@ -77,7 +86,25 @@ def _family(studies: Studies, name: str, trials: list[FrozenTrial]) -> Family:
         None if best is None else _error(best),
         own[0] if own else None,
         given if best is None else settings_tried(studies.job, name, best),
+        _without_fold(studies, name, whole) if own else (),
     )
+
+
+def _without_fold(studies: Studies, name: str, whole: list[FrozenTrial]) -> tuple[Mapping[str, Any], ...]:
+    folds = studies.job.fleet.training.folds
+    told = [t for t in whole if len(t.intermediate_values) == folds]
+    errors = {t.number: fold_errors(t) for t in told}
+    best = [
+        min(told, key=lambda t: (sum(errors[t.number]) - errors[t.number][k], t.number)) for k in range(folds) if told
+    ]
+    return tuple(settings_tried(studies.job, name, t) for t in best)
+
+
+def fold_errors(trial: FrozenTrial) -> list[float]:
+    """The error in each fold of a trial that came through all: what it reported are means of the first ones."""
+    means = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
+    sums = [0.0, *(mean * (i + 1) for i, mean in enumerate(means))]
+    return [after - before for before, after in pairwise(sums)]
 
 
 def _error(trial: FrozenTrial) -> float:

@@ -5,6 +5,7 @@ import pytest
 
 from aimaas.intervals import Bounds
 from models.conformal import COVERAGE, calibrate
+from models.coverage import Coverages
 
 RANGE = (0.0, 125.0)
 
@@ -51,6 +52,30 @@ def test_a_device_with_many_rows_counts_as_much_as_one_with_few() -> None:
     more = [np.concatenate([a, np.repeat(a[odd], 50)]) for a in (off, truth, devices)]
     once, often = calibrate(off, truth, devices, RANGE, "calibration"), calibrate(*more, RANGE, "calibration")
     assert np.allclose(once.upper, often.upper, atol=1.5)
+
+
+def wearers(count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every other device wears fast: of its hundred rows ten are near failure, and the model errs much there. The others have
+    eighty such rows, at which it errs little.
+    """
+    random = np.random.default_rng(seed)
+    device, place = np.repeat(np.arange(count), 100), np.tile(np.arange(100), count)
+    fast = device % 2 == 0
+    near = place >= np.where(fast, 90, 20)
+    predicted = np.where(near, random.uniform(5, 40, len(near)), random.uniform(60, 120, len(near)))
+    spread = np.where(near, np.where(fast, 12, 2), 8)
+    error = spread * (0.6 * random.normal(size=len(near)) + 0.8 * random.normal(size=count)[device])
+    return predicted.astype(np.float32), np.clip(predicted + error, *RANGE), device.astype(str)
+
+
+def test_devices_with_few_rows_in_a_band_count_there_as_much_as_those_with_many() -> None:
+    found = []
+    for seed in range(20):
+        bounds = Bounds(calibrate(*wearers(60, seed), RANGE, "nested cross-validation"), RANGE)
+        predicted, truth, device = wearers(200, 1_000 + seed)
+        held = Coverages(bounds, predicted, truth, device, 7)
+        found.append([held.of(predicted < 50).share, held.of(predicted >= 50).share])
+    assert np.abs(np.mean(found, axis=0) - COVERAGE).max() < 0.03
 
 
 def test_few_devices_share_one_band_and_too_few_give_the_whole_range() -> None:

@@ -87,7 +87,7 @@ def test_a_regression_ships_with_intervals_and_a_classification_without(
     fleet = pump_fleet()
     report = train(offline_settings, fleet, training_set(fleet, devices=80), tmp_path / "life")
     found = metadata_of((tmp_path / "life" / "model.onnx").read_bytes()).intervals
-    assert found is not None and found.source == "cross-validation"
+    assert found is not None and found.source == "nested cross-validation"
     assert found.devices == report.splits["train"].devices + report.splits["validation"].devices
     assert 0.7 < report.metrics["coverage"] <= 1
     assert 0 < report.metrics["width"] < CAP
@@ -121,7 +121,7 @@ def test_the_report_tells_how_sure_each_figure_is_on_test_and_validation_devices
     if classify:
         assert sum(b.rows for b in report.test.calibration) == report.splits["test"].rows
     else:
-        assert {"rul", "band"} == {g.by for g in report.test.groups}
+        assert {"rul", "band", "wear"} == {g.by for g in report.test.groups}
     assert report.metrics["parity_max_rel_probes"] <= 1e-5
 
 

@@ -100,7 +100,7 @@ def test_an_interval_covers_nine_tenths_of_the_weight() -> None:
     devices = np.repeat(np.arange(100), 10)
     truth = np.random.default_rng(3).uniform(0, 20, 1_000)
     weight = np.where(truth > 10, 9.0, 1.0)
-    made = calibrate(np.zeros(1_000), truth, devices, (0.0, 100.0), "cross-validation", weight)
+    made = calibrate(np.zeros(1_000), truth, devices, (0.0, 100.0), "nested cross-validation", weight)
     lower, upper = Bounds(made, (0.0, 100.0)).of(np.zeros(1_000, np.float32))
     assert np.average((lower <= truth) & (truth <= upper), weights=weight) == pytest.approx(0.9, abs=0.01)
 

@@ -47,8 +47,10 @@ def stack(*by_fold: tuple[str, ...], final: tuple[str, ...]) -> tuple[Tried, Est
     held_out = np.empty(600)
     for (_, at), model in zip(fitted()[0].folds, of_folds, strict=True):
         held_out[at] = np.clip(predict(model, fitted()[0].training.features[at]), *RANGE)
-    validation = np.mean([predict(m, fitted()[0].validation.features) for m in of_folds], axis=0)
-    return Tried(report, held_out, validation, tuple(of_folds)), mean_of([(m, finals[m]) for m in final])
+    validation = np.stack([predict(m, fitted()[0].validation.features) for m in of_folds])
+    return Tried(report, held_out, validation.mean(axis=0), tuple(of_folds), validation), mean_of(
+        [(m, finals[m]) for m in final]
+    )
 
 
 def test_a_member_by_itself_is_a_form_only_where_every_folds_stack_and_the_final_one_have_it() -> None:

@@ -166,7 +166,7 @@ def test_a_search_before_training_that_finds_nothing_keeps_the_fleet_files_setti
     monkeypatch.setattr(run, "SPACES", spaces)
     fleet = asking(pump_fleet(FEW), minutes=1e-6, workers=1)
     with capture_logs() as said:
-        assert searched(offline_settings, fleet, training_set(fleet)) == fleet
+        assert searched(offline_settings, fleet, training_set(fleet)) == (fleet, [])
     assert [why in line["why"] for line in said] == [True]
 
 
@@ -183,6 +183,25 @@ def test_nothing_is_better_than_settings_of_the_fleet_file_that_were_not_tried_t
     found = standing_of(studies)
     assert found.families[0].error == 3.0 and found.families[0].as_given is None
     assert found.better() == {}
+
+
+def test_for_each_fold_the_settings_are_known_that_did_best_in_the_others(tmp_path: Path) -> None:
+    job = SearchJob(
+        fleet=pump_fleet({"ridge": {}}), training_set=tmp_path, families=("ridge",), trials=2, deadline=None
+    )
+    studies = Studies(tmp_path, job)
+    studies.prepare()
+    for errors in ((5.0, 5.5), (1.0, 9.0)):
+        claimed = studies.claim("w")
+        assert claimed is not None
+        for fold in (1, 2):
+            claimed[1].report(float(np.mean(errors[:fold])), fold)
+        studies.tell(*claimed, TrialState.COMPLETE, float(np.mean(errors)))
+    found = standing_of(studies)
+    best = found.better()
+    assert best["ridge"], "the second trial is the better one in the mean"
+    assert found.better_without(0) == {"ridge": {}}, "in the second fold the fleet file's own settings are better"
+    assert found.better_without(1) == best
 
 
 def test_settings_that_cannot_be_trained_with_fail_alone_and_a_search_of_nothing_else_says_why(
