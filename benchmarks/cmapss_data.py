@@ -41,12 +41,15 @@ def training_engines(fleet: FleetSpec, directory: Path, subset: str) -> Historie
     return read_cmapss(fleet, directory, subset, "train")
 
 
-def freeze(fleet: FleetSpec, histories: Histories, folder: Path) -> Path:
-    """Write the training set of these histories into `folder`, as the lake does; the fit is of the training devices."""
+def freeze(fleet: FleetSpec, histories: Histories, folder: Path, every: int = 1) -> Path:
+    """Write the training set of these histories into `folder`, as the lake does; the fit is of the training devices.
+
+    Of the labelled rows each one is kept, or each tenth with `every` 10.
+    """
     names, plan = np.array(histories.devices, object), plan_of(fleet)
     by_device = np.array([split_of(device, fleet.split) for device in histories.devices], object)
     split, label = by_device[histories.device], truth(histories, fleet)
-    known = np.isfinite(label)
+    known = np.isfinite(label) & (np.arange(len(label)) % every == 0)
     fit = fit_of(plan, histories.values[split == "train"], fleet.training.seed)
     features = features_of(fleet, fit, histories)[known]
     columns = {
@@ -73,3 +76,8 @@ def judged_rows(fleet: FleetSpec, fit: Fit, directory: Path, subset: str) -> Jud
     return JudgedRows(
         features_of(fleet, fit, histories), np.minimum(left, CAP).astype(np.float64), histories.device, last
     )
+
+
+def lives(fleet: FleetSpec, directory: Path, subset: str) -> npt.NDArray[np.int64]:
+    """Cycles of the whole life of each test engine (engines,), its remaining ones included, in the order of their numbers."""
+    return np.bincount(read_cmapss(fleet, directory, subset, "test").device) + read_remaining(directory, subset)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cmapss_data import JudgedRows, freeze, judged_rows, training_engines
-from cmapss_intervals import figures_of
+from cmapss_data import freeze, judged_rows, lives, training_engines
+from cmapss_intervals import Judged, figures_of
 
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.intervals import Bounds, Intervals
+from aimaas.intervals import Intervals
 from aimaas.split import split_of
 from aimaas.training_set import read_training_set
 from stream.devices.simulator import simulate
@@ -54,12 +54,24 @@ def test_the_truth_of_a_test_engine_counts_back_from_what_the_file_says_of_its_l
     assert found.truth[found.last].tolist() == [7, 40, 125]
     assert found.truth[found.engine == 0].tolist() == list(range(56, 6, -1))
     assert found.features.shape == (150, len(info.plan.feature_names))
+    assert lives(fleet, data, "FD001").tolist() == [57, 90, 250]
     assert np.isfinite(found.features).all()
 
 
-def test_coverage_is_the_mean_over_engines_however_many_rows_each_has() -> None:
-    truth = np.array([10.0, 10, 10, 10, 50])
-    rows = JudgedRows(np.zeros((5, 1), np.float32), truth, np.array([0, 0, 0, 0, 1]), np.array([0, 0, 0, 1, 1], bool))
-    bounds = Bounds(Intervals(0.9, (), (-5.0,), (5.0,), 20, "x"), (0.0, 125.0))
-    found = figures_of(rows, np.array([10, 10, 10, 10, 80], np.float32), bounds)
-    assert (found["coverage"], found["width"], found["coverage_last_rows"]) == (0.5, 10.0, 0.5)
+def test_coverage_is_the_mean_over_engines_in_all_and_in_each_band() -> None:
+    """Engine 1 is covered in none of its two rows, engine 0 in nine of its ten; engine 2 has rows in the other band alone."""
+    truth = np.array([10.0] * 10 + [10, 10] + [80, 80])
+    said = np.array([10.0] * 9 + [30] + [20, 20] + [80, 80], np.float32)
+    engine = np.array([0] * 10 + [1, 1] + [2, 2])
+    last, life = np.append(np.diff(engine) != 0, True), np.array([100, 200, 300])[engine]
+    found = figures_of(
+        Intervals(0.9, (50.0,), (-5.0, -9.0), (5.0, 9.0), 20, "x"), Judged(said, truth, engine, last, life)
+    )
+    assert [(b["of"], b["engines"], b["coverage"], b["width"]) for b in found["bands"]] == [
+        ("0 to 50", 2, 0.45, 10.0),
+        ("50 to 125", 1, 1.0, 18.0),
+    ]
+    assert [b["contains"] for b in found["bands"]] == [True, None], "one engine alone has no interval"
+    assert found["coverage"] == pytest.approx((0.9 + 0 + 1) / 3, abs=1e-4)
+    assert {b["of"]: b["coverage"] for b in found["by_wear"]} == {"fast": 0.9, "middle": 0.0, "slow": 1.0}
+    assert [b["of"] for b in found["by_true_life"]] == ["0 to 25", "75 to 100"]

@@ -41,16 +41,35 @@ def engines(count: int, first: int) -> list[npt.NDArray[np.float64]]:
     return tables
 
 
-def test_the_benchmark_on_c_mapss_trains_on_the_training_file_and_is_judged_at_the_last_rows(tmp_path: Path) -> None:
+def write_cmapss(folder: Path) -> None:
+    """30 training engines and 8 test engines in the published form."""
     whole, test = engines(30, 0), engines(8, 500)
     left = [min(60, len(t) - 40) for t in test]
-    np.savetxt(tmp_path / "train_FD001.txt", np.concatenate(whole), "%.8g")
-    np.savetxt(tmp_path / "test_FD001.txt", np.concatenate([t[:-n] for t, n in zip(test, left, strict=True)]), "%.8g")
-    np.savetxt(tmp_path / "RUL_FD001.txt", left, "%d")
+    np.savetxt(folder / "train_FD001.txt", np.concatenate(whole), "%.8g")
+    np.savetxt(folder / "test_FD001.txt", np.concatenate([t[:-n] for t, n in zip(test, left, strict=True)]), "%.8g")
+    np.savetxt(folder / "RUL_FD001.txt", left, "%d")
+
+
+def test_the_benchmark_on_c_mapss_trains_on_the_training_file_and_is_judged_at_the_last_rows(tmp_path: Path) -> None:
+    write_cmapss(tmp_path)
     found = figures("cmapss.py", "--data", str(tmp_path), "--subset", "FD001")
     assert found["rmse_by_seed"] == [found["rmse"]]
     assert 0 < found["rmse"] < 40 and 0 < found["cv_rmse"] < 40
     assert found["phm_score"] > 0 and found["seconds"] > 0
+
+
+@pytest.mark.long
+def test_the_benchmark_of_intervals_judges_every_band_on_test_engines_and_on_simulated_ones(tmp_path: Path) -> None:
+    write_cmapss(tmp_path)
+    found = figures("cmapss_intervals.py", "--data", str(tmp_path), "--subsets", "FD001", "--simulated", "60")
+    for judged, engines_judged in ((found["subsets"]["FD001"], 8), (found["simulated"], 60)):
+        assert judged["source"] == "nested cross-validation"
+        assert max(b["engines"] for b in judged["bands"]) <= engines_judged
+        for band in (b for b in judged["bands"] if b["engines"] > 1):
+            assert 0 <= band["low"] <= band["coverage"] <= band["high"] <= 1
+            assert band["contains"] == (band["low"] <= 0.9 <= band["high"])
+    assert found["every_band_contains"] == all(b["contains"] is not False for b in found["subsets"]["FD001"]["bands"])
+    assert 0.5 < found["simulated_lowest"] <= found["simulated_highest"] <= 1
 
 
 @pytest.mark.long

@@ -17,7 +17,7 @@ from models.compression.stage import Stage
 from models.nested import Contest, nested
 from models.promote import metadata_of
 from models.samples import Samples
-from models.select import Tried
+from models.select import Tried, one_each
 from tests.models.conftest import pump_fleet
 
 FOLDS = [(np.arange(4, 8), np.arange(4)), (np.arange(4), np.arange(4, 8))]
@@ -36,7 +36,7 @@ def tried(name: str, cross_validated: float, says: float, by_fold: list[float]) 
     """A candidate that says `says` of all training rows, and by each fold's model a number of the two validation rows."""
     report = CandidateReport(name, [cross_validated] * 2, 1.0, 0.0)
     answers = np.repeat(by_fold, 2).reshape(2, 2)
-    return Tried(report, np.full(8, says), answers.mean(axis=0), (), answers)
+    return Tried(report, np.full(8, says), one_each(list(answers), np.arange(2)), (), answers)
 
 
 def shipped(of: Tried) -> Shipped:
@@ -55,13 +55,13 @@ def test_the_validation_devices_are_answered_by_the_candidate_that_errs_least_ov
     a, b = tried("a", 2.0, 10.0, [50.0, 50.0]), tried("b", 1.0, 20.0, [41.0, 42.0])
     held_out, validation = nested(Contest([a, b], [a, b]), shipped(a), stage([0.0] * 8, [50.0, 50.0]))
     assert held_out.tolist() == [-1.0] * 4 + [10.0] * 4, "b errs more on the validation devices"
-    assert validation.tolist() == [41.5] * 2, "the mean of its fold models"
+    assert validation.tolist() == [41.0, 42.0], "one fold model for each device"
 
 
-def test_the_validation_devices_are_answered_by_all_fold_models_where_others_choose_the_form_that_ships() -> None:
+def test_the_validation_devices_are_answered_in_the_form_that_ships_where_others_choose_it() -> None:
     a = tried("a", 1.0, 10.0, [50.0, 30.0])
     given = replace(shipped(a), form="dear")
-    assert nested(Contest([a], [a]), given, stage([0.0] * 8, [50.0, 50.0]))[1].tolist() == [40.0] * 2
+    assert nested(Contest([a], [a]), given, stage([0.0] * 8, [50.0, 50.0]))[1].tolist() == [50.0, 30.0]
 
 
 def test_a_fold_whose_settings_had_to_be_others_is_answered_by_models_of_these() -> None:
