@@ -26,8 +26,7 @@ from models.samples import Samples
 from models.select import cross_validate, fit_chosen, grouped_folds
 from models.task import target_range
 from stream.devices.histories import Histories, truth
-from stream.replay.mapping import load_mapping
-from stream.replay.table import read_table, table_histories
+from stream.replay.replay import read_file
 from stream_bench.figures import json_line, say
 
 _FLEETS = Path(__file__).resolve().parents[1] / "fleets"
@@ -47,8 +46,7 @@ def main() -> None:
     given = _arguments()
     started = time.perf_counter()
     fleet = load_fleet(_FLEETS / "mill.yaml")
-    mapping = load_mapping(_FLEETS / "mappings" / "ai4i2020.yaml", fleet)
-    histories = table_histories(read_table(given.data), mapping, fleet)
+    histories = read_file(fleet, given.data, _FLEETS / "mappings" / "ai4i2020.yaml")
     labels = truth(histories, fleet)
     cuts = [
         out_of_fold(fleet, histories, labels.astype(np.float32), fleet.training.seed + i) for i in range(given.cuts)

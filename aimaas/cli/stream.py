@@ -34,21 +34,58 @@ def devices(
 @stream_app.command()
 def replay(
     fleet: Fleet,
-    source: Annotated[Path, typer.Argument(help="a CSV or Parquet file, or a C-MAPSS directory as published")],
-    mapping: Annotated[Path | None, typer.Option(help="YAML file: which column is what (not for C-MAPSS)")] = None,
+    source: Annotated[
+        Path,
+        typer.Argument(
+            help="CSV or Parquet file, a folder of them, or a C-MAPSS directory as published", metavar="FILE"
+        ),
+    ],
+    mapping: Annotated[
+        Path | None, typer.Option("--mapping", "-m", help="YAML file: which column is what (not for C-MAPSS)")
+    ] = None,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="send nothing: count what would be refused, and why; exit 1 if anything would"),
+    ] = False,
     subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
     part: Annotated[str, typer.Option(help="C-MAPSS: train or test")] = "train",
-    rate: Annotated[float | None, typer.Option(help="events/s; as fast as possible if left out")] = None,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="events/s; as fast as possible if left out")] = None,
 ) -> None:
-    """Send recorded data: any CSV or Parquet file with a column mapping, or a C-MAPSS directory."""
-    from stream.replay.replay import replay_cmapss, replay_file
+    """Send recorded data as events and outcomes: any CSV or Parquet file with a mapping, or a C-MAPSS directory.
+
+    A mapping names the columns (docs/mapping.md has all keys):
+
+    \b
+      fleet: pump
+      delimiter: ";"
+      decimal: ","
+      device: {column: id}          # ids stay as written; {name: p-1} for a table of one machine
+      ts: {column: time, format: "%d.%m.%Y %H:%M", zone: Europe/Berlin}
+      readings:
+        pressure: p                 # a column
+        vibration: {column: v, scale: 25.4, unit: in/s}
+      outcome: {column: state, failed: [broken], optional: true}
+
+    All of the file is read and checked before the first event is sent. Try --check first.
+    """
+    from aimaas.cli.progress import Stages
+    from aimaas.cli.replayed import print_report
+    from stream.replay.replay import check_file, replay_cmapss, replay_file
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
-    if mapping is None:
-        sent = replay_cmapss(settings, spec, source, subset, part, rate=rate)
-    else:
-        sent = replay_file(settings, spec, source, mapping, rate=rate)
+    if check and mapping is None:
+        raise typer.BadParameter("needs --mapping FILE", param_hint="--check")
+    with Stages() as stages:
+        if check and mapping is not None:
+            report = check_file(spec, source, mapping, stages)
+        elif mapping is None:
+            sent = replay_cmapss(settings, spec, source, subset, part, rate=rate, progress=stages)
+        else:
+            sent = replay_file(settings, spec, source, mapping, rate=rate, progress=stages)
+    if check:
+        print_report(source, report)
+        raise typer.Exit(0 if report.is_clean else 1)
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
 
 

@@ -63,11 +63,19 @@ class Histories:
         """
         if self.ts_us is not None:
             return self.ts_us
-        interval_us = self.interval_s * 1e6
         last = int(self.step.max(initial=0))
-        ago = (last - self.step) * interval_us + (1 - (self.device + 1) / len(self.devices)) * interval_us
-        times: Int64 = (end_us - np.ceil(ago / 1000).astype(np.int64) * 1000) // 1000 * 1000
-        return times
+        return step_times_us(self.step, self.device, len(self.devices), last, self.interval_s, end_us)
+
+
+def step_times_us(step: Int64, device: Int64, devices: int, last: int, interval_s: float, end_us: int) -> Int64:
+    """Times (n,) of steps of which the `last` ends at `end_us`, microseconds since 1970, in whole milliseconds.
+
+    The `devices` devices of one step follow each other within its interval; `device` (n,) is each row's.
+    """
+    interval_us = interval_s * 1e6
+    ago = (last - step) * interval_us + (1 - (device + 1) / devices) * interval_us
+    times: Int64 = (end_us - np.ceil(ago / 1000).astype(np.int64) * 1000) // 1000 * 1000
+    return times
 
 
 def truth(histories: Histories, fleet: FleetSpec) -> Float64:

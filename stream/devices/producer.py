@@ -7,7 +7,7 @@ events end now; with a rate, an event carries the time at which it is sent.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -28,6 +28,7 @@ from stream.devices.histories import Ending, Histories, Int64
 
 KeyValue = tuple[bytes, bytes]
 Progress = Callable[[int, int], None]  # rows sent, rows in all
+Chunk = tuple[list[KeyValue], list[KeyValue], int]  # events, outcomes, and how many rows so far
 
 FLUSH_LIMIT_S = 60.0  # without any progress
 _CHUNK = 5_000  # rows encoded at once at full speed
@@ -171,6 +172,18 @@ def produce(
 
     `stop` is asked between chunks; when it says yes, what was sent so far stands. Raises KafkaError.
     """
+    return produce_chunks(settings, fleet, _chunks(fleet, histories, rate, stop), len(histories), faults, progress)
+
+
+def produce_chunks(
+    settings: Settings,
+    fleet: FleetSpec,
+    chunks: Iterable[Chunk],
+    total: int,
+    faults: Spoiler | None = None,
+    progress: Progress | None = None,
+) -> Produced:
+    """Send what comes as it comes; `total` is the number of rows in all. Raises KafkaError."""
     names = topic_names(fleet)
     for topic in (names.events, names.outcomes):
         end_offsets(
@@ -180,7 +193,7 @@ def produce(
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
     rights = on_topic("Write", names.events), on_topic("Write", names.outcomes)
     with kafka_errors(settings, f"send to fleet {fleet.fleet}", *rights), Sender(settings, largest) as sender:
-        for events, outcomes, rows in _chunks(fleet, histories, rate, stop):
+        for events, outcomes, rows in chunks:
             if faults:
                 _send(sender, names.events, faults.feed(events), done)
             else:
@@ -189,7 +202,7 @@ def produce(
             sender.send(names.outcomes, outcomes)
             done.outcomes += len(outcomes)
             if progress:
-                progress(rows, len(histories))
+                progress(rows, total)
         if faults:
             _send(sender, names.events, faults.drain(), done)
     done.seconds = time.monotonic() - began
@@ -207,7 +220,7 @@ def _send(sender: Sender, topic: str, records: Sequence[tuple[bytes, bytes | Non
 
 def _chunks(
     fleet: FleetSpec, histories: Histories, rate: float | None, stop: Callable[[], bool] | None
-) -> Iterator[tuple[list[KeyValue], list[KeyValue], int]]:
+) -> Iterator[Chunk]:
     """Encoded events and outcomes in the order of time, as they become due, and the rows so far."""
     encoder, order = Encoder(fleet, histories), histories.in_time()
     times = histories.times_us(int(time.time() * 1e6))
@@ -216,7 +229,7 @@ def _chunks(
     place[order] = np.arange(len(order))
     endings = sorted(histories.endings, key=lambda e: int(place[e.row]))
     next_ending = 0
-    for begin, end in _due(len(order), rate):
+    for begin, end in due(len(order), rate):
         if stop is not None and stop():
             return
         rows = order[begin:end]
@@ -230,7 +243,7 @@ def _chunks(
         yield encoder.events(rows, times[rows]), outcomes, end
 
 
-def _due(total: int, rate: float | None) -> Iterator[tuple[int, int]]:
+def due(total: int, rate: float | None) -> Iterator[tuple[int, int]]:
     """Ranges of rows that are to be sent now; waits for their time where there is a rate. Ends after the last row."""
     began, sent = time.monotonic(), 0
     while sent < total:

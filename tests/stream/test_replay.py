@@ -31,7 +31,7 @@ OWN_MAPPING = """\
 fleet: mill
 device: {column: machine}
 run: life
-ts: at
+ts: {column: at, zone: UTC}
 readings:
   quality: {constant: 1}
   air_temperature: {column: celsius, offset: 273.15}
@@ -167,9 +167,9 @@ def test_a_part_that_is_not_there_and_a_file_for_a_directory_are_refused(cmapss:
     ("old", "new", "message"),
     [
         ("Torque [Nm]", "Moment", "no column 'Torque \\[Nm\\]'; there are: UDI, Product ID"),
-        ("2,L2,L", "2,L2,XL", "column 'Type', row 2: found 'XL', allowed: L, M, H"),
-        ("1408", "fast", "column 'Rotational speed \\[rpm\\]', row 2: found 'fast', allowed: a number"),
-        ("2,L2,L", "2,L2", "no table .*allowed: CSV in UTF-8, or Parquet"),
+        ("2,L2,L", "2,L2,XL", "column 'Type', row 2: found 'XL', allowed: one of 'L', 'M', 'H'"),
+        ("1408", "fast", "column 'Rotational speed \\[rpm\\]', row 2: found 'fast', allowed: a finite number"),
+        ("2,L2,L", "2,L2", "row 2: found 13 cells, allowed: 14 cells, as the header has"),
     ],
 )
 def test_mistakes_in_a_table_name_file_column_and_row(tmp_path: Path, old: str, new: str, message: str) -> None:

@@ -1,0 +1,32 @@
+"""What `aimaas replay --check` found, for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from aimaas.cli.options import out
+from aimaas.cli.records import text
+
+if TYPE_CHECKING:
+    from stream.replay.check import Report
+
+
+def print_report(source: Path, report: Report) -> None:
+    """Totals, then one row for each reason of refusal with its first example."""
+    totals = f"{report.rows} rows are {report.events} events and {report.outcomes} outcomes; nothing was sent"
+    out.print(f"{source}: {totals}", highlight=False, markup=False, soft_wrap=True)
+    table = Table("refused", "why", "first", box=None)
+    for refused in report.unreadable:
+        table.add_row(str(refused.rows), "unreadable", text(str(refused)))
+    for judged in report.judged:
+        table.add_row(str(judged.events), judged.reason, text(judged.example))
+    if table.row_count:
+        out.print(table, highlight=False, markup=False)
+    rows = sum(refused.rows for refused in report.unreadable)
+    events = report.events - report.admitted
+    if rows:
+        out.print(f"{rows} rows cannot be read: a replay sends nothing until they can", highlight=False)
+    out.print(f"{report.admitted} events would be admitted, {events} would become dead letters", highlight=False)

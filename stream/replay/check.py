@@ -1,0 +1,62 @@
+"""`aimaas replay --check`: a file judged as the stream would judge it, without sending anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from aimaas.admission import Judge, Reason
+from aimaas.fleet import FleetSpec
+from aimaas.state import DeviceState
+from stream.devices.producer import Chunk, Progress
+from stream.replay.mistakes import Refused
+
+
+@dataclass
+class Judged:
+    """Events that admission would refuse for one reason, with the first as the example."""
+
+    reason: str
+    example: str
+    events: int = 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Rows read, events and outcomes they give, rows with cells that cannot be read, and events that would be dead letters."""
+
+    rows: int
+    events: int
+    outcomes: int
+    unreadable: list[Refused]
+    judged: list[Judged]
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether nothing would be refused."""
+        return not self.unreadable and not self.judged
+
+    @property
+    def admitted(self) -> int:
+        """Events that would be admitted."""
+        return self.events - sum(j.events for j in self.judged)
+
+
+def judged(
+    fleet: FleetSpec, chunks: Iterable[Chunk], now_ms: int, total: int, progress: Progress | None = None
+) -> list[Judged]:
+    """What admission would refuse, by reason, were all of it sent at `now_ms` to a fleet that knows none of the devices."""
+    judge, state = Judge(fleet), DeviceState.of(fleet)
+    found: dict[Reason, Judged] = {}
+    for events, _, rows in chunks:
+        batch = judge.decode([key for key, _ in events], [value for _, value in events])
+        judge.order(batch, np.full(len(events), now_ms, np.int64), state, forgets=False)
+        for at, detail in batch.detail.items():
+            reason = Reason(batch.reason[at])
+            example = f"device {events[at][0].decode()!r}: {detail}"
+            found.setdefault(reason, Judged(reason.label, example)).events += 1
+        if progress:
+            progress(rows, total)
+    return list(found.values())

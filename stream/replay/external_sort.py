@@ -1,0 +1,131 @@
+"""Sorts more rows than fit into memory: sorted runs on disk, merged part by part.
+
+Arrow sorts in memory only, and a database would be one more dependency, so this is our own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from stream.replay.mapping import ReplayError
+from stream.replay.rows import Rows
+
+_MEMORY_BYTES = 24 << 20  # of a run while it is made, and of all parts that are merged at once
+
+
+class ExternalSort:
+    """Rows by the fields `by`, all of them integers. Up to `memory_bytes` of rows stay in memory, others lie in `folder`."""
+
+    def __init__(self, kind: np.dtype[Any], by: Sequence[str], folder: Path, memory_bytes: int = _MEMORY_BYTES) -> None:
+        self._kind, self._by, self._folder = kind, tuple(by), folder
+        self._most = max(2, memory_bytes // kind.itemsize)
+        self._held: list[Rows] = []
+        self._rows_held = 0
+        self._runs: list[Path] = []
+
+    def add(self, rows: Rows) -> None:
+        """Take rows (n,) in any order. Raises ReplayError where the disk is full."""
+        while len(rows):
+            fits, rows = rows[: self._most - self._rows_held], rows[self._most - self._rows_held :]
+            self._held.append(fits)
+            self._rows_held += len(fits)
+            if self._rows_held >= self._most:
+                self._spill()
+
+    def sorted(self) -> Iterator[Rows]:
+        """Yield all rows in order, in parts. Once only: what was read is deleted. Raises OSError."""
+        if not self._runs:
+            rows = self._in_order()
+            step = max(1, self._most // 8)
+            yield from (rows[i : i + step] for i in range(0, len(rows), step))
+            return
+        if self._held:
+            self._spill()
+        yield from self._merged([_Run(path, self._kind) for path in self._runs])
+
+    def _in_order(self) -> Rows:
+        rows = np.concatenate([np.zeros(0, self._kind), *self._held])
+        self._held, self._rows_held = [], 0
+        return rows[_order(rows, self._by)]
+
+    def _spill(self) -> None:
+        path = self._folder / f"{id(self)}-{len(self._runs)}.rows"
+        try:
+            self._in_order().tofile(path)
+        except OSError as e:
+            raise ReplayError(
+                f"{path.parent}: cannot hold the rows of a large file ({e.strerror or e}); set TMPDIR to a folder with room"
+            ) from None
+        self._runs.append(path)
+
+    def _merged(self, runs: list[_Run]) -> Iterator[Rows]:
+        """Yield what no unread row can come before: rows up to the least of the runs' last read ones."""
+        each = max(2, self._most // len(runs))
+        while runs:
+            for run in runs:
+                run.fill(each)
+            ends = [_key(run.held[-1], self._by) for run in runs if not run.is_read]
+            taken = [run.take(_up_to(run.held, self._by, min(ends)) if ends else len(run.held)) for run in runs]
+            runs = [run for run in runs if not run.is_done]
+            rows = np.concatenate(taken)
+            yield rows[_order(rows, self._by)]
+
+
+class _Run:
+    """A sorted run on disk, of which some rows are in memory."""
+
+    def __init__(self, path: Path, kind: np.dtype[Any]) -> None:
+        self._path, self._kind, self._at = path, kind, 0
+        self._rows = path.stat().st_size // kind.itemsize
+        self.held: Rows = np.zeros(0, kind)
+
+    @property
+    def is_read(self) -> bool:
+        """Whether all rows are in memory or taken."""
+        return self._at == self._rows
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all rows are taken."""
+        return self.is_read and not len(self.held)
+
+    def fill(self, most: int) -> None:
+        """Read until `most` rows are held, or all that there are."""
+        count = min(most - len(self.held), self._rows - self._at)
+        if count > 0:
+            read = np.fromfile(self._path, self._kind, count, offset=self._at * self._kind.itemsize)
+            self.held = np.concatenate([self.held, read])
+            self._at += count
+            if self.is_read:
+                self._path.unlink()
+
+    def take(self, count: int) -> Rows:
+        """The first `count` rows held."""
+        taken, self.held = self.held[:count], self.held[count:]
+        return taken
+
+
+def _order(rows: Rows, by: Sequence[str]) -> npt.NDArray[np.int64]:
+    order: npt.NDArray[np.int64] = np.lexsort([rows[name] for name in reversed(by)])
+    return order
+
+
+def _key(row: Any, by: Sequence[str]) -> tuple[int, ...]:
+    return tuple(int(row[name]) for name in by)
+
+
+def _up_to(rows: Rows, by: Sequence[str], key: tuple[int, ...]) -> int:
+    """How many sorted rows are not behind `key`."""
+    first, last = 0, len(rows)
+    while first < last:
+        middle = (first + last) // 2
+        if _key(rows[middle], by) <= key:
+            first = middle + 1
+        else:
+            last = middle
+    return first
