@@ -34,6 +34,8 @@ class DeviceNames(Sequence[str]):
             return self._names[index]
         if isinstance(index, slice):
             return [self._row_format.format(i + 1) for i in range(*index.indices(len(self)))]
+        if index >= len(self):
+            raise IndexError(index)
         return self._row_format.format(index + 1)
 
     def __len__(self) -> int:

@@ -6,7 +6,6 @@ text, so a word such as `0012` or `no` stays as it is written (`stream/replay/ma
 
 from __future__ import annotations
 
-import codecs
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -65,8 +64,8 @@ class TableFormat(_Part):
     @classmethod
     def _text_encoding(cls, value: str) -> str:
         try:
-            b"".decode(codecs.lookup(value).name)
-        except LookupError:
+            "a".encode(value)  # raises LookupError for what is no encoding of text, such as base64
+        except (LookupError, ValueError):
             raise ValueError(f"{value!r} is no text encoding; write one such as utf-8, latin-1, windows-1252") from None
         return value
 

@@ -92,8 +92,6 @@ class Recorder:
         sort = ExternalSort(self._kind, order_of(self._mapping), self._folder)
         telemetry = TelemetryTable(self._fleet, self._mapping, self._names, self._modes)
         self._read_table(telemetry, _files(self._source, self._mapping.file), sort)
-        if not self.rows_read:
-            raise ReplayError(f"{self._source}: has no rows")
         if self._mapping.outcomes:
             known = len(self._names)
             folder = self._source if self._source.is_dir() else self._source.parent
@@ -115,7 +113,9 @@ class Recorder:
                 if isinstance(table, OutcomeTable):
                     seen |= set(rows["device"].tolist())
             first += numbers
-        table.finish(files[0])
+        if not self.rows_read:
+            raise ReplayError(f"{files[0]}: has no rows")
+        table.finish(files[0], read_whole=not self._mistakes.refused)
         return seen
 
     def _reading(self, path: Path) -> Callable[[int, int], None] | None:
