@@ -53,20 +53,19 @@ def replay(
 ) -> None:
     """Send recorded data as events and outcomes: any CSV or Parquet file with a mapping, or a C-MAPSS directory.
 
-    A mapping names the columns (docs/mapping.md has all keys):
+    All of the file is read and checked before the first event is sent; try --check first. A mapping names the
+    columns (docs/mapping.md has all keys):
 
     \b
       fleet: pump
       delimiter: ";"
       decimal: ","
-      device: {column: id}          # ids stay as written; {name: p-1} for a table of one machine
-      ts: {column: time, format: "%d.%m.%Y %H:%M", zone: Europe/Berlin}
+      device: id              # ids stay as written
+      ts: {column: time, format: "%d.%m.%Y %H:%M", zone: UTC}
       readings:
-        pressure: p                 # a column
+        pressure: p           # a column
         vibration: {column: v, scale: 25.4, unit: in/s}
-      outcome: {column: state, failed: [broken], optional: true}
-
-    All of the file is read and checked before the first event is sent. Try --check first.
+      outcome: {column: state, failed: broken}
     """
     from aimaas.cli.progress import Stages
     from aimaas.cli.replayed import print_report

@@ -16,11 +16,11 @@ import msgspec
 import numpy as np
 from confluent_kafka import Producer
 
-from aimaas.admission import Reason
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets, kafka_errors, producer_config
 from aimaas.kafka_failures import explained, is_denied
+from aimaas.reasons import Reason
 from aimaas.rights import on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
@@ -32,6 +32,7 @@ Chunk = tuple[list[KeyValue], list[KeyValue], int]  # events, outcomes, and how 
 
 FLUSH_LIMIT_S = 60.0  # without any progress
 _CHUNK = 5_000  # rows encoded at once at full speed
+_QUEUE_KIB = 32_768  # of records that wait for the broker; the client's own bound is a gigabyte
 _TICK_S = 0.01  # a paced stream sends what is due so often
 
 
@@ -108,7 +109,12 @@ class Sender:
 
     def __init__(self, settings: Settings, largest_bytes: int) -> None:
         self._failed: list[tuple[str, Any]] = []  # topic and error
-        config = producer_config(settings, message_max_bytes=largest_bytes, delivery_report_only_error=True)
+        config = producer_config(
+            settings,
+            message_max_bytes=largest_bytes,
+            queue_buffering_max_kbytes=_QUEUE_KIB,
+            delivery_report_only_error=True,
+        )
         self._producer = Producer({**config, "on_delivery": self._delivered})
         self._settings = settings
 

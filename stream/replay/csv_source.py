@@ -16,7 +16,7 @@ from pyarrow import csv
 from stream.replay.mapping import ReplayError, TableFormat
 
 Torn = tuple[int, str, str]  # number of the row from 1, what was found, what is allowed
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES = 1 << 18
 _HEADER_BYTES = 1 << 18
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _UTF8 = ("utf-8", "utf-8-sig")

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from stream.replay.mapping import ReplayError
 from stream.replay.rows import Rows
 
-_MEMORY_BYTES = 24 << 20  # of a run while it is made, and of all parts that are merged at once
+_MEMORY_BYTES = 4 << 20  # of a run while it is made, and of all parts that are merged at once
 
 
 class ExternalSort:

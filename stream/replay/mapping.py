@@ -40,6 +40,9 @@ def _as_list(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
+
+
 class Column(_Part):
     """A column by its name."""
 
@@ -56,7 +59,7 @@ class TableFormat(_Part):
     thousands: Literal[".", ",", "'", "_", " "] | None = Field(
         default=None, description="what groups digits by three: `.`, `,`, `'`, `_` or a blank, also a no-break one"
     )
-    missing: tuple[str, ...] = Field(default=MISSING, description="cells that say no value; also an empty Parquet cell")
+    missing: Words = Field(default=MISSING, description="cells that say no value; also an empty Parquet cell")
     skip_rows: int = Field(default=0, ge=0, le=10_000, description="lines before the header")
     columns: tuple[str, ...] | None = Field(default=None, description="names of the columns, for a file without header")
 
@@ -104,7 +107,7 @@ class DeviceSource(_Part):
 class TimeSource(_Part):
     """Where an event's time comes from. A number needs `unit`; a time without a zone needs `zone`; a plain date is its midnight."""
 
-    column: Annotated[tuple[str, ...], BeforeValidator(_as_list)] = Field(
+    column: Words = Field(
         min_length=1, description="name of the column; a list such as `[Date, Time]` is joined by blanks"
     )
     unit: Unit | None = Field(default=None, description="numbers count `ns`, `us`, `ms`, `s`, `min`, `h` or `d`")
@@ -187,9 +190,9 @@ class OutcomeWords(_Part):
     column: str | None = Field(
         default=None, description="column that says what became of the run; other words say nothing"
     )
-    failed: tuple[str, ...] = Field(default=(), description="words that say that it failed")
-    repaired: tuple[str, ...] = Field(default=(), description="words that say that it was repaired")
-    retired: tuple[str, ...] = Field(default=(), description="words that say that it was retired")
+    failed: Words = Field(default=(), description="words that say that it failed")
+    repaired: Words = Field(default=(), description="words that say that it was repaired")
+    retired: Words = Field(default=(), description="words that say that it was retired")
     optional: bool = Field(default=False, description="whether these words may be absent: a file without failures")
     mode: str | None = Field(default=None, description="column that names the failure mode")
     modes: dict[str, str] = Field(default={}, description="column that is 1 in this mode: the mode's name")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from stream.replay.mapping import TableFormat
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+_DIGITS = "^[0-9]{1,18}$"
 _GROUPED = {None: "", ".": r"\.", ",": ",", "'": "['’]", "_": "_", " ": "[ \u00a0\u202f]"}
 
 
@@ -27,22 +29,23 @@ def numbers(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
         bad = np.isinf(values)
     else:
         values, bad = np.full(len(cells), np.nan), pc.is_valid(cells).to_numpy(zero_copy_only=False)
-    stand_ins = _stand_ins(written)
+    stand_ins = _stand_ins(written.missing)
     return np.where(np.isin(values, stand_ins), np.nan, values) if stand_ins else values, bad
 
 
-def _stand_ins(written: TableFormat) -> list[float]:
+@lru_cache(maxsize=16)
+def _stand_ins(missing_words: tuple[str, ...]) -> list[float]:
     """Numbers that say no value, such as -999."""
-    words = [word for word in written.missing if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", word)]
+    words = [word for word in missing_words if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", word)]
     return [float(word) for word in words]
 
 
 def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64, Mask]:
     """Whole numbers (n,) from 0 to `largest`, and which cells (n,) are none. 31.0 is one."""
     if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
-        plain = _plain(cells, written)
-        digits = pc.replace_substring_regex(plain, r"^\+?(\d{1,18})(\.0*)?$", r"\1")
-        cells = pc.if_else(pc.match_substring_regex(digits, r"^\d{1,18}$"), digits, pa.scalar(None, pa.string()))
+        if not pc.all(pc.match_substring_regex(cells, _DIGITS)).as_py():
+            digits = pc.replace_substring_regex(_plain(cells, written), r"^\+?([0-9]{1,18})(\.0*)?$", r"\1")
+            cells = pc.if_else(pc.match_substring_regex(digits, _DIGITS), digits, pa.scalar(None, pa.string()))
     elif pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
         values = _floats(cells)
         exact = np.isfinite(values) & (values == np.floor(values)) & (values >= 0) & (values <= largest)
