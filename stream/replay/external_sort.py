@@ -15,15 +15,18 @@ import numpy.typing as npt
 from stream.replay.mapping import ReplayError
 from stream.replay.rows import Rows
 
-_MEMORY_BYTES = 4 << 20  # of a run while it is made, and of all parts that are merged at once
+MEMORY_BYTES = 4 << 20  # of a run while it is made, and of all parts that are merged at once
 
 
 class ExternalSort:
-    """Rows by the fields `by`, all of them integers. Up to `memory_bytes` of rows stay in memory, others lie in `folder`."""
+    """Rows by the fields `by`, all of them integers.
 
-    def __init__(self, kind: np.dtype[Any], by: Sequence[str], folder: Path, memory_bytes: int = _MEMORY_BYTES) -> None:
+    Up to `memory_bytes` of rows (MEMORY_BYTES if left out) stay in memory, others lie in `folder`.
+    """
+
+    def __init__(self, kind: np.dtype[Any], by: Sequence[str], folder: Path, memory_bytes: int | None = None) -> None:
         self._kind, self._by, self._folder = kind, tuple(by), folder
-        self._most = max(2, memory_bytes // kind.itemsize)
+        self._most = max(2, (memory_bytes or MEMORY_BYTES) // kind.itemsize)
         self._held: list[Rows] = []
         self._rows_held = 0
         self._runs: list[Path] = []

@@ -1,37 +1,40 @@
-"""Times of a zone's clocks as moments, and which of them come twice or never."""
+"""Times of a zone's clocks as moments, and which of them come twice or never.
+
+By Python's own zones: Arrow's know no summer time after 2037.
+"""
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from stream.replay.mapping import ReplayError
 
 Int64 = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
+_EPOCH = datetime(1970, 1, 1)
+_WHOLE_MINUTES_US = 3 * 366 * 86_400_000_000  # since 1973 all clocks of the world are set at whole minutes
 
 
 def in_zone(clock_us: Int64, zone: str, ambiguous: Literal["refuse", "earlier", "later"]) -> tuple[Int64, Mask, Mask]:
     """Moments (n,) in microseconds since 1970; which times (n,) come twice and are refused, and which never come.
 
-    `clock_us` (n,) is what the clocks show, as if they were UTC's. Raises ReplayError where the system does not know the zone.
+    `clock_us` (n,) is what the clocks show, as if they were UTC's.
     """
-    clock = pa.array(clock_us).cast(pa.timestamp("us"))
-    try:
-        earlier, later = (
-            pc.assume_timezone(clock, zone, ambiguous=side, nonexistent=side).cast(pa.int64()).to_numpy()
-            for side in ("earliest", "latest")
-        )
-    except pa.ArrowInvalid as e:
-        raise ReplayError(
-            f"time zone {zone}: {' '.join(str(e).split())}; install the system's package tzdata"
-        ) from None
-    apart = later - earlier
-    never = (apart != 0) & (apart <= 1_000)  # the last moment before a gap and the first behind it
-    twice = (apart != 0) & ~never
+    step_s = 60 if clock_us.min(initial=_WHOLE_MINUTES_US) >= _WHOLE_MINUTES_US else 1
+    steps, at = np.unique(clock_us // (step_s * 1_000_000), return_inverse=True)
+    known = ZoneInfo(zone)
+    offsets = np.array([_offsets(known, step * step_s) for step in steps.tolist()], np.int64).reshape(-1, 2)
+    before, after = offsets[at, 0], offsets[at, 1]
+    twice = before > after
     refused = twice if ambiguous == "refuse" else np.zeros(len(twice), np.bool_)
-    return later if ambiguous == "later" else earlier, refused, never
+    return clock_us - (after if ambiguous == "later" else before) * 1_000_000, refused, before < after
+
+
+def _offsets(zone: ZoneInfo, clock_s: int) -> tuple[int, int]:
+    """Seconds that a clock is ahead of UTC: by the rule before a change of the clocks, and by that after; else both are alike."""
+    clock = _EPOCH + timedelta(seconds=clock_s)
+    first, second = (clock.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta() for fold in (0, 1))
+    return int(first.total_seconds()), int(second.total_seconds())
