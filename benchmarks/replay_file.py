@@ -34,7 +34,7 @@ def main() -> None:
     """Write the files, run the commands, print the figures."""
     given = _arguments()
     with open_stage(4) as stage:
-        fleet, figures = stage.fleet(), {}
+        fleet, figures = stage.fleet(), dict[str, float]()
         with stage.topics_of(fleet):
             for name, megabytes in (("tenth", given.mb / 10), ("whole", given.mb)):
                 path = stage.folder / f"{name}.csv"

@@ -14,6 +14,10 @@ import pyarrow.compute as pc
 from stream.replay.mistakes import Mistakes, Refused
 
 Mask = npt.NDArray[np.bool_]
+_TEXTS = (
+    pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary,
+    pa.types.is_fixed_size_binary, pa.types.is_null,
+)  # fmt: skip
 _SHOWN = 60  # characters of a cell that a message shows
 
 
@@ -34,11 +38,16 @@ class Block:
         return len(self.ok)
 
     def column(self, name: str) -> Any:
-        """The cells (n,) of a column: an Arrow array, binary as text. Cells that are no text are refused, and null."""
+        """The cells (n,) of a column: an Arrow array of numbers, times or `string`, binary as text. Others are refused, and null."""
         cells = self.batch.column(name)
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()
-        if not (pa.types.is_binary(cells.type) or pa.types.is_large_binary(cells.type)):
+        if pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType):
+            self.refuse(name, pc.is_valid(cells).to_numpy(zero_copy_only=False), f"a plain value, not {cells.type}")
+            return pa.nulls(len(self), pa.string())
+        if pa.types.is_float16(cells.type):
+            return cells.cast(pa.float64())
+        if not any(is_text(cells.type) for is_text in _TEXTS):
             return cells
         try:
             return cells.cast(pa.string())
@@ -67,9 +76,9 @@ class Block:
         return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
 
-def _text(cell: bytes) -> str | None:
+def _text(cell: bytes | None) -> str | None:
     try:
-        return cell.decode()
+        return "" if cell is None else cell.decode()
     except UnicodeDecodeError:
         return None
 

@@ -82,5 +82,5 @@ def device_indices(
 
 def _is_name(kind: Any) -> bool:
     types = pa.types
-    text: bool = types.is_string(kind) or types.is_large_string(kind) or types.is_integer(kind)
+    text: bool = types.is_string(kind) or types.is_integer(kind)
     return text

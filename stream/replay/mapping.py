@@ -280,9 +280,11 @@ class Mapping(TableFormat):
     outcomes: OutcomesTable | None = None
 
     @model_validator(mode="after")
-    def _long_alone(self) -> Mapping:
+    def _fitting(self) -> Mapping:
         if self.long and (self.outcome.column or self.device.row):
             raise ValueError("long: a row is one value, so outcome.column and device.row say nothing; use outcomes")
+        if self.outcomes and (self.device.row or (self.outcomes.device and self.outcomes.device.row)):
+            raise ValueError("outcomes: the devices need names of their own, by device.column or device.name")
         if self.long and self.ts is None and self.seq is None:
             raise ValueError("long: give ts or seq, by which values become one event")
         return self

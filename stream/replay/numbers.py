@@ -22,7 +22,7 @@ _GROUPED = {None: "", ".": r"\.", ",": ",", "'": "['’]", "_": "_", " ": "[ \u0
 
 def numbers(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
     """Values (n,) of an Arrow array, NaN where there is none, and which cells (n,) are neither a finite number nor missing."""
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if pa.types.is_string(cells.type):
         values, bad = _of_text(cells, written)
     elif _is_number(cells.type):
         values = _floats(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells)
@@ -42,7 +42,7 @@ def _stand_ins(missing_words: tuple[str, ...]) -> list[float]:
 
 def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64, Mask]:
     """Whole numbers (n,) from 0 to `largest`, and which cells (n,) are none. 31.0 is one."""
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if pa.types.is_string(cells.type):
         if not pc.all(pc.match_substring_regex(cells, _DIGITS)).as_py():
             digits = pc.replace_substring_regex(_plain(cells, written), r"^\+?([0-9]{1,18})(\.0*)?$", r"\1")
             cells = pc.if_else(pc.match_substring_regex(digits, _DIGITS), digits, pa.scalar(None, pa.string()))
@@ -62,7 +62,7 @@ def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64
 def missing(cells: Any, written: TableFormat) -> Mask:
     """Which cells (n,) say no value: empty in Parquet, or one of the mapping's words."""
     absent = pc.is_null(cells)
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if pa.types.is_string(cells.type):
         words = pa.array(written.missing, cells.type)
         absent = pc.or_(absent, pc.is_in(pc.utf8_trim_whitespace(cells), value_set=words))
     found: Mask = absent.to_numpy(zero_copy_only=False)

@@ -129,7 +129,12 @@ def _files(source: Path, pattern: str | None) -> list[Path]:
         raise ReplayError(f"{source}: is a folder; name the table in the mapping, such as file: telemetry.csv")
     if pattern is None or source.is_file():
         return [source]
-    found = sorted(path for path in source.glob(pattern) if path.is_file())
+    if (source / pattern).is_file():
+        return [source / pattern]
+    try:
+        found = sorted(path for path in source.glob(pattern) if path.is_file())
+    except (NotImplementedError, ValueError):  # a pattern that no folder can have
+        found = []
     if not found:
         raise ReplayError(f"{source}: has no file {pattern}")
     return found

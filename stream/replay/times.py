@@ -48,7 +48,7 @@ class Naive(NamedTuple):
 
 def times(cells: Any, source: TimeSource, written: TableFormat) -> tuple[Int64, list[Fault]]:
     """Microseconds since 1970 (n,) of an Arrow array, and what is wrong with it."""
-    if pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type):
+    if pa.types.is_string(cells.type):
         if source.unit is None:
             us, faults = _of_text(cells, source)
         else:

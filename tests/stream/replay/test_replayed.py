@@ -60,7 +60,7 @@ def written(line: Line, folder: Path, rows: int, last: str = "") -> tuple[Path, 
     lines = [f"e-{i % 7},{i // 1_000},{times[i]},{i % 900},{i / 7!r}\n" for i in reversed(range(rows))]
     path, mapping = folder / "table.csv", folder / "map.yaml"
     path.write_text("id,life,t,a,b\n" + "".join(lines) + last)
-    names = ", ".join(f"{name}: {column}" for name, column in zip(line.fleet.readings, "ab", strict=True))
+    names = ", ".join(f"{name}: {'ab'[i % 2]}" for i, name in enumerate(line.fleet.readings))
     mapping.write_text(MAPPING.format(fleet=line.fleet.fleet, readings=names))
     return path, mapping
 
