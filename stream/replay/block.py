@@ -38,7 +38,7 @@ class Block:
         return len(self.ok)
 
     def column(self, name: str) -> Any:
-        """The cells (n,) of a column: an Arrow array of numbers, times or `string`, binary as text. Others are refused, and null."""
+        """The cells (n,) of a column: an Arrow array of numbers, times or `string`, bytes as text. Others are refused, and null."""
         cells = self.batch.column(name)
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import csv as plain_csv
 import io
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -37,31 +39,56 @@ def csv_batches(path: Path, written: TableFormat, columns: Sequence[str]) -> Ite
         return "skip"
 
     with pa.OSFile(str(path)) as file, _unpacked(file) as stream:
-        reader = csv.open_csv(
-            stream,
-            read_options=csv.ReadOptions(
-                use_threads=False,  # else rows have no numbers
-                block_size=_BLOCK_BYTES,
-                skip_rows=written.skip_rows,
-                column_names=list(written.columns) if written.columns else None,
-                encoding="utf8" if codecs.lookup(written.encoding).name in _UTF8 else written.encoding,
-            ),
-            parse_options=csv.ParseOptions(
-                delimiter=written.delimiter,
-                quote_char=written.quote or False,
-                newlines_in_values=True,
-                invalid_row_handler=skip,
-            ),
-            convert_options=csv.ConvertOptions(
-                include_columns=list(columns),
-                column_types=dict.fromkeys(columns, pa.binary()),
-                strings_can_be_null=False,
-            ),
-        )
-        for batch in reader:
+        with _unheard():
+            reader = _opened(stream, written, columns, skip)
+        while (batch := _next(reader)) is not None:
             found, torn[:] = list(torn), []
             yield batch, file.tell(), found
         yield batch_of_none(columns), file.tell(), torn
+
+
+def _opened(stream: Any, written: TableFormat, columns: Sequence[str], skip: Callable[[Any], str]) -> Any:
+    """Arrow's reader of the columns; `skip` is told of torn rows. Raises ArrowException, UnicodeDecodeError."""
+    return csv.open_csv(
+        stream,
+        read_options=csv.ReadOptions(
+            use_threads=False,  # else rows have no numbers
+            block_size=_BLOCK_BYTES,
+            skip_rows=written.skip_rows,
+            column_names=list(written.columns) if written.columns else None,
+            encoding="utf8" if codecs.lookup(written.encoding).name in _UTF8 else written.encoding,
+        ),
+        parse_options=csv.ParseOptions(
+            delimiter=written.delimiter,
+            quote_char=written.quote or False,
+            newlines_in_values=True,
+            invalid_row_handler=skip,
+        ),
+        convert_options=csv.ConvertOptions(
+            include_columns=list(columns),
+            column_types=dict.fromkeys(columns, pa.binary()),
+            strings_can_be_null=False,
+        ),
+    )
+
+
+def _next(reader: Any) -> Any:
+    """The next batch, None at the end. Raises ArrowException, UnicodeDecodeError."""
+    with _unheard():
+        try:
+            return reader.read_next_batch()
+        except StopIteration:
+            return None
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Arrow cannot tell its handler of a torn row that is not in UTF-8: it raises, and a stack trace goes to standard error."""
+    told, sys.unraisablehook = sys.unraisablehook, lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = told
 
 
 def batch_of_none(columns: Sequence[str]) -> Any:

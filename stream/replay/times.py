@@ -107,7 +107,7 @@ def _whole(cells: Any) -> Int64 | None:
 
 def _of_text(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
     """Text in the declared format, else RFC 3339, with or without a zone, or a plain date. One cast reads what is all alike."""
-    if source.format is None:
+    if source.format is None and not cells.null_count:
         try:
             return cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False), []
         except (pa.ArrowInvalid, ValueError):
