@@ -88,6 +88,10 @@ def _shown(cell: Any) -> str:
     if cell is None:
         return "nothing"
     if isinstance(cell, bytes):
-        cell = cell.decode(errors="backslashreplace")
-    text = repr(cell if isinstance(cell, str | int | float | bool) else str(cell))
+        text = _text(cell)
+        return _cut(repr(cell)[1:] if text is None else repr(text))
+    return _cut(repr(cell if isinstance(cell, str | int | float | bool) else str(cell)))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _SHOWN else text[:_SHOWN] + "…"
