@@ -26,7 +26,7 @@ Estimator = Any  # a fitted scikit-learn regressor or classifier
 Fit = Callable[[Samples, int], Estimator]
 Share = Annotated[float, Field(gt=0, le=1)]
 MLP_BY_TASK: tuple[dict[str, Any], dict[str, Any]] = (  # defaults of a regression, and of a classification, whose loss is smaller
-    {"l2": 2.0, "loss": "mse"}, {"l2": 0.1, "loss": "cross_entropy"}
+    {"l2": 2.0, "loss": "mse", "auxiliary": (0.2, 0.5)}, {"l2": 0.1, "loss": "cross_entropy", "auxiliary": ()}
 )  # fmt: skip
 
 
@@ -87,17 +87,21 @@ def mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
     early_stopping: bool = True,
     patience: PositiveInt = 2,
     networks: PositiveInt = 3,
+    auxiliary: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None,
 ) -> Fit:
     """Multilayer perceptron; the mean of `networks` of them, each of which begins with other weights and holds out other devices.
 
     Held-out devices halve the rate (`adaptive`) and end the training (`early_stopping`). `loss` follows from the task: mean
     squared error, or cross-entropy. `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside
-    the loss of standardised targets. `momentum` is that of `solver: sgd`.
+    the loss of standardised targets. `momentum` is that of `solver: sgd`. A regression also learns the target capped at the shares
+    `auxiliary` of the largest one.
     """
     by_task = MLP_BY_TASK[classify]
     if loss not in (None, by_task["loss"]):
         raise TrainingRefusedError(f"loss: found {loss!r}, allowed for this task: {by_task['loss']!r}")
-    alpha = by_task["l2"] if l2 is None else l2
+    if classify and auxiliary:
+        raise TrainingRefusedError(f"auxiliary: found {list(auxiliary)}, allowed for this task: []")
+    alpha, shares = by_task["l2"] if l2 is None else l2, by_task["auxiliary"] if auxiliary is None else auxiliary
     from sklearn.neural_network import MLPClassifier, MLPRegressor
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
@@ -118,7 +122,7 @@ def mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
         if classify:
             fit_network(network, scaled, CLASSES, schedule, seed)
         else:
-            fit_standardised(network, scaled, schedule, seed)
+            fit_standardised(network, scaled, schedule, seed, shares)
         return make_pipeline(scaler, network)
 
     return fit

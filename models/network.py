@@ -8,6 +8,7 @@ is for plain SGD only and watches the training rows; here the rate is halved whe
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,15 +65,25 @@ def fit_network(network: Any, samples: Samples, classes: Any, schedule: Schedule
         network.coefs_, network.intercepts_ = kept[:layers], kept[layers:]
 
 
-def fit_standardised(network: Any, samples: Samples, schedule: Schedule, seed: int) -> None:
+def fit_standardised(
+    network: Any, samples: Samples, schedule: Schedule, seed: int, auxiliary: Sequence[float] = ()
+) -> None:
     """Fit an MLPRegressor to targets of mean 0 and deviation 1, then put their scale into its last layer.
 
     Measured on C-MAPSS by grouped cross-validation: the same network trains four times faster and 1.5 cycles better than on cycles.
+    With `auxiliary` it has further outputs while it learns: the targets, capped at these shares of the largest one. They
+    share the hidden layers (Caruana: Multitask learning, 1997), and the fitted network answers without them.
     """
-    mean, deviation = moments(samples.targets, samples.sample_weight)
-    targets = ((samples.targets - mean) / deviation).astype(np.float32)
+    learned = [samples.targets, *(np.minimum(samples.targets, s * samples.targets.max()) for s in auxiliary)]
+    scales = [moments(targets, samples.sample_weight) for targets in learned]
+    standardised = [
+        ((t - mean) / (dev or 1)).astype(np.float32) for t, (mean, dev) in zip(learned, scales, strict=True)
+    ]
+    targets = np.stack(standardised, axis=1) if auxiliary else standardised[0]
     fit_network(network, replace(samples, targets=targets), None, schedule, seed)
-    put_scale(network, mean, deviation)
+    if auxiliary:
+        _keep_first_output(network)
+    put_scale(network, *scales[0])
 
 
 def moments(targets: Any, weights: Weights = None) -> tuple[float, float]:
@@ -107,6 +118,12 @@ def _epoch(network: Any, samples: Samples, classes: Any) -> None:
             ) from None
 
 
+def _keep_first_output(network: Any) -> None:
+    network.coefs_[-1] = network.coefs_[-1][:, :1].copy()
+    network.intercepts_[-1] = network.intercepts_[-1][:1].copy()
+    network.n_outputs_ = 1
+
+
 def _halve_rate(network: Any) -> None:
     optimizer = network._optimizer
     optimizer.learning_rate_init /= 2  # Adam's, from which each step's rate follows
@@ -123,9 +140,10 @@ def hold_out(samples: Samples, seed: int) -> tuple[Samples, Samples]:
 
 
 def _loss(network: Any, samples: Samples, classes: Any) -> float:
-    """Mean squared error, or mean log loss."""
+    """Mean squared error, over all outputs where there are several, or mean log loss."""
     if classes is None:
-        return _mean((network.predict(samples.features) - samples.targets) ** 2, samples)
+        squares = (network.predict(samples.features) - samples.targets) ** 2
+        return _mean(squares if squares.ndim == 1 else squares.mean(axis=1), samples)
     p = np.clip(network.predict_proba(samples.features)[:, 1], 1e-7, 1 - 1e-7)
     return -_mean(np.where(samples.targets > 0, np.log(p), np.log(1 - p)), samples)
 

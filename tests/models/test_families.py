@@ -62,10 +62,16 @@ def test_leaves_are_not_certain_and_less_so_the_fewer_rows_they_saw(name: str) -
     assert 0 < calm < 1 - failing < rate
 
 
-def test_the_card_tells_the_loss_and_penalty_that_follow_from_the_task() -> None:
+def test_the_card_tells_the_options_that_follow_from_the_task() -> None:
     life, chance = (settings_of(pump_fleet({"mlp": {}}, classify), "mlp") for classify in (False, True))
-    assert (life["loss"], life["l2"]) == ("mse", 2.0)
-    assert (chance["loss"], chance["l2"]) == ("cross_entropy", 0.1)
+    assert (life["loss"], life["l2"], life["auxiliary"]) == ("mse", 2.0, (0.2, 0.5))
+    assert (chance["loss"], chance["l2"], chance["auxiliary"]) == ("cross_entropy", 0.1, ())
+
+
+def test_a_probability_has_no_capped_targets_to_learn() -> None:
+    wrong = pump_fleet({"mlp": {"auxiliary": [0.5]}}, classify=True)
+    with pytest.raises(TrainingRefusedError, match=r"mlp\.auxiliary: found \[0\.5\], allowed for this task: \[\]"):
+        candidates_of(wrong)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +82,7 @@ def test_the_card_tells_the_loss_and_penalty_that_follow_from_the_task() -> None
         ({"mlp": {"momentum": 1}}, r"mlp\.momentum: found 1, allowed: .*less than 1"),
         ({"mlp": {"loss": "cross_entropy"}}, r"mlp\.loss: found 'cross_entropy', allowed for this task: 'mse'"),
         ({"mlp": {"early_stopping": "often"}}, r"mlp\.early_stopping: found 'often', allowed: "),
+        ({"mlp": {"auxiliary": [1.0]}}, r"mlp\.auxiliary\.0: found 1\.0, allowed: .*less than 1"),
         ({"boosting": {"shards": 0}}, r"boosting\.shards: found 0, allowed: a whole number from 1"),
         ({"boosting": {"seeds": True}}, r"boosting\.seeds: found True, allowed: a whole number from 1"),
         (

@@ -38,3 +38,21 @@ def test_one_fit_is_like_the_next() -> None:
     for each in (first, second):
         fit_standardised(each, samples(), Schedule(epochs=5, patience=3), seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(first.coefs_, second.coefs_, strict=True))
+
+
+def test_a_network_that_learned_capped_targets_too_answers_with_the_target_alone() -> None:
+    found, data = network(), samples()
+    fit_standardised(found, data, Schedule(epochs=30, patience=3), seed=1, auxiliary=(0.2, 0.5))
+    assert found.predict(data.features).shape == (len(data),)
+    assert [len(b) for b in found.intercepts_] == [16, 1]
+    assert np.sqrt(np.mean((found.predict(data.features) - data.targets) ** 2)) < 4
+
+
+def test_weighted_rows_count_in_all_outputs() -> None:
+    data, random = samples(), np.random.default_rng(5)
+    wrong = random.random(len(data)) < 0.4
+    targets = np.where(wrong, random.permutation(data.targets), data.targets).astype(np.float32)
+    found = network()
+    weighted = Samples(data.features, targets, data.devices, np.where(wrong, 1e-3, 1).astype(np.float32))
+    fit_standardised(found, weighted, Schedule(epochs=30, patience=3), seed=1, auxiliary=(0.9,))
+    assert np.sqrt(np.mean((found.predict(data.features) - data.targets)[~wrong] ** 2)) < 4
