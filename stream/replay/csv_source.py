@@ -69,6 +69,7 @@ def _opened(stream: Any, written: TableFormat, columns: Sequence[str], skip: Cal
             column_types=dict.fromkeys(columns, pa.binary()),
             strings_can_be_null=False,
         ),
+        memory_pool=pa.system_memory_pool(),  # Arrow's own keeps 20 MB more
     )
 
 

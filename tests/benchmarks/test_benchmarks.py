@@ -34,6 +34,17 @@ def test_the_throughput_benchmark_scores_with_all_contenders_and_prints_its_figu
     assert "scorer_over_hand" in done.stderr
 
 
+@pytest.mark.broker
+def test_the_replay_benchmark_sends_a_table_and_says_how_fast_and_in_how_much_memory() -> None:
+    command = [sys.executable, str(PROJECT / "benchmarks" / "replay_file.py"), "--mb", "3", "--engines", "50"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["rows"] > figures["tenth_rows"] > 0
+    assert figures["replay_rows_s"] > 0
+    assert 0 < figures["replay_peak_mb"] < 300
+
+
 def load() -> Load:
     """Three events of one device."""
     values = [b"%d" % i for i in range(3)]
