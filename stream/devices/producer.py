@@ -190,11 +190,8 @@ def produce_chunks(
     progress: Progress | None = None,
 ) -> Produced:
     """Send what comes as it comes; `total` is the number of rows in all. Raises KafkaError."""
+    require_topics(settings, fleet)
     names = topic_names(fleet)
-    for topic in (names.events, names.outcomes):
-        end_offsets(
-            settings, topic, operation="Write"
-        )  # what is missing is said at once, not after the client's time-out
     done, began = Produced(), time.monotonic()
     largest = max(1_048_576, 2 * fleet.limits.record_bytes)
     rights = on_topic("Write", names.events), on_topic("Write", names.outcomes)
@@ -213,6 +210,13 @@ def produce_chunks(
             _send(sender, names.events, faults.drain(), done)
     done.seconds = time.monotonic() - began
     return done
+
+
+def require_topics(settings: Settings, fleet: FleetSpec) -> None:
+    """Raise KafkaError where broker or topics are missing: at once, not after the client's time-out."""
+    names = topic_names(fleet)
+    for topic in (names.events, names.outcomes):
+        end_offsets(settings, topic, operation="Write")
 
 
 def _send(sender: Sender, topic: str, records: Sequence[tuple[bytes, bytes | None, Reason]], done: Produced) -> None:

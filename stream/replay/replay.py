@@ -12,7 +12,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from stream.devices import producer
 from stream.devices.histories import Ending, Histories
-from stream.devices.producer import Produced, produce, produce_chunks
+from stream.devices.producer import Produced, produce, produce_chunks, require_topics
 from stream.replay.check import Report, judged
 from stream.replay.cmapss import read_cmapss, read_remaining
 from stream.replay.mapping import ReplayError
@@ -47,6 +47,7 @@ def replay_file(
     All is read before anything is sent, so nothing is sent of a file with a mistake. Raises ReplayError, KafkaError.
     """
     checked = load_mapping(mapping, fleet)
+    require_topics(settings, fleet)  # a large file takes minutes to read
     with _folder() as folder:
         found = Recorder(fleet, checked, source, Path(folder), Mistakes(), progress).by_time()
         sent = chunks(fleet, found, rate, int(time.time() * 1e6))
