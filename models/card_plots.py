@@ -114,7 +114,7 @@ def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised:
     shown = [g for g in groups if g.by in ("band", "wear")]
     share = np.array([g.coverage or 0 for g in shown])
     ends = np.array([[c if e is None else e for e in (g.low, g.high)] for g, c in zip(shown, share, strict=True)])
-    names = [band_name(edges, int(g.name)) if g.by == "band" else f"wear:\n{g.name}" for g in shown]
+    names = [band_name(edges, int(g.name)) if g.by == "band" else f"{g.name} wear" for g in shown]
     colours = ["#9dbfe3" if g.by == "band" else "#c9cdd3" for g in shown]
 
     def paint(figure: Any) -> None:
@@ -122,12 +122,14 @@ def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised:
         off = np.abs(ends.T - share)
         ax.bar(range(len(shown)), share, color=colours, width=0.6, yerr=off, ecolor=BLUE, capsize=2)
         ax.axhline(promised, color=ORANGE, linewidth=1.2, label=f"promised by band, {promised:.0%}")
-        below = [
-            f"{name}\nwidth {g.width or 0:.3g}\n{g.devices:,} devices" for name, g in zip(names, shown, strict=True)
-        ]
+        below = [f"{name}\nwidth {g.width or 0:.3g}\n{g.devices:,}" for name, g in zip(names, shown, strict=True)]
         ax.set_xticks(range(len(shown)), below, fontsize=7)
-        ax.set(xlabel=f"prediction and width, {unit}; then speed of wear", ylabel="share within", ylim=(0, 1.02))
-        ax.legend(loc="lower right", frameon=True)
+        ax.set(
+            xlabel=f"band of the prediction or speed of wear, width of the interval ({unit}), devices",
+            ylabel="share within",
+            ylim=(0, 1.02),
+        )
+        ax.legend(loc="lower left", frameon=True)
         ax.grid(visible=False, axis="x")
 
     return draw(7.6, 3.8, paint)
