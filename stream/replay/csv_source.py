@@ -147,7 +147,11 @@ def require_columns(path: Path, names: Sequence[str], columns: Sequence[str], de
 
 
 def _hint(names: Sequence[str], delimiter: str | None) -> str:
-    """What to write where the whole header is one cell."""
+    """What to write where the header is one cell, or its names have blanks around them."""
+    if delimiter is not None and names[:1] and names[0].startswith("sep="):
+        return " (Excel's own first line: write skip_rows: 1, and the delimiter)"
+    if any(name != name.strip() for name in names):
+        return " (with blanks around names: write them into the mapping, in quotes)"
     if delimiter is None or len(names) != 1:
         return ""
     other = next((d for d in (";", "\t", "|", ",") if d != delimiter and d in names[0]), None)

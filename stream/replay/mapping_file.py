@@ -23,6 +23,14 @@ class _AsWritten(yaml.SafeLoader):
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """As usual; a key that is given twice is a mistake, since only the last would count."""
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice!r} is given twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
 
 def load_mapping(path: Path, fleet: FleetSpec) -> Mapping:
     """Read a mapping file for `fleet`. Raises ReplayError with one line for each mistake."""

@@ -55,10 +55,9 @@ class TelemetryTable:
         rows["ending"], rows["mode"] = self._outcomes.read(block)
         return rows[block.ok & self._readings.mapped(block)]
 
-    def finish(self, path: Path, read_whole: bool) -> None:
-        """Raise ReplayError where a word of the mapping matched nothing, or a column although all rows were `read_whole`."""
-        if read_whole:
-            self._readings.finish(path)
+    def finish(self, path: Path) -> None:
+        """Raise ReplayError where a column or a word of the mapping matched nothing."""
+        self._readings.finish(path)
         self._outcomes.finish(path)
 
 
@@ -92,7 +91,7 @@ class OutcomeTable:
         stated: Rows = rows[block.ok & (rows["ending"] != NOTHING)]
         return stated
 
-    def finish(self, path: Path, read_whole: bool) -> None:
+    def finish(self, path: Path) -> None:
         """Raise ReplayError where a word of the mapping matched nothing."""
         self._outcomes.finish(path)
 

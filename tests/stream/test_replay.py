@@ -190,6 +190,8 @@ def test_mistakes_in_a_table_name_file_column_and_row(tmp_path: Path, old: str, 
         ("run:", "lives:", "lives: unknown key"),
         ("last_row: retired", "last_row: lost", "outcome.last_row: found 'lost', allowed"),
         ("fleet: mill", "fleet: [", "no valid YAML"),
+        ("run: life", "run: life\nrun: other", "no valid YAML .*key 'run' is given twice"),
+        ("last_row: retired", "last_row: retired, last_row: failed", "no valid YAML .*key 'last_row' is given twice"),
     ],
 )
 def test_each_mistake_in_a_mapping_file_is_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:

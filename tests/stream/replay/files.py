@@ -49,6 +49,8 @@ CASES: dict[str, list[Case]] = {
         ),
     ],
     "columns that are missing or there twice": [
+        Case("sep=;\n" + rows(ROW), refused=r"no column 'id'; .*write skip_rows: 1"),
+        Case(rows(ROW, header="id, t, p, v"), refused=r"no column 't'; .*with blanks around names"),
         Case(rows(ROW, header="id,t,q,v"), refused="no column 'p'; there are: id, t, q, v"),
         Case(rows(ROW + ",3", header="id,t,p,v,p"), refused="column 'p' is there 2 times"),
         Case(rows(ROW + ",3,4", header="id,t,p,v,q,q"), {}, [ONE]),

@@ -79,6 +79,12 @@ def test_the_command_sends_nothing_and_exits_1_where_anything_would_be_refused(
     assert (done.exit_code, "3 events would be admitted, 0 would become dead letters" in done.output) == (0, True)
 
 
+def test_a_quote_that_is_never_closed_is_a_torn_row(pump: FleetSpec, home: Path) -> None:
+    (home / "t.csv").write_text('id,t,p,v,s\n"m1,2026-11-29T10:00:00Z,1,2,ok\nm2,2026-11-29T10:00:00Z,1,2,ok\n')
+    report = check_file(pump, home / "t.csv", home / "map.yaml")
+    assert [(r.row, r.found) for r in report.unreadable] == [(1, "1 cells")]
+
+
 def test_a_column_of_which_every_cell_is_refused_is_counted_not_called_empty(pump: FleetSpec, home: Path) -> None:
     (home / "t.csv").write_text("id,t,p,v,s\n" + 'm1,2026-11-29T10:00:00Z,"1,5",2,broken\n' * 3)
     report = check_file(pump, home / "t.csv", home / "map.yaml")
