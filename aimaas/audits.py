@@ -231,11 +231,29 @@ def _noted(gold: DeltaTable, version: int) -> str:
 
 
 def _gold_ends(settings: Settings, fleet: FleetSpec) -> Offsets:
-    """Where the rows of gold end; nowhere before the first gold, or if an older release made it."""
+    """Where the rows of gold end: as its note says, or where that is lost, as its rows say. Nowhere before the first gold."""
     gold = find_table(settings, fleet.fleet, "gold")
     if gold is None:
         return {}
     try:
         return ends_at(settings, fleet.fleet, "gold", gold.version())
     except LakeError:
-        return {}
+        return _ends_of_rows(gold)
+
+
+def _ends_of_rows(gold: DeltaTable) -> Offsets:
+    """The offsets after the newest of each topic and partition; a few batches of rows are held at once."""
+    import pyarrow as pa
+
+    places = ["topic", "partition", "offset"]
+    rows, ends = arrow_dataset(gold), Offsets()
+    if not set(places) <= set(rows.schema.names):  # of a release that did not say where a row comes from
+        return ends
+    with reading(gold.table_uri):
+        for batch in rows.scanner(columns=places, batch_readahead=2, fragment_readahead=1).to_reader():
+            newest = pa.table(batch).group_by(places[:2]).aggregate([("offset", "max")])
+            for topic, partition, offset in zip(
+                *(newest[c].to_pylist() for c in (*places[:2], "offset_max")), strict=True
+            ):
+                ends[topic, partition] = max(offset + 1, ends.get((topic, partition), 0))
+    return ends

@@ -9,7 +9,7 @@ Layout below the site: `validations/<suite>/<run>/<time>.html` with a summary be
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from expectations.outcomes import OUTCOMES, judged
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import DataFrame
 
 _TEMPLATES = Path(__file__).parent / "templates"
 _MOST_RUNS = 500  # that an index lists; older pages stay where they are
@@ -44,6 +45,19 @@ def spans_of(frame: pd.DataFrame) -> Spans:
     numbers = frame.select_dtypes("number")
     low, high = numbers.min(), numbers.max()
     return {str(name): (float(low[name]), float(high[name])) for name in numbers.columns if low[name] == low[name]}
+
+
+def spans_in_spark(frame: DataFrame, columns: Collection[str]) -> Spans:
+    """As `spans_of`, by one aggregate over the rows."""
+    from pyspark.sql import functions as f
+    from pyspark.sql.types import NumericType
+
+    names = [c.name for c in frame.schema.fields if c.name in columns and isinstance(c.dataType, NumericType)]
+    if not names:
+        return {}
+    found = frame.agg(*(extreme(f.col(name)) for name in names for extreme in (f.min, f.max))).first() or ()
+    spans = dict(zip(names, zip(found[::2], found[1::2], strict=True), strict=True))
+    return {name: (float(low), float(high)) for name, (low, high) in spans.items() if low is not None}
 
 
 def write_page(site: Path, fleet: str, result: Any, spans: Spans) -> Path:

@@ -3,16 +3,14 @@
 The verdict is a record in the lake (`aimaas.audits`). Offsets that failed are judged again as they were, never together with later
 rows, until they pass or a person resolves them (`expectations.resolve`).
 
-Great Expectations runs over a slice read with Arrow, not over Spark: a `spark-submit` takes some 20 s on two cores, the
-whole gate 10 s, of which 6 are the import of Great Expectations. The slice is read once, however many expectations there are, and
-no Spark job runs. The suites do not know which engine judges them.
+Few rows are judged in this process, more in Spark (`expectations.slices`), so that memory does not grow with what is new.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime
 
 import msgspec
@@ -30,15 +28,16 @@ from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json, offsets_of, table_path, table_version
 from aimaas.settings import Settings
-from expectations.judgement import Judgement, Slice, columns_read, judge, refused_in, suite_of
-from expectations.new_rows import PLACE, Span, not_set_aside, rows_before, rows_in, rows_of_day, span_since
-from expectations.set_aside import set_aside
+from expectations.judgement import Judgement, judge, move_aside, suite_of
+from expectations.new_rows import Span, count_in, span_since
+from expectations.parts import Part
+from expectations.slices import Slice, StartSpark, columns_read, read_slice
 from expectations.suite import ANY_ROWS, Expected, Table
 from expectations.validation import Finding
-from expectations.windows import MOST_ROWS, ORDER
 
 GATE = "the gate"
-_OF_QUARANTINE = (*PLACE, "reason")
+GATE_MEMORY = "1g"
+"""Heap of a session for a gate: a larger one fills and is no quicker."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +60,12 @@ class GateReport:
         return self.refused / max(self.rows + self.refused, 1)
 
 
-def check_table(settings: Settings, fleet: FleetSpec, table: Table, now: datetime) -> GateReport | None:
+def check_table(
+    settings: Settings, fleet: FleetSpec, table: Table, now: datetime, spark: StartSpark | None = None
+) -> GateReport | None:
     """Judge what no gate has passed of `silver` or `gold`, first what failed, as it was; None where there is nothing.
 
+    `spark` starts a session, if there are many rows; without it all are judged in this process.
     Data Docs and the audit are written whatever comes out. Raises GateFailedError naming each critical expectation that failed,
     what was observed, its limit and the page to read; LakeError where the table is missing, or another gate judged it meanwhile;
     FleetFileError for a broken hand-written suite.
@@ -72,26 +74,24 @@ def check_table(settings: Settings, fleet: FleetSpec, table: Table, now: datetim
     number, last = next_number(settings, fleet, table), newest_audit(settings, fleet, table)
     report = None
     if last is not None and last.verdict == "failed":
-        report, last = _audit(settings, fleet, table, failed_span(settings, fleet, last), number, last, now)
+        report, last = _audit(settings, fleet, table, failed_span(settings, fleet, last), number, last, now, spark)
         number += 1
     span = span_since(settings, fleet, table, {} if last is None else last.published)
     if last is not None and span.is_empty and last.made_of == span.made_of:
         return report
-    return _audit(settings, fleet, table, span, number, last, now)[0]
+    return _audit(settings, fleet, table, span, number, last, now, spark)[0]
 
 
-def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | None:
+def check_day(settings: Settings, fleet: FleetSpec, day: date, spark: StartSpark | None = None) -> GateReport | None:
     """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
 
     Rows that were set aside or acknowledged are not judged again. None where the lake has no record of that day.
     """
-    suite = suite_of(settings, fleet, "silver")
-    known = acknowledged(settings, fleet)
-    rows = rows_of_day(settings, fleet, "silver", day, columns_read(suite, "silver"), known)
-    quarantine = rows_of_day(settings, fleet, "quarantine", day, _OF_QUARANTINE, known)
-    if not rows.num_rows and not quarantine.num_rows:
+    suite, run = suite_of(settings, fleet, "silver"), f"day-{day}"
+    rows = Part(day=day, without=tuple(acknowledged(settings, fleet)))
+    part = read_slice(settings, fleet, "silver", rows, columns_read(suite, "silver"), (0, 0), spark)
+    if not part.records and not count_in(settings, fleet, "quarantine", rows):
         return None
-    part, run = Slice(not_set_aside(rows, quarantine), refused_in(quarantine)), f"day-{day}"
     found = judge(settings, fleet, "silver", suite, part, run)
     if found.failed:
         raise GateFailedError(_told(fleet, "silver", run, part, found))
@@ -100,8 +100,8 @@ def check_day(settings: Settings, fleet: FleetSpec, day: date) -> GateReport | N
 
 def _check_left_out(settings: Settings, fleet: FleetSpec, span: Span) -> None:
     """Raise LakeError where a version of gold holds rows that were set aside after the gold job had looked for these."""
-    quarantine = rows_in(settings, fleet, "quarantine", replace(span, start={}), _OF_QUARANTINE)
-    aside, noted = quarantine.num_rows - refused_in(quarantine), json.loads(span.made_of or "{}").get("aside")
+    aside = count_in(settings, fleet, "quarantine", Part(end=span.end, set_aside=True))
+    noted = json.loads(span.made_of or "{}").get("aside")
     if noted is not None and noted != aside:
         raise LakeError(
             f"{table_path(settings, fleet.fleet, 'gold')}: version {span.version} leaves out {noted} rows that were set aside, and "
@@ -116,28 +116,16 @@ def failed_span(settings: Settings, fleet: FleetSpec, failed: Audit) -> Span:
     return Span(now.start, offsets_of(failed.end), now.version, now.table_id, now.made_of if same else "")
 
 
-def slice_of(
-    settings: Settings, fleet: FleetSpec, table: Table, suite: Sequence[Expected], span: Span, last: Audit | None,
-    more: Collection[str] = (),
-) -> Slice:  # fmt: skip
-    """Read what is judged together, with `more` columns; of silver without the rows that were set aside."""
-    rows = rows_in(settings, fleet, table, span, {*columns_read(suite, table), *more})
-    if table == "gold":
-        return Slice(rows)
-    quarantine = rows_in(settings, fleet, "quarantine", span, _OF_QUARANTINE)
-    before = rows_before(settings, fleet, "silver", span.start, {*ORDER, "ts", *fleet.sensors}, MOST_ROWS)
-    carried = (0, 0) if last is None else (last.carried, last.carried_refused)
-    return Slice(not_set_aside(rows, quarantine), refused_in(quarantine), before, carried)
-
-
 def _audit(
-    settings: Settings, fleet: FleetSpec, table: Table, span: Span, number: int, last: Audit | None, now: datetime
-) -> tuple[GateReport, Audit]:
+    settings: Settings, fleet: FleetSpec, table: Table, span: Span, number: int, last: Audit | None, now: datetime,
+    spark: StartSpark | None,
+) -> tuple[GateReport, Audit]:  # fmt: skip
     """Judge a span and write the audit down, if it says anything new. Raises GateFailedError."""
     if span.made_of:
         _check_left_out(settings, fleet, span)
     suite = [*([] if span.start else [ANY_ROWS]), *suite_of(settings, fleet, table)]
-    part = slice_of(settings, fleet, table, suite, span, last)
+    carried = (0, 0) if last is None or table == "gold" else (last.carried, last.carried_refused)
+    part = read_slice(settings, fleet, table, span.part, columns_read(suite, table), carried, spark)
     again = last is not None and last.verdict == "failed"
     run = f"v{last.version if again and last is not None else span.version}"
     found = judge(settings, fleet, table, suite, part, run)
@@ -146,7 +134,7 @@ def _audit(
         if not again and [f.expectation for f in found.failed] != [ANY_ROWS[0]]:
             record(settings, fleet, [audit])
         raise GateFailedError(_told(fleet, table, run, part, found, last if again else None))
-    aside = set_aside(settings, fleet, part.rows, found.aside) if found.aside else 0
+    aside = move_aside(settings, fleet, part, found, found.to_set_aside)
     record(settings, fleet, [audit])
     return _report(settings, fleet, table, part, found, aside), audit
 
@@ -161,7 +149,7 @@ def _written(
     return Audit(
         number=number, table=table, verdict="failed" if found.failed else "passed", start=offsets_json(span.start),
         end=offsets_json(span.end), version=span.version, table_id=span.table_id, made_of=span.made_of, at=now, by=GATE,
-        suite=msgspec.json.encode(suite).decode(), failures=tuple(_failure(f) for f in found.failed), rows=part.rows.num_rows,
+        suite=msgspec.json.encode(suite).decode(), failures=tuple(_failure(f) for f in found.failed), rows=part.rows.count,
         refused=part.refused or 0, carried=carried[0], carried_refused=carried[1], docs=found.docs.index,
     )  # fmt: skip
 
@@ -179,14 +167,14 @@ def _report(
     tables: Sequence[Table | str] = ("silver", "quarantine") if table == "silver" else (table,)
     versions = {name: -1 if (v := table_version(settings, fleet.fleet, name)) is None else v for name in tables}  # type: ignore[arg-type]
     return GateReport(
-        fleet.fleet, table, versions, part.rows.num_rows, part.refused or 0, found.checked, found.warnings, found.docs.index, aside
+        fleet.fleet, table, versions, part.rows.count, part.refused or 0, found.checked, found.warnings, found.docs.index, aside
     )  # fmt: skip
 
 
 def _told(fleet: FleetSpec, table: Table, run: str, part: Slice, found: Judgement, before: Audit | None = None) -> str:
     """Why the gate stops, for the task's log."""
     since = "" if before is None else f", as it has since {before.at:%Y-%m-%dT%H:%M:%SZ}"
-    head = f"{fleet.fleet}: gate of {table} {run} ({part.rows.num_rows} rows) failed {len(found.failed)} expectation(s){since}"
+    head = f"{fleet.fleet}: gate of {table} {run} ({part.rows.count} rows) failed {len(found.failed)} expectation(s){since}"
     lines = [head, *(f"- {f}" for f in found.failed), f"Data Docs: {found.docs.index}"]
     if not run.startswith("day-"):
         lines.append(

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 from aimaas.declared import as_admitted
 from aimaas.fleet import FleetSpec
-from aimaas.quarantine import EXPECTATION
 from aimaas.settings import Settings
 from expectations.sensors import Share, shares
-from expectations.set_aside import SOURCE, columns_of
+from expectations.slices import Slice
 from expectations.suite import (
     Expected,
     Table,
+    columns_of,
     derived,
     derived_of_run,
     derived_of_windows,
@@ -23,55 +23,33 @@ from expectations.suite import (
     warning_only,
 )
 from expectations.validation import DataDocs, Finding, Validation
-from expectations.windows import ORDER
 
 if TYPE_CHECKING:
     import pandas as pd
-    import pyarrow as pa
 
-
-@dataclass(frozen=True)
-class Slice:
-    """What is judged together: rows, and of silver what admission refused beside them and the rows that lay there `before`.
-
-    `carried` are records of earlier gates, and how many of them were refused, that were too few to judge the share refused.
-    """
-
-    rows: pa.Table
-    refused: int | None = None
-    before: pa.Table | None = None
-    carried: tuple[int, int] = (0, 0)
-
-    @property
-    def records(self) -> int:
-        """Records that the share refused is taken of."""
-        return int(self.rows.num_rows) + (self.refused or 0) + self.carried[0]
+    from expectations.validation import Frame
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found: critical findings that `failed`, `warnings`, and `aside`, the places of rows in `frame` that are to be
-    set aside. Of what failed, `failing` are the expectations on rows; others are about the slice as a whole.
+    """What was found: critical findings that `failed`, and `warnings`.
+
+    Of what failed, `failing` are the expectations on rows; others are about the slice as a whole. Rows of `frame` that fail one of
+    `to_set_aside` are to be set aside.
     """
 
     checked: int
     failed: tuple[Finding, ...]
     warnings: tuple[Finding, ...]
     failing: tuple[Expected, ...]
-    aside: tuple[tuple[Expected, list[int]], ...]
-    frame: pd.DataFrame
+    to_set_aside: tuple[Expected, ...]
+    frame: Frame
     docs: DataDocs
 
 
 def suite_of(settings: Settings, fleet: FleetSpec, table: Table) -> list[Expected]:
     """The expectations on rows of a table. Raises FleetFileError for a broken hand-written suite."""
     return [*derived(as_admitted(settings, fleet), table), *hand_written(settings.fleets, fleet, table)]
-
-
-def columns_read(suite: Sequence[Expected], table: Table) -> set[str]:
-    """What is read of a table: the columns that the suite names, and those that tell rows and devices apart."""
-    named = {name for expected in suite for name in columns_of(expected)}
-    return named | {*(SOURCE if table == "silver" else ()), *ORDER}
 
 
 def judge(
@@ -83,8 +61,8 @@ def judge(
         f"{fleet.fleet}_{table}",
         fleet.quality.minimum_rows,
     )
-    suite = list(suite) if part.rows.num_rows >= least else of_few_rows(suite)
-    frame = _frame(part.rows, suite)
+    suite = list(suite) if part.rows.count >= least else of_few_rows(suite)
+    frame = part.rows.frame({name for expected in suite for name in columns_of(expected)})
     done = [docs.validate(name, suite, frame, run)]
     if part.refused is not None:
         done.append(_of_run(docs, fleet, part, name, run))
@@ -93,35 +71,24 @@ def judge(
     failed = tuple(f for f in findings if f.severity != "warning")
     warnings = tuple(f for f in findings if f.severity == "warning")
     aside = () if failed else done[0].to_set_aside
-    places = tuple(zip(aside, docs.failing(aside, frame), strict=True)) if aside else ()
-    checked = sum(v.checked for v in done)
-    return Judgement(checked, failed, warnings, done[0].failing, places, frame, docs)
+    return Judgement(sum(v.checked for v in done), failed, warnings, done[0].failing, aside, frame, docs)
 
 
-def refused_in(quarantine: pa.Table) -> int:
-    """Rows that admission refused; those that a gate set aside were admitted."""
-    import pyarrow.compute as pc
-
-    if not quarantine.num_rows:
-        return 0
-    return int(pc.sum(pc.not_equal(quarantine["reason"], EXPECTATION)).as_py() or 0)
+def move_aside(
+    settings: Settings, fleet: FleetSpec, part: Slice, found: Judgement, expected: Sequence[Expected]
+) -> int:
+    """Note the rows that fail one of these expectations in quarantine; how many were not noted yet."""
+    return part.rows.set_aside(settings, fleet, found.docs, expected, found.frame) if expected else 0
 
 
 def _of_run(docs: DataDocs, fleet: FleetSpec, part: Slice, name: str, run: str) -> Validation:
     """The run as a whole: the share refused, and what can be seen over many rows."""
-    ranges = {name: reading.range for name, reading in fleet.sensors.items()}
-    seen = shares(ranges, fleet.quality.window_rows, part.rows, part.before)
+    ranges = {name: reading.range for name, reading in fleet.sensors.items() if name in part.rows.columns}
+    seen = shares(ranges, part.rows.windows(list(ranges), fleet.quality.window_rows))
     share = derived_of_run(fleet)
     share = share if part.records >= fleet.quality.minimum_rows else warning_only(share)
     suite = [*share, *(e for e in derived_of_windows(fleet) if e[1]["column"] in seen)]
     return _named(docs.validate(f"{name}_run", suite, _run_row(part, seen), run), seen)
-
-
-def _frame(table: pa.Table, suite: Sequence[Expected]) -> pd.DataFrame:
-    """Return the columns that the suite names; a column that is missing is then told by the expectation itself."""
-    named = {name for expected in suite for name in columns_of(expected)}
-    frame: pd.DataFrame = table.select([c for c in table.column_names if c in named]).to_pandas()
-    return frame
 
 
 def _run_row(part: Slice, seen: Mapping[str, Share]) -> pd.DataFrame:

@@ -12,11 +12,11 @@ from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json
 from aimaas.settings import Settings
-from expectations.gate import failed_span, slice_of
-from expectations.judgement import Slice, judge, suite_of
+from expectations.gate import failed_span
+from expectations.judgement import Judgement, judge, move_aside, suite_of
 from expectations.new_rows import span_since
-from expectations.set_aside import SOURCE, set_aside
-from expectations.suite import Expected
+from expectations.set_aside import SOURCE
+from expectations.slices import Slice, StartSpark, columns_read, read_slice
 
 
 @dataclass(frozen=True)
@@ -45,14 +45,16 @@ def acknowledge(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resol
     return _resolve(settings, fleet, failed, "acknowledged", said)
 
 
-def set_failing_aside(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution) -> tuple[Audit, int]:
+def set_failing_aside(
+    settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution, spark: StartSpark | None = None
+) -> tuple[Audit, int]:
     """Move the rows that fail to quarantine and publish the others; how many were moved.
 
     Killed in between and run again it moves no row twice. Of gold nothing is published by this: the gold job makes it anew without
     these rows. Raises GateFailedError, and moves nothing, where something failed that is no row's fault.
     """
-    found = failing_rows(settings, fleet, failed)
-    moved = set_aside(settings, fleet, found[0].rows, found[1]) if found[1] else 0
+    part, found = judge_again(settings, fleet, failed, spark)
+    moved = move_aside(settings, fleet, part, found, found.failing)
     return _resolve(settings, fleet, failed, "set aside", said), moved
 
 
@@ -74,11 +76,14 @@ def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: R
         record(settings, fleet, [audit])
 
 
-def failing_rows(settings: Settings, fleet: FleetSpec, failed: Audit) -> tuple[Slice, list[tuple[Expected, list[int]]]]:
-    """The failed offsets, and of each critical expectation that fails the places of its rows."""
+def judge_again(
+    settings: Settings, fleet: FleetSpec, failed: Audit, spark: StartSpark | None = None
+) -> tuple[Slice, Judgement]:
+    """The failed offsets and what is found in them. Raises GateFailedError where something failed that is no row's fault."""
     suite = suite_of(settings, fleet, failed.table)
-    span = failed_span(settings, fleet, failed)
-    part = slice_of(settings, fleet, failed.table, suite, span, failed, SOURCE)
+    span, columns = failed_span(settings, fleet, failed), {*columns_read(suite, failed.table), *SOURCE}
+    carried = (0, 0) if failed.table == "gold" else (failed.carried, failed.carried_refused)
+    part = read_slice(settings, fleet, failed.table, span.part, columns, carried, spark)
     found = judge(settings, fleet, failed.table, suite, part, f"v{failed.version}")
     if len(found.failing) < len(found.failed):
         named = {(kind, name) for kind, kwargs, _ in found.failing for name in [kwargs.get("column")]}
@@ -87,9 +92,7 @@ def failing_rows(settings: Settings, fleet: FleetSpec, failed: Audit) -> tuple[S
             f"{fleet.fleet}: no row can be set aside for {'; '.join(others)}: mend what sends the data, or publish these offsets "
             f"as they are: aimaas gate acknowledge --fleet {fleet.fleet} --why …"
         )
-    return part, list(
-        zip(found.failing, found.docs.failing(found.failing, found.frame), strict=True)
-    ) if found.failing else []
+    return part, found
 
 
 def _resolve(settings: Settings, fleet: FleetSpec, failed: Audit, verdict: Verdict, said: Resolution) -> Audit:

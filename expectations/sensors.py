@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from expectations.windows import Windows, cut
-
-if TYPE_CHECKING:
-    import pyarrow as pa
+from expectations.windows import Windows
 
 STUCK, SHIFTED, CLOCK_BACK = "stuck_share", "shifted_share", "clock_back_share"
 
@@ -35,19 +32,15 @@ class Share(NamedTuple):
     devices: tuple[str, ...] = ()
 
 
-def shares(
-    ranges: Mapping[str, tuple[float, float]], rows: int, new: pa.Table, before: pa.Table | None
-) -> dict[str, Share]:
-    """`<sensor>_stuck_share` and `<sensor>_shifted_share` of the new windows of `rows` rows, and `clock_back_share`.
+def shares(ranges: Mapping[str, tuple[float, float]], windows: Windows) -> dict[str, Share]:
+    """`<sensor>_stuck_share` and `<sensor>_shifted_share` of the new windows, and `clock_back_share`.
 
-    `ranges` are those of the sensors, by name; the tables have `ORDER`, ts and the sensors as columns, as far as they are there.
+    `ranges` are those of the sensors that the windows are of, by name, in their order.
     """
-    sensors = [name for name in ranges if name in new.column_names]
-    windows = cut(sensors, rows, new, before)
     result = {CLOCK_BACK: Share(windows.clock_back)}
-    for c, name in enumerate(sensors):
+    for c, (name, bounds) in enumerate(ranges.items()):
         result[f"{name}_{STUCK}"] = _stuck(windows, c)
-        result[f"{name}_{SHIFTED}"] = _shifted(windows, c, ranges[name])
+        result[f"{name}_{SHIFTED}"] = _shifted(windows, c, bounds)
     return result
 
 

@@ -63,6 +63,12 @@ def warning_only(suite: Sequence[Expected]) -> list[Expected]:
     return [(kind, kwargs, "warning") for kind, kwargs, _ in suite]
 
 
+def columns_of(expected: Expected) -> list[str]:
+    """The columns that an expectation names, in the order of its arguments."""
+    named = [value for key, value in expected[1].items() if key.startswith("column")]
+    return [name for value in named for name in ([value] if isinstance(value, str) else value)]
+
+
 def _of_few_rows(expected: Expected) -> Expected:
     kind, kwargs, severity = expected
     if kwargs.get("mostly", 1.0) == 1.0 or severity == "warning":

@@ -1,4 +1,7 @@
-"""Runs Great Expectations over a data frame and keeps the result with its Data Docs.
+"""Runs Great Expectations over a data frame, of pandas or of Spark, and keeps the result with its Data Docs.
+
+Of a Spark data frame Great Expectations takes counts: those of all rules on one column in one aggregate, those of rules on several
+columns or on several rows in one each. Examples are looked up in a second pass, for the expectations that some rows fail.
 
 Layout below the folder of Data Docs: `<fleet>/site/index.html` is what a person opens, `<fleet>/results` holds every run's
 results as JSON, so that the pages of old runs stay.
@@ -11,17 +14,24 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from expectations.data_docs import Spans, spans_of, write_indexes, write_page
+from expectations.data_docs import Spans, spans_in_spark, spans_of, write_indexes, write_page
+from expectations.spark_aside import WHICH
+from expectations.suite import columns_of
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pyspark.sql import Column, DataFrame
 
     from expectations.suite import Expected, Severity
 
+    Frame: TypeAlias = pd.DataFrame | DataFrame
+
 
 _PLACE = "place"  # in an expectation's meta: its place in the suite
+_WITH_EXAMPLES = {"result_format": "SUMMARY", "partial_unexpected_count": 20}
+_COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
 @dataclass(frozen=True)
@@ -68,33 +78,29 @@ class DataDocs:
         """URI of the page that lists all runs."""
         return f"{self._root.rstrip('/')}/{self._fleet}/site/index.html"
 
-    def validate(self, suite_name: str, expected: Sequence[Expected], frame: pd.DataFrame, run_name: str) -> Validation:
+    def validate(self, suite_name: str, expected: Sequence[Expected], frame: Frame, run_name: str) -> Validation:
         """Run the expectations over all rows of `frame`; at most 20 examples of what failed are kept."""
         import great_expectations as gx
+        import pandas as pd
         from great_expectations.core.run_identifier import RunIdentifier
 
+        small = isinstance(frame, pd.DataFrame)
         suite, run = self._context.suites.add_or_update(_suite(suite_name, expected)), RunIdentifier(run_name=run_name)
-        definition = gx.ValidationDefinition(name=suite_name, data=self._rows(suite_name), suite=suite)
+        definition = gx.ValidationDefinition(name=suite_name, data=self._rows(suite_name, frame), suite=suite)
         result = self._context.validation_definitions.add_or_update(definition).run(
-            batch_parameters={"dataframe": frame},
-            result_format={"result_format": "SUMMARY", "partial_unexpected_count": 20},
-            run_id=run,
+            batch_parameters={"dataframe": frame}, result_format=_WITH_EXAMPLES if small else _COUNTS, run_id=run
         )
-        self._done.append((result, spans_of(frame)))
-        findings = tuple(_finding(r) for r in result.results if not r.success)
-        aside = [
-            expected[r.expectation_config.meta[_PLACE]]
-            for r in result.results
-            if r.success and r.result.get("unexpected_count")
-        ]
-        failing = [
-            expected[r.expectation_config.meta[_PLACE]]
-            for r in result.results
-            if not r.success and r.result.get("unexpected_count")
-        ]
+        if isinstance(frame, pd.DataFrame):
+            spans = spans_of(frame)
+        else:
+            self._add_examples(result, expected, frame)
+            spans = spans_in_spark(frame, {name for e in expected for name in columns_of(e)})
+        self._done.append((result, spans))
+        aside = [expected[_place(r)] for r in result.results if r.success and r.result.get("unexpected_count")]
+        failing = [expected[_place(r)] for r in result.results if not r.success and r.result.get("unexpected_count")]
         return Validation(
             len(result.results),
-            findings,
+            tuple(_finding(r) for r in result.results if not r.success),
             self._page(suite_name, run_name),
             tuple(e for e in aside if e[2] == "quarantine"),
             tuple(e for e in failing if e[2] != "warning"),
@@ -102,14 +108,58 @@ class DataDocs:
 
     def failing(self, expected: Sequence[Expected], frame: pd.DataFrame) -> list[list[int]]:
         """For each expectation on rows the places in `frame` of those that fail it; nothing of it is kept."""
-        batch = self._rows("failing").get_batch(batch_parameters={"dataframe": frame.reset_index(drop=True)})
+        batch = self._batch(frame.reset_index(drop=True))
         found = batch.validate(_suite("failing", expected), result_format={"result_format": "COMPLETE"})
-        places = {r.expectation_config.meta[_PLACE]: r.result["unexpected_index_list"] for r in found.results}
+        places = {_place(r): r.result["unexpected_index_list"] for r in found.results}
         return [places[i] for i in range(len(expected))]
 
-    def _rows(self, name: str) -> Any:
-        """A definition of batches that are whole data frames."""
-        source = self._context.data_sources.add_or_update_pandas("lake")
+    def failing_in_spark(self, expected: Sequence[Expected], frame: DataFrame) -> DataFrame:
+        """The rows that fail an expectation on rows, once for each; its place in `expected` is in the column `WHICH`."""
+        from functools import reduce
+
+        from great_expectations.execution_engine import SparkDFExecutionEngine
+        from pyspark.sql import functions as f
+
+        engine = SparkDFExecutionEngine(spark=frame.sparkSession, persist=False)
+        engine.load_batch_data("failing", frame)
+        found = []
+        for i, expectation in enumerate(_suite("failing", expected).expectations):
+            condition, domain = _unexpected(expectation, engine)
+            rows = engine.get_domain_records(domain).withColumn(WHICH, condition).where(f.col(WHICH))
+            found.append(rows.withColumn(WHICH, f.lit(i)))
+        return reduce(lambda a, b: a.unionByName(b), found)
+
+    def _add_examples(self, result: Any, expected: Sequence[Expected], frame: DataFrame) -> None:
+        """Put examples into a result that has counts only, here and where it is kept."""
+        from great_expectations.data_context.types.resource_identifiers import (
+            ExpectationSuiteIdentifier,
+            ValidationResultIdentifier,
+        )
+
+        some_fail = [r for r in result.results if r.result.get("unexpected_count")]
+        if not some_fail:
+            return
+        suite = _suite("examples", [expected[_place(r)] for r in some_fail])
+        seen = {_place(r): r.result for r in self._batch(frame).validate(suite, result_format=_WITH_EXAMPLES).results}
+        for i, r in enumerate(some_fail):
+            r.result = seen[i]
+        identifier = ValidationResultIdentifier(
+            ExpectationSuiteIdentifier(result.suite_name), result.meta["run_id"], result.batch_id
+        )
+        self._context.validation_results_store.set(identifier, result)
+
+    def _batch(self, frame: Frame) -> Any:
+        return self._rows("failing", frame).get_batch(batch_parameters={"dataframe": frame})
+
+    def _rows(self, name: str, frame: Frame) -> Any:
+        """A definition of batches that are whole data frames of this kind."""
+        import pandas as pd
+
+        sources = self._context.data_sources
+        if isinstance(frame, pd.DataFrame):
+            source = sources.add_or_update_pandas("lake")
+        else:
+            source = sources.add_or_update_spark("lake in Spark", persist=False)  # rows are read again rather than kept
         return source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
 
     def build(self) -> None:
@@ -162,13 +212,35 @@ def _suite(name: str, expected: Sequence[Expected]) -> Any:
             "critical" if severity == "quarantine" else severity
         )  # GX has no word for it; beyond the limit it stops the run
         meta = {_PLACE: place, "severity": severity}
-        suite.add_expectation_configuration(ExpectationConfiguration(kind, dict(kwargs), meta=meta, severity=known))
+        # of a pair with one null pandas says that it fails and Spark that it passes: neither judges it
+        pair = {"ignore_row_if": "either_value_is_missing"} if {"column_A", "column_B"} <= kwargs.keys() else {}
+        configuration = ExpectationConfiguration(kind, {**pair, **kwargs}, meta=meta, severity=known)
+        suite.add_expectation_configuration(configuration)
     return suite
+
+
+def _place(result: Any) -> int:
+    """The place of a result's expectation in its suite."""
+    return int(result.expectation_config.meta[_PLACE])
+
+
+def _unexpected(expectation: Any, engine: Any) -> tuple[Column, dict[str, Any]]:
+    """Great Expectations' own condition for a row that fails, and the domain of rows that it holds for."""
+    from great_expectations.validator.metric_configuration import MetricConfiguration
+    from great_expectations.validator.metrics_calculator import MetricsCalculator
+
+    needed = expectation.get_validation_dependencies(engine, {"result_format": {"result_format": "BOOLEAN_ONLY"}})
+    counted = needed.get_metric_configuration(f"{expectation.map_metric}.unexpected_count")
+    asked = MetricConfiguration(
+        f"{expectation.map_metric}.condition", counted.metric_domain_kwargs, counted.metric_value_kwargs
+    )
+    condition, domain, accessor = MetricsCalculator(engine).get_metric(asked)
+    return condition, {**domain, **accessor}
 
 
 def _finding(result: Any) -> Finding:
     config = result.expectation_config
-    kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column", "column_list")}
+    kwargs = {k: v for k, v in config.kwargs.items() if k not in ("batch_id", "column", "column_list", "ignore_row_if")}
     subject = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", [])) or "table"
     limit = ", ".join(f"{k}={v}" for k, v in kwargs.items()) or "every row"
     return Finding(subject, config.type, limit, _observed(result), config.meta["severity"])

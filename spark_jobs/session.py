@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aimaas.errors import SettingsError
@@ -32,15 +35,18 @@ _QUICK_START = (
 )
 
 
-def spark_session(settings: Settings, app: str) -> SparkSession:
-    """A session that reads Kafka and writes Delta. Raises SettingsError where it must bring the jars and finds none."""
+def spark_session(settings: Settings, app: str, memory: str = "2g") -> SparkSession:
+    """A session that reads Kafka and writes Delta. Raises SettingsError where it must bring the jars and finds none.
+
+    `memory` is the driver's heap, where no spark-submit and no session before has given it one.
+    """
     from pyspark import SparkConf, SparkContext
     from pyspark.sql import SparkSession
 
     if started_by_spark_submit():
         SparkContext._ensure_initialized()  # connects to the JVM, whose properties are what was submitted
     conf = SparkConf().setAppName(app)
-    wanted = _NEEDED if started_by_spark_submit() else {**_NEEDED, **_alone(settings)}
+    wanted = _NEEDED if started_by_spark_submit() else {**_NEEDED, **_alone(settings, memory)}
     for name, value in wanted.items():
         conf.setIfMissing(name, value)
     session = SparkSession.builder.config(conf=conf).getOrCreate()
@@ -51,7 +57,28 @@ def spark_session(settings: Settings, app: str) -> SparkSession:
     return session
 
 
-def _alone(settings: Settings) -> dict[str, str]:
+@contextmanager
+def session_on_demand(settings: Settings, app: str, memory: str = "2g") -> Iterator[Callable[[], SparkSession]]:
+    """What gives a session, and starts one when it is first asked; one that was started here ends with the block."""
+    started: list[SparkSession] = []
+
+    @cache
+    def session() -> SparkSession:
+        from pyspark.sql import SparkSession
+
+        there = SparkSession.getActiveSession()
+        found = spark_session(settings, app, memory)
+        started.extend([] if there else [found])
+        return found
+
+    try:
+        yield session
+    finally:
+        for mine in started:
+            mine.stop()
+
+
+def _alone(settings: Settings, memory: str) -> dict[str, str]:
     """What spark-submit and its defaults would have said."""
     jars = sorted((settings.jars / "spark").glob("*.jar"))
     if not jars:
@@ -63,7 +90,7 @@ def _alone(settings: Settings) -> dict[str, str]:
     return {
         "spark.master": settings.spark_master,
         **(where if local else {"spark.jars": ",".join(map(str, jars))}),
-        "spark.driver.memory": "2g",
+        "spark.driver.memory": memory,
         "spark.driver.extraJavaOptions": _QUICK_START,
         **({"spark.driver.host": "127.0.0.1", "spark.driver.bindAddress": "127.0.0.1"} if local else {}),
         "spark.log.level": "FATAL",  # what failed is told in one line (`failures`), not in Java's stack traces

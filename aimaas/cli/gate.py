@@ -62,11 +62,14 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None)
 @gate_app.command("set-aside")
 def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
     """Move the failing rows to quarantine (reason `expectation`) and publish the others of these offsets."""
+    from expectations.gate import GATE_MEMORY
     from expectations.resolve import find_failed, set_failing_aside
+    from spark_jobs.session import session_on_demand
 
     settings = read_settings()
     spec, said = fleet_of(settings, fleet), _said(by, why)
-    audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said)
+    with session_on_demand(settings, f"aimaas set-aside {fleet}", GATE_MEMORY) as spark:
+        audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said, spark)
     told = (
         f"{moved} rows moved to quarantine, the others of {audit.table} {audit.span} published; {_next(fleet, audit)}"
     )
@@ -76,11 +79,13 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
 @gate_app.command("check")
 def gate_check(fleet: Fleet, table: Which = None) -> None:
     """Judge what no gate has judged yet, as the tasks check_silver and check_gold do; silver, unless --table says gold."""
-    from expectations.gate import check_table
+    from expectations.gate import GATE_MEMORY, check_table
+    from spark_jobs.session import session_on_demand
 
     settings, now = read_settings(), datetime.now(UTC)
     name = _table(table) or "silver"
-    report = check_table(settings, fleet_of(settings, fleet), name, now)
+    with session_on_demand(settings, f"aimaas check {name} {fleet}", GATE_MEMORY) as spark:
+        report = check_table(settings, fleet_of(settings, fleet), name, now, spark)
     if report is None:
         out.print(f"{name}: nothing new", highlight=False)
         return

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import task
 
+from aimaas.settings import read_settings
 from fleet_dags.assets import fleet_asset
 from fleet_dags.gates import last_published, seen_by
 
@@ -34,17 +35,21 @@ def _day(given: str | None, dag_run: Any) -> date:
 def check_day(fleet: str) -> Any:
     """Return the task that judges the day's rows of silver."""
 
-    @task(doc_md="Great Expectations over the day's rows of silver, with pages of its own in Data Docs.")
+    @task(
+        pool=read_settings().spark_pool,
+        doc_md="Great Expectations over the day's rows of silver, with pages of its own in Data Docs.",
+    )
     def check_day(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowSkipException
 
         from aimaas.fleet import find_fleet
-        from aimaas.settings import read_settings
-        from expectations.gate import check_day
+        from expectations.gate import GATE_MEMORY, check_day
+        from spark_jobs.session import session_on_demand
 
         settings = read_settings()
         day = day_of(params, dag_run)
-        report = check_day(settings, find_fleet(settings.fleets, fleet), date.fromisoformat(day))
+        with session_on_demand(settings, f"aimaas check {day} {fleet}", GATE_MEMORY) as spark:
+            report = check_day(settings, find_fleet(settings.fleets, fleet), date.fromisoformat(day), spark)
         if report is None:
             raise AirflowSkipException(f"the lake has no record of {fleet} of {day}")
         return {"day": day, **seen_by(report)}
@@ -63,7 +68,6 @@ def tell_prepare(fleet: str) -> Any:
         from airflow.sdk.exceptions import AirflowSkipException
 
         from aimaas.fleet import find_fleet
-        from aimaas.settings import read_settings
         from spark_jobs.sources import gold_is_behind
 
         settings = read_settings()

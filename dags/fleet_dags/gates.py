@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from airflow.sdk import Asset, task
 
+from aimaas.settings import read_settings
 from fleet_dags.assets import fleet_asset
 
 
@@ -17,7 +18,9 @@ def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
     """
     asset = fleet_asset(fleet, table)
 
-    @task(task_id=f"check_{table}", inlets=[asset], outlets=[asset], doc_md=_DOC[table])
+    @task(
+        task_id=f"check_{table}", pool=read_settings().spark_pool, inlets=[asset], outlets=[asset], doc_md=_DOC[table]
+    )
     def check(*, inlet_events: Any = None, outlet_events: Any = None) -> dict[str, Any]:
         return judge(fleet, table, asset, inlet_events, outlet_events)
 
@@ -34,13 +37,14 @@ def judge(
 
     from aimaas.errors import GateFailedError
     from aimaas.fleet import find_fleet
-    from aimaas.settings import read_settings
-    from expectations.gate import check_table
+    from expectations.gate import GATE_MEMORY, check_table
+    from spark_jobs.session import session_on_demand
 
     settings = read_settings()
     spec, before = find_fleet(settings.fleets, fleet), last_published(inlet_events[asset])
     try:
-        report = check_table(settings, spec, table, datetime.now(UTC))
+        with session_on_demand(settings, f"aimaas check {table} {fleet}", GATE_MEMORY) as spark:
+            report = check_table(settings, spec, table, datetime.now(UTC), spark)
     except GateFailedError as failed:
         for line in str(failed).splitlines():
             print(line)  # noqa: T201  # the task's log, without the stack trace around it

@@ -91,6 +91,21 @@ def test_of_a_lake_without_audits_all_that_is_in_gold_counts_as_published_also_a
     assert [published_gold(offline_settings, fleet, v) for v in range(old + 1)] == list(range(old + 1))
 
 
+def test_where_audits_and_golds_note_are_lost_what_is_published_is_read_from_golds_rows(
+    offline_settings: Settings, fleet: FleetSpec
+) -> None:
+    write_silver(offline_settings, fleet)
+    path = table_path(offline_settings, fleet.fleet, "gold")
+    for offset in (4, 6):
+        places = {"topic": [AT[0]] * 2, "partition": pa.array([0, 3], pa.int32()), "offset": [offset, 2 * offset]}
+        write_deltalake(path, pa.table(places), mode="append")
+
+    begin_audits(offline_settings, fleet, NOW)
+
+    assert published_offsets(offline_settings, fleet) == {AT: 7, (AT[0], 3): 13}
+    assert published_gold(offline_settings, fleet, 1) == 1
+
+
 def test_a_failed_verdict_publishes_nothing_and_a_resolved_one_all_its_offsets(
     offline_settings: Settings, fleet: FleetSpec
 ) -> None:

@@ -45,6 +45,19 @@ def test_the_replay_benchmark_sends_a_table_and_says_how_fast_and_in_how_much_me
     assert 0 < figures["replay_peak_mb"] < 300
 
 
+@pytest.mark.long
+def test_the_benchmark_of_gates_judges_in_spark_and_in_its_process_and_finds_the_same() -> None:
+    command = [sys.executable, str(PROJECT / "benchmarks" / "gates.py"), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=1_200, check=False)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    seen = {
+        how: {n: (f["rows"], f["set_aside"]) for n, f in figures[how].items()} for how in ("in_spark", "in_process")
+    }
+    assert seen["in_spark"] == seen["in_process"]
+    assert figures["peak_ratio"] > 0
+
+
 def load() -> Load:
     """Three events of one device."""
     values = [b"%d" % i for i in range(3)]

@@ -17,7 +17,8 @@ from aimaas.admission import Judge, Reason
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import table_path
 from aimaas.settings import Settings
-from expectations.new_rows import Span, rows_in
+from expectations.new_rows import rows_in
+from expectations.parts import Part
 from expectations.suite import Expected, derived
 from expectations.validation import DataDocs
 
@@ -93,7 +94,7 @@ def test_ten_times_the_expectations_read_the_table_no_more_often(offline_setting
     places = {"topic": ["events"] * 300_000, "partition": [0] * 300_000, "offset": range(300_000)}
     rows = pa.table({name: rng.normal(size=300_000) for name in fleet.readings} | places)
     write_deltalake(table_path(offline_settings, "mill", "silver"), rows)
-    size, span = rows.select(fleet.readings).nbytes, Span({}, {("events", 0): 300_000}, 0, "")
+    size, part = rows.select(fleet.readings).nbytes, Part(end={("events", 0): 300_000})
     few: list[Expected] = [
         ("expect_column_values_to_be_between", {"column": name, "min_value": -9, "max_value": 9}, "critical")
         for name in fleet.readings
@@ -102,7 +103,7 @@ def test_ten_times_the_expectations_read_the_table_no_more_often(offline_setting
     read = []
     for suite in (few, few, [(t, {**k, "max_value": 9 + i}, s) for t, k, s in few for i in range(10)]):
         before = bytes_read()
-        frame = rows_in(offline_settings, fleet, "silver", span, fleet.readings).to_pandas()
+        frame = rows_in(offline_settings, fleet, "silver", part, fleet.readings).to_pandas()
         docs.validate("scans", suite, frame, "v0")
         read.append(bytes_read() - before)
 

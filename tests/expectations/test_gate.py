@@ -23,7 +23,8 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import read_table, table_path
 from aimaas.settings import Settings
 from expectations.gate import GateReport, check_table
-from expectations.new_rows import rows_before
+from expectations.new_rows import rows_in
+from expectations.parts import Part
 from expectations.resolve import Resolution, acknowledge, set_failing_aside
 from upkeep.maintain import maintain
 
@@ -228,6 +229,16 @@ def test_a_table_that_was_made_anew_is_judged_as_a_whole(
     assert check(offline_settings).rows == 4
 
 
+def test_where_audits_and_golds_note_are_lost_only_what_is_not_in_gold_is_judged(
+    offline_settings: Settings, write: Callable[..., None]
+) -> None:
+    write("silver", rows(MILL, 0, 6))
+    in_gold = rows(MILL, 0, 4, split=["train"] * 4)
+    write_deltalake(table_path(offline_settings, "mill", "gold"), in_gold, mode="append")
+
+    assert check(offline_settings).rows == 2
+
+
 def test_too_large_a_share_of_refused_rows_fails(offline_settings: Settings, write: Callable[..., None]) -> None:
     write("silver", rows(MILL, 0, 50))
     write("quarantine", quarantined(10))
@@ -274,9 +285,10 @@ def test_rows_before_are_found_after_a_compaction(offline_settings: Settings, wr
         write("silver", rows(MILL, first, 10))
     maintain(offline_settings, MILL, datetime(2026, 11, 25, tzinfo=UTC))
 
-    found = rows_before(offline_settings, MILL, "silver", {("iot.mill.events", 0): 20}, ["order"], most=12)
+    part = Part({("iot.mill.events", 0): 20}).before(12)
 
-    assert found is not None
+    assert part is not None
+    found = rows_in(offline_settings, MILL, "silver", part, ["order"])
     assert sorted(found["order"].to_pylist()) == list(range(8, 20))
 
 

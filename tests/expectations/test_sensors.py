@@ -12,6 +12,7 @@ import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
 from expectations.sensors import Share, shares
+from expectations.windows import cut
 from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
@@ -42,7 +43,7 @@ def found(fleet: FleetSpec, new: pa.Table, before: pa.Table | None) -> dict[str,
     """What exceeds the fleet file's limits."""
     ranges = {name: reading.range for name, reading in fleet.sensors.items()}
     limits = {"stuck": fleet.quality.stuck_share, "shifted": fleet.quality.shifted_share, "clock_back": 0.01}
-    all_shares = shares(ranges, W, new, before)
+    all_shares = shares(ranges, cut(list(ranges), W, new, before))
     return {
         k: v.value for k, v in all_shares.items() if v.value > next(most for what, most in limits.items() if what in k)
     }
@@ -119,7 +120,7 @@ def test_a_clock_that_goes_back_is_found() -> None:
 def test_without_a_whole_window_nothing_is_said_of_sensors() -> None:
     fleet = load_fleet(FLEETS / "turbofan.yaml")
     rows = table(fleet, 3)
-    said = shares({"s2": (400, 800)}, W, rows.filter(rows["order"].to_numpy() < 20), None)
+    said = shares({"s2": (400, 800)}, cut(["s2"], W, rows.filter(rows["order"].to_numpy() < 20), None))
 
     assert math.isnan(said["s2_stuck_share"].value)
     assert math.isnan(said["s2_shifted_share"].value)
