@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 
 import msgspec
 
@@ -61,15 +61,16 @@ class GateReport:
 
 
 def check_table(
-    settings: Settings, fleet: FleetSpec, table: Table, now: datetime, spark: StartSpark | None = None
+    settings: Settings, fleet: FleetSpec, table: Table, now: datetime | None = None, spark: StartSpark | None = None
 ) -> GateReport | None:
     """Judge what no gate has passed of `silver` or `gold`, first what failed, as it was; None where there is nothing.
 
-    `spark` starts a session, if there are many rows; without it all are judged in this process.
+    The audit bears the time `now` (UTC), by the clock where it is None. `spark` starts a session, if there are many rows; without it all are judged in this process.
     Data Docs and the audit are written whatever comes out. Raises GateFailedError naming each critical expectation that failed,
     what was observed, its limit and the page to read; LakeError where the table is missing, or another gate judged it meanwhile;
     FleetFileError for a broken hand-written suite.
     """
+    now = datetime.now(UTC) if now is None else now
     begin_audits(settings, fleet, now)
     number, last = next_number(settings, fleet, table), newest_audit(settings, fleet, table)
     report = None
