@@ -61,8 +61,8 @@ def test_the_benchmark_on_c_mapss_trains_on_the_training_file_and_is_judged_at_t
 @pytest.mark.long
 def test_the_benchmark_of_intervals_judges_every_band_on_test_engines_and_on_simulated_ones(tmp_path: Path) -> None:
     write_cmapss(tmp_path)
-    found = figures("cmapss_intervals.py", "--data", str(tmp_path), "--subsets", "FD001", "--simulated", "60")
-    for judged, engines_judged in ((found["subsets"]["FD001"], 8), (found["simulated"], 60)):
+    found = figures("cmapss_intervals.py", "--data", str(tmp_path), "--subsets", "FD001", "--simulated", "120")
+    for judged, engines_judged in ((found["subsets"]["FD001"], 8), (found["simulated"], 120)):
         assert judged["source"] == "nested cross-validation"
         assert max(b["engines"] for b in judged["bands"]) <= engines_judged
         for band in (b for b in judged["bands"] if b["engines"] > 1):
