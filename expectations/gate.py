@@ -65,10 +65,10 @@ def check_table(
 ) -> GateReport | None:
     """Judge what no gate has passed of `silver` or `gold`, first what failed, as it was; None where there is nothing.
 
-    The audit bears the time `now` (UTC), by the clock where it is None. `spark` starts a session, if there are many rows; without it all are judged in this process.
-    Data Docs and the audit are written whatever comes out. Raises GateFailedError naming each critical expectation that failed,
-    what was observed, its limit and the page to read; LakeError where the table is missing, or another gate judged it meanwhile;
-    FleetFileError for a broken hand-written suite.
+    The audit bears the time `now` (UTC), by the clock where it is None. `spark` starts a session, if there are many rows;
+    without it all are judged in this process. Data Docs and the audit are written whatever comes out. Raises GateFailedError
+    naming each critical expectation that failed, what was observed, its limit and the page to read; LakeError where the table
+    is missing, or another gate judged it meanwhile; FleetFileError for a broken hand-written suite.
     """
     now = datetime.now(UTC) if now is None else now
     begin_audits(settings, fleet, now)
