@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 
 from aimaas.audits import held_back, published_gold
 from aimaas.censoring import Censoring
-from aimaas.errors import LakeError
+from aimaas.errors import LakeError, TrainingRefusedError
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version, version_at
 from aimaas.plan import FeaturePlan, plan_of
+from aimaas.refused import Refused, attempt_of, note_refused
 from aimaas.settings import Settings
 from aimaas.training_rows import ROWS
 from aimaas.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
@@ -163,11 +164,16 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
 
 
 def features(job: Job) -> Report:
-    """Freeze the training set, or find it frozen already."""
+    """Freeze the training set, or find it frozen already; with `--outcomes` a refusal is remembered."""
     folder, plan = Path(job.arguments.out), plan_of(job.fleet)
     as_of = getattr(job.arguments, "as_of", None)
     version = gold_version(job.settings, job.fleet, as_of)
-    info = frozen(folder, job.fleet, plan, None if as_of is None else version) or freeze(job, folder, plan, version)
+    info = frozen(folder, job.fleet, plan, None if as_of is None else version)
+    try:
+        info = info or freeze(job, folder, plan, version)
+    except TrainingRefusedError as e:
+        _remember(job, version, str(e))
+        raise
     rows = {name: counts.rows for name, counts in info.splits.items()}
     for line in held_back(job.settings, job.fleet):
         sys.stderr.write(f"features: gold version {info.gold_version} is what was published before {line}\n")
@@ -180,6 +186,13 @@ def features(job: Job) -> Report:
     }
 
 
+def _remember(job: Job, version: int, why: str) -> None:
+    outcomes = getattr(job.arguments, "outcomes", None)
+    if outcomes is not None:
+        attempt = attempt_of(job.fleet, version, outcomes)
+        note_refused(job.settings, job.fleet.fleet, Refused(attempt, why, datetime.now(UTC)))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; the exit code."""
     arguments = parser("features", __doc__)
@@ -187,6 +200,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments.add_argument(
         "--as-of",
         help="version of gold, or a time (ISO 8601): the set as it was then; if left out the newest, or what `--out` holds",
+    )
+    arguments.add_argument(
+        "--outcomes", type=int, help="of a scheduled training: how many were known, so that a refusal is not repeated"
     )
     return run("features", arguments.parse_args(argv), features)
 

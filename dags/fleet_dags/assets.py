@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow.providers.apache.kafka.triggers.await_message import AwaitMessageTrigger
 from airflow.sdk import Asset, AssetWatcher
 
@@ -42,3 +44,12 @@ def outcomes_asset(fleet: FleetSpec) -> Asset:
         extra={"about": f"wakes the ingest up: a record on {topic}"},
         watchers=[AssetWatcher(name=f"{fleet.fleet}_outcomes", trigger=trigger)],
     )
+
+
+def newest_extra(events: Any) -> dict[str, Any]:
+    """Return the `extra` of an asset's newest event; nothing before its first.
+
+    `events` are what Airflow's `inlet_events` has for an inlet. Airflow keeps all events of an asset and would send them all.
+    """
+    newest = events.ascending(False).limit(1)
+    return dict(newest[0].extra) if len(newest) else {}

@@ -7,7 +7,7 @@ from typing import Any, Literal
 from airflow.sdk import Asset, task
 
 from aimaas.settings import read_settings
-from fleet_dags.assets import fleet_asset
+from fleet_dags.assets import fleet_asset, newest_extra
 
 
 def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
@@ -90,7 +90,7 @@ def seen_by(report: Any) -> dict[str, Any]:
 
 def last_published(events: Any) -> dict[str, Any]:
     """Return what the asset's newest event says is published; nothing before its first."""
-    return dict(events[-1].extra.get("published") or {}) if len(events) else {}
+    return dict(newest_extra(events).get("published") or {})
 
 
 _DOC = {

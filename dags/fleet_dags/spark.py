@@ -2,14 +2,36 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from typing import Any
+
 from airflow.providers.apache.spark.operators.spark_submit import SparkSubmitOperator
 
 from aimaas.settings import read_settings
 
 
-def spark_job(fleet: str, task_id: str, job: str, *arguments: str, doc: str) -> SparkSubmitOperator:
+class TrainingSetJob(SparkSubmitOperator):  # type: ignore[misc]  # Airflow's modules are not followed
+    """The features job; where it refused the training, the task fails with that reason and is not tried again."""
+
+    def execute(self, context: Any) -> None:
+        """Run the job. Raises TrainingRefusedError, else what Airflow's operator raises."""
+        from aimaas.errors import TrainingRefusedError
+        from aimaas.refused import refused_since
+
+        began, fleet = datetime.now(UTC), str(self.application_args[1])
+        try:
+            super().execute(context)
+        except Exception:
+            if refused := refused_since(read_settings(), fleet, began):
+                raise TrainingRefusedError(refused.why) from None
+            raise
+
+
+def spark_job(
+    fleet: str, task_id: str, job: str, *arguments: str, doc: str, operator: type[SparkSubmitOperator] = SparkSubmitOperator
+) -> SparkSubmitOperator:  # fmt: skip
     """Return the task that runs `spark_jobs/<job>.py --fleet <fleet> <arguments>`; the worker finds the file."""
-    return SparkSubmitOperator(
+    return operator(
         task_id=task_id,
         conn_id="spark_default",
         pool=read_settings().spark_pool,

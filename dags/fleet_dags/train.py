@@ -11,7 +11,7 @@ from aimaas.fleet import FleetSpec
 from fleet_dags import training
 from fleet_dags.assets import fleet_asset
 from fleet_dags.defaults import dag_arguments
-from fleet_dags.spark import job_file, spark_job
+from fleet_dags.spark import TrainingSetJob, job_file, spark_job
 
 DOC = """\
 ### Train
@@ -38,7 +38,10 @@ def train_dag(fleet: FleetSpec) -> Any:
         folder = f"{{{{ training_set_folder('{name}', run_id) }}}}"
         due = training.enough_outcomes(name)
         with TaskGroup("model", prefix_group_id=False, tooltip="a frozen training set, and the best candidate on it"):
-            features = spark_job(name, "build_features", "features", "--out", folder, doc="Freeze the training set.")
+            features = spark_job(
+                name, "build_features", "features", "--out", folder, "--outcomes", "{{ ti.xcom_pull('enough_outcomes') }}",
+                doc="Freeze the training set.", operator=TrainingSetJob,
+            )  # fmt: skip
             features.execution_timeout = timedelta(hours=6)
             trained = training.train_candidates(name, due)
         with TaskGroup("serve", prefix_group_id=False, tooltip="into the registry, and to the scorers"):

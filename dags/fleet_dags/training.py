@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow.sdk import task
 
-from fleet_dags.assets import fleet_asset
+from fleet_dags.assets import fleet_asset, newest_extra
 
 
 def training_set_folder(fleet: str, run_id: str) -> str:
@@ -27,13 +27,12 @@ def enough_outcomes(fleet: str) -> Any:
         from airflow.sdk.exceptions import AirflowSkipException
 
         from aimaas.audits import held_back
+        from aimaas.refused import attempt_of, last_refused
         from fleet_dags.due import known_outcomes, why_not_due
         from fleet_dags.gates import published_now
-        from models.refused import attempt_of, last_refused
 
         settings, spec = _surroundings(fleet)
-        events, refused = inlet_events[model], last_refused(settings, fleet)
-        before = int(events[-1].extra.get("outcomes", 0)) if len(events) else 0
+        refused, before = last_refused(settings, fleet), int(newest_extra(inlet_events[model]).get("outcomes", 0))
         known, gold = known_outcomes(settings, spec), published_now(settings, spec, "gold")["version"]
         again = refused.why if refused and refused.attempt == attempt_of(spec, gold, known) else None
         before = max(before, refused.attempt.outcomes) if refused else before
@@ -52,9 +51,11 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
     @task(execution_timeout=timedelta(hours=12))
     def train_candidates(known: int, *, run_id: str | None = None) -> dict[str, Any]:
         """Train the fleet file's candidates, pick on validation devices, report on test devices, export to ONNX."""
+        from datetime import UTC, datetime
+
         from aimaas.errors import TrainingRefusedError
+        from aimaas.refused import Refused, attempt_of, forget_refused, note_refused
         from aimaas.training_set import read_info
-        from models.refused import Refused, attempt_of, forget_refused, note_refused
         from models.train import train
 
         settings, spec = _surroundings(fleet)
@@ -63,7 +64,7 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
             report = train(settings, spec, folder / "training_set", folder / "trained")
         except TrainingRefusedError as e:
             gold = read_info(folder / "training_set").gold_version
-            note_refused(settings, fleet, Refused(attempt_of(spec, gold, known), str(e)))
+            note_refused(settings, fleet, Refused(attempt_of(spec, gold, known), str(e), datetime.now(UTC)))
             raise
         forget_refused(settings, fleet)
         return {"candidate": report.chosen, "card": _card(folder), **report.metrics}

@@ -18,6 +18,7 @@ from aimaas.fit import finish, moments
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Table, held, table_version
 from aimaas.plan import plan_of
+from aimaas.refused import attempt_of, last_refused
 from aimaas.regimes import find_regimes
 from aimaas.settings import Settings
 from aimaas.split import split_of
@@ -302,3 +303,26 @@ def test_the_period_of_a_set_is_from_the_first_event_to_the_last_in_utc(spark: A
     gold = spark.createDataFrame([(t,) for t in times], "ts timestamp")
     assert period_of(gold) == (times[1], times[2])
     assert period_of(gold.where("false")) is None
+
+
+def test_a_refusal_of_a_scheduled_training_is_remembered_and_one_by_hand_is_not(
+    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+) -> None:
+    fleet, none = make_fleet(), frame(spark, raw_rows(make_fleet(), 14)).where("false")
+    for table, rows in (("outcomes", failures(spark, [])), ("gold", none)):
+        seen = held(offline_settings, fleet.fleet, table, "test")
+        note = msgspec.json.encode(Sources("{}", 0, "digest")).decode() if table == "gold" else ""
+        commit(offline_settings, fleet, table, "test", rows, seen, note, "overwrite")
+
+    def refuse(**scheduled: int) -> None:
+        arguments = argparse.Namespace(out=str(tmp_path / "set"), as_of=None, **scheduled)
+        with pytest.raises(TrainingRefusedError, match="no row of a training device"):
+            features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
+
+    refuse()
+    assert last_refused(offline_settings, fleet.fleet) is None
+    refuse(outcomes=3)
+
+    found = last_refused(offline_settings, fleet.fleet)
+    assert found is not None and "no row of a training device" in found.why
+    assert found.attempt == attempt_of(fleet, 0, 3)

@@ -1,11 +1,13 @@
 """The training that was refused last, so that a schedule does not repeat it while nothing has changed.
 
-One file of a fleet, `<home>/training/<fleet>/refused.json`; the next training that is not refused takes it away.
+One file of a fleet, `<home>/training/<fleet>/refused.json`; the next training that is not refused takes it away. The features
+job writes it where there is nothing to fit to, training where it refuses the frozen set.
 """
 
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -27,10 +29,11 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A training that was refused, and why."""
+    """A training that was refused, why, and when; notes of older releases do not say when."""
 
     attempt: Attempt
     why: str
+    at: datetime | None = None
 
 
 def attempt_of(fleet: FleetSpec, gold_version: int | None, outcomes: int) -> Attempt:
@@ -58,6 +61,12 @@ def last_refused(settings: Settings, fleet: str) -> Refused | None:
         return msgspec.json.decode(_path(settings, fleet).read_bytes(), type=Refused)
     except (OSError, msgspec.DecodeError):
         return None
+
+
+def refused_since(settings: Settings, fleet: str, began: datetime) -> Refused | None:
+    """The newest training, where it was refused at `began` or later."""
+    found = last_refused(settings, fleet)
+    return found if found is not None and found.at is not None and found.at >= began else None
 
 
 def _path(settings: Settings, fleet: str) -> Path:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 from aimaas.fleet import FleetSpec
+from aimaas.refused import Refused, attempt_of, forget_refused, last_refused, note_refused
 from aimaas.settings import Settings
-from models.refused import Refused, attempt_of, forget_refused, last_refused, note_refused
 from tests.models.conftest import pump_fleet
 
 
@@ -35,3 +37,13 @@ def test_a_torn_note_keeps_no_training_from_running(offline_settings: Settings) 
     path = offline_settings.home / "training" / fleet.fleet / "refused.json"
     path.write_bytes(path.read_bytes()[:20])
     assert last_refused(offline_settings, fleet.fleet) is None
+
+
+def test_a_note_of_an_older_release_has_no_time(offline_settings: Settings) -> None:
+    fleet, at = pump_fleet(), datetime(2026, 11, 25, tzinfo=UTC)
+    note_refused(offline_settings, fleet.fleet, Refused(attempt_of(fleet, 7, 4), "why", at))
+    assert last_refused(offline_settings, fleet.fleet) == Refused(attempt_of(fleet, 7, 4), "why", at)
+    path = offline_settings.home / "training" / fleet.fleet / "refused.json"
+    lines = [line for line in path.read_text().splitlines() if '"at"' not in line]
+    path.write_text("\n".join(lines).replace('"why",', '"why"').replace('"why": "why",', '"why": "why"'))
+    assert last_refused(offline_settings, fleet.fleet) == Refused(attempt_of(fleet, 7, 4), "why")
