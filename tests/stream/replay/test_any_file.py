@@ -12,9 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import parquet
 
-from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.fleet import FleetSpec
 from stream.replay.replay import ReplayError, check_file, read_file
-from tests.stream.replay.test_kinds import PUMP
 
 MAPPING = """\
 fleet: pump
@@ -54,13 +53,6 @@ CELL = st.one_of(
     ),
     st.text(max_size=6),
 )
-
-
-@pytest.fixture(scope="module")
-def pump(tmp_path_factory: pytest.TempPathFactory) -> FleetSpec:
-    path = tmp_path_factory.mktemp("fleets") / "pump.yaml"
-    path.write_text(PUMP)
-    return load_fleet(path)
 
 
 def read_or_refused(pump: FleetSpec, path: Path) -> None:

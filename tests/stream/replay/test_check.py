@@ -11,7 +11,7 @@ from aimaas.cli.app import app
 from aimaas.fleet import FleetSpec, load_fleet
 from stream.replay.mapping import ReplayError
 from stream.replay.replay import check_file, read_file
-from tests.stream.replay.test_kinds import PUMP
+from tests.stream.replay.conftest import PUMP
 
 MAPPING = """\
 fleet: pump

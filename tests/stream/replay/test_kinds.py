@@ -12,32 +12,14 @@ import pytest
 import yaml
 from pyarrow import parquet
 
-from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.fleet import FleetSpec
 from stream.devices.producer import Encoder
 from stream.replay.mapping_reference import KINDS
 from stream.replay.replay import ReplayError, read_file
 from tests.stream.replay import cells, files, ids_and_times, tables
 from tests.stream.replay.cases import PLAIN, Case, Table
 
-PUMP = """\
-fleet: pump
-version: 1
-order: ts
-sensors:
-  pressure: {name: p, unit: bar, range: [-1000, 100000]}
-  vibration: {name: v, unit: mm/s, range: [0, 6000], nullable: true, fill: previous}
-features: {windows: [6]}
-task: {kind: remaining_useful_life, unit: hours, cap: 500}
-training: {candidates: {ridge: {}}}
-"""
 CASES: dict[str, list[Case]] = {**ids_and_times.CASES, **cells.CASES, **files.CASES, **tables.CASES}
-
-
-@pytest.fixture(scope="module")
-def pump(tmp_path_factory: pytest.TempPathFactory) -> FleetSpec:
-    path = tmp_path_factory.mktemp("fleets") / "pump.yaml"
-    path.write_text(PUMP)
-    return load_fleet(path)
 
 
 def placed(folder: Path, table: Table) -> Path:

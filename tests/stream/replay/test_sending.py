@@ -17,7 +17,7 @@ from stream.replay.mistakes import Mistakes
 from stream.replay.recording import Recorder
 from stream.replay.replay import read_file
 from stream.replay.sending import chunks
-from tests.stream.replay.test_kinds import PUMP
+from tests.stream.replay.conftest import PUMP
 
 NOW_US = 1_795_000_000_000_000
 SEQ_PUMP = PUMP.replace("order: ts", "order: seq").replace("unit: hours", "unit: cycles")
