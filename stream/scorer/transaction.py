@@ -145,8 +145,21 @@ class Transactions:
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE
         if not (self.opened_at is not None and wants_abort) or doing.startswith("abort"):
             raise self._explained(error, doing)
+        cause = self._cause_of(error)
         self.abort()
-        raise TransactionAbortedError(f"{doing}: {error.str()}")
+        raise TransactionAbortedError(f"{doing}: {cause.str()}")
+
+    def _cause_of(self, error: Any) -> Any:
+        """What ended the open transaction. A call that was under way then may know no more than that it has ended.
+
+        The client names the cause at the next call that it cannot take; none takes a second transaction while one is open.
+        """
+        if error.code() == ClientError._STATE:
+            try:
+                self._producer.begin_transaction()
+            except KafkaException as e:
+                return e.args[0]
+        return error
 
     def _explained(self, error: Any, doing: str, open_s: float = 0.0) -> KafkaError:
         if error.code() == ClientError.FENCED_INSTANCE_ID and self._fenced_by is not None:
