@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -42,7 +44,11 @@ app.add_typer(upkeep_app)
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user is one line on standard error, never a stack trace."""
+    """Run the command line; a mistake of the user is one line on standard error, never a stack trace.
+
+    SIGTERM ends a command as Ctrl-C does, so that it takes its temporary files with it; the scorer and the service finish first.
+    """
+    signal.signal(signal.SIGTERM, _end)
     try:
         app()
     except AimaasError as e:
@@ -51,3 +57,7 @@ def main() -> None:
         sys.exit(e.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _end(number: int, _: object) -> NoReturn:
+    sys.exit(128 + number)
