@@ -21,6 +21,7 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_SIGNING_KEY | Ed25519 key that signs announcements of models; for `aimaas models` and the DAGs only | empty |
 | AIMAAS_VERIFY_KEY | its public half, several with commas between: scorers pass over what is not signed by one | empty |
 | AIMAAS_MODEL_BYTES | a model file may be so large | 268435456 |
+| AIMAAS_EXPORT_URL | the SQL database of `aimaas export`, as SQLAlchemy names it | none |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -60,6 +61,7 @@ class Settings:
     verify_key: str | None = None
     model_bytes: int = _MODEL_BYTES
     data_docs_url: str | None = None
+    export_url: str | None = field(default=None, repr=False)  # may hold a password
 
     @property
     def bootstrap_servers(self) -> str:
@@ -93,6 +95,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         verify_key=values.get(VERIFY_KEY) or None,
         model_bytes=_model_bytes(values.get("AIMAAS_MODEL_BYTES")),
         data_docs_url=values.get("AIMAAS_DATA_DOCS_URL") or None,
+        export_url=values.get("AIMAAS_EXPORT_URL") or None,
     )
 
 

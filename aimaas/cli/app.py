@@ -9,6 +9,7 @@ from typing import NoReturn
 import typer
 
 from aimaas.cli.dlq import dlq_app
+from aimaas.cli.export import export_app
 from aimaas.cli.fleets import fleets_app
 from aimaas.cli.gate import gate_app
 from aimaas.cli.history import history_app
@@ -32,6 +33,7 @@ app = typer.Typer(
 app.add_typer(local_app)
 app.add_typer(stream_app)
 app.add_typer(history_app)
+app.add_typer(export_app)
 app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")

@@ -50,11 +50,40 @@ def fleets_list() -> None:
 
 
 @fleets_app.command("schema")
-def fleets_schema(fleet: Fleet) -> None:
-    """Print the JSON Schema of the fleet's events, for those who write producers."""
-    from aimaas.events import event_schema
+def fleets_schema(
+    name: Annotated[str | None, typer.Argument(metavar="[FLEET]", help="the fleet; default: all fleets")] = None,
+    fleet: Annotated[str | None, typer.Option("--fleet", "-f", help="the same as an option")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="one schema alone, such as `events` or `events.dlq.headers`")
+    ] = None,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="the AsyncAPI 3 document alone")] = False,
+    to: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="write each to a file in this folder")] = None,
+) -> None:
+    """Print the JSON Schemas of the records on a fleet's topics, for those who write producers and consumers.
 
-    out.print_json(json.dumps(event_schema(fleet_of(read_settings(), fleet))))
+    An object with a schema for each topic, and for its headers (decoded as UTF-8) under `<topic>.headers`; with --out the AsyncAPI
+    document too. --topic and --asyncapi print one of them and need a fleet.
+    """
+    from aimaas.fleet import load_fleets
+    from stream.schemas.asyncapi import asyncapi as document
+    from stream.schemas.files import all_documents, one_schema, write_documents
+    from stream.schemas.topics import schemas
+
+    settings, wanted = read_settings(), name or fleet
+    fleets = [fleet_of(settings, wanted)] if wanted else list(load_fleets(settings.fleets).values())
+    if (topic or asyncapi) and not wanted:
+        raise typer.BadParameter("--topic and --asyncapi print of one fleet: name it")
+    if to is not None:
+        for path in write_documents(all_documents(fleets), to):
+            out.print(str(path), highlight=False, soft_wrap=True)
+    elif topic:
+        _print_json(one_schema(fleets[0], topic))
+    else:
+        _print_json(document(fleets[0]) if asyncapi else {n: s for f in fleets for n, s in schemas(f).items()})
+
+
+def _print_json(found: dict[str, object]) -> None:
+    out.print_json(json.dumps(found))
 
 
 @fleets_app.command("rules")

@@ -1,0 +1,45 @@
+"""`aimaas export`: predictions into SQL."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.settings import read_settings
+
+export_app = typer.Typer()
+
+
+@export_app.command()
+def export(
+    fleet: Fleet,
+    to: Annotated[
+        str | None, typer.Option(metavar="URL", help="the database, as SQLAlchemy names it; default: AIMAAS_EXPORT_URL")
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="go on until asked to stop (Ctrl-C, SIGTERM)")] = False,
+    accept_loss: Annotated[
+        bool, typer.Option("--accept-loss", help="go on where retention deleted predictions that were not exported")
+    ] = False,
+) -> None:
+    """Write a fleet's predictions into a table of SQLite or Postgres, each once.
+
+    \b
+      aimaas export --fleet pump --to sqlite:///predictions.db
+      aimaas export --fleet pump --to postgresql://user@host/plant --follow
+
+    The next run goes on where this one ended or was killed. A password belongs into AIMAAS_EXPORT_URL or ~/.pgpass.
+    """
+    from aimaas.logs import set_up_logs
+    from stream.export.run import export as run
+    from stream.scorer.run import stop_on_signals
+
+    settings = read_settings()
+    set_up_logs(settings)
+    url = to or settings.export_url
+    if not url:
+        raise typer.BadParameter("name a database by --to or AIMAAS_EXPORT_URL")
+    done = run(settings, fleet_of(settings, fleet), url, follow, accept_loss, stop_on_signals())
+    strange = f", and passed over {done.strange} records that are no predictions" if done.strange else ""
+    out.print(f"exported {done.predictions} predictions{strange}", highlight=False)

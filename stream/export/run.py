@@ -1,0 +1,78 @@
+"""Export the predictions of a fleet into SQL: all that are there, or all that ever come."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import begin_offsets, end_offsets
+from aimaas.logs import logger
+from aimaas.settings import Settings
+from aimaas.topic_ids import topic_ids
+from aimaas.topics import topic_names
+from stream.export.database import Database, ExportError
+from stream.export.reading import portions
+
+_PAUSE_S = 1.0  # between two looks for new predictions
+
+log = logger("export")
+
+
+@dataclass
+class Exported:
+    """How many predictions were written, and how many records were none."""
+
+    predictions: int = 0
+    strange: int = 0
+
+
+def export(
+    settings: Settings,
+    fleet: FleetSpec,
+    url: str,
+    follow: bool = False,
+    accept_loss: bool = False,
+    stop: threading.Event | None = None,
+) -> Exported:
+    """Write all predictions that are there and not exported yet; with `follow` go on until `stop` is set.
+
+    Each look asks anew what the topic is and how many partitions it has: one that was made anew begins at its first record.
+    `accept_loss` goes on where retention has deleted predictions before they were exported. Raises ExportError and KafkaError.
+    """
+    stop, total = stop or threading.Event(), Exported()
+    while True:
+        _look(settings, fleet, url, accept_loss, stop, total)
+        if not follow or stop.wait(_PAUSE_S):
+            return total
+
+
+def _look(
+    settings: Settings, fleet: FleetSpec, url: str, accept_loss: bool, stop: threading.Event, total: Exported
+) -> None:
+    topic = topic_names(fleet).predictions
+    database = Database(url, topic, topic_ids(settings, [topic])[topic])
+    try:
+        known, first = database.offsets(), begin_offsets(settings, topic)
+        _check_loss(topic, known, first, accept_loss)
+        begin = {p: max(known.get(p, 0), first[p]) for p in first}
+        for portion in portions(settings, topic, begin, end_offsets(settings, topic)):
+            database.write(portion.rows, {p: known[p] for p in portion.offsets if p in known}, portion.offsets)
+            known |= portion.offsets
+            total.predictions += len(portion.rows)
+            total.strange += portion.strange
+            if stop.is_set():
+                return
+    finally:
+        database.close()
+
+
+def _check_loss(topic: str, known: dict[int, int], first: dict[int, int], accept_loss: bool) -> None:
+    """Raise ExportError where retention was faster than the export, or with `accept_loss` log it."""
+    for p, offset in sorted(known.items()):
+        if offset >= first.get(p, 0):
+            continue
+        gone = f"{topic}, partition {p}: offsets {offset} to {first[p] - 1} were deleted before they were exported"
+        if not accept_loss:
+            raise ExportError(f"{gone}; go on without them by --accept-loss, and give topics.retention_days more days")
+        log.error(gone)
