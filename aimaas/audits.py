@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from deltalake import DeltaTable
 
 Gated = Literal["silver", "gold"]
-Verdict = Literal["before", "passed", "failed", "acknowledged", "set aside"]
-"""`before`: in gold before there were audits. `set aside`: the failing rows went to quarantine, the others passed."""
+Judged = Gated | Literal["day"]
+"""What an audit is of: all that is new in a table, or a rebuilt day of silver (aimaas.rebuilt_days)."""
+Verdict = Literal["before", "passed", "failed", "acknowledged", "set aside", "rebuilt"]
+"""`before`: in gold before there were audits. `set aside`: the failing rows went to quarantine, the others passed. `rebuilt`: a day
+that no gate has judged since."""
 
 GATED: tuple[Gated, ...] = ("silver", "gold")
 _PUBLISHING = ("before", "passed", "acknowledged")  # a version of gold; without failing rows it is another version
@@ -52,13 +55,13 @@ class Failure(msgspec.Struct, frozen=True):
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """One verdict on the rows at offsets in [start, end) (JSON), as `version` of the table `table_id` had them.
 
-    `made_of` is the note of a version of gold; empty where that version has rows behind `end`. `suite` is the suite as JSON, `rows`
-    and `refused` count records. `carried` records, `carried_refused` of them refused, were too few to judge a share refused and
-    count with the next.
+    `made_of` is the note of a version of gold, and of an audit of a day the day; empty where that version has rows behind `end`.
+    `suite` is the suite as JSON, `rows` and `refused` count records. `carried` records, `carried_refused` of them refused, were too
+    few to judge a share refused and count with the next.
     """
 
     number: int
-    table: Gated
+    table: Judged
     verdict: Verdict
     start: str
     end: str
@@ -75,6 +78,11 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     carried_refused: int = 0
     why: str = ""
     docs: str = ""
+
+    @property
+    def of_table(self) -> Gated:
+        """The table whose rows were judged: silver, of a rebuilt day too."""
+        return "silver" if self.table == "day" else self.table
 
     @property
     def published(self) -> Offsets:
@@ -101,7 +109,7 @@ def newest_audit(settings: Settings, fleet: FleetSpec, table: Gated) -> Audit | 
     return audit if judged is not None and judged.metadata().id == audit.table_id else None
 
 
-def next_number(settings: Settings, fleet: FleetSpec, table: Gated) -> int:
+def next_number(settings: Settings, fleet: FleetSpec, table: Judged) -> int:
     """The number of a table's next audit; look at it before the rows are read."""
     found = find_table(settings, fleet.fleet, "audits")
     return 1 if found is None else _number(found, table) + 1
@@ -141,6 +149,13 @@ def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
         for a in audits
         if a is not None and a.verdict == "failed"
     ]
+
+
+def audits_of(settings: Settings, fleet: FleetSpec, table: Judged) -> list[Audit]:
+    """All audits of a table, or of rebuilt days, oldest first."""
+    found = find_table(settings, fleet.fleet, "audits")
+    rows = [] if found is None else _rows_of(found, table)
+    return sorted(map(_audit, rows), key=lambda audit: audit.number)
 
 
 def acknowledged(settings: Settings, fleet: FleetSpec) -> list[Audit]:
@@ -190,15 +205,15 @@ def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> Non
     raise LakeError(f"{uri}: another gate judged {' and '.join(a.table for a in audits)} meanwhile; run this one again")
 
 
-def _number(found: DeltaTable, table: Gated) -> int:
+def _number(found: DeltaTable, table: Judged) -> int:
     return found.transaction_version(_app_id(table)) or 0
 
 
-def _app_id(table: Gated) -> str:
+def _app_id(table: Judged) -> str:
     return f"gate of {table}"
 
 
-def _rows_of(found: DeltaTable, table: Gated, columns: list[str] | None = None, **having: Any) -> list[dict[str, Any]]:
+def _rows_of(found: DeltaTable, table: Judged, columns: list[str] | None = None, **having: Any) -> list[dict[str, Any]]:
     """The audits of a table as rows, those that have these values, in no order."""
     import pyarrow.dataset as ds
 

@@ -18,6 +18,7 @@ import msgspec
 from aimaas.audits import (
     Audit,
     Failure,
+    Verdict,
     acknowledged,
     begin_audits,
     newest_audit,
@@ -27,6 +28,7 @@ from aimaas.audits import (
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json, offsets_of, table_path, table_version
+from aimaas.rebuilt_days import DayVerdict, held_day, settle_day
 from aimaas.settings import Settings
 from expectations.judgement import Judgement, judge, move_aside, suite_of
 from expectations.new_rows import Span, count_in, span_since
@@ -83,17 +85,27 @@ def check_table(
     return _audit(settings, fleet, table, span, number, last, now, spark)[0]
 
 
-def check_day(settings: Settings, fleet: FleetSpec, day: date, spark: StartSpark | None = None) -> GateReport | None:
+def check_day(
+    settings: Settings, fleet: FleetSpec, day: date, now: datetime, spark: StartSpark | None = None
+) -> GateReport | None:
     """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
 
-    Rows that were set aside or acknowledged are not judged again. None where the lake has no record of that day.
+    Rows that were set aside or acknowledged are not judged again. Of a day that was rebuilt the verdict is written down, and lets
+    gold take it up or not. None where the lake has no record of that day.
     """
+    held = held_day(settings, fleet, day)
     suite, run = suite_of(settings, fleet, "silver"), f"day-{day}"
     rows = Part(day=day, without=tuple(acknowledged(settings, fleet)))
     part = read_slice(settings, fleet, "silver", rows, columns_read(suite, "silver"), (0, 0), spark)
     if not part.records and not count_in(settings, fleet, "quarantine", rows):
+        if held is not None:
+            settle_day(settings, fleet, held, DayVerdict("passed", GATE, now))
         return None
     found = judge(settings, fleet, "silver", suite, part, run)
+    if held is not None:
+        failures = tuple(_failure(f) for f in found.failed)
+        verdict: Verdict = "failed" if failures else "passed"
+        settle_day(settings, fleet, held, DayVerdict(verdict, GATE, now, "", failures, found.docs.index))
     if found.failed:
         raise GateFailedError(_told(fleet, "silver", run, part, found))
     return _report(settings, fleet, "silver", part, found)
@@ -112,7 +124,7 @@ def _check_left_out(settings: Settings, fleet: FleetSpec, span: Span) -> None:
 
 def failed_span(settings: Settings, fleet: FleetSpec, failed: Audit) -> Span:
     """The offsets that failed, in the table as it is now."""
-    now = span_since(settings, fleet, failed.table, offsets_of(failed.start))
+    now = span_since(settings, fleet, failed.of_table, offsets_of(failed.start))
     same = failed.table == "silver" or failed.end == offsets_json(now.end)
     return Span(now.start, offsets_of(failed.end), now.version, now.table_id, now.made_of if same else "")
 
@@ -177,7 +189,11 @@ def _told(fleet: FleetSpec, table: Table, run: str, part: Slice, found: Judgemen
     since = "" if before is None else f", as it has since {before.at:%Y-%m-%dT%H:%M:%SZ}"
     head = f"{fleet.fleet}: gate of {table} {run} ({part.rows.count} rows) failed {len(found.failed)} expectation(s){since}"
     lines = [head, *(f"- {f}" for f in found.failed), f"Data Docs: {found.docs.index}"]
-    if not run.startswith("day-"):
+    if run.startswith("day-"):
+        lines.append(
+            "gold does not take up what a rebuild changed of this day until the day passes, or a person acknowledges it"
+        )
+    else:
         lines.append(
             f"neither these rows nor later ones are published until it is resolved: `aimaas gate show --fleet {fleet.fleet}`"
         )

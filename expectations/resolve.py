@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -11,6 +11,7 @@ from aimaas.audits import GATED, Audit, Gated, Verdict, begin_audits, newest_aud
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json
+from aimaas.rebuilt_days import DayVerdict, held_day, held_days, settle_day
 from aimaas.settings import Settings
 from expectations.gate import failed_span
 from expectations.judgement import Judgement, judge, move_aside, suite_of
@@ -45,6 +46,14 @@ def acknowledge(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resol
     return _resolve(settings, fleet, failed, "acknowledged", said)
 
 
+def acknowledge_day(settings: Settings, fleet: FleetSpec, day: date, said: Resolution) -> Audit:
+    """Let gold take a rebuilt day up as it is. Raises LakeError where it is not held back."""
+    held = held_day(settings, fleet, day)
+    if held is None:
+        raise LakeError(f"fleet {fleet.fleet}: {day} is not held back: nobody rebuilt it, or its gate has passed it")
+    return settle_day(settings, fleet, held, DayVerdict("acknowledged", said.by, said.at, said.why))
+
+
 def set_failing_aside(
     settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution, spark: StartSpark | None = None
 ) -> tuple[Audit, int]:
@@ -61,7 +70,8 @@ def set_failing_aside(
 def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: Resolution) -> None:
     """Publish what no gate has judged yet, on somebody's word: a backlog that is known to be good, a benchmark.
 
-    Raises GateFailedError where a gate has failed: that is resolved first.
+    With silver go the rebuilt days that wait for their gate. Raises GateFailedError where a gate has failed: that is resolved
+    first.
     """
     begin_audits(settings, fleet, said.at)
     number, last = next_number(settings, fleet, table), newest_audit(settings, fleet, table)
@@ -74,17 +84,20 @@ def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: R
             version=span.version, table_id=span.table_id, made_of=span.made_of, at=said.at, by=said.by, why=said.why,
         )  # fmt: skip
         record(settings, fleet, [audit])
+    for day in held_days(settings, fleet) if table == "silver" else ():
+        if day.verdict == "rebuilt":
+            settle_day(settings, fleet, day, DayVerdict("acknowledged", said.by, said.at, said.why))
 
 
 def judge_again(
     settings: Settings, fleet: FleetSpec, failed: Audit, spark: StartSpark | None = None
 ) -> tuple[Slice, Judgement]:
     """The failed offsets and what is found in them. Raises GateFailedError where something failed that is no row's fault."""
-    suite = suite_of(settings, fleet, failed.table)
-    span, columns = failed_span(settings, fleet, failed), {*columns_read(suite, failed.table), *SOURCE}
-    carried = (0, 0) if failed.table == "gold" else (failed.carried, failed.carried_refused)
-    part = read_slice(settings, fleet, failed.table, span.part, columns, carried, spark)
-    found = judge(settings, fleet, failed.table, suite, part, f"v{failed.version}")
+    table, suite = failed.of_table, suite_of(settings, fleet, failed.of_table)
+    span, columns = failed_span(settings, fleet, failed), {*columns_read(suite, table), *SOURCE}
+    carried = (0, 0) if table == "gold" else (failed.carried, failed.carried_refused)
+    part = read_slice(settings, fleet, table, span.part, columns, carried, spark)
+    found = judge(settings, fleet, table, suite, part, f"v{failed.version}")
     if len(found.failing) < len(found.failed):
         named = {(kind, name) for kind, kwargs, _ in found.failing for name in [kwargs.get("column")]}
         others = [str(f) for f in found.failed if (f.expectation, f.subject) not in named]

@@ -18,6 +18,7 @@ import msgspec
 from aimaas.audits import begin_audits
 from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
 from aimaas.quarantine import EXPECTATION
+from aimaas.rebuilt_days import check_taken_up
 from spark_jobs.commits import commit, note_of
 from spark_jobs.corrected import KEY, between, not_there_yet, received
 from spark_jobs.evolution import widened
@@ -80,7 +81,8 @@ def _commit(job: Job, seen: Held, now: Sources, rows: DataFrame, mode: Literal["
 def gold(job: Job) -> Report:
     """Bring gold up to what the gate of silver has passed and to the outcomes.
 
-    Whole where what the fleet file says of it has changed, a day was rebuilt, or rows in it were set aside.
+    Whole where what the fleet file says of it has changed, a rebuilt day has passed its gate, or rows in it were set aside.
+    Raises LakeError where it must be written whole while a rebuilt day has not passed its gate.
     """
     settings, fleet = job.settings, job.fleet
     begin_audits(settings, fleet, datetime.now(UTC))
@@ -88,6 +90,7 @@ def gold(job: Job) -> Report:
     before = read_sources(note_of(seen), fleet)
     now = find_sources(settings, fleet, before)
     if before is None or not now.goes_on_from(before):
+        check_taken_up(settings, fleet)
         write_whole(job, seen, now)
     elif before != now:
         go_on(job, seen, before, now)

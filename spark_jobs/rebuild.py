@@ -4,7 +4,8 @@ Bronze is never changed, and what admission made of a day is a function of it an
 day from that state and compares. Rows that are missing or doubled are put right, in one commit per table that replaces the
 day's rows; where nothing differs nothing is written, so a day may be rebuilt as often as one likes. Each offset is judged by the
 rules that held for it, so a fleet file that has changed since makes no difference. `--rejudge` judges the day by the present file,
-and notes that in the journal, so that later rebuilds do the same. Rows that would come out *otherwise* without it mean that the
+and notes that in the journal, so that later rebuilds do the same. Gold takes a day that was put right up after its gate has passed
+it (aimaas.rebuilt_days). Rows that would come out *otherwise* without it mean that the
 code has changed: they stop the job, because silver says what the stream served.
 """
 
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 from aimaas.errors import LakeError
 from aimaas.lake import Offsets, Table, held, table_version
 from aimaas.quarantine import EXPECTATION
+from aimaas.rebuilt_days import note_rebuilt
 from spark_jobs.admit import APP_ID as ADMIT
 from spark_jobs.admit import TAKING, judge, rows_of
 from spark_jobs.commits import Replace, commit
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 APP_ID = "rebuild"
+GATED_PARTS = {"silver", "quarantine"}  # outcomes pass no gate
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,8 @@ def rebuild(job: Job) -> Report:
     if others and not job.arguments.rejudge:
         raise LakeError(_told(job, day, others))
     wrong = [t for t, d in found.items() if d.missing or d.doubled or d.other]
+    if set(wrong) & GATED_PARTS:
+        note_rebuilt(job.settings, job.fleet, day, datetime.now(UTC))
     for table in wrong:
         _replace(job, table, day, mine[table], fresh[table])
     rows = judged.count()

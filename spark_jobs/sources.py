@@ -22,6 +22,7 @@ from aimaas.lake import (
     table_version,
 )
 from aimaas.quarantine import EXPECTATION
+from aimaas.rebuilt_days import held_days
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_of
 from spark_jobs.commits import note_of, without_mark
@@ -90,11 +91,18 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
         )
     events = {at: end for at, end in ends.items() if topic_of(at[0]) != topic_names(fleet).outcomes}
     digest = digest_of(fleet)
-    rebuilt = sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
+    rebuilt = _rebuilt(settings, fleet, before)
     aside = _set_aside(settings, fleet)
     remade = 0 if before is None else before.remade + (_below(aside, before.offsets) != before.aside)
     outcomes = _version(settings, fleet, "outcomes")
     return Sources(offsets_json(events), outcomes, digest, rebuilt=rebuilt, aside=_below(aside, events), remade=remade)
+
+
+def _rebuilt(settings: Settings, fleet: FleetSpec, before: Sources | None) -> int:
+    """How often rows were replaced; as `before` as long as a rebuilt day has not passed its gate."""
+    if before is not None and held_days(settings, fleet):
+        return before.rebuilt
+    return sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
 
 
 def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:

@@ -26,17 +26,26 @@ gate_app = typer.Typer(
 Which = Annotated[str | None, typer.Option("--table", help="silver or gold; the first that failed, if left out")]
 Why = Annotated[str, typer.Option(help="the reason, kept beside the verdict")]
 By = Annotated[str | None, typer.Option(help="who decides; if left out the user of this machine")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object for each table, for programs")]
+Day = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a rebuilt day that is held back, instead of a table")
+]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="one JSON object for each table and each day held back, for programs")
+]
 
 
 @gate_app.command("show")
 def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
-    """Show the newest verdict on silver and on gold: offsets, suite, and of a failure what was observed and what is allowed."""
+    """Show the newest verdict on silver, on gold and on rebuilt days that are held back: offsets, suite, and of a failure what was
+    observed and what is allowed.
+    """
     from aimaas.audits import GATED, newest_audit
+    from aimaas.rebuilt_days import held_days
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
     found = [audit for table in GATED if (audit := newest_audit(settings, spec, table)) is not None]
+    found += held_days(settings, spec)
     if not found and not as_json:
         out.print(f"no gate of {fleet} has judged anything yet", highlight=False)
     for audit in found:
@@ -47,12 +56,17 @@ def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
 
 
 @gate_app.command("acknowledge")
-def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
-    """Publish the offsets that failed as they are, under your name and with your reason."""
-    from expectations.resolve import acknowledge, find_failed
+def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None, day: Day = None) -> None:
+    """Publish the offsets that failed, or a rebuilt day, as they are, under your name and with your reason."""
+    from expectations.resolve import acknowledge, acknowledge_day, find_failed
 
     settings = read_settings()
     spec, said = fleet_of(settings, fleet), _said(by, why)
+    if day is not None:
+        acknowledge_day(settings, spec, day.date(), said)
+        told = f"published: the rebuilt {day:%Y-%m-%d}; the next run of {fleet}_ingest has gold made anew with it"
+        out.print(told, highlight=False, soft_wrap=True)
+        return
     audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), said)
     out.print(
         f"published: {audit.table} {audit.span}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True
@@ -77,15 +91,21 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
 
 
 @gate_app.command("check")
-def gate_check(fleet: Fleet, table: Which = None) -> None:
-    """Judge what no gate has judged yet, as the tasks check_silver and check_gold do; silver, unless --table says gold."""
-    from expectations.gate import GATE_MEMORY, check_table
+def gate_check(fleet: Fleet, table: Which = None, day: Day = None) -> None:
+    """Judge what no gate has judged yet, as the tasks check_silver and check_gold do; silver, unless --table says gold. With --day
+    judge a day of silver, as the task check_day does.
+    """
+    from expectations.gate import GATE_MEMORY, check_day, check_table
     from spark_jobs.session import session_on_demand
 
     settings, now = read_settings(), datetime.now(UTC)
-    name = _table(table) or "silver"
+    name, spec = _table(table) or "silver", fleet_of(settings, fleet)
     with session_on_demand(settings, f"aimaas check {name} {fleet}", GATE_MEMORY) as spark:
-        report = check_table(settings, fleet_of(settings, fleet), name, now, spark)
+        report = (
+            check_table(settings, spec, name, now, spark)
+            if day is None
+            else check_day(settings, spec, day.date(), now, spark)
+        )
     if report is None:
         out.print(f"{name}: nothing new", highlight=False)
         return
@@ -121,6 +141,9 @@ def _next(fleet: str, audit: Audit) -> str:
 
 
 def _show(fleet: str, audit: Audit) -> None:
+    if audit.table == "day":
+        _show_day(fleet, audit)
+        return
     suite = json.loads(audit.suite)
     facts = [
         ("table", audit.table), ("verdict", audit.verdict), ("at", f"{audit.at:%Y-%m-%dT%H:%M:%SZ}"), ("by", audit.by),
@@ -132,11 +155,7 @@ def _show(fleet: str, audit: Audit) -> None:
         if fact:
             table.add_row(name, fact)
     out.print(table, highlight=False, markup=False)
-    if audit.failures:
-        failures = Table("failed", "expectation", "observed", "allowed", box=None)
-        for f in audit.failures:
-            failures.add_row(f.subject, f.expectation, f.observed, f.allowed)
-        out.print(failures, highlight=False, markup=False)
+    _show_failures(audit)
     if audit.verdict == "failed":
         out.print(
             "neither these offsets nor later ones are published. Publish them as they are, or without the failing rows:\n"
@@ -145,3 +164,32 @@ def _show(fleet: str, audit: Audit) -> None:
             highlight=False, markup=False, soft_wrap=True,
         )  # fmt: skip
     out.print()
+
+
+def _show_failures(audit: Audit) -> None:
+    if audit.failures:
+        failures = Table("failed", "expectation", "observed", "allowed", box=None)
+        for f in audit.failures:
+            failures.add_row(f.subject, f.expectation, f.observed, f.allowed)
+        out.print(failures, highlight=False, markup=False)
+
+
+def _show_day(fleet: str, audit: Audit) -> None:
+    """A rebuilt day that gold has not taken up."""
+    table = Table(box=None, show_header=False)
+    state = "failed" if audit.verdict == "failed" else "rebuilt, not judged yet"
+    for name, fact in (
+        ("rebuilt day", audit.made_of),
+        ("verdict", state),
+        ("at", f"{audit.at:%Y-%m-%dT%H:%M:%SZ}"),
+        ("Data Docs", audit.docs),
+    ):
+        if fact:
+            table.add_row(name, fact)
+    out.print(table, highlight=False, markup=False)
+    _show_failures(audit)
+    command = "acknowledge --why …" if audit.verdict == "failed" else "check"
+    out.print(
+        f"gold keeps the day as it was before the rebuild: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
+        highlight=False, markup=False, soft_wrap=True,
+    )  # fmt: skip

@@ -48,8 +48,9 @@ def check_day(fleet: str) -> Any:
 
         settings = read_settings()
         day = day_of(params, dag_run)
+        spec, now = find_fleet(settings.fleets, fleet), datetime.now(UTC)
         with session_on_demand(settings, f"aimaas check {day} {fleet}", GATE_MEMORY) as spark:
-            report = check_day(settings, find_fleet(settings.fleets, fleet), date.fromisoformat(day), spark)
+            report = check_day(settings, spec, date.fromisoformat(day), now, spark)
         if report is None:
             raise AirflowSkipException(f"the lake has no record of {fleet} of {day}")
         return {"day": day, **seen_by(report)}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from airflow.sdk import Asset, task
+from airflow.sdk import Asset, TriggerRule, task
 
 from aimaas.settings import read_settings
 from fleet_dags.assets import fleet_asset, newest_extra
@@ -56,6 +56,36 @@ def judge(
     seen["published"] = published
     outlet_events[asset].extra.update(seen)
     return seen
+
+
+def go_on_without(fleet: str) -> Any:
+    """Return the task `pass_on_outcomes`: where the gate of silver has failed it lets an asset event out for outcomes that came.
+
+    Outcomes pass no gate of their own, and tell labels of rows that were published before. So gold takes them up, and no event
+    of the offsets that failed.
+    """
+    asset = fleet_asset(fleet, "silver")
+
+    @task(
+        task_id="pass_on_outcomes", inlets=[asset], outlets=[asset], trigger_rule=TriggerRule.ONE_FAILED,
+        doc_md="Only after a failed gate of silver: outcomes go on to gold all the same.",
+    )  # fmt: skip
+    def go_on(*, inlet_events: Any = None, outlet_events: Any = None) -> dict[str, Any]:
+        from airflow.sdk.exceptions import AirflowSkipException
+
+        from aimaas.fleet import find_fleet
+        from aimaas.settings import read_settings
+
+        settings = read_settings()
+        before = last_published(inlet_events[asset])
+        published = published_now(settings, find_fleet(settings.fleets, fleet), "silver")
+        if not before or published == before:
+            raise AirflowSkipException(f"nothing of {fleet} is published yet, or no outcome came since {before}")
+        seen = {"rows": 0, "published": published}
+        outlet_events[asset].extra.update(seen)
+        return seen
+
+    return go_on()
 
 
 def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> dict[str, Any]:

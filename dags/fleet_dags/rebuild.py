@@ -18,7 +18,8 @@ DOC = """\
 Each run stands for one day in UTC, by broker time. **day_is_over** waits, without a worker, until an hour after the day's end;
 **rebuild** judges the day's records in bronze again, from the state that admission had before the day, and puts right what silver,
 quarantine and outcomes miss or hold twice. A day that is as it should be is left alone, so any day may be rebuilt
-again. **check_day** gives the day its own pages in Data Docs; **tell_prepare** has gold made anew where a day was put right.
+again. **check_day** gives the day its own pages in Data Docs and holds a day that fails back from gold; **tell_prepare** has gold
+made anew where a day was put right.
 
 For a range of days:
 

@@ -21,6 +21,7 @@ from aimaas.lake import read_table, row_count, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from aimaas.training_set import read_info
+from spark_jobs.sources import sources_of
 from stream.devices.histories import Histories
 from stream.devices.producer import produce
 from stream.devices.simulator import simulate
@@ -81,17 +82,22 @@ def test_after_a_failed_gate_training_takes_what_was_published_before_and_goes_o
     good = produce(settings, fleet, simulate(fleet, devices=40, seed=3))
     first = results(in_airflow(settings, *run_dags, "guardmill_ingest", "guardmill_prepare"))
     assert {r["state"] for r in first.values()} == {"success"}
-    published = table_version(settings, "guardmill", "gold")
+    before: Any = table_version(settings, "guardmill", "gold")
 
     bad = produce(settings, fleet, slow(simulate(fleet, devices=20, seed=3, first_device=1_000), fleet))
-    done = in_airflow(settings, *run_dags, "guardmill_ingest", "guardmill_train")
+    done = in_airflow(settings, *run_dags, "guardmill_ingest", "guardmill_prepare", "guardmill_train")
     failed = results(done)
 
-    assert failed["guardmill_ingest"]["tasks"]["check_silver"] == "failed"
+    ingested = failed["guardmill_ingest"]
+    assert (ingested["state"], ingested["tasks"]["check_silver"]) == ("failed", "failed")
+    assert ingested["tasks"]["pass_on_outcomes"] == "success", "outcomes do not wait"
     assert f"- speed expect_column_values_to_be_between: {bad.events} of {bad.events} rows fail" in done.stdout
     assert failed["guardmill_train"]["tasks"]["build_features"] == "success"
     assert row_count(settings, "guardmill", "silver") == good.events + bad.events
     assert row_count(settings, "guardmill", "gold") == good.events
+    published: Any = table_version(settings, "guardmill", "gold")
+    known = [sources_of(settings, fleet, version).outcomes for version in (before, published)]
+    assert known[0] < known[1] == table_version(settings, "guardmill", "outcomes")
     assert set(frozen_sets(settings).values()) == {published}
     assert "this training does without silver iot.guardmill.events/0/" in done.stdout
 

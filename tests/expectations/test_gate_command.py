@@ -8,12 +8,13 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimaas.audits import published_offsets
+from aimaas.audits import audits_of, published_offsets
 from aimaas.cli.app import app
 from aimaas.errors import AimaasError, GateFailedError, LakeError
 from aimaas.quarantine import read_quarantine
+from aimaas.rebuilt_days import DayVerdict, held_days, note_rebuilt, settle_day
 from aimaas.settings import Settings
-from tests.expectations.test_severity import MILL, WARMER, silver, write
+from tests.expectations.test_severity import DAY, MILL, WARMER, silver, write
 
 Gate = Callable[..., Result]
 
@@ -54,10 +55,49 @@ def test_a_failure_is_shown_with_what_was_observed_and_allowed_and_can_be_set_as
     assert "silver: nothing new" in gate("check").output
 
 
+def test_a_rebuilt_day_is_shown_until_its_gate_passes_or_a_person_takes_it(gate: Gate, strict: Settings) -> None:
+    write(strict, silver(MILL, 11))
+    day = str(DAY.date())
+    assert "rebuilt day" not in gate("show").output
+    note_rebuilt(strict, MILL, DAY.date(), DAY)
+
+    waits = gate("show").output
+    failed = gate("check", "--day", day).exception
+    shown, audit = gate("show").output, json.loads(gate("show", "--json").output.splitlines()[-1])
+    told = gate("acknowledge", "--day", day, "--why", "the heater was off", "--by", "ada").output
+
+    assert f"aimaas gate check --fleet mill --day {day}" in waits and "not judged yet" in waits
+    assert isinstance(failed, GateFailedError) and "gold does not take up" in str(failed)
+    assert f"aimaas gate acknowledge --why … --fleet mill --day {day}" in shown and "11 of 100 rows fail" in shown
+    assert (audit["table"], audit["verdict"], audit["made_of"]) == ("day", "failed", day)
+    assert told.startswith(f"published: the rebuilt {day}")
+    assert (held_days(strict, MILL), audits_of(strict, MILL, "day")[-1].why) == ([], "the heater was off")
+    assert "rebuilt day" not in gate("show").output
+
+
+def test_a_verdict_on_a_day_that_was_rebuilt_again_meanwhile_does_not_count(gate: Gate, strict: Settings) -> None:
+    write(strict, silver(MILL, 0))
+    note_rebuilt(strict, MILL, DAY.date(), DAY)
+    (judged,) = held_days(strict, MILL)
+    note_rebuilt(strict, MILL, DAY.date(), DAY)
+
+    with pytest.raises(LakeError, match="was rebuilt, judged or resolved meanwhile"):
+        settle_day(strict, MILL, judged, DayVerdict("passed", "the gate", DAY))
+
+    assert json.loads(gate("check", "--day", str(DAY.date())).output) == {
+        "table": "silver",
+        "rows": 100,
+        "refused": 0,
+        "set_aside": 0,
+    }
+    assert held_days(strict, MILL) == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "mistake"),
     [
         (("acknowledge", "--why", "so"), "no gate failed, so there is nothing to resolve"),
+        (("acknowledge", "--why", "so", "--day", "2026-11-23"), "2026-11-23 is not held back"),
         (("acknowledge", "--why", " "), "--why: is empty; say why"),
         (("check", "--table", "bronze"), "--table bronze: no gate judges it; there are silver, gold"),
         (("check",), "no such table yet: run the step before this gate"),

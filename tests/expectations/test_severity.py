@@ -111,7 +111,7 @@ def test_a_person_sets_aside_what_failed_and_the_rest_is_published(
     assert published_offsets(strict, MILL) == {("iot.mill.events", 1): 100}
     with pytest.raises(LakeError, match="no gate failed, so there is nothing to resolve"):
         find_failed(strict, MILL)
-    day = check_day(strict, MILL, DAY.date())
+    day = check_day(strict, MILL, DAY.date(), DAY)
     assert day is not None
     assert day.rows == 89, "a rebuilt day is not stopped by them either"
 

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from deltalake import DeltaTable
 
-from aimaas.errors import LakeError
-from aimaas.lake import append_rows, read_table, table_path, table_version
+from aimaas.errors import GateFailedError, LakeError
+from aimaas.fleet import Split
+from aimaas.lake import Table, append_rows, read_table, table_path, table_version
+from aimaas.rebuilt_days import held_days
 from aimaas.settings import Settings, read_settings
+from expectations.gate import check_day
+from expectations.resolve import Resolution, acknowledge_day
 from spark_jobs import admit as admit_job
+from spark_jobs import gold as gold_job
 from spark_jobs import rebuild as rebuild_job
 from spark_jobs.rebuild import rebuild
 from spark_jobs.sources import gold_is_behind
+from tests.published import publish
 from tests.spark_jobs.arrivals import BEGAN, Arrivals
 from tests.spark_jobs.conftest import small_fleet
 from tests.spark_jobs.test_corrected import LIMITS, KilledError, Lake
@@ -75,6 +84,10 @@ def test_any_day_is_rebuilt_to_equal_tables_whatever_was_lost_or_doubled_and_a_s
 
     assert [r["replaced"] for r in reports] == [["silver"], ["silver", "quarantine"], []]
     assert reports[0]["silver"] == {"missing": 0, "doubled": 7, "other": 0}
+    held = held_days(lake.settings, lake.fleet)
+    assert [(day.made_of, day.verdict) for day in held] == [(str(day), "rebuilt") for day in DAYS[:2]]
+    assert not gold_is_behind(lake.settings, lake.fleet), "no gate has judged these days"
+    publish(lake.job("gold"), "silver")
     assert gold_is_behind(lake.settings, lake.fleet)
     lake.gold()
     assert not gold_is_behind(lake.settings, lake.fleet)
@@ -86,7 +99,70 @@ def test_any_day_is_rebuilt_to_equal_tables_whatever_was_lost_or_doubled_and_a_s
 
 @pytest.fixture
 def small_lake(spark: Any, offline_settings: Settings) -> Lake:
-    return Lake(spark, offline_settings, small_fleet(limits=LIMITS, topics={"partitions": 2}))
+    told = {"limits": LIMITS, "topics": {"partitions": 2}, "quality": {"refused_share": 1}}  # many arrivals are refused
+    return Lake(spark, offline_settings, small_fleet(**told))
+
+
+def strict(lake: Lake, folder: Path) -> Settings:
+    """Settings with a suite that no row meets."""
+    suite = folder / "fleets" / "expectations" / f"{lake.fleet.fleet}_silver.yaml"
+    suite.parent.mkdir(parents=True)
+    kwargs = {"column": "heat", "max_value": -1, "mostly": 0.9}
+    suite.write_text(yaml.safe_dump([{"type": "expect_column_values_to_be_between", "kwargs": kwargs}]))
+    return replace(lake.settings, fleets=folder / "fleets")
+
+
+@pytest.mark.long
+def test_a_rebuilt_day_that_fails_its_gate_stays_out_of_gold_until_a_person_takes_it(
+    small_lake: Lake, tmp_path: Path
+) -> None:
+    lake, arrivals, day = small_lake, Arrivals(small_lake.fleet, seed=8), DAYS[0]
+
+    def early(table: Table) -> set[int]:
+        found = read_table(lake.settings, lake.fleet.fleet, table, ["partition", "offset"]).to_pylist()
+        return {row["offset"] for row in found if row["partition"] == 1 and row["offset"] < 20}
+
+    lake.receive(arrivals.some(60))
+    lost = early("silver")
+    DeltaTable(table_path(lake.settings, lake.fleet.fleet, "silver")).delete("partition = 1 AND offset < 20")
+    lake.gold()
+    assert lost and not early("gold") & lost
+    assert of_day(lake, day)["silver"]["missing"] == len(lost)
+
+    with pytest.raises(GateFailedError, match="gold does not take up"):
+        check_day(strict(lake, tmp_path), lake.fleet, day, datetime.now(UTC))
+
+    ((failed,), rows) = held_days(lake.settings, lake.fleet), lake.gold()["rows"]
+    assert (failed.verdict, [f.subject for f in failed.failures]) == ("failed", ["heat"])
+    lake.receive(arrivals.some(60))
+    assert lake.gold()["rows"] > rows, "what came later goes on"
+    assert not early("gold") & lost
+    other = replace(lake.job("gold"), fleet=lake.fleet.model_copy(update={"split": Split(train=0.5, test=0.35)}))
+    with pytest.raises(LakeError, match=f"held back: {day} .failed its gate"):
+        gold_job.gold(other)
+
+    acknowledge_day(lake.settings, lake.fleet, day, Resolution("ada", "the sensor was replaced", datetime.now(UTC)))
+
+    assert held_days(lake.settings, lake.fleet) == []
+    assert gold_is_behind(lake.settings, lake.fleet)
+    lake.gold()
+    assert early("gold") >= lost
+    with pytest.raises(LakeError, match="not held back"):
+        acknowledge_day(lake.settings, lake.fleet, day, Resolution("ada", "again", datetime.now(UTC)))
+
+
+def test_a_rebuilt_day_that_meets_its_suite_is_taken_up(small_lake: Lake) -> None:
+    lake, arrivals = small_lake, Arrivals(small_lake.fleet, seed=9)
+    lake.receive(arrivals.some(60))
+    lake.gold()
+    silver = DeltaTable(table_path(lake.settings, lake.fleet.fleet, "silver"))
+    silver.delete("partition = 0 AND offset < 20")
+    of_day(lake, DAYS[0])
+    assert not gold_is_behind(lake.settings, lake.fleet)
+
+    assert check_day(lake.settings, lake.fleet, DAYS[0], datetime.now(UTC)) is not None
+
+    assert (held_days(lake.settings, lake.fleet), gold_is_behind(lake.settings, lake.fleet)) == ([], True)
 
 
 @pytest.mark.long

@@ -1,0 +1,87 @@
+"""Days of silver that were rebuilt and have not passed a gate since: gold goes on without what the rebuild changed.
+
+The rebuild job notes a day before it replaces rows of it, the task `check_day` what came of it. The verdicts stand in the table
+`audits`, as those of tables do. While a day waits or has failed, gold keeps the day as it has it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+import msgspec
+
+from aimaas.audits import Audit, Failure, Verdict, audits_of, begin_audits, next_number, record
+from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
+from aimaas.lake import find_table, table_path
+from aimaas.settings import Settings
+
+_HELD: tuple[Verdict, ...] = ("rebuilt", "failed")
+
+
+@dataclass(frozen=True)
+class DayVerdict:
+    """What came of a day, who says so and when; a person says why, a gate what failed and on which page."""
+
+    verdict: Verdict
+    by: str
+    at: datetime
+    why: str = ""
+    failures: tuple[Failure, ...] = ()
+    docs: str = ""
+
+
+def held_days(settings: Settings, fleet: FleetSpec) -> list[Audit]:
+    """The newest audit of each day that gold must not take up, by day (`made_of`)."""
+    newest = {audit.made_of: audit for audit in audits_of(settings, fleet, "day")}
+    return [newest[day] for day in sorted(newest) if newest[day].verdict in _HELD]
+
+
+def held_day(settings: Settings, fleet: FleetSpec, day: date) -> Audit | None:
+    """The audit of a day that gold must not take up; None where it may, or nobody has rebuilt the day."""
+    return next((audit for audit in held_days(settings, fleet) if audit.made_of == str(day)), None)
+
+
+def note_rebuilt(settings: Settings, fleet: FleetSpec, day: date, now: datetime) -> None:
+    """Say that rows of a day are about to be replaced. Raises LakeError where there is no silver."""
+    begin_audits(settings, fleet, now)
+    silver = find_table(settings, fleet.fleet, "silver")
+    if silver is None:
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'silver')}: no such table; run the land and admit jobs first"
+        )
+    audit = Audit(
+        number=next_number(settings, fleet, "day"), table="day", verdict="rebuilt", start="{}", end="{}", version=silver.version(),
+        table_id=str(silver.metadata().id), made_of=str(day), at=now, by="the rebuild job",
+    )  # fmt: skip
+    record(settings, fleet, [audit])
+
+
+def settle_day(settings: Settings, fleet: FleetSpec, held: Audit, found: DayVerdict) -> Audit:
+    """Write down what came of a day that was held; failures and page stay where a person resolves them.
+
+    Raises LakeError where the day was rebuilt, judged or resolved meanwhile.
+    """
+    number, now_held = next_number(settings, fleet, "day"), held_day(settings, fleet, date.fromisoformat(held.made_of))
+    if now_held != held:
+        raise LakeError(f"{fleet.fleet}: {held.made_of} was rebuilt, judged or resolved meanwhile; look at it again")
+    audit = msgspec.structs.replace(
+        held, number=number, verdict=found.verdict, by=found.by, at=found.at, why=found.why,
+        failures=found.failures or held.failures, docs=found.docs or held.docs,
+    )  # fmt: skip
+    record(settings, fleet, [audit])
+    return audit
+
+
+def check_taken_up(settings: Settings, fleet: FleetSpec) -> None:
+    """Raise LakeError where gold would have to be written whole while a day is held: it would take that day's rows up."""
+    held = held_days(settings, fleet)
+    if held:
+        days = ", ".join(
+            f"{a.made_of} ({'failed its gate' if a.verdict == 'failed' else 'not judged yet'})" for a in held
+        )
+        raise LakeError(
+            f"{table_path(settings, fleet.fleet, 'gold')}: must be written whole, and rebuilt days are held back: {days}; "
+            f"`aimaas gate check --fleet {fleet.fleet} --day DAY` judges one, `aimaas gate acknowledge --day DAY` takes it as it is"
+        )
