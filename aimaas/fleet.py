@@ -9,19 +9,30 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from aimaas.errors import FleetFileError
-from aimaas.expression import ExpressionError, Program, compile_expression
-from aimaas.families import SEQUENCE_FAMILIES
+from aimaas.expression import Program, compile_expression
+from aimaas.fleet_consistency import inconsistencies
+from aimaas.fleet_yaml import read_fleet_yaml
 from aimaas.mistakes import mistake_lines
-from aimaas.units import prediction_unit
+from aimaas.units import SECONDS_PER_UNIT, prediction_unit
 
 NAME = r"^[a-z][a-z0-9_]{0,39}$"
 Name = Annotated[str, Field(pattern=NAME)]
-Share = Annotated[float, Field(ge=0, le=1)]
-Physical = Annotated[float, Field(ge=-1e30, le=1e30)]  # far within float32, so that no reading overflows in the kernel
+# a number in quotes, or true, is a mistake, not a number
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, Field(strict=True)]
+Share = Annotated[Real, Field(ge=0, le=1)]
+Physical = Annotated[Real, Field(ge=-1e30, le=1e30)]  # far within float32, so that no reading overflows in the kernel
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
@@ -32,29 +43,36 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=False, allow_inf_nan=False)
 
 
+def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
+    if list(limits) != sorted(set(limits)):
+        raise ValueError(f"{list(limits)} must rise")
+    return limits
+
+
 class Reading(_Part):
     """One number of an event: a sensor or an operating setting."""
 
     name: str = Field(min_length=1, description="what a person calls it")
     unit: str = Field(description="unit of the values, `1` where there is none")
-    range: tuple[Physical, Physical] = Field(description="physically possible values, both ends included")
+    range: Annotated[tuple[Physical, Physical], AfterValidator(_rising)] = Field(
+        description="physically possible values, both ends included"
+    )
     nullable: bool = Field(default=False, description="whether a record may say null, or leave it out")
     fill: Literal["previous"] | Physical | None = Field(
         default=None, description="how a null is filled: the device's previous value (else mid-range), or a number"
     )
-    command: tuple[float, float] | None = Field(
+    command: tuple[Real, Real] | None = Field(
         default=None, description="settings only: bounds within which a command may change it"
     )
 
     @model_validator(mode="after")
-    def _ordered(self) -> Reading:
+    def _consistent(self) -> Reading:
         low, high = self.range
-        if not low < high:
-            raise ValueError(f"range {list(self.range)} must rise")
-        if self.nullable and self.fill is None:
-            raise ValueError("a nullable reading needs fill: previous, or a number")
+        wrong = ["a nullable reading needs fill: previous, or a number"] if self.nullable and self.fill is None else []
         if self.command and not low <= self.command[0] < self.command[1] <= high:
-            raise ValueError(f"command {list(self.command)} must rise and lie within range {list(self.range)}")
+            wrong.append(f"command {list(self.command)} must rise and lie within range {list(self.range)}")
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     @property
@@ -66,18 +84,16 @@ class Reading(_Part):
 class Features(_Part):
     """What the kernel computes of a device's last readings."""
 
-    windows: tuple[Annotated[int, Field(ge=WINDOW[0], le=WINDOW[1])], ...] = Field(
-        default=(), description="rows of the rolling means; the largest also gives deviation and slope"
+    windows: Annotated[tuple[Annotated[Whole, Field(ge=WINDOW[0], le=WINDOW[1])], ...], AfterValidator(_rising)] = (
+        Field(default=(), description="rows of the rolling means; the largest also gives deviation and slope")
     )
-    first: int = Field(
+    first: Whole = Field(
         default=0, ge=0, le=FIRST, description="distance from the mean of the run's first rows; 0 for none"
     )
-    regimes: int = Field(default=1, ge=1, le=REGIMES, description="at most so many operating regimes are told apart")
+    regimes: Whole = Field(default=1, ge=1, le=REGIMES, description="at most so many operating regimes are told apart")
 
     @model_validator(mode="after")
-    def _rising(self) -> Features:
-        if list(self.windows) != sorted(set(self.windows)):
-            raise ValueError(f"windows {list(self.windows)} must rise")
+    def _consistent(self) -> Features:
         if self.first and not self.windows:
             raise ValueError("first needs windows")
         return self
@@ -90,7 +106,7 @@ class RemainingUsefulLife(_Part):
     unit: str = Field(
         description="what one step of the order is: cycles, or with order: ts seconds, minutes, hours, days"
     )
-    cap: float = Field(gt=0, description="longer lives count as this, in `unit`")
+    cap: Real = Field(gt=0, description="longer lives count as this, in `unit`")
 
 
 class FailureWithin(_Part):
@@ -98,23 +114,23 @@ class FailureWithin(_Part):
 
     kind: Literal["failure_within"] = Field(description="the task")
     unit: str = Field(description="what one step of the order is, as for remaining useful life")
-    horizon: float = Field(ge=0, description="in `unit`; the event itself counts")
+    horizon: Real = Field(ge=0, description="in `unit`; the event itself counts")
 
 
 class Minimum(_Part):
     """Below these, training is refused."""
 
-    devices: int = Field(default=10, ge=2, description="devices with labelled rows")
-    rows: int = Field(default=200, ge=10, description="labelled rows")
-    failures: int = Field(default=5, ge=1, description="runs that ended in a failure")
+    devices: Whole = Field(default=10, ge=2, description="devices with labelled rows")
+    rows: Whole = Field(default=200, ge=10, description="labelled rows")
+    failures: Whole = Field(default=5, ge=1, description="runs that ended in a failure")
 
 
 class Search(_Part):
     """A search of the candidates' settings before each training, with trials or minutes above 0; see training.md."""
 
-    trials: int = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
-    minutes: float = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
-    workers: int = Field(default=0, ge=0, le=256, description="processes that try settings; 0: one for each core")
+    trials: Whole = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
+    minutes: Real = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
+    workers: Whole = Field(default=0, ge=0, le=256, description="processes that try settings; 0: one for each core")
 
 
 class Training(_Part):
@@ -123,14 +139,14 @@ class Training(_Part):
     candidates: dict[Name, dict[str, Any]] = Field(
         min_length=1, description="name and options of each; training.md lists them"
     )
-    folds: int = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
-    seed: int = Field(default=7, ge=0, le=2**31, description="of every random choice in training")
-    refit_growth: float = Field(
+    folds: Whole = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
+    seed: Whole = Field(default=7, ge=0, le=2**31, description="of every random choice in training")
+    refit_growth: Real = Field(
         default=0,
         ge=0,
         description="share by which the training rows may grow while regimes, means and scales are kept; 0: taken anew each time",
     )
-    retention_days: float = Field(
+    retention_days: Real = Field(
         default=30,
         ge=3,
         le=36_500,
@@ -155,7 +171,7 @@ class Gates(_Part):
         default=0.01,
         description="of a served model's last 10,000 answers, NaN or infinite: a scorer withdraws the version (20 at least)",
     )
-    parity: float = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
+    parity: Real = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
 
     @model_validator(mode="before")
     @classmethod
@@ -168,13 +184,13 @@ class Gates(_Part):
 class Limits(_Part):
     """Bounds that admission, state and the stream keep."""
 
-    record_bytes: int = Field(default=65_536, ge=256, le=1_000_000, description="largest record, in bytes")
-    skew_s: float = Field(default=300, ge=0, le=1e9, description="an event's time may be so far ahead of broker time")
-    lateness_s: float = Field(
+    record_bytes: Whole = Field(default=65_536, ge=256, le=1_000_000, description="largest record, in bytes")
+    skew_s: Real = Field(default=300, ge=0, le=1e9, description="an event's time may be so far ahead of broker time")
+    lateness_s: Real = Field(
         default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
     )
-    silence_s: float = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
-    jump: float | None = Field(
+    silence_s: Real = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
+    jump: Real | None = Field(
         default=None,
         ge=1,
         le=1e11,
@@ -182,7 +198,7 @@ class Limits(_Part):
         "record; farther off, records are refused until three rising ones in a row confirm it; if left out 1,000,000, "
         "with `order: ts` 31,536,000 (a year) and 1,000,000 for `run`",
     )
-    devices: int = Field(
+    devices: Whole = Field(
         default=1_000_000,
         ge=1,
         description="devices whose state is kept, an equal share in each partition; beyond it the longest-silent are forgotten",
@@ -197,10 +213,10 @@ class Quality(_Part):
         description="of the records, not admitted: stops the gate of silver, and the scorer where many devices are to blame",
     )
     null_share: Share = Field(default=0.2, description="of a nullable reading, null: stops")
-    minimum_rows: int = Field(
+    minimum_rows: Whole = Field(
         default=50, ge=1, le=1_000_000, description="fewer new rows stop no run by a share: they warn, or are set aside"
     )
-    window_rows: int = Field(
+    window_rows: Whole = Field(
         default=30, ge=2, le=10_000, description="rows of a device that are looked at together for the shares below"
     )
     stuck_share: Share = Field(
@@ -232,7 +248,7 @@ class Schedule(_Part):
 
     ingest: str = Field(default="*/15 * * * *", description="cron expression")
     train: str = Field(default="0 3 * * *", description="cron expression")
-    train_after_outcomes: int = Field(default=20, ge=1, description="a run trains when so many new outcomes are in")
+    train_after_outcomes: Whole = Field(default=20, ge=1, description="a run trains when so many new outcomes are in")
 
     @field_validator("ingest", "train")
     @classmethod
@@ -245,7 +261,7 @@ class Schedule(_Part):
 class Topics(_Part):
     """Kafka settings of this fleet's topics; a name overrides `iot.<fleet>.<topic>`."""
 
-    partitions: int = Field(
+    partitions: Whole = Field(
         default=4, ge=1, le=1_000, description="`aimaas topics grow` gives more once the topics are there"
     )
     partitioner: Literal["murmur2", "any"] = Field(
@@ -253,8 +269,8 @@ class Topics(_Part):
         description="how all producers choose a device's partition: `murmur2` (`murmur2_random` in librdkafka, the default of "
         "Java's client): a record of a new device elsewhere is refused; `any`: such devices are only reported",
     )
-    replication: int = Field(default=1, ge=1, le=7, description="copies of each partition")
-    retention_days: float = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
+    replication: Whole = Field(default=1, ge=1, le=7, description="copies of each partition")
+    retention_days: Real = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
     names: dict[
         Literal[
             "events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status"
@@ -267,7 +283,7 @@ class FleetSpec(_Part):
     """One fleet file, checked."""
 
     fleet: Name = Field(description="the file's own name without `.yaml`")
-    version: int = Field(ge=1, description="raise it with each change of meaning")
+    version: Whole = Field(ge=1, description="raise it with each change of meaning")
     description: str = Field(default="", description="for people")
     order: Literal["seq", "ts"] = Field(default="seq", description="what orders the events of a run")
     settings: dict[Name, Reading] = Field(
@@ -292,25 +308,9 @@ class FleetSpec(_Part):
 
     @model_validator(mode="after")
     def _consistent(self) -> FleetSpec:
-        names = [*self.settings, *self.sensors, *self.derived]
-        twice = sorted({n for n in names if names.count(n) > 1})
-        if twice:
-            raise ValueError(f"{', '.join(twice)}: named twice among settings, sensors and derived")
-        commanded = [n for n, r in self.sensors.items() if r.command]
-        if commanded:
-            raise ValueError(f"sensors.{commanded[0]}.command: only a setting can be commanded")
-        if self.features.regimes > 1 and not self.settings:
-            raise ValueError("features.regimes: more than one regime needs settings")
-        sequences = [n for n in self.training.candidates if n in SEQUENCE_FAMILIES]
-        if sequences and not self.features.windows:
-            raise ValueError(f"training.candidates.{sequences[0]}: it learns from the window: give features.windows")
-        if self.order == "ts" and self.task.unit not in SECONDS_PER_UNIT:
-            raise ValueError(f"task.unit: {self.task.unit!r} with order: ts; allowed: {', '.join(SECONDS_PER_UNIT)}")
-        for name, text in self.derived.items():
-            try:
-                compile_expression(text, self.readings)
-            except ExpressionError as e:
-                raise ValueError(f"derived.{name}: {e}") from None
+        wrong = inconsistencies(self.model_dump())
+        if wrong:
+            raise ValueError("\n".join(wrong))
         return self
 
     @property
@@ -360,42 +360,19 @@ class FleetSpec(_Part):
 
 
 _JUMP, _JUMP_S = 1_000_000, 31_536_000  # a counter, and a clock's year, where limits.jump is left out
-SECONDS_PER_UNIT = {"seconds": 1.0, "minutes": 60.0, "hours": 3_600.0, "days": 86_400.0}
 
 
 def load_fleet(path: Path) -> FleetSpec:
     """Read one fleet file. Raises FleetFileError with one line for each mistake."""
+    found, wrong = read_fleet_yaml(path)
     try:
-        found = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as e:
-        raise FleetFileError(
-            [f"{path}: cannot be read ({e.strerror if isinstance(e, OSError) else 'not UTF-8'})"]
-        ) from None
-    except yaml.YAMLError as e:
-        where = getattr(e, "problem_mark", None)
-        line = f"line {where.line + 1}: " if where else ""
-        raise FleetFileError([f"{path}: {line}no valid YAML ({getattr(e, 'problem', None) or e})"]) from None
-    if not isinstance(found, dict):
-        raise FleetFileError(
-            [f"{path}: holds {type(found).__name__}, allowed is a mapping with fleet, sensors, task, …"]
-        )
-    try:
-        return FleetSpec.model_validate(found)
+        spec = FleetSpec.model_validate(found)
     except ValidationError as e:
-        raise FleetFileError(mistake_lines(path, e.errors())) from None
-
-
-def load_fleets(folder: Path) -> dict[str, FleetSpec]:
-    """Read every `*.yaml` of a folder, by fleet name. Raises FleetFileError, also where two files name one fleet."""
-    fleets: dict[str, FleetSpec] = {}
-    for path in sorted(folder.glob("*.yaml")):
-        spec = load_fleet(path)
-        if spec.fleet in fleets:
-            raise FleetFileError(
-                [f"{path}: fleet: found {spec.fleet!r}, which another file of {folder} declares already"]
-            )
-        fleets[spec.fleet] = spec
-    return fleets
+        wrong += mistake_lines(path, [error for error in e.errors() if error["loc"]])
+        wrong += [f"{path}: {line}" for line in inconsistencies(found)]
+    if wrong:
+        raise FleetFileError(wrong)
+    return spec
 
 
 def find_fleet(folder: Path, name: str) -> FleetSpec:

@@ -17,8 +17,8 @@ _INTRODUCTION = """# The fleet file
 <!-- Written by `python -m aimaas.fleet_reference`; change aimaas/fleet.py instead. -->
 
 One YAML file in `fleets/` declares one device type. Copy `fleets/turbofan.yaml` (a regression over windows) or `fleets/mill.yaml`
-(a classification of single rows), and run `aimaas fleets validate FILE`: each mistake is one line with file, key, what was
-found and what is allowed. The smallest file that works:
+(a classification of single rows). `aimaas fleets validate` checks all files and names all mistakes: one line for each, with file,
+key, what was found and what is allowed. The smallest file that works:
 
 ```yaml
 fleet: pump
@@ -39,7 +39,10 @@ A device then sends, keyed by its id, to `iot.pump.events`:
  "readings": {"pressure": 21.5, "vibration": null}}
 ```
 
-A key without a default must be given. `NAME` stands for a name of your own: lower-case letters, digits and `_`, a letter first.
+A key without a default must be given, and each key once. `NAME` stands for a name of your own: lower-case letters, digits and `_`,
+a letter first. The names of features that the kernel makes are reserved: `age`, `now`, and with any number `mean_5`,
+`deviation_5`, `slope_5`, `from_first_5` and `back_5`. Numbers stand without quotes, as YAML 1.2 has them. A file with mistakes
+stops its own fleet, no other.
 """
 Schema = Mapping[str, Any]
 

@@ -40,7 +40,11 @@ def mistake_lines(path: Path, errors: Sequence[Mapping[str, Any]]) -> list[str]:
     said: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
         said.setdefault(_key(error), []).append(error)
-    return [f"{path}: {key + ': ' if key else ''}{_found_and_allowed(same)}" for key, same in said.items()]
+    return [
+        f"{path}: {key + ': ' if key else ''}{line}"
+        for key, same in said.items()
+        for line in _found_and_allowed(same).splitlines()
+    ]
 
 
 def _key(error: Mapping[str, Any]) -> str:

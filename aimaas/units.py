@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 DIMENSIONLESS = "1"
+SECONDS_PER_UNIT = {
+    "seconds": 1.0,
+    "minutes": 60.0,
+    "hours": 3_600.0,
+    "days": 86_400.0,
+}  # units of a task with order: ts
 
 
 def prediction_unit(task: str, unit: str) -> str:

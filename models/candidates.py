@@ -51,12 +51,29 @@ def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Can
 
     `run_shards` trains the members of those that are fitted on shards of the devices.
     """
-    classify = isinstance(fleet.task, FailureWithin)
     asked = fleet.training.candidates
     for name in asked:
         _check_name(fleet, name)
-    single = [Candidate(n, _fit_of(fleet, n, classify, run_shards)) for n in asked if n in _BUILDERS]
-    return single + [_ensemble(fleet, name) for name in asked if name in _ENSEMBLES]
+    ordered = [*(n for n in asked if n in _BUILDERS), *(n for n in asked if n in _ENSEMBLES)]
+    return [_candidate(fleet, name, run_shards) for name in ordered]
+
+
+def candidate_mistakes(fleet: FleetSpec) -> list[str]:
+    """A line for each name, key or value of the fleet's candidates that `candidates_of` would refuse."""
+    lines: list[str] = []
+    for name in fleet.training.candidates:
+        try:
+            _check_name(fleet, name)
+            _candidate(fleet, name, in_turn)
+        except TrainingRefusedError as e:
+            lines += str(e).splitlines()
+    return lines
+
+
+def _candidate(fleet: FleetSpec, name: str, run_shards: RunShards) -> Candidate:
+    if name in _ENSEMBLES:
+        return _ensemble(fleet, name)
+    return Candidate(name, _fit_of(fleet, name, isinstance(fleet.task, FailureWithin), run_shards))
 
 
 def family_names() -> list[str]:

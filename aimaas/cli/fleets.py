@@ -9,44 +9,46 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.cli.options import Fleet, fleet_of, out, warn
 from aimaas.settings import read_settings
 
 fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, derive.")
 
 
 @fleets_app.command("validate")
-def fleets_validate(files: Annotated[list[Path], typer.Argument(help="fleet files")]) -> None:
-    """Check fleet files: one line for each mistake, with file, key, what was found and what is allowed."""
-    from aimaas.errors import FleetFileError, TrainingRefusedError
-    from aimaas.fleet import load_fleet
-    from models.candidates import candidates_of
+def fleets_validate(
+    files: Annotated[list[Path] | None, typer.Argument(help="fleet files; all of AIMAAS_FLEETS if left out")] = None,
+) -> None:
+    """Check fleet files: a verdict for each, and one line for each mistake: file, key, what was found and what is allowed."""
+    from aimaas.cli.validation import mistakes_of
+    from aimaas.errors import FleetFileError
 
+    folder = read_settings().fleets
+    paths = files or sorted(folder.glob("*.yaml"))
+    if not paths:
+        raise FleetFileError([f"{folder}: holds no fleet file; `aimaas fleets draft TABLE` proposes one"])
     mistakes: list[str] = []
-    for path in files:
-        try:
-            spec = load_fleet(path)
-            candidates_of(spec)
-            out.print(
-                f"{path}: ok: fleet {spec.fleet}, {len(spec.readings)} readings, {spec.task.kind}", highlight=False
-            )
-        except FleetFileError as e:
-            mistakes += e.mistakes
-        except TrainingRefusedError as e:  # candidates are known to training alone
-            mistakes += str(e).splitlines()
+    for path in paths:
+        spec, wrong = mistakes_of(path, folder)
+        ok = f"ok: fleet {spec.fleet}, {len(spec.readings)} readings, {spec.task.kind}" if spec else ""
+        told = f"{len(wrong)} mistake{'s' * (len(wrong) > 1)}"
+        out.print(f"{path}: {told if wrong else ok}", highlight=False, markup=False, soft_wrap=True)
+        mistakes += wrong
     if mistakes:
         raise FleetFileError(mistakes)
 
 
 @fleets_app.command("list")
 def fleets_list() -> None:
-    """List the fleets."""
-    from aimaas.fleet import load_fleets
+    """List the fleets; files with mistakes are named and left out."""
+    from aimaas.fleet_folder import read_folder
 
     table = Table("fleet", "version", "readings", "task", "description", box=None)
-    for spec in load_fleets(read_settings().fleets).values():
+    folder = read_folder(read_settings().fleets)
+    for spec in folder.fleets.values():
         table.add_row(spec.fleet, str(spec.version), str(len(spec.readings)), spec.task.kind, spec.description)
     out.print(table)
+    warn(folder.warning)
 
 
 @fleets_app.command("schema")

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from aimaas.cli.options import fleet_of, out
+from aimaas.cli.options import fleet_of, out, warn
 from aimaas.settings import read_settings
 
 local_app = typer.Typer()
@@ -24,11 +24,16 @@ def up(
     data_docs_port: Annotated[int, typer.Option(help="port of the pages of Data Docs")] = 8090,
 ) -> None:
     """Start the local stack: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet; it runs until `aimaas down`."""
-    from aimaas.fleet import load_fleets
+    from aimaas.fleet_folder import read_folder
     from local.stack import Ports, bring_up
 
     settings = read_settings()
-    specs = [fleet_of(settings, name) for name in fleet] if fleet else list(load_fleets(settings.fleets).values())
+    if fleet:
+        specs = [fleet_of(settings, name) for name in fleet]
+    else:
+        folder = read_folder(settings.fleets)
+        warn(folder.warning)
+        specs = list(folder.fleets.values())
     with out.status("starting Kafka, Airflow and MLflow"):
         bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port, data_docs_port))
     status()

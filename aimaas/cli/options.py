@@ -18,7 +18,20 @@ Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file,
 
 
 def fleet_of(settings: Settings, name: str) -> FleetSpec:
-    """The fleet called `name`. Raises FleetFileError."""
+    """The fleet called `name`; that other files have mistakes is said, and harms nothing. Raises FleetFileError."""
     from aimaas.fleet import find_fleet
+    from aimaas.fleet_folder import read_folder
 
-    return find_fleet(settings.fleets, name)
+    found = find_fleet(settings.fleets, name)
+    warn(read_folder(settings.fleets, but=name).warning)
+    return found
+
+
+def warn(line: str | None) -> None:
+    """Say a warning on standard error, once in a command."""
+    if line is not None and line not in _warned:
+        _warned.add(line)
+        print(f"warning: {line}", file=sys.stderr)  # noqa: T201
+
+
+_warned: set[str] = set()

@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.events import OutcomeKind
-from aimaas.fleet import SECONDS_PER_UNIT, FleetSpec, RemainingUsefulLife
+from aimaas.fleet import FleetSpec, RemainingUsefulLife
+from aimaas.units import SECONDS_PER_UNIT
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]

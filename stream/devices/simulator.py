@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from aimaas.events import OutcomeKind
-from aimaas.fleet import SECONDS_PER_UNIT, FleetSpec
+from aimaas.fleet import FleetSpec
+from aimaas.units import SECONDS_PER_UNIT
 from stream.devices.degradation import Float64, Profile, make_of_device, simulate_run
 from stream.devices.histories import Ending, Histories
 from stream.devices.profiles import profile_of, rows_per_unit

@@ -4,12 +4,20 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from aimaas.errors import FleetFileError
-from aimaas.fleet import find_fleet, load_fleet, load_fleets
+from aimaas.fleet import find_fleet, load_fleet
+from aimaas.fleet_yaml import read_fleet_yaml
 
 FLEETS = Path(__file__).parents[2] / "fleets"
 MISSING = object()
+_KEYS = st.sampled_from(["sensors", "derived", "task", "settings", "features", "age", "range", "x"])
+_ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_KEYS, inner),
+)
 
 
 @pytest.fixture(scope="module")
@@ -24,6 +32,21 @@ def turbofan() -> dict[str, Any]:
         ("fleet", "Big Name", "fleet: found 'Big Name', allowed: text that matches ^[a-z][a-z0-9_]{0,39}$"),
         ("fleet", MISSING, "fleet: missing, must be given"),
         ("version", "x", "version: found 'x', allowed: a whole number"),
+        ("version", "1.0", "version: found '1.0', allowed: a whole number"),
+        ("version", "1", "version: found '1', allowed: a whole number"),
+        ("version", 1.0, "version: found 1.0, allowed: a whole number"),
+        ("version", True, "version: found True, allowed: a whole number"),
+        ("sensors.s1.range", ["0", 1], "sensors.s1.range.0: found '0', allowed: a number"),
+        ("sensors.s1.range", [True, 2], "sensors.s1.range.0: found True, allowed: a number"),
+        ("topics.partitions", "4", "topics.partitions: found '4', allowed: a whole number"),
+        ("split.train", "0.7", "split.train: found '0.7', allowed: a number"),
+        (
+            "sensors.age",
+            {"name": "x", "unit": "1", "range": [0, 1]},
+            "sensors.age: the name is reserved, since the kernel",
+        ),
+        ("settings.mean_5", {"name": "x", "unit": "1", "range": [0, 1]}, "settings.mean_5: the name is reserved"),
+        ("derived.from_first_20", "s1 * 2", "derived.from_first_20: the name is reserved"),
         ("version", 0, "version: found 0, allowed: at least 1"),
         ("order", "time", "order: found 'time', allowed: 'seq' or 'ts'"),
         ("order", "ts", "task.unit: 'cycles' with order: ts; allowed: seconds, minutes, hours, days"),
@@ -35,7 +58,7 @@ def turbofan() -> dict[str, Any]:
         ),
         ("sensors.s1", None, "sensors.s1: found nothing, allowed: a mapping of keys to values"),
         ("sensors.s1.range", [1], "sensors.s1.range.1: missing, must be given"),
-        ("sensors.s1.range", [5, 1], "sensors.s1: range [5.0, 1.0] must rise"),
+        ("sensors.s1.range", [5, 1], "sensors.s1.range: [5.0, 1.0] must rise"),
         ("sensors.s1.range", [0, float("inf")], "sensors.s1.range.1: found inf, allowed: a finite number"),
         ("sensors.s1.range", [0, 1e39], "sensors.s1.range.1: found 1e+39, allowed: at most 1e+30"),
         ("sensors.s1.fill", "next", "sensors.s1.fill: found 'next', allowed: 'previous' or a number"),
@@ -46,7 +69,7 @@ def turbofan() -> dict[str, Any]:
         ("task.kind", "rul", "task.kind: found 'rul', allowed: 'remaining_useful_life', 'failure_within'"),
         ("task.kind", MISSING, "task.kind: missing, must be given"),
         ("task.cap", -1, "task.cap: found -1, allowed: more than 0"),
-        ("features.windows", [15, 5], "features: windows [15, 5] must rise"),
+        ("features.windows", [15, 5], "features.windows: [15, 5] must rise"),
         ("features.windows", 5, "features.windows: found 5, allowed: a list"),
         ("features.regimes", 99, "features.regimes: found 99, allowed: at most 32"),
         ("settings", {}, "features.regimes: more than one regime needs settings"),
@@ -109,8 +132,72 @@ def test_a_fleet_is_found_by_its_files_name_and_an_unknown_one_lists_the_known()
         find_fleet(FLEETS, "pump")
 
 
-def test_two_files_cannot_declare_one_fleet(turbofan: dict[str, Any], tmp_path: Path) -> None:
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(turbofan, allow_unicode=True))
-    with pytest.raises(FleetFileError, match="declares already"):
-        load_fleets(tmp_path)
+def test_all_mistakes_are_told_at_once_whatever_their_kind(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        """\
+fleet: f
+version: "1.0"
+version: 2
+sensors:
+  age: {name: a, unit: "1", range: [0, 1]}
+  speed: {name: s, unit: rpm, range: [5, 1], nullable: true, unitt: x}
+  speed: {name: s, unit: rpm, range: ["0", 1], command: [0, 1]}
+derived: {power: speed ** 2, heat: warmth * 2, mean_5: speed}
+features: {regimes: 3}
+task: {kind: failure_within, unit: cycles, horizon: -1}
+training: {candidates: {lstm: {}}}
+"""
+    )
+    with pytest.raises(FleetFileError) as caught:
+        load_fleet(path)
+    told = [line.removeprefix(f"{path}: ").split(": ")[0] for line in caught.value.mistakes]
+    assert sorted(told) == sorted(
+        [
+            "version", "sensors.speed", "sensors.age", "sensors.speed.command", "sensors.speed.range.0", "derived.power",
+            "derived.heat", "derived.mean_5", "features.regimes", "task.horizon", "training.candidates.lstm",
+        ]
+    )  # fmt: skip
+    assert all(line.startswith(f"{path}: ") for line in caught.value.mistakes)
+
+
+def test_a_key_given_twice_is_named_with_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text(
+        (FLEETS / "mill.yaml").read_text() + "task: {kind: failure_within, unit: days, unit: days, horizon: 5}\n"
+    )
+    with pytest.raises(FleetFileError) as caught:
+        load_fleet(path)
+    last = len(path.read_text().splitlines())
+    assert [line.split(": ", 1)[1] for line in caught.value.mistakes] == [
+        f"task: given twice, in lines 22 and {last}; only one may stay",
+        f"task.unit: given twice, in lines {last} and {last}; only one may stay",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [("1e-5", 1e-5), ("1.5E+1", 15.0), ("0100", 100), (".5", 0.5), ("5.", 5.0), ("+3", 3), ("1_0", "1_0"), ("0x10", "0x10"),
+     ("1:30", "1:30"), ("2026-01-01", "2026-01-01"), ("-.inf", float("-inf")), ("on", True), ("~", None)],
+)  # fmt: skip
+def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, written: str, read: Any) -> None:
+    (tmp_path / "f.yaml").write_text(f"on: {written}")
+    found, twice = read_fleet_yaml(tmp_path / "f.yaml")
+    assert found == {"on": read} and type(found["on"]) is type(read) and not twice
+
+
+@given(_ANYTHING)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_yaml_holds_is_read_or_refused_by_lines(tmp_path: Path, content: Any) -> None:
+    path = tmp_path / "f.yaml"
+    path.write_text(yaml.safe_dump(content, allow_unicode=True))
+    with pytest.raises(FleetFileError) as caught:
+        load_fleet(path)
+    assert caught.value.mistakes and all(line.startswith(f"{path}: ") for line in caught.value.mistakes)
+
+
+def test_aliases_are_looked_at_once_each(tmp_path: Path) -> None:
+    levels = ["a0: &a0 [x]", *(f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, 9))]
+    (tmp_path / "f.yaml").write_text("\n".join([*levels, "x: &x {y: *x}"]))
+    with pytest.raises(FleetFileError, match="unknown key"):
+        load_fleet(tmp_path / "f.yaml")

@@ -9,6 +9,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from aimaas.cli import options
 from aimaas.cli.app import app
 from aimaas.errors import FleetFileError
 from tests.models.conftest import pump_fleet
@@ -41,3 +42,46 @@ def test_every_seed_that_passes_can_be_trained_with(tmp_path: Path, seed: int) -
     told["training"] |= {"seed": seed}
     (tmp_path / "pump.yaml").write_text(yaml.safe_dump(told))
     assert CliRunner().invoke(app, ["fleets", "validate", str(tmp_path / "pump.yaml")]).exit_code == 0
+
+
+def test_every_file_has_its_verdict_and_one_bad_file_makes_the_exit_code(tmp_path: Path) -> None:
+    good, bad = tmp_path / "pump.yaml", tmp_path / "valve.yaml"
+    told = pump_fleet().model_dump(mode="json", exclude_unset=True)
+    good.write_text(yaml.safe_dump(told))
+    told["training"]["candidates"] = {"rigde": {}, "boosting": {"depht": 3}}
+    bad.write_text(yaml.safe_dump({**told, "version": 0, "schedule": {"ingest": "99 * * * *"}}))
+    done = CliRunner().invoke(app, ["fleets", "validate", str(bad), str(good)])
+    assert isinstance(done.exception, FleetFileError) and done.exit_code == 1
+    assert [line.partition(": ")[2][:11] for line in done.output.splitlines()] == ["4 mistakes", "ok: fleet p"]
+    assert [line.removeprefix(f"{bad}: ").split(": ")[0] for line in done.exception.mistakes] == [
+        "version", "schedule.ingest", "training.candidates.boosting.depht", "training.candidates.rigde"
+    ]  # fmt: skip
+
+
+def test_without_files_the_folder_of_fleets_is_checked_names_and_cron_expressions_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMAAS_FLEETS", str(tmp_path))
+    told = pump_fleet().model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "valve.yaml").write_text(yaml.safe_dump({**told, "schedule": {"ingest": "99 * * * *"}}))
+    done = CliRunner().invoke(app, ["fleets", "validate"])
+    assert isinstance(done.exception, FleetFileError)
+    path = tmp_path / "valve.yaml"
+    assert done.exception.mistakes == [
+        f"{path}: schedule.ingest: found '99 * * * *', allowed is a cron expression",
+        f"{path}: fleet: found 'pump', allowed 'valve', the file's own name",
+    ]
+
+
+def test_a_broken_file_is_a_warning_to_commands_of_other_fleets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIMAAS_FLEETS", str(tmp_path))
+    told = pump_fleet().model_dump(mode="json", exclude_unset=True)
+    (tmp_path / "pump.yaml").write_text(yaml.safe_dump(told))
+    (tmp_path / "valve.yaml").write_text("fleet: valve")
+    for command in (["schema", "--fleet", "pump"], ["list"]):
+        options._warned.clear()  # each command is a process of its own
+        done = CliRunner().invoke(app, ["fleets", *command])
+        assert done.exit_code == 0 and "pump" in done.stdout
+        assert done.stderr.count("warning: ") == 1 and str(tmp_path / "valve.yaml") in done.stderr
