@@ -16,7 +16,8 @@ _INTRODUCTION = """# The fleet file
 
 <!-- Written by `python -m aimaas.fleet_reference`; change aimaas/fleet.py instead. -->
 
-One YAML file in `fleets/` declares one device type. Copy `fleets/turbofan.yaml` (a regression over windows) or `fleets/mill.yaml`
+One YAML file in `fleets/` declares one device type. `aimaas fleets draft TABLE` proposes one from recorded data
+([mapping.md](mapping.md)). Or copy `fleets/turbofan.yaml` (a regression over windows) or `fleets/mill.yaml`
 (a classification of single rows). `aimaas fleets validate` checks all files and names all mistakes: one line for each, with file,
 key, what was found and what is allowed. The smallest file that works:
 

@@ -51,6 +51,47 @@ def fleets_list() -> None:
     warn(folder.warning)
 
 
+@fleets_app.command("draft")
+def fleets_draft(
+    table: Annotated[Path, typer.Argument(help="CSV (also compressed) or Parquet file", metavar="FILE")],
+    fleet: Annotated[
+        str | None, typer.Option("--fleet", "-f", help="name of the fleet; the file's if left out")
+    ] = None,
+    into: Annotated[
+        Path | None, typer.Option("--into", help="folder for fleet file and mapping; AIMAAS_FLEETS if left out")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files that are there")] = False,
+) -> None:
+    """Propose a fleet file and a mapping from a table: columns, types, ranges, units, gaps. A comment marks each guess.
+
+    It reads the whole file in constant memory and sends nothing. Then read both files, and try them:
+
+    \b
+      aimaas fleets validate fleets/pump.yaml
+      aimaas replay FILE --fleet pump --mapping fleets/mappings/pump.yaml --check
+    """
+    from aimaas.cli.progress import Stages
+    from stream.replay.draft.draft import draft, name_of, paths_of, require_free
+
+    name = fleet or name_of(table)
+    paths = paths_of(into or read_settings().fleets, name)
+    if not overwrite:
+        require_free(paths)
+    with Stages() as stages:
+        drafted = draft(table, name, stages)
+    for path, content in zip(paths, (drafted.fleet_file, drafted.mapping_file), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content, encoding="utf-8")
+        out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+    told = f"{drafted.rows:,} rows, {drafted.devices:,} devices, {drafted.readings} readings, {drafted.left_out} columns left out"
+    out.print(f"{table}: {told}; read the comments, then try:", highlight=False, markup=False, soft_wrap=True)
+    if drafted.unreadable:
+        warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
+    out.print(f"  aimaas fleets validate {paths[0]}", highlight=False, markup=False, soft_wrap=True)
+    check = f"  aimaas replay {table} --fleet {name} --mapping {paths[1]} --check"
+    out.print(check, highlight=False, markup=False, soft_wrap=True)
+
+
 @fleets_app.command("schema")
 def fleets_schema(
     name: Annotated[str | None, typer.Argument(metavar="[FLEET]", help="the fleet; default: all fleets")] = None,

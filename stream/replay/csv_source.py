@@ -105,12 +105,18 @@ def _unpacked(file: Any) -> Any:
     return pa.CompressedInputStream(file, packed) if packed else file
 
 
+def unpacked_bytes(path: Path) -> Iterator[bytes]:
+    """Yield what the file holds, unpacked, in parts of 256 KiB. Raises OSError, ArrowException."""
+    with pa.OSFile(str(path)) as file, _unpacked(file) as stream:
+        while part := stream.read(_HEADER_BYTES):
+            yield part
+
+
 def header(path: Path, written: TableFormat) -> list[str]:
     """Names of the columns. Raises ReplayError where they are not in the encoding, OSError."""
     if written.columns is not None:
         return list(written.columns)
-    with pa.OSFile(str(path)) as file, _unpacked(file) as stream:
-        beginning = stream.read(_HEADER_BYTES)
+    beginning = next(unpacked_bytes(path), b"")
     name = codecs.lookup(written.encoding).name
     if beginning[:2] in (b"\xff\xfe", b"\xfe\xff") and not name.startswith("utf-16"):
         raise ReplayError(f"{path}: is UTF-16; write encoding: utf-16 in the mapping")

@@ -48,8 +48,7 @@ def blocks(
 ) -> Iterator[Block]:
     """Yield the wanted columns of a table in blocks, in the order of the file. Raises ReplayError."""
     try:
-        parquets = _beginning(path).startswith(b"PAR1")
-        batches = _parquet_batches(path, wanted) if parquets else _csv_batches(path, written, wanted)
+        batches = _parquet_batches(path, wanted) if is_parquet(path) else _csv_batches(path, written, wanted)
         yield from _numbered(path, batches, mistakes, progress)
     except OSError as e:
         raise ReplayError(f"{path}: cannot be read ({e.strerror or e})") from None
@@ -81,6 +80,11 @@ def _numbered(
             yield Block(path, batch, numbers, mistakes)
         if progress:
             progress(min(done, total), total)
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, not CSV. Raises ReplayError where it is neither, OSError."""
+    return _beginning(path).startswith(b"PAR1")
 
 
 def _beginning(path: Path) -> bytes:

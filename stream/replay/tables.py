@@ -112,13 +112,13 @@ def _place(
             block.refuse(source.column, bad, f"a whole number from 0 to {largest}")
             rows[name] = np.where(bad, 0, found)
     if ts is not None:
-        cells = _joined(block, ts)
+        cells = joined_cells(block, ts)
         rows["time"], faults = times(cells, ts, written)
         for fault in faults:
             block.refuse(" ".join(ts.column), fault.bad, fault.allowed, cells)
 
 
-def _joined(block: Block, ts: TimeSource) -> Any:
+def joined_cells(block: Block, ts: TimeSource) -> Any:
     """The cells (n,) of the time: one column, or the texts of several with blanks between them."""
     columns = [block.column(name) for name in ts.column]
     if len(columns) == 1:

@@ -1,0 +1,152 @@
+"""A draft's fleet file. A comment marks each guess."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from stream.replay.draft.columns import Column
+from stream.replay.draft.proposal import Draft
+from stream.replay.draft.yaml_text import comment, number, scalar
+
+_MARGIN = 0.1  # of the span that was found, on both sides
+_LARGEST = 1e30
+_NARROW = 60_000  # bytes of an event below which the default of limits.record_bytes is enough
+
+
+def fleet_yaml(draft: Draft) -> str:
+    """The fleet file."""
+    return "\n".join([*_head(draft), *_readings(draft), *_left_out(draft), *_tail(draft)]) + "\n"
+
+
+def _head(draft: Draft) -> Iterator[str]:
+    rows, devices = draft.order.rows, draft.order.devices
+    of = f"{rows:,} rows of {devices:,} device{'s' * (devices != 1)}"
+    yield f"# Drafted by `aimaas fleets draft` from {comment(draft.table)}: {of}."
+    yield "# A comment marks each guess: read it, mend it, delete it. docs/fleet-file.md has all keys."
+    yield f"fleet: {scalar(draft.fleet)}"
+    yield "version: 1"
+    yield f"description: {scalar(f'Drafted from {draft.table}.')}  # write what the devices are"
+    if draft.by_time:
+        yield "order: ts  # guess: no two rows of a device have the same time"
+    elif draft.seq:
+        yield f"order: seq  # guess: column {comment(draft.seq)} counts the events of a device"
+    elif draft.roles.time:
+        yield "order: seq  # guess: rows of one device share a time or are unsorted, so their place counts; else write order: ts"
+    else:
+        yield "order: seq  # guess: the table has no column of times, so the place of a row counts"
+
+
+def _readings(draft: Draft) -> Iterator[str]:
+    """Settings and sensors; a fleet needs one sensor at least."""
+    settings = [c for c in draft.roles.readings if c.name in draft.roles.settings]
+    sensors = [c for c in draft.roles.readings if c.name not in draft.roles.settings]
+    if not sensors:
+        settings, sensors = [], settings
+    if settings:
+        yield "\nsettings:  # guess: by their names, these are set by people or a controller"
+        yield from (_reading(draft, c) for c in settings)
+    yield "\n# Ranges are what was found with a margin: give what is physically possible, since events outside are refused."
+    yield "sensors:"
+    yield from (_reading(draft, c) for c in sensors)
+
+
+def _reading(draft: Draft, column: Column) -> str:
+    low, high = with_margin(column)
+    unit = draft.units.get(column.name)
+    told = [f"found {column.low:.6g} to {column.high:.6g}"]
+    nullable = ""
+    if column.missing:
+        nullable = ", nullable: true, fill: previous"
+        told.append(f"{column.missing / column.rows:.2%} of the rows have no value")
+    if unit is None:
+        told.append("no unit in the header")
+    if column.low <= -99 and column.words is not None and column.low in (-99, -999, -9999):
+        told.append(f"{column.low:g} may mean no value: then list it under missing in the mapping")
+    label, key = draft.labels[column.name], draft.names[column.name]
+    text = f"name: {scalar(label, flow=True)}, unit: {scalar(unit or '1', flow=True)}, range: [{number(low)}, {number(high)}]"
+    return f"  {key}: {{{text}{nullable}}}  # guess: {'; '.join(told)}"
+
+
+def _left_out(draft: Draft) -> Iterator[str]:
+    if draft.roles.left_out:
+        yield "\n# Left out:"
+        yield from (f"#   {comment(name)}: {comment(why)}" for name, why in draft.roles.left_out.items())
+
+
+def _tail(draft: Draft) -> Iterator[str]:
+    if not draft.rows_are_devices:
+        yield "\nfeatures: {windows: [5, 20]}  # guess: rows over which means are taken; the largest also gives deviation and slope"
+    else:
+        yield "\n# no features.windows: each row is of another device, so it speaks for itself"
+    yield "\ntask:"
+    yield from _task(draft)
+    yield "\ntraining:"
+    yield "  candidates: {ridge: {}, boosting: {}}  # docs/training.md lists more"
+    limits = list(_limits(draft))
+    if limits:
+        yield "\nlimits:"
+        yield from limits
+
+
+def _task(draft: Draft) -> Iterator[str]:
+    unit, horizon, why = _unit_of_task(draft)
+    if draft.roles.remaining is not None:
+        cap = max(math.ceil(draft.roles.remaining.high), 1)
+        yield "  kind: remaining_useful_life  # guess: the table has a column that seems to be it"
+        yield f"  unit: {unit}  # guess: {why}"
+        yield f"  cap: {cap}  # guess: the largest value found; longer lives count as this"
+        return
+    yield "  kind: failure_within  # guess: or remaining_useful_life with a cap"
+    yield f"  unit: {unit}  # guess: {why}"
+    yield f"  horizon: {horizon}  # guess: how far ahead a failure is to be seen"
+
+
+def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
+    """Unit and horizon of the task, and why."""
+    mean = draft.order.time.mean if draft.by_time and draft.order.time else None
+    if not draft.by_time:
+        return "cycles", 0 if draft.rows_are_devices else 10, "one step is one row"
+    step_s = (mean or 3.6e9) / 1e6
+    told = f"rows of a device are {_span(step_s)} apart on average"
+    if step_s < 1:
+        return "seconds", 60, told
+    if step_s < 60:
+        return "minutes", 60, told
+    return ("hours", 24, told) if step_s < 43_200 else ("days", 7, told)
+
+
+def _span(seconds: float) -> str:
+    """A span of time in words: `9.9 hours`."""
+    names = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
+    unit, length = next((n for n in names if seconds >= n[1]), ("seconds", 1))
+    return f"{seconds / length:,.4g} {unit}"
+
+
+def _limits(draft: Draft) -> Iterator[str]:
+    """Limits that the rows of the table would break otherwise."""
+    time = draft.order.time
+    if time is not None and draft.roles.time is not None and time.newest > draft.now_us:
+        ahead = math.ceil((time.newest - draft.now_us) / 1e6) + 86_400
+        yield f"  skew_s: {ahead}  # guess: the table has times in the future; devices that send should not"
+    if draft.by_time and time is not None and time.largest > 31_536_000 * 1e6:
+        days = time.largest / 8.64e10
+        yield f"  jump: {math.ceil(time.largest / 1e6 * 1.1)}  # guess: in seconds; the longest gap found is {days:,.0f} days"
+    size = sum(len(name) + 28 for name in draft.names.values()) + 500
+    if size > _NARROW:
+        yield f"  record_bytes: {min(2 * size, 1_000_000)}  # guess: an event has {len(draft.names)} readings"
+
+
+def with_margin(column: Column) -> tuple[float, float]:
+    """A range of round numbers around what was found, not below 0 where nothing was; 0 to 1 for a flag."""
+    if column.is_flag:
+        return 0.0, 1.0
+    span = column.high - column.low or max(abs(column.high), 1.0)
+    low, high = column.low - _MARGIN * span, column.high + _MARGIN * span
+    unit = 10.0 ** math.floor(math.log10(span * _MARGIN)) if span * _MARGIN > 1e-290 else 0.0
+    if unit:
+        low, high = math.floor(low / unit) * unit, math.ceil(high / unit) * unit
+    low = 0.0 if column.low >= 0 > low else low
+    low, high = (float(f"{bound:.12g}") for bound in (low, high))  # 0.3, not 0.30000000000000004
+    low, high = max(min(low, column.low), -_LARGEST), min(max(high, column.high), _LARGEST)
+    return (low, high) if low < high else (math.nextafter(low, -math.inf), math.nextafter(high, math.inf))
