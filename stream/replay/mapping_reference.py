@@ -49,10 +49,10 @@ outcome:
 ```
 
 `aimaas fleets draft export.csv` proposes both files, the mapping and the fleet file, from the table alone: device, time, counter,
-ranges with a margin, units from headers such as `temp [°C]`, gaps, and the words that say that a device failed. A comment marks each
-guess. Constant columns, categories, other texts and columns that hold the answer (`RUL`) are left out, and the fleet file says why.
-It reads the file twice in constant memory, and overwrites nothing without `--overwrite`. A mapping of a long format or of several
-tables is yours to write.
+ranges with a margin, units from headers such as `temp [°C]`, gaps, and the words that say that a device failed. A comment marks
+each guess. Constant columns, categories, other texts and columns that hold the answer (`RUL`) are left out, and the fleet file says
+why. It reads the file twice in constant memory, and overwrites nothing without `--overwrite`. Long formats and several
+tables are yours to write.
 
 Try the mapping first without sending anything. The check counts which rows cannot be read, and which events would become dead
 letters:

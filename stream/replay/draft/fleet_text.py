@@ -65,7 +65,7 @@ def _reading(draft: Draft, column: Column) -> str:
         told.append(f"{column.low:g} may mean no value: then list it under missing in the mapping")
     label, key = draft.labels[column.name], draft.names[column.name]
     text = f"name: {scalar(label, flow=True)}, unit: {scalar(unit or '1', flow=True)}, range: [{number(low)}, {number(high)}]"
-    return f"  {key}: {{{text}{nullable}}}  # guess: {'; '.join(told)}"
+    return f"  {scalar(key)}: {{{text}{nullable}}}  # guess: {'; '.join(told)}"
 
 
 def _left_out(draft: Draft) -> Iterator[str]:

@@ -61,7 +61,7 @@ def _mapping_time(draft: Draft) -> str:
 
 def _mapping_readings(draft: Draft) -> Iterator[str]:
     yield "readings:"
-    yield from (f"  {draft.names[c.name]}: {scalar(c.name)}" for c in draft.roles.readings)
+    yield from (f"  {scalar(draft.names[c.name])}: {scalar(c.name)}" for c in draft.roles.readings)
 
 
 def _mapping_outcome(draft: Draft) -> Iterator[str]:
