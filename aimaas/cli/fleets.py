@@ -107,13 +107,15 @@ def fleets_schema(
     An object with a schema for each topic, and for its headers (decoded as UTF-8) under `<topic>.headers`; with --out the AsyncAPI
     document too. --topic and --asyncapi print one of them and need a fleet.
     """
-    from aimaas.fleet import load_fleets
+    from aimaas.fleet_folder import read_folder
     from stream.schemas.asyncapi import asyncapi as document
     from stream.schemas.files import all_documents, one_schema, write_documents
     from stream.schemas.topics import schemas
 
     settings, wanted = read_settings(), name or fleet
-    fleets = [fleet_of(settings, wanted)] if wanted else list(load_fleets(settings.fleets).values())
+    folder = None if wanted else read_folder(settings.fleets)
+    fleets = list(folder.fleets.values()) if folder else [fleet_of(settings, str(wanted))]
+    warn(folder.warning if folder else None)
     if (topic or asyncapi) and not wanted:
         raise typer.BadParameter("--topic and --asyncapi print of one fleet: name it")
     if to is not None:

@@ -16,7 +16,8 @@ from typer.testing import CliRunner
 
 from aimaas.cli.app import app
 from aimaas.events import MAX_RUN, ModelStatus, Outcome
-from aimaas.fleet import find_fleet, load_fleets
+from aimaas.fleet import find_fleet
+from aimaas.fleet_folder import read_folder
 from aimaas.intervals import Intervals
 from aimaas.journal import Gap, append_to_journal
 from aimaas.kafka import Record, read_all
@@ -180,7 +181,7 @@ def test_the_command_prints_all_schemas_one_of_them_or_writes_them(
     assert one["properties"]["run"]["maximum"] == MAX_RUN
     assert set(document["channels"]) == {contract.kind for contract in contracts(fleet)}
     assert written.exit_code == 0
-    expected = {name for f in load_fleets(FLEETS).values() for name in [*schemas(f), f"{f.fleet}.asyncapi"]}
+    expected = {name for f in read_folder(FLEETS).fleets.values() for name in [*schemas(f), f"{f.fleet}.asyncapi"]}
     assert {file.stem for file in (tmp_path / "schemas").iterdir()} == expected
     assert json.loads((tmp_path / "schemas" / "iot.mill.events.json").read_text()) == every["iot.mill.events"]
 
