@@ -7,15 +7,6 @@ told by `fleet_file_errors.py`, so that they do not take the others along.
 
 from __future__ import annotations
 
-from fleet_dags.fleet_files import readable_fleets
-from fleet_dags.ingest import ingest_dag
-from fleet_dags.maintenance import maintenance_dag
-from fleet_dags.prepare import prepare_dag
-from fleet_dags.rebuild import rebuild_dag
-from fleet_dags.train import train_dag
+from fleet_dags.declare import declare_dags
 
-DAGS = (ingest_dag, prepare_dag, train_dag, rebuild_dag, maintenance_dag)
-
-for fleet in readable_fleets():
-    for declare in DAGS:
-        declare(fleet)
+declare_dags()

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from aimaas.errors import StackError
 from local.java import require_java
 
-IVY_FILE = Path(__file__).resolve().parents[1] / "ivy.xml"
+IVY_FILE = Path(__file__).with_name("ivy.xml")
 NEEDED_BYTES = 400 * 1024**2
 _FETCH_LIMIT_S = 1200
 _NO_NETWORK = ("UnknownHostException", "Connection refused", "ConnectException", "timed out", "proxy server")
