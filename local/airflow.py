@@ -35,7 +35,8 @@ from local.airflow_environment import (
 )
 from local.airflow_spark import write_spark_submit
 from local.ports import HOST, free_port, is_free
-from local.processes import ManagedProcess, find_process, start_process
+from local.processes import ManagedProcess, find_process, start_program
+from local.programs import Program
 
 READY_LIMIT_S = 180.0
 PROJECT_DAGS = Path(__file__).resolve().parents[1] / "dags"
@@ -83,6 +84,17 @@ class Airflow:
             return False
         return all(found.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
+    def has_read_dags(self) -> bool:
+        """Say whether the DAG processor has read any DAG, or found one that cannot be read."""
+        try:
+            return bool(self.client.dag_ids() or self.client.import_errors())
+        except StackError:
+            return False
+
+    def make_pool(self) -> None:
+        """Make the pool of Spark's tasks where there is none."""
+        self.client.ensure_pool(SPARK_POOL, SPARK_SLOTS, "Spark jobs at once: one fills this machine")
+
     def stop(self, timeout_s: float = 15.0) -> None:
         """End all programs and their tasks: first asked to, after `timeout_s` made to. Tasks that ran are run again."""
         with ThreadPoolExecutor(len(self.processes) or 1) as pool:
@@ -107,26 +119,47 @@ def start_airflow(  # what differs between a stack, a test and a demo
 ) -> Airflow:
     """Start Airflow on `folder` (default `<home>/airflow`) and wait until it is healthy and has read the DAGs (180 s).
 
-    A folder used before keeps its port; a new one takes `port`, or any free one. What an earlier start left running
-    there is ended first. `environ` is added to what the tasks see. Raises StackError with the log to read.
+    A folder used before keeps its port unless `port` is given; a new one takes any free one. What an earlier start left
+    running there is ended first. `environ` is added to what the tasks see. Raises StackError with the log to read.
     """
     folder = (folder or settings.home / "airflow").absolute()
     end_leftovers(folder)
+    port = port or kept_port(folder) or free_port()
+    if not is_free(port):
+        raise StackError(f"port {port} is taken: end the process that listens there, or give Airflow another port")
+    inherited = {**os.environ, **(environ or {})}
+    programs = airflow_programs(settings, folder, port, inherited, dags=dags, triggerer=triggerer)
+    processes = tuple(start_program(program) for program in programs)
+    airflow = Airflow(folder, port, _client(folder, port, _ensure_password(folder)), processes)
+    _wait_until_ready(airflow, has_dags=any(dags.glob("*.py")))
+    airflow.make_pool()
+    return airflow
+
+
+def airflow_programs(
+    settings: Settings,
+    folder: Path,
+    port: int,
+    inherited: Mapping[str, str],
+    *,
+    dags: Path = PROJECT_DAGS,
+    triggerer: bool = False,
+) -> list[Program]:
+    """What is started for Airflow on `folder`, which is prepared: login, `spark-submit`, database. Raises StackError.
+
+    `inherited` is the caller's environment.
+    """
+    folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
-    port = _ensure_port(folder, port)
-    password = _ensure_password(folder)
-    environment = process_environment(settings, folder, dags, port, {**os.environ, **(environ or {})})
+    (folder / _PORT_FILE).write_text(str(port))
+    _ensure_password(folder)
+    environment = process_environment(settings, folder, dags, port, inherited)
     write_spark_submit(folder / SPARK_FOLDER, settings)
     _migrate(folder, environment)
-    programs = {**_PROGRAMS, **(_TRIGGERER if triggerer else {})}
-    processes = tuple(
-        start_process(_command(*arguments), name=name, folder=folder, environ=environment, working_directory=folder)
-        for name, arguments in programs.items()
-    )
-    airflow = Airflow(folder, port, _client(folder, port, password), processes)
-    _wait_until_ready(airflow, has_dags=any(dags.glob("*.py")))
-    airflow.client.ensure_pool(SPARK_POOL, SPARK_SLOTS, "Spark jobs at once: one fills this machine")
-    return airflow
+    return [
+        Program(name, folder, tuple(_command(*arguments)), environment, folder, port if name == "api-server" else None)
+        for name, arguments in {**_PROGRAMS, **(_TRIGGERER if triggerer else {})}.items()
+    ]
 
 
 def find_airflow(folder: Path) -> Airflow | None:
@@ -135,7 +168,7 @@ def find_airflow(folder: Path) -> Airflow | None:
     processes = _running(folder)
     if not processes or not (folder / _PORT_FILE).is_file():
         return None
-    port = int((folder / _PORT_FILE).read_text())
+    port = kept_port(folder) or 0
     return Airflow(folder, port, _client(folder, port, _ensure_password(folder)), processes)
 
 
@@ -169,13 +202,10 @@ def _command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "airflow", *arguments]
 
 
-def _ensure_port(folder: Path, wanted: int | None) -> int:
+def kept_port(folder: Path) -> int | None:
+    """The port of a folder used before; None for a new one."""
     path = folder / _PORT_FILE
-    port = wanted or (int(path.read_text()) if path.is_file() else free_port())
-    if not is_free(port):
-        raise StackError(f"port {port} is taken: end the process that listens there, or give Airflow another port")
-    path.write_text(str(port))
-    return port
+    return int(path.read_text()) if path.is_file() else None
 
 
 def _ensure_password(folder: Path) -> str:
@@ -212,7 +242,7 @@ def _migrate(folder: Path, environment: Mapping[str, str]) -> None:
 def _wait_until_ready(airflow: Airflow, has_dags: bool) -> None:
     deadline = time.monotonic() + READY_LIMIT_S
     warm = False
-    while not (warm and airflow.is_healthy() and (not has_dags or _has_read_dags(airflow))):
+    while not (warm and airflow.is_healthy() and (not has_dags or airflow.has_read_dags())):
         for process in airflow.processes:
             if not process.is_alive():
                 airflow.kill()
@@ -222,13 +252,6 @@ def _wait_until_ready(airflow: Airflow, has_dags: bool) -> None:
             raise StackError(f"Airflow was not ready after {READY_LIMIT_S:.0f} s: see the logs in {airflow.folder}")
         warm = warm or _warm_up(airflow)
         time.sleep(0.2)
-
-
-def _has_read_dags(airflow: Airflow) -> bool:
-    try:
-        return bool(airflow.client.dag_ids() or airflow.client.import_errors())
-    except StackError:
-        return False
 
 
 def _warm_up(airflow: Airflow) -> bool:

@@ -15,6 +15,7 @@ from urllib.parse import quote
 from aimaas.errors import StackError
 
 ENDED = ("success", "failed")
+_PAGE = 100  # Airflow gives no more at once
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy would not find this machine
 
 
@@ -62,7 +63,10 @@ class AirflowClient:
 
     def dag_ids(self) -> list[str]:
         """Return the ids of all DAGs that the DAG processor has read."""
-        return sorted(d["dag_id"] for d in self._get("/dags?limit=100")["dags"])
+        found: list[str] = []
+        while len(page := self._get(f"/dags?limit={_PAGE}&offset={len(found)}&order_by=dag_id")["dags"]) == _PAGE:
+            found += [d["dag_id"] for d in page]
+        return sorted([*found, *(d["dag_id"] for d in page)])
 
     def import_errors(self) -> dict[str, str]:
         """Return DAG file -> what went wrong when it was read."""

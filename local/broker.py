@@ -21,7 +21,8 @@ from aimaas.errors import StackError
 from local.jars import kafka_jars
 from local.java import require_java
 from local.ports import HOST, answers, free_port, is_free
-from local.processes import ManagedProcess, find_process, start_process
+from local.processes import ManagedProcess, find_process, start_program
+from local.programs import Program
 
 # as Kafka's own start script has them: short pauses of the collector
 _COLLECTOR = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
@@ -117,24 +118,35 @@ class Broker:
 def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
     """Start a broker on `folder` and wait until it serves (at most 180 s).
 
-    A folder used before keeps its port; a new one takes `port`, or any free one. Raises StackError when the broker
-    already runs, a port is taken, Java or the jars are missing, or it does not come up.
+    A folder used before keeps its port unless `port` is given; a new one takes any free one. Raises StackError when the
+    broker already runs, a port is taken, Java or the jars are missing, or it does not come up.
+    """
+    folder = folder.absolute()
+    if find_broker(folder, jars) is not None:
+        raise StackError(f"a broker already runs on {folder}: stop it first")
+    program = broker_program(folder, jars, port)
+    listening = _ports(folder / "server.properties")[0]
+    if not is_free(listening):
+        raise StackError(f"port {listening} is taken: end the process that listens there, or start on another folder")
+    broker = Broker(folder, jars, listening, start_program(program))
+    _wait_until_ready(broker)
+    return broker
+
+
+def broker_program(folder: Path, jars: Path, port: int | None = None) -> Program:
+    """What is started for a broker on `folder`, which is prepared: its properties, with `port` where given, and its data.
+
+    Raises StackError when Java or the jars are missing, or the folder cannot be prepared.
     """
     folder = folder.absolute()
     java, classpath = require_java(), kafka_jars(jars)
-    if find_broker(folder, jars) is not None:
-        raise StackError(f"a broker already runs on {folder}: stop it first")
     folder.mkdir(parents=True, exist_ok=True)
-    properties = _ensure_properties(folder, port)
-    port = _ensure_ports_free(properties, port)
+    properties = _ensure_properties(folder, port, runs=find_process(_NAME, folder) is not None)
     base = [java, "-cp", os.pathsep.join(map(str, classpath)), *_LOGGING]
     _format(base, properties)
     heap = ["-Xms256m", "-Xmx768m", "-XX:MaxDirectMemorySize=256m"]
     command = [*base[:1], *heap, *_COLLECTOR, *base[1:], "kafka.Kafka", str(properties)]
-    process = start_process(command, name=_NAME, folder=folder)
-    broker = Broker(folder, jars, port, process)
-    _wait_until_ready(broker)
-    return broker
+    return Program(_NAME, folder, tuple(command), port=_ports(properties)[0])
 
 
 def find_broker(folder: Path, jars: Path) -> Broker | None:
@@ -154,20 +166,29 @@ def properties_text(folder: Path, port: int | None = None) -> str:
     )
 
 
-def _ensure_properties(folder: Path, port: int | None) -> Path:
+def kept_port(folder: Path) -> int | None:
+    """The port of a folder used before; None for a new one."""
+    properties = folder / "server.properties"
+    return _ports(properties)[0] if properties.is_file() else None
+
+
+def _ensure_properties(folder: Path, port: int | None, *, runs: bool) -> Path:
+    """The properties, written where there are none; those that are there get another port where one is given.
+
+    The controller's port, which nobody else is told, gives way where another program took it.
+    """
     path = folder / "server.properties"
     if not path.is_file():
         path.write_text(properties_text(folder, port))
+        return path
+    text = path.read_text()
+    old, controller = _ports(path)
+    if port not in (None, old):
+        text = text.replace(f"PLAINTEXT://{HOST}:{old}", f"PLAINTEXT://{HOST}:{port}")
+    if not runs and not is_free(controller):
+        text = text.replace(f"{HOST}:{controller}", f"{HOST}:{free_port()}")
+    path.write_text(text)
     return path
-
-
-def _ensure_ports_free(properties: Path, wanted: int | None) -> int:
-    port, controller_port = _ports(properties)
-    if wanted not in (None, port):
-        raise StackError(f"{properties} is for port {port}, not {wanted}: use another folder or leave the port out")
-    for taken in (p for p in (port, controller_port) if not is_free(p)):
-        raise StackError(f"port {taken} is taken: end the process that listens there, or start on another folder")
-    return port
 
 
 def _ports(properties: Path) -> tuple[int, int]:

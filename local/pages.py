@@ -3,57 +3,62 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from aimaas.errors import StackError
 from aimaas.settings import Settings
 from local.mlflow_pages import APP_NAME
-from local.ports import HOST, free_port, is_free
-from local.processes import ManagedProcess, find_process, start_process
+from local.ports import HOST
+from local.processes import ManagedProcess, find_process
+from local.programs import Program
 
 MLFLOW, DATA_DOCS = "mlflow", "data-docs"
 
 
-def start_mlflow(settings: Settings, port: int | None = None) -> ManagedProcess:
-    """Start MLflow's pages on the registry's database."""
+def mlflow_program(settings: Settings, port: int, inherited: Mapping[str, str]) -> Program:
+    """What is started for MLflow's pages on the registry's database; `inherited` is the caller's environment."""
     command = ["mlflow", "server", "--host", HOST, "--workers", "1"]
-    command += ["--backend-store-uri", settings.mlflow_tracking_uri]
     command += ["--default-artifact-root", settings.mlflow_artifacts]
     if APP_NAME in entry_points(group="mlflow.app").names:  # not in an environment that was set up before there was one
         command += ["--app-name", APP_NAME]
-    port = _free(MLFLOW, port)
-    return _start(settings, MLFLOW, port, [*command, "--port", str(port)])
+    environ = {
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes more, for judges of language models
+        **{name: value for name, value in inherited.items() if not name.startswith("AIMAAS_")},
+        # it may hold a password, and every user of the machine sees a command line
+        "MLFLOW_BACKEND_STORE_URI": settings.mlflow_tracking_uri,
+    }
+    return _program(settings, MLFLOW, port, [*command, "--port", str(port)], environ)
 
 
-def start_data_docs(settings: Settings, port: int) -> ManagedProcess:
-    """Serve the folder of Data Docs to this machine alone; they name devices in their examples."""
+def data_docs_program(settings: Settings, port: int) -> Program:
+    """What is started to serve the folder of Data Docs to this machine alone; they name devices in their examples."""
     settings.data_docs.mkdir(parents=True, exist_ok=True)
-    command = ["http.server", "--bind", HOST, "--directory", str(settings.data_docs), str(_free(DATA_DOCS, port))]
-    return _start(settings, DATA_DOCS, port, command)
+    command = ["http.server", "--bind", HOST, "--directory", str(settings.data_docs), str(port)]
+    return _program(settings, DATA_DOCS, port, command)
 
 
-def running_pages(settings: Settings) -> Iterator[tuple[ManagedProcess, str]]:
-    """The servers that run, and where."""
+def kept_port(settings: Settings, name: str) -> int | None:
+    """The port at which a home used before had these pages; None for a new one."""
+    path = _folder(settings, name) / "port"
+    return int(path.read_text()) if path.is_file() else None
+
+
+def running_pages(settings: Settings) -> Iterator[ManagedProcess]:
+    """The servers that run."""
     for name in (MLFLOW, DATA_DOCS):
         if found := find_process(name, _folder(settings, name)):
-            yield found, f"http://localhost:{(_folder(settings, name) / 'port').read_text()}"
+            yield found
 
 
 def _folder(settings: Settings, name: str) -> Path:
     return settings.home / {MLFLOW: "mlflow", DATA_DOCS: "pages"}[name]
 
 
-def _free(name: str, port: int | None) -> int:
-    port = port or free_port()
-    if not is_free(port):
-        raise StackError(f"port {port} is taken: end the process that listens there, or give {name} another port")
-    return port
-
-
-def _start(settings: Settings, name: str, port: int, module: list[str]) -> ManagedProcess:
+def _program(
+    settings: Settings, name: str, port: int, module: list[str], environ: Mapping[str, str] | None = None
+) -> Program:
     folder = _folder(settings, name)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "port").write_text(str(port))
-    return start_process([sys.executable, "-m", *module], name=name, folder=folder)
+    return Program(name, folder, (sys.executable, "-m", *module), environ, port=port)

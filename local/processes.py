@@ -1,7 +1,8 @@
 """Child processes that can outlive their parent, be found again, and be stopped with all they started.
 
 A process runs in a session of its own, so its session id is its pid. A record file beside its log holds the pid and
-the time it began: a pid that the system gave to somebody else since is never signalled.
+the time it began: a pid that the system gave to somebody else since is never signalled. A variable in its environment names
+it: all that it starts inherits the variable, also what begins a session of its own, so what it leaves behind is found.
 """
 
 from __future__ import annotations
@@ -11,35 +12,47 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 
 from aimaas.errors import StackError
+from local.programs import PART_MARK, Program
 
 _CLOCK_SLACK_S = 2.0  # the start time is derived from the boot time, which the system adjusts
 
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """One process that we started; `record` is the file it is found by, `log` takes its output."""
+    """One process that we started; `record` is the file it is found by, `log` takes its output.
+
+    `identity` is that of the program that it was started as, where it was started as one.
+    """
 
     name: str
     pid: int
     started_at: float
     record: Path
     log: Path
+    identity: str = ""
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
 
     def is_alive(self) -> bool:
         """Say whether this very process still runs (a zombie does not)."""
         return self._leader() is not None
 
-    def exit_code(self) -> int | None:
-        """Return the exit code of a process started by this very interpreter; None while it runs or where unknown."""
-        return self._child.poll() if self._child else None
+    def exit_code(self, timeout_s: float = 0.0) -> int | None:
+        """Return the exit code of a process started by this very interpreter; None while it runs or where unknown.
+
+        A killed process whose threads are still ending is no longer alive and has no exit code yet: `timeout_s` waits for it.
+        """
+        if self._child is None:
+            return None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return self._child.wait(timeout_s)
+        return None
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """Ask it to end (SIGTERM), and after `timeout_s` end it and all it started (SIGKILL). Waits for the end."""
@@ -50,6 +63,17 @@ class ManagedProcess:
                 leader.terminate()
             self._wait_for_leader(leader, timeout_s)
         self._end({*members, *self._members()})
+
+    def stop_alone(self, timeout_s: float = 10.0) -> None:
+        """End it as `stop` does, but leave what it started running."""
+        leader = self._leader()
+        if leader is not None:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                leader.terminate()
+                self._wait_for_leader(leader, timeout_s)
+                leader.kill()
+                self._wait_for_leader(leader, timeout_s)
+        self.record.unlink(missing_ok=True)
 
     def kill(self) -> None:
         """End it and all it started at once (SIGKILL), and wait until they are gone."""
@@ -116,6 +140,7 @@ def start_process(
     folder: Path,
     environ: Mapping[str, str] | None = None,
     working_directory: Path | None = None,
+    identity: str = "",
 ) -> ManagedProcess:
     """Start `command` in a session of its own, with its output appended to `<folder>/<name>.log`.
 
@@ -134,14 +159,28 @@ def start_process(
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                env=None if environ is None else dict(environ),
+                env={**(os.environ if environ is None else environ), PART_MARK: _mark(folder, name)},
                 cwd=working_directory,
             )
         except OSError as problem:
             raise StackError(f"{name} cannot be started: {command[0]}: {problem.strerror}") from problem
-    process = ManagedProcess(name, child.pid, _start_time(child.pid), folder / f"{name}.pid.json", log, child)
-    process.record.write_text(json.dumps({"pid": process.pid, "started_at": process.started_at}) + "\n")
+    record = folder / f"{name}.pid.json"
+    process = ManagedProcess(name, child.pid, _start_time(child.pid), record, log, identity, child)
+    kept = {"pid": process.pid, "started_at": process.started_at, "identity": identity}
+    record.write_text(json.dumps(kept) + "\n")
     return process
+
+
+def start_program(program: Program) -> ManagedProcess:
+    """Start a program as `start_process` does."""
+    return start_process(
+        program.command,
+        name=program.name,
+        folder=program.folder,
+        environ=program.environ,
+        working_directory=program.working_directory,
+        identity=program.identity,
+    )
 
 
 def find_process(name: str, folder: Path) -> ManagedProcess | None:
@@ -149,12 +188,45 @@ def find_process(name: str, folder: Path) -> ManagedProcess | None:
     record = folder / f"{name}.pid.json"
     try:
         content = json.loads(record.read_text())
-        process = ManagedProcess(
-            name, int(content["pid"]), float(content["started_at"]), record, folder / f"{name}.log"
-        )
-    except (OSError, ValueError, KeyError):
+        at = int(content["pid"]), float(content["started_at"])
+        process = ManagedProcess(name, *at, record, folder / f"{name}.log", str(content.get("identity", "")))
+    except (OSError, ValueError, KeyError, AttributeError):
         return None
     return process if process.is_alive() else None
+
+
+def end_marked(folder: Path, keep: Iterable[tuple[Path, str]] = ()) -> None:
+    """End (SIGKILL) every process that was started as a program below `folder`, and all that those started.
+
+    Programs that `keep` names by folder and name are left alone.
+    """
+    kept = {_mark(*one) for one in keep}
+    _end_where(lambda mark: Path(mark).is_relative_to(folder.absolute()) and mark not in kept)
+
+
+def end_remains(name: str, folder: Path) -> None:
+    """End (SIGKILL) what a program that died left behind, in whatever session."""
+    _end_where(lambda mark: mark == _mark(folder, name))
+
+
+def _mark(folder: Path, name: str) -> str:
+    return str(folder.absolute() / name)
+
+
+def _end_where(ends: Callable[[str], bool]) -> None:
+    found = [p for p in psutil.process_iter() if p.pid != os.getpid() and (mark := _mark_of(p)) and ends(mark)]
+    for process in found:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(found, timeout=10)
+
+
+def _mark_of(process: psutil.Process) -> str:
+    """The program that a process belongs to; empty where there is none to see."""
+    try:
+        return str(process.environ().get(PART_MARK, ""))
+    except (psutil.Error, OSError):
+        return ""
 
 
 def _start_time(pid: int) -> float:

@@ -14,6 +14,8 @@ from aimaas.cli.records import AsJson, Limit, Since, print_record, print_replaye
 from aimaas.settings import read_settings
 
 if TYPE_CHECKING:
+    from aimaas.fleet import FleetSpec
+    from aimaas.settings import Settings
     from stream.letters.letters import Letter
 
 dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: list, look, send again.")
@@ -34,7 +36,8 @@ def dlq_list(
 
     settings = read_settings()
     after = None if since is None else since_ms(since, datetime.now(UTC))
-    letters = read_letters(settings, fleet_of(settings, fleet), after)
+    spec = fleet_of(settings, fleet)
+    letters = read_letters(settings, spec, after)
     letters = letters if reason is None else with_reason(letters, reason, reasons())
     shown = letters[len(letters) - min(limit, len(letters)) :]
     if as_json:
@@ -44,7 +47,7 @@ def dlq_list(
     counts = Table("reason", "letters", "first", "last", box=None)
     for c in counts_of(letters):
         counts.add_row(c.reason, str(c.letters), time(c.first_ms), time(c.last_ms))
-    out.print(counts if letters else "no dead letters", highlight=False)
+    out.print(counts if letters else _none(settings, spec), highlight=False, soft_wrap=not letters)
     rows = [[str(letter.source), text(letter.key), letter.reason, text(letter.message)] for letter in shown]
     print_rows(["source", "device", "reason", "message"], rows, len(letters))
 
@@ -88,6 +91,18 @@ def dlq_replay(
     wanted = letters if everything else find_letters(letters, spec, coordinates or ())
     wanted = wanted if reason is None else with_reason(letters, reason, reasons())
     print_replayed(replay_letters(settings, spec, letters, wanted), as_json)
+
+
+def _none(settings: Settings, fleet: FleetSpec) -> str:
+    """Why there are no letters: no scorer refuses anything before a model serves."""
+    from aimaas.model_status import statuses
+
+    if any(status.state == "serves" for status in statuses(settings, fleet)):
+        return "no dead letters"
+    return (
+        f"no dead letters yet: no model of fleet {fleet.fleet} has served, so its events are judged in the lake alone and not yet "
+        f"predicted; `aimaas quarantine list --fleet {fleet.fleet}` shows what the lake refused"
+    )
 
 
 def _line(letter: Letter) -> dict[str, object]:

@@ -7,25 +7,45 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.table import Table
 
 from aimaas.cli.options import fleet_of, out, warn
+from aimaas.cli.stack import print_stack
 from aimaas.settings import read_settings
 
 local_app = typer.Typer()
+
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="show the password of Airflow too")]
+KafkaPort = Annotated[int | None, typer.Option(help="port of the broker (as before, else 9092)", show_default=False)]
+AirflowPort = Annotated[
+    int | None, typer.Option(help="port of the Airflow UI (as before, else 8080)", show_default=False)
+]
+MlflowPort = Annotated[
+    int | None, typer.Option(help="port of the MLflow UI (as before, else 5000)", show_default=False)
+]
+DocsPort = Annotated[
+    int | None, typer.Option(help="port of the pages of Data Docs (as before, else 8090)", show_default=False)
+]
 
 
 @local_app.command()
 def up(
     fleet: Annotated[list[str] | None, typer.Option("--fleet", "-f", help="fleets to score; all if left out")] = None,
-    kafka_port: Annotated[int, typer.Option(help="port of the broker")] = 9092,
-    airflow_port: Annotated[int, typer.Option(help="port of the Airflow UI")] = 8080,
-    mlflow_port: Annotated[int, typer.Option(help="port of the MLflow UI")] = 5000,
-    data_docs_port: Annotated[int, typer.Option(help="port of the pages of Data Docs")] = 8090,
+    kafka_port: KafkaPort = None,
+    airflow_port: AirflowPort = None,
+    mlflow_port: MlflowPort = None,
+    data_docs_port: DocsPort = None,
+    show_secrets: ShowSecrets = False,
 ) -> None:
-    """Start the local stack: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet; it runs until `aimaas down`."""
+    """Start the local stack, or repair the one that runs: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet.
+
+    It runs until `aimaas down`, and outlives this shell. What ends is started
+    again, after growing pauses if it ends again and again. On a running stack
+    the command starts what is missing, moves parts to ports that are given,
+    and adds new fleet files with their topics, scorers and DAGs.
+    """
     from aimaas.fleet_folder import read_folder
-    from local.stack import Ports, bring_up
+    from local.stack_ports import Ports
+    from local.up import bring_up
 
     settings = read_settings()
     if fleet:
@@ -36,24 +56,17 @@ def up(
         specs = list(folder.fleets.values())
     with out.status("starting Kafka, Airflow and MLflow"):
         bring_up(settings, specs, Ports(kafka_port, airflow_port, mlflow_port, data_docs_port))
-    status()
+    print_stack(read_settings(), show_secrets=show_secrets)
 
 
 @local_app.command()
-def status() -> None:
-    """Say which parts of the local stack run, and where."""
-    from local.stack import stack_parts
+def status(show_secrets: ShowSecrets = False) -> None:
+    """Say how each part of the local stack is, since when, where, and how often it was started again.
 
-    settings = read_settings()
-    parts = stack_parts(settings)
-    if not parts:
-        out.print(f"no stack runs in {settings.home}; start one with `aimaas up`", highlight=False)
+    Exits with 1 unless all parts are up.
+    """
+    if not print_stack(read_settings(), show_secrets=show_secrets):
         raise typer.Exit(1)
-    table = Table("part", "state", "where", "log", box=None)
-    for p in parts:
-        table.add_row(p.name, "[green]up[/green]" if p.alive else "[red]unwell[/red]", p.where, str(p.log))
-    out.print(table)
-    out.print(f"Data Docs: {settings.data_docs}", highlight=False)
 
 
 @local_app.command()
@@ -62,7 +75,7 @@ def down() -> None:
     from local.stack import stop_stack
 
     stopped = stop_stack(read_settings())
-    out.print(f"stopped: {', '.join(stopped) or 'nothing was running'}", highlight=False)
+    out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running", highlight=False)
 
 
 @local_app.command()
@@ -86,7 +99,7 @@ def demo(
     subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
     json_path: Annotated[Path | None, typer.Option("--json", help="write the figures here too")] = None,
 ) -> None:
-    """Run the whole path on real engines in a few minutes, and reckon up what came out against what went in."""
+    """Run the whole pipeline on real engines in a few minutes, and compare what came out with what went in."""
     from local.demo.run import run_demo
 
     settings = read_settings()

@@ -51,7 +51,7 @@ def reconcile(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
 ) -> None:
-    """Reckon up a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
+    """Account for a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
 
     Records that were gone before they could be landed or scored are shown as lost, with the reason. Devices that were admitted in
     two partitions at once are named.

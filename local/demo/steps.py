@@ -153,7 +153,7 @@ def places_of(demo: Demo) -> Places:
     home, airflow = demo.settings.home, demo.stack.airflow
     again = f"AIMAAS_HOME={os.path.relpath(home)} .venv/bin/aimaas up --fleet {demo.fleet.fleet}"
     return Places(
-        airflow=f"{airflow.url}, login {airflow.user} / {airflow.password}, after `{again} --airflow-port {airflow.port}`",
+        airflow=f"{airflow.url} after `{again} --airflow-port {airflow.port}`, which with --show-secrets shows the login",
         mlflow=f"{demo.settings.mlflow_tracking_uri}, pages by the same command",
         data_docs=demo.settings.data_docs,
         logs=home,

@@ -93,7 +93,9 @@ def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event,
         if model is not None and at_end:
             return model
         if at_end and not said:
-            log.info("waiting for a champion; events stay in the topic until there is one", fleet=fleet.fleet)
+            log.info(
+                "no champion yet: events are judged in the lake, but not yet predicted; they wait", fleet=fleet.fleet
+            )
             said = True
         if at_end:
             stop.wait(_LOOK_S)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +12,7 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from aimaas.errors import StackError
-from local.broker import Broker, find_broker, start_broker
+from local.broker import Broker, find_broker, kept_port, start_broker
 from local.jars import fetch_jars
 
 pytestmark = pytest.mark.broker
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.broker
 def own_broker(tmp_path: Path, jars: Path) -> Iterator[Broker]:
     running = start_broker(tmp_path / "kafka", jars)
     yield running
-    running.kill()
+    (find_broker(running.folder, jars) or running).kill()
 
 
 def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
@@ -53,6 +55,35 @@ def test_a_killed_broker_comes_back_on_the_same_port_with_its_data(own_broker: B
 
     assert own_broker.port == port
     assert consume(own_broker, "kept", 2) == [b"1", b"2"]
+
+
+def test_a_port_that_is_given_is_honoured_on_a_folder_used_before_and_kept_from_then_on(
+    own_broker: Broker, jars: Path, free_port: int
+) -> None:
+    produce(own_broker, "kept", [b"1"])
+    own_broker.kill()
+
+    start_broker(own_broker.folder, jars, free_port).kill()
+    moved = start_broker(own_broker.folder, jars)
+
+    assert moved.port == kept_port(own_broker.folder) == free_port
+    assert consume(moved, "kept", 1) == [b"1"]
+
+
+def test_a_controllers_port_that_somebody_took_gives_way(own_broker: Broker, jars: Path) -> None:
+    produce(own_broker, "kept", [b"1"])
+    text = (own_broker.folder / "server.properties").read_text()
+    controller = int(re.findall(r"voters=1@127.0.0.1:(\d+)", text)[0])
+    own_broker.kill()
+    with socket.socket() as taken:
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        taken.bind(("127.0.0.1", controller))
+        taken.listen()
+
+        again = start_broker(own_broker.folder, jars)
+
+    assert again.port == own_broker.port
+    assert consume(again, "kept", 1) == [b"1"]
 
 
 def test_a_running_broker_is_found_again_by_its_folder_and_stops_cleanly(own_broker: Broker, jars: Path) -> None:

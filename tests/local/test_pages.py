@@ -5,12 +5,10 @@ from dataclasses import replace
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import pytest
-
-from aimaas.errors import StackError
 from aimaas.settings import Settings, read_settings
 from local.airflow_environment import settings_variables
-from local.pages import running_pages, start_data_docs
+from local.pages import DATA_DOCS, data_docs_program, kept_port, mlflow_program, running_pages
+from local.processes import start_program
 
 
 def answer(url: str, limit_s: float = 60) -> bytes:
@@ -31,17 +29,24 @@ def test_data_docs_are_served_where_the_stack_says_and_end_with_it(offline_setti
     index = offline_settings.data_docs / "mill" / "site" / "index.html"
     index.parent.mkdir(parents=True)
     index.write_text("found")
-    server = start_data_docs(offline_settings, free_port)
+    assert kept_port(offline_settings, DATA_DOCS) is None
+    server = start_program(data_docs_program(offline_settings, free_port))
     try:
         assert answer(f"http://localhost:{free_port}/mill/site/index.html") == b"found"
-        assert [(p.name, where) for p, where in running_pages(offline_settings)] == [
-            ("data-docs", f"http://localhost:{free_port}")
-        ]
-        with pytest.raises(StackError, match=rf"port {free_port} is taken"):
-            start_data_docs(offline_settings, free_port)
+        assert [p.name for p in running_pages(offline_settings)] == ["data-docs"]
     finally:
         server.stop()
     assert list(running_pages(offline_settings)) == []
+    assert kept_port(offline_settings, DATA_DOCS) == free_port
+
+
+def test_a_password_of_mlflows_database_is_not_in_its_command_line(offline_settings: Settings, free_port: int) -> None:
+    secret = "postgresql://mlflow:s3cret@db/mlflow"
+    found = mlflow_program(replace(offline_settings, mlflow_tracking_uri=secret), free_port, {})
+
+    assert "s3cret" not in " ".join(found.command) + repr(found)
+    assert found.environ is not None
+    assert found.environ["MLFLOW_BACKEND_STORE_URI"] == secret
 
 
 def test_tasks_of_airflow_learn_where_data_docs_are_served(offline_settings: Settings) -> None:

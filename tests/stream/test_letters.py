@@ -144,6 +144,14 @@ def run(line: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.broker
+def test_before_the_first_champion_the_list_says_that_events_are_not_yet_predicted(line: Any, run: Any) -> None:
+    said = run("list")
+
+    assert "has served, so its events are judged in the lake alone and not yet predicted" in said
+    assert f"`aimaas quarantine list --fleet {line.fleet.fleet}`" in said
+
+
+@pytest.mark.broker
 def test_a_person_lists_filters_and_looks_at_letters(line: Any, run: Any) -> None:
     line.champion()
     (key, value), *_ = line.events(devices=1)

@@ -1,0 +1,73 @@
+"""How `aimaas status` shows the parts of the local stack."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from aimaas.cli.options import out
+
+if TYPE_CHECKING:
+    from aimaas.settings import Settings
+    from local.stack_status import Part
+
+
+def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
+    """Print each part, and more of those that are not up; whether all are. Secrets only if asked for."""
+    from local.stack_status import stack_parts
+
+    parts = stack_parts(settings)
+    if not parts:
+        out.print(f"no stack runs in {settings.home}; start one with `aimaas up`", highlight=False)
+        return False
+    now = time.time()
+    table = Table("part", "state", "for", "restarts", "where", box=None)
+    for part in parts:
+        state = Text(part.state, "green" if part.state == "up" else "red")
+        table.add_row(part.name, state, duration(part.since, now), str(part.restarts or ""), part.where)
+    out.print(table)
+    print_login(settings, show_secrets=show_secrets)
+    unwell = [part for part in parts if part.state != "up"]
+    for part in unwell:
+        out.print(trouble(part, now), style="red", highlight=False, soft_wrap=True, markup=False)
+    if any(part.state == "dead" for part in unwell):
+        out.print("`aimaas up` repairs it", highlight=False)
+    return not unwell
+
+
+def print_login(settings: Settings, *, show_secrets: bool) -> None:
+    """How to log in to Airflow, and where logs lie."""
+    from local.airflow import find_airflow
+
+    airflow = find_airflow(settings.home / "airflow")
+    if airflow is not None:
+        password = airflow.password if show_secrets else "shown by `aimaas status --show-secrets`"
+        out.print(f"Airflow: login {airflow.user}, password {password}", highlight=False, markup=False)
+    out.print(f"Data Docs: {settings.data_docs}; logs: below {settings.home}", highlight=False, markup=False)
+
+
+def trouble(part: Part, now: float) -> str:
+    """One line about a part that is not up: what happens next, why it ended last, and where to read on."""
+    said = f"{part.name}: {part.state}"
+    if part.state == "restarting":
+        pause = None if part.next_at is None else max(0.0, part.next_at - now)
+        said += ", started again now" if not pause else f", next start in {pause:.0f} s"
+    if part.state == "silent":
+        said += ": its process runs, but it does not answer"
+    if part.last_error:
+        said += f"; {part.last_error}"
+    return said if part.log.name == "" else f"{said}; log: {part.log}"
+
+
+def duration(since: float | None, now: float) -> str:
+    """How long ago, in the largest unit that fits; empty where nobody knows."""
+    if since is None:
+        return ""
+    seconds = max(0, int(now - since))
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= size:
+            return f"{seconds // size} {unit}"
+    return f"{seconds} s"

@@ -1,0 +1,131 @@
+"""How each part of the stack is: what `aimaas status` shows."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+from aimaas.errors import StackError
+from aimaas.settings import Settings
+from local.airflow import find_airflow
+from local.external import external_mlflow
+from local.part_states import PartState, read_states
+from local.ports import HOST, answers
+from local.processes import ManagedProcess, find_process
+from local.programs import Program, read_plan
+from local.supervisor import NAME, find_supervisor, folder_of
+
+State = Literal["up", "starting", "restarting", "dead", "silent"]
+_START_S = 180.0  # so long a part may take until it answers
+_ANSWER_S = 5.0
+_SETTLE_S = 10.0  # a part that failed and has run for less may fail again
+_HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the stack.
+
+    `state` is `up`; `starting` (it does not answer yet); `restarting` (it ended and is started again, or just was); `dead` (it
+    ended and nothing starts it again); or `silent` (it runs and does not answer). `since` is in Unix seconds, None where nobody
+    knows.
+    """
+
+    name: str
+    state: State
+    where: str
+    log: Path
+    since: float | None = None
+    restarts: int = 0
+    next_at: float | None = None
+    last_error: str = ""
+
+    @property
+    def alive(self) -> bool:
+        """Whether its process runs."""
+        return self.state in ("up", "starting", "silent")
+
+
+def stack_parts(settings: Settings) -> list[Part]:
+    """The supervisor and each part of the plan below `settings.home`, however it is; empty where no stack was started."""
+    folder = folder_of(settings.home)
+    programs = read_plan(folder)
+    if not programs:
+        return []
+    supervisor = find_supervisor(settings.home)
+    states, now = read_states(folder), time.time()
+    beats = _heartbeats(settings)
+    parts = [_part(p, states.get(p.name), supervisor is not None, beats, now) for p in programs]
+    parts += _external(settings)
+    log = folder / f"{NAME}.log"
+    if supervisor is None:
+        return [Part(NAME, "dead", "nothing is started again until `aimaas up`", log), *parts]
+    return [Part(NAME, "up", "", log, supervisor.started_at), *parts]
+
+
+def _part(program: Program, known: PartState | None, supervised: bool, beats: Mapping[str, str], now: float) -> Part:
+    process = find_process(program.name, program.folder)
+    seen = known or PartState(runs=process is not None, since=now)
+    state, since = _state(program, process, seen, supervised, beats, now)
+    log = program.folder / f"{program.name}.log"
+    return Part(program.name, state, _where(program), log, since, seen.restarts, seen.next_at, seen.last_error)
+
+
+def _state(
+    program: Program,
+    process: ManagedProcess | None,
+    seen: PartState,
+    supervised: bool,
+    beats: Mapping[str, str],
+    now: float,
+) -> tuple[State, float | None]:
+    """How a part is, and since when."""
+    if process is None and supervised and not seen.restarts and not seen.failures:
+        return "starting", seen.since  # it is in the plan since a moment
+    if process is None:
+        since = seen.failing_since or (None if seen.runs else seen.since)
+        return ("restarting" if supervised else "dead"), since
+    ran_s, answering = now - process.started_at, _answers(program, beats)
+    if seen.failures > 1 and (not answering or ran_s < _SETTLE_S):
+        return "restarting", seen.failing_since
+    return ("up" if answering else "starting" if ran_s < _START_S else "silent"), process.started_at
+
+
+def _answers(program: Program, beats: Mapping[str, str]) -> bool:
+    """Whether a part that has a port answers there, and whether one that Airflow watches has a fresh heartbeat."""
+    if program.port is not None:
+        return answers(HOST, program.port)
+    return beats.get(program.name, "healthy") == "healthy"
+
+
+def _heartbeats(settings: Settings) -> dict[str, str]:
+    """Program of Airflow -> health; none where its API server cannot say."""
+    airflow = find_airflow(settings.home / "airflow")
+    if airflow is None:
+        return {}
+    airflow.client.timeout_s = _ANSWER_S
+    try:
+        health = airflow.client.health()
+    except StackError:
+        return {}
+    return {name: health.get(part) or "unknown" for name, part in _HEARTBEATS.items()} if health else {}
+
+
+def _external(settings: Settings) -> list[Part]:
+    """MLflow where it runs elsewhere and has an address that can be asked."""
+    where = external_mlflow(settings)
+    address = urlsplit(where or "")
+    if where is None or address.hostname is None:
+        return []
+    up = answers(address.hostname, address.port or (443 if address.scheme == "https" else 80), timeout_s=3)
+    return [Part("mlflow", "up" if up else "silent", f"{where}, started by others", Path())]
+
+
+def _where(program: Program) -> str:
+    if program.port is None:
+        return ""
+    return f"{HOST}:{program.port}" if program.name == "kafka" else f"http://localhost:{program.port}"

@@ -1,0 +1,121 @@
+"""The supervisor: one process that starts the programs of a plan, and starts again what dies.
+
+`python -m local.supervisor HOME` runs until SIGTERM, or until the plan is gone; its programs run on without it, and the next
+supervisor takes over those that run as the plan says, and replaces the others. It is our own because neither `supervisor` nor
+`circus` takes over what a killed one left running (both would start it twice), and both give up on what fails again and again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import signal
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from aimaas.errors import StackError
+from local.backoff import BackOff
+from local.part_states import PartState, read_states, write_states
+from local.processes import ManagedProcess, end_marked, find_process, start_process
+from local.programs import PLAN_FILE, Program, read_plan
+from local.watched import Watched
+
+NAME = "supervisor"
+_TURN_S = 0.25
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Supervisor:
+    """Holds the programs of the plan in `folder`, the supervisor's own below the stack's `home`. `turn` does all there is to do."""
+
+    def __init__(self, home: Path, back_off: BackOff) -> None:
+        self._home, self._folder, self._back_off = home, folder_of(home), back_off
+        self._parts: dict[str, Watched] = {}
+        self._read_at: tuple[int, int] | None = None
+        self._told: dict[str, PartState] = {}
+
+    def turn(self, now: float) -> bool:
+        """Follow the plan where it changed, start what is due at `now` (Unix seconds), tell the states.
+
+        False once no plan is left: all is ended then.
+        """
+        if not self._follow_plan(now):
+            return False
+        for part in self._parts.values():
+            part.turn(now)
+            self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Write the states where one changed: after each part, since ending what one left behind may take seconds."""
+        told = {name: part.state for name, part in self._parts.items()}
+        if told != self._told:
+            with contextlib.suppress(OSError):  # a full disk: again at the next turn
+                write_states(self._folder, told)
+                self._told = told
+
+    def _follow_plan(self, now: float) -> bool:
+        try:
+            found = (self._folder / PLAN_FILE).stat()
+        except FileNotFoundError:
+            end_marked(self._home, keep=[(self._folder, NAME)])
+            return False
+        version = found.st_mtime_ns, found.st_ino
+        if version != self._read_at:
+            first, self._read_at = self._read_at is None, version
+            self._follow(read_plan(self._folder), now, first=first)
+        return True
+
+    def _follow(self, programs: Sequence[Program], now: float, *, first: bool) -> None:
+        wanted = {program.name: program for program in programs}
+        if first:  # what another supervisor started for a plan that is gone
+            end_marked(self._home, keep=[(self._folder, NAME), *((p.folder, p.name) for p in programs)])
+        for name in self._parts.keys() - wanted.keys():
+            self._parts.pop(name).stop()
+        before = read_states(self._folder) if first else {}
+        for name, program in wanted.items():
+            if name in self._parts:
+                self._parts[name].become(program, now)
+            else:
+                self._parts[name] = Watched(program, self._back_off, before.get(name), now)
+
+
+def folder_of(home: Path) -> Path:
+    """The folder of the supervisor's plan, states, record and log."""
+    return home / NAME
+
+
+def find_supervisor(home: Path) -> ManagedProcess | None:
+    """The supervisor that runs for `home`, whoever started it."""
+    return find_process(NAME, folder_of(home))
+
+
+def start_supervisor(home: Path) -> ManagedProcess:
+    """Start a supervisor for the plan below `home`; it survives the shell it is started from."""
+    command = [sys.executable, "-m", "local.supervisor", str(home)]
+    return start_process(command, name=NAME, folder=folder_of(home), working_directory=_ROOT)
+
+
+def main() -> None:
+    """Supervise until asked to stop. A second supervisor for the same home ends at once."""
+    home, stop = Path(sys.argv[1]), threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    with (folder_of(home) / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            sys.exit(f"error: another supervisor runs for {home}")
+        supervisor = Supervisor(home, BackOff())
+        try:
+            while not stop.is_set() and supervisor.turn(time.time()):
+                stop.wait(_TURN_S)
+        except StackError as problem:
+            sys.exit(f"error: {problem}")
+
+
+if __name__ == "__main__":
+    main()

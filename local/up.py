@@ -1,0 +1,188 @@
+"""What `aimaas up` does: a plan of all programs, a supervisor that holds them, and all that they need to serve.
+
+On a running stack it repairs: it writes the plan again, and the supervisor starts, replaces or leaves alone. It adds what is new
+(fleets, topics, DAGs) and takes nothing away but scorers of fleets whose file is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+
+from filelock import FileLock, Timeout
+
+from aimaas.errors import StackError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka import create_topics
+from aimaas.settings import Settings
+from aimaas.topics import topic_specs
+from local import airflow, broker, pages
+from local.external import external_mlflow
+from local.part_states import STATES_FILE, PartState, read_states
+from local.ports import HOST
+from local.private_files import kept_secret
+from local.processes import find_process
+from local.programs import Program, read_plan, write_plan
+from local.schedules import unpause_new
+from local.stack import SCORER, prepare_own_registry, scorer_program, stop_stack, tell_others
+from local.stack_ports import Ports, check_asked, choose_ports
+from local.stack_status import stack_parts
+from local.supervisor import find_supervisor, folder_of, start_supervisor
+
+READY_LIMIT_S = 300.0
+_START_LIMIT_S = 10.0
+_HOPELESS = 4  # failures in a row of a part that should come up
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """A stack that is brought up: the settings that reach it, its ports, the fleets asked for, and the caller's environment.
+
+    That is taken at once: MLflow adds variables when it is imported, which no part shall inherit.
+    """
+
+    settings: Settings
+    ports: Ports
+    fleets: Sequence[FleetSpec]
+    inherited: Mapping[str, str]
+
+
+def bring_up(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> None:
+    """Start or repair all that `aimaas up` promises: broker, Airflow with the fleets' DAGs, pages, a scorer per fleet.
+
+    Raises StackError. Where a part of a stack that did not run before does not come up, all of it is stopped.
+    """
+    check_asked(asked)
+    with _alone(settings):
+        ran = find_supervisor(settings.home) is not None or any(part.alive for part in stack_parts(settings))
+        stack = _planned(settings, fleets, asked)
+        if not ran:
+            (folder_of(settings.home) / STATES_FILE).unlink(missing_ok=True)
+        try:
+            _start(stack)
+        except BaseException:
+            if not ran:
+                stop_stack(settings)
+            raise
+
+
+@contextmanager
+def _alone(settings: Settings) -> Iterator[None]:
+    """Keep two `aimaas up` of one home apart."""
+    settings.home.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(settings.home / "up.lock", timeout=0):
+            yield
+    except Timeout:
+        raise StackError(f"another `aimaas up` is at work in {settings.home}: wait for it") from None
+
+
+def _planned(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> _Stack:
+    """Settle ports and the settings under which all finds the stack; nothing is started or written yet."""
+    home, outside = settings.home, external_mlflow(settings)
+    if outside and asked.mlflow:
+        raise StackError(f"MLflow runs at {outside} (AIMAAS_MLFLOW_TRACKING_URI): leave --mlflow-port out")
+    kept = Ports(
+        broker.kept_port(home / "kafka"),
+        airflow.kept_port(home / "airflow"),
+        pages.kept_port(settings, pages.MLFLOW),
+        pages.kept_port(settings, pages.DATA_DOCS),
+    )
+    ours = {p.port for p in read_plan(folder_of(home)) if p.port and find_process(p.name, p.folder)}
+    ports = choose_ports(asked, kept, ours, without={"mlflow"} if outside else set())
+    reached = replace(
+        settings,
+        kafka={**settings.kafka, "bootstrap.servers": f"{HOST}:{ports.kafka}"},
+        replay_key=settings.replay_key or kept_secret(home / "replay.key"),
+        data_docs_url=settings.data_docs_url or f"http://localhost:{ports.data_docs}",
+    )
+    return _Stack(reached, ports, fleets, dict(os.environ))
+
+
+def _start(stack: _Stack) -> None:
+    """Bring up the parts that fleets need, then topics, scorers and schedules. The order matters: a scorer wants its topics."""
+    settings = stack.settings
+    with ThreadPoolExecutor(2) as pool:
+        runs = find_process(pages.MLFLOW, settings.home / "mlflow") is not None
+        registry = None if runs else pool.submit(prepare_own_registry, settings)
+        engines = _engines(stack)
+        if registry is not None:
+            registry.result()
+    before = read_states(folder_of(settings.home))
+    known = [p for p in read_plan(folder_of(settings.home)) if p.name.startswith(SCORER)]
+    write_plan(folder_of(settings.home), [*engines, *known])
+    if find_supervisor(settings.home) is None:
+        start_supervisor(settings.home)
+    tell_others(settings)
+    _await(stack, [p.name for p in engines], before)
+    for fleet in stack.fleets:
+        create_topics(settings, topic_specs(fleet))
+    write_plan(folder_of(settings.home), [*engines, *_scorers(stack, known)])
+    found = airflow.find_airflow(settings.home / "airflow")
+    if found is not None:
+        found.make_pool()
+        unpause_new(found, [fleet.fleet for fleet in stack.fleets])
+    _await_started(settings)
+
+
+def _engines(stack: _Stack) -> list[Program]:
+    """The programs that all fleets share."""
+    settings, ports, inherited = stack.settings, stack.ports, stack.inherited
+    programs = [broker.broker_program(settings.home / "kafka", settings.jars, ports.kafka)]
+    programs += airflow.airflow_programs(
+        settings, settings.home / "airflow", ports.airflow or 0, inherited, triggerer=True
+    )
+    if not external_mlflow(settings):
+        programs.append(pages.mlflow_program(settings, ports.mlflow or 0, inherited))
+    return [*programs, pages.data_docs_program(settings, ports.data_docs or 0)]
+
+
+def _scorers(stack: _Stack, known: Sequence[Program]) -> list[Program]:
+    """A scorer for each fleet asked for, and for each that has one already and still has its file."""
+    settings = stack.settings
+    asked = {fleet.fleet for fleet in stack.fleets}
+    there = {p.name.removeprefix(SCORER).rpartition("-")[0] for p in known}
+    kept = {name for name in there - asked if (settings.fleets / f"{name}.yaml").is_file()}
+    return [scorer_program(settings, name, stack.inherited) for name in sorted(asked | kept)]
+
+
+def _await(stack: _Stack, names: Sequence[str], before: Mapping[str, PartState]) -> None:
+    """Wait until these parts serve and the DAGs are read (300 s). Raises StackError for one that ends again and again."""
+    settings, deadline = stack.settings, time.monotonic() + READY_LIMIT_S
+    while True:
+        _check_hope(settings, names, before)
+        parts = [part for part in stack_parts(settings) if part.name in names]
+        late = [part for part in parts if part.state != "up"]
+        if not late and _has_dags(settings):
+            return
+        if time.monotonic() > deadline:
+            what = f"{late[0].name} is {late[0].state}: see {late[0].log}" if late else "Airflow has read no DAG"
+            raise StackError(f"the stack was not up after {READY_LIMIT_S:.0f} s: {what}")
+        time.sleep(0.3)
+
+
+def _await_started(settings: Settings) -> None:
+    """Give the supervisor time to start what is new in its plan, so that what is shown next is how things are."""
+    deadline, folder = time.monotonic() + _START_LIMIT_S, folder_of(settings.home)
+    names = {program.name for program in read_plan(folder)}
+    while names - {n for n, s in read_states(folder).items() if s.runs or s.failures} and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _check_hope(settings: Settings, names: Sequence[str], before: Mapping[str, PartState]) -> None:
+    """Raise StackError where the supervisor has ended, or one of these parts ends as often as it is started."""
+    if find_supervisor(settings.home) is None:
+        raise StackError(f"the supervisor ended: see {folder_of(settings.home) / 'supervisor.log'}")
+    for name, state in read_states(folder_of(settings.home)).items():
+        tries = state.restarts - (before[name].restarts if name in before else 0)
+        if name in names and min(state.failures, tries) >= _HOPELESS:
+            raise StackError(f"{name} ends as often as it is started: {state.last_error}")
+
+
+def _has_dags(settings: Settings) -> bool:
+    found = airflow.find_airflow(settings.home / "airflow")
+    return found is not None and found.has_read_dags()
