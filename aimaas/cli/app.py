@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import typer
 
+from aimaas.cli.backup import backup_app
 from aimaas.cli.dlq import dlq_app
 from aimaas.cli.export import export_app
 from aimaas.cli.fleets import fleets_app
@@ -31,6 +32,7 @@ app = typer.Typer(
     help="AI model as a service for fleets of devices: Kafka in, predictions out, Airflow and Spark in between.",
 )
 app.add_typer(local_app)
+app.add_typer(backup_app)
 app.add_typer(stream_app)
 app.add_typer(history_app)
 app.add_typer(export_app)

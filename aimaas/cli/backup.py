@@ -1,0 +1,49 @@
+"""`aimaas backup` and `restore`: a home in one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from aimaas.cli.options import out
+from aimaas.settings import read_settings
+
+backup_app = typer.Typer()
+
+
+@backup_app.command()
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="a file on another disk, such as backup.tar")],
+) -> None:
+    """Save AIMAAS_HOME: topics, lake, registry, Airflow's database, training sets, secrets. Nothing may run in it meanwhile."""
+    from local.backup import backup as save
+
+    settings = read_settings()
+    with out.status(f"saving {settings.home}") as shown:
+        saved = save(settings, to, lambda name, size: shown.update(f"{size / 1e6:,.0f} MB: {name}"))
+    out.print(f"saved {saved.files:,} files, {saved.bytes / 1e6:,.1f} MB in {to}", highlight=False, soft_wrap=True)
+    out.print("it holds secrets: keep it as safe as the home", highlight=False)
+    for name, place in saved.elsewhere.items():
+        out.print(
+            f"[yellow]not in it:[/yellow] {name} is {place}; save that by its own means",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@backup_app.command()
+def restore(source: Annotated[Path, typer.Argument(metavar="FILE", help="what `aimaas backup` wrote")]) -> None:
+    """Bring AIMAAS_HOME back to where it was, from a backup; each file is compared with its digest first."""
+    from local.backup import restore as bring_back
+
+    settings = read_settings()
+    with out.status(f"restoring {settings.home}"):
+        found = bring_back(settings, source)
+    out.print(
+        f"restored {len(found.files):,} files of {found.at:%Y-%m-%dT%H:%M:%SZ}, saved by release {found.release}; go on with "
+        "`aimaas up`", highlight=False, soft_wrap=True,
+    )  # fmt: skip
+    for name, place in found.elsewhere.items():
+        out.print(f"[yellow]not in it:[/yellow] {name} was {place}", highlight=False, soft_wrap=True)

@@ -1,0 +1,219 @@
+"""A backup of all that one home holds, in one file, and its way back.
+
+The home is saved as a whole: the broker's log (topics, offsets, device state), the lake, MLflow's database and artefacts, Airflow's
+database, training sets, pages, secrets. Broker and databases are saved at one point only while they stand still, so nothing may run
+in the home meanwhile. A restore unpacks into a folder of the home (which may be a disk of its own), compares each file with the
+digest that was noted, and only then moves all to its place. Paths in the registry and on the topics are absolute, so a home comes
+back to where it was.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+import shutil
+import tarfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import IO
+
+import msgspec
+
+from aimaas.errors import AimaasError
+from aimaas.release import release
+from aimaas.settings import STACK_FILE, Settings
+from local.processes import find_process
+from local.supervisor import NAME as SUPERVISOR
+
+MANIFEST = "aimaas-backup.json"
+_HOME = "home"
+_RESTORING = ".restoring-"
+# of what ran: which processes, and what they may write anew
+_LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "__pycache__"})
+_RECORD = ".pid.json"
+
+Progress = Callable[[str, int], None]  # a file, and bytes so far
+
+
+class BackupError(AimaasError):
+    """A home cannot be saved or brought back."""
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup holds: SHA-256 of each file by its path in the home, where the home was, and by which release it was made."""
+
+    home: str
+    release: str
+    at: datetime
+    files: dict[str, str]
+    elsewhere: dict[str, str]  # what the settings keep outside of the home, so that it is not here
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A backup's size, and what is not in it."""
+
+    files: int
+    bytes: int
+    elsewhere: dict[str, str]
+
+
+def backup(settings: Settings, target: Path, progress: Progress | None = None) -> Saved:
+    """Save the home as the file `target`, which is there as a whole or not at all. Raises BackupError."""
+    home = settings.home
+    if not home.is_dir():
+        raise BackupError(f"{home}: there is no home to save; AIMAAS_HOME names it")
+    _require_still(settings, "saved")
+    if target.exists():
+        raise BackupError(f"{target}: is there already; name a file that is not")
+    if target.absolute().is_relative_to(home):
+        raise BackupError(f"{target}: lies in the home itself; name a place on another disk")
+    part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
+    try:
+        with part.open("xb") as file:
+            saved = _write(settings, file, progress)
+            file.flush()
+            os.fsync(file.fileno())
+        part.rename(target)
+    except OSError as e:
+        raise BackupError(f"{e.filename or target}: {e.strerror}; nothing was saved") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return saved
+
+
+def restore(settings: Settings, source: Path) -> Manifest:
+    """Bring the home back from a backup. Raises BackupError where there is one already, and where a file is not what was saved."""
+    home = settings.home
+    _require_still(settings, "restored")
+    left = [path.name for path in home.iterdir()] if home.exists() else []
+    if any(not name.startswith(_RESTORING) for name in left):
+        raise BackupError(f"{home}: is not empty; move it away, then run this again")
+    for name in left:  # a restore was killed before it had moved anything
+        shutil.rmtree(home / name)
+    fresh = home / f"{_RESTORING}{uuid.uuid4().hex[:8]}"
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tarfile.open(source, "r:") as archive:
+            archive.extractall(fresh, filter="data")
+        manifest = _checked(fresh, source, home)
+        for path in (fresh / _HOME).iterdir():
+            path.rename(home / path.name)
+    except tarfile.TarError as e:
+        raise BackupError(f"{source}: is no backup, or torn ({e}); nothing was restored") from None
+    except OSError as e:
+        raise BackupError(f"{e.filename or source}: {e.strerror}; nothing was restored") from None
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+    return manifest
+
+
+def _require_still(settings: Settings, done: str) -> None:
+    records = [path for pattern in (f"*{_RECORD}", f"*/*{_RECORD}") for path in settings.home.glob(pattern)]
+    found = (find_process(path.name.removesuffix(_RECORD), path.parent) for path in sorted(records))
+    running = [process.name for process in found if process is not None]
+    if running:
+        raise BackupError(
+            f"{settings.home}: {', '.join(running)} still run; a home is {done} while nothing does: `aimaas down`"
+        )
+
+
+def _write(settings: Settings, file: IO[bytes], progress: Progress | None) -> Saved:
+    home, digests, size = settings.home, dict[str, str](), 0
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in _paths(home):
+            name = path.relative_to(home).as_posix()
+            entry = archive.gettarinfo(path, f"{_HOME}/{name}")
+            if path.is_dir():
+                archive.addfile(entry)
+                continue
+            with path.open("rb") as content:
+                read = _Digested(content)
+                archive.addfile(entry, read)
+            digests[name], size = read.digest, size + entry.size
+            if progress:
+                progress(name, size)
+        elsewhere = _elsewhere(settings)
+        manifest = msgspec.json.encode(Manifest(str(home), release(), datetime.now(UTC), digests, elsewhere))
+        entry = tarfile.TarInfo(MANIFEST)
+        entry.size = len(manifest)
+        archive.addfile(entry, io.BytesIO(manifest))
+    return Saved(len(digests), size, elsewhere)
+
+
+def _paths(home: Path) -> Iterator[Path]:
+    """Folders and files to save, each folder before what is in it; links are left out: nothing of ours is one."""
+    for path in sorted(home.iterdir()):
+        if not path.name.startswith(_RESTORING):
+            yield from _below(path)
+
+
+def _below(path: Path) -> Iterator[Path]:
+    if path.name in _LEFT_OUT or path.name.endswith(_RECORD) or path.is_symlink():
+        return
+    if path.is_dir():
+        yield path
+        for inner in sorted(path.iterdir()):
+            yield from _below(inner)
+    elif path.is_file():  # no socket
+        yield path
+
+
+class _Digested:
+    """A file that is read once, and the SHA-256 of what was read."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._hash = file, hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """Read as the file does."""
+        found = self._file.read(size)
+        self._hash.update(found)
+        return found
+
+    @property
+    def digest(self) -> str:
+        """Of all that was read so far."""
+        return self._hash.hexdigest()
+
+
+def _elsewhere(settings: Settings) -> dict[str, str]:
+    """What lies outside of the home, by the setting that says so."""
+    places = {
+        "AIMAAS_LAKE": settings.lake,
+        "AIMAAS_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri.removeprefix("sqlite:///"),
+        "AIMAAS_MLFLOW_ARTIFACTS": settings.mlflow_artifacts,
+        "AIMAAS_DATA_DOCS": str(settings.data_docs),
+    }
+    with_kafka = (
+        {} if (settings.home / "kafka").is_dir() else {"AIMAAS_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers}
+    )
+    outside = {name: place for name, place in places.items() if not Path(place).is_relative_to(settings.home)}
+    return {name: place.rpartition("@")[2] for name, place in outside.items()} | with_kafka  # without a password
+
+
+def _checked(fresh: Path, source: Path, home: Path) -> Manifest:
+    """What was unpacked, once each file is what was saved. Raises BackupError."""
+    try:
+        manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=Manifest)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        raise BackupError(
+            f"{source}: is no backup of `aimaas backup`, or its end is missing; nothing was restored"
+        ) from None
+    if manifest.home != str(home):
+        raise BackupError(
+            f"{source}: is of the home {manifest.home}, and {home} is another place: registry and topics name files by their whole "
+            f"path; restore with AIMAAS_HOME={manifest.home}"
+        )
+    for name, digest in manifest.files.items():
+        found = fresh / _HOME / name
+        with contextlib.suppress(FileNotFoundError), found.open("rb") as content:
+            if hashlib.file_digest(content, "sha256").hexdigest() == digest:
+                continue
+        raise BackupError(f"{source}: {name} is not as it was saved; nothing was restored: take another backup")
+    return manifest
