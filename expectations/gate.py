@@ -137,7 +137,7 @@ def _audit(
     if span.made_of:
         _check_left_out(settings, fleet, span)
     suite = [*([] if span.start else [ANY_ROWS]), *suite_of(settings, fleet, table)]
-    carried = (0, 0) if last is None or table == "gold" else (last.carried, last.carried_refused)
+    carried = (0, 0) if last is None else (last.carried, last.carried_refused)
     part = read_slice(settings, fleet, table, span.part, columns_read(suite, table), carried, spark)
     again = last is not None and last.verdict == "failed"
     run = f"v{last.version if again and last is not None else span.version}"

@@ -95,8 +95,7 @@ def judge_again(
     """The failed offsets and what is found in them. Raises GateFailedError where something failed that is no row's fault."""
     table, suite = failed.of_table, suite_of(settings, fleet, failed.of_table)
     span, columns = failed_span(settings, fleet, failed), {*columns_read(suite, table), *SOURCE}
-    carried = (0, 0) if table == "gold" else (failed.carried, failed.carried_refused)
-    part = read_slice(settings, fleet, table, span.part, columns, carried, spark)
+    part = read_slice(settings, fleet, table, span.part, columns, (failed.carried, failed.carried_refused), spark)
     found = judge(settings, fleet, table, suite, part, f"v{failed.version}")
     if len(found.failing) < len(found.failed):
         named = {(kind, name) for kind, kwargs, _ in found.failing for name in [kwargs.get("column")]}
