@@ -17,6 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from aimaas.errors import StackError
+from aimaas.logs import set_up_logs
+from aimaas.settings import read_settings
 from local.backoff import BackOff
 from local.part_states import PartState, read_states, write_states
 from local.processes import ManagedProcess, end_marked, find_process, start_process
@@ -104,6 +106,7 @@ def main() -> None:
     home, stop = Path(sys.argv[1]), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    set_up_logs(read_settings())
     with (folder_of(home) / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

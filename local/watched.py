@@ -7,10 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from aimaas.errors import StackError
+from aimaas.logs import logger
 from local.backoff import BackOff
 from local.part_states import PartState
 from local.processes import ManagedProcess, end_remains, find_process, start_program
 from local.programs import Program
+
+log = logger("supervisor")
 
 _TAIL_BYTES = 8_192
 _LINE = 300
@@ -75,6 +78,8 @@ class Watched:
             next_at=now + self._back_off.pause_s(failures),
             last_error=error,
         )
+        pause_s = round(self._back_off.pause_s(failures), 1)
+        log.warning("part ended", part=self._program.name, why=error, failures=failures, next_start_in_s=pause_s)
 
     def _start(self, now: float) -> None:
         end_remains(self._program.name, self._program.folder)  # a full disk may have kept it from being recorded
@@ -85,6 +90,7 @@ class Watched:
             self._note_failure(str(problem), ran_s=0, now=now)
             return
         self.state = replace(self.state, runs=True, since=now, next_at=None)
+        log.info("part started", part=self._program.name, pid=self._process.pid, restarts=self.state.restarts)
 
     def _reason(self, exit_code: int | None) -> str:
         """Why it ended: a signal's name, else the last line that it wrote."""

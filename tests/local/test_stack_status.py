@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from aimaas.cli.app import app
+from aimaas.cli.stack import duration
 from aimaas.errors import StackError
 from aimaas.settings import Settings
 from local.processes import start_program
@@ -132,3 +133,11 @@ def test_down_says_what_it_stopped_and_that_nothing_runs(stack: Settings) -> Non
     start_program(Program("score-mill-0", stack.home / "scorers", (sys.executable, "-c", SLEEPS)))
     assert run(stack, "down").output.strip() == "stopped: score-mill-0"
     assert run(stack, "status").exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"), [(0, "0 s"), (59.9, "59 s"), (60, "1 min"), (7_300, "2 h"), (200_000, "2 d")]
+)
+def test_how_long_something_lasts_is_said_in_the_largest_unit_that_fits(seconds: float, shown: str) -> None:
+    assert duration(1000.0, 1000.0 + seconds) == shown
+    assert duration(None, seconds) == ""

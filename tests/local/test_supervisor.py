@@ -121,6 +121,9 @@ def test_what_ends_again_and_again_stays_restarting_with_its_last_error_and_grow
     waits = awaited(lambda: (s := state(stack, "broken")) and s.failures == 4 and not s.runs and s)
     assert waits.next_at is not None
     assert waits.next_at - waits.since == pytest.approx(4.0)
+    log = (folder_of(stack.home) / "supervisor.log").read_text()
+    assert "part ended" in log
+    assert "why=error: the disk is full" in log.replace("'", "")
 
 
 def test_a_killed_supervisor_is_told_and_the_next_one_takes_over_what_runs_and_doubles_nothing(stack: Settings) -> None:
