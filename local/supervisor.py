@@ -16,14 +16,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from aimaas.errors import StackError
-from aimaas.logs import set_up_logs
+from aimaas.logs import logger, set_up_logs
 from aimaas.settings import read_settings
 from local.backoff import BackOff
 from local.part_states import PartState, read_states, write_states
 from local.processes import ManagedProcess, end_marked, find_process, start_process
 from local.programs import PLAN_FILE, Program, read_plan
 from local.watched import Watched
+
+log = logger("supervisor")
 
 NAME = "supervisor"
 _TURN_S = 0.25
@@ -46,8 +50,14 @@ class Supervisor:
         """
         if not self._follow_plan(now):
             return False
-        for part in self._parts.values():
-            part.turn(now)
+        for name, part in self._parts.items():
+            try:
+                part.turn(now)
+            except (
+                OSError,
+                psutil.Error,
+            ) as problem:  # a full disk, a table of processes that is full: again at the next turn
+                log.error("part could not be looked after", part=name, error=str(problem))
             self._tell()
         return True
 

@@ -95,7 +95,8 @@ class Watched:
     def _reason(self, exit_code: int | None) -> str:
         """Why it ended: a signal's name, else the last line that it wrote."""
         if exit_code is not None and exit_code < 0:
-            return f"ended by {signal.Signals(-exit_code).name}"
+            known = -exit_code in set(signal.Signals)
+            return f"ended by {signal.Signals(-exit_code).name if known else f'signal {-exit_code}'}"
         how = "ended" if exit_code is None else f"ended with exit code {exit_code}"
         line = last_line(self._log, self._log_from)
         return line if line.startswith("error:") else f"{how}; last line of its log: {line}" if line else how

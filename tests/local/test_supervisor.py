@@ -130,6 +130,7 @@ def test_a_killed_supervisor_is_told_and_the_next_one_takes_over_what_runs_and_d
     programs = [program(stack, "kept", SLEEPS), program(stack, "dies", WITH_CHILD)]
     plan(stack, *programs)
     kept, dies = awaited(lambda: pid(stack, "kept")), awaited(lambda: pid(stack, "dies"))
+    awaited(lambda: all((s := state(stack, p.name)) and s.runs for p in programs))
     supervisor = find_supervisor(stack.home)
     assert supervisor is not None
 
@@ -145,7 +146,7 @@ def test_a_killed_supervisor_is_told_and_the_next_one_takes_over_what_runs_and_d
     assert pid(stack, "kept") == kept
     awaited(lambda: {p.state for p in stack_parts(stack)} == {"up"})
     awaited(lambda: len(marked(stack)) == 4)  # supervisor, kept, dies and its child: once each
-    assert part(stack, "dies").restarts == 1
+    awaited(lambda: part(stack, "dies").restarts == 1)
 
 
 def test_a_process_that_was_never_recorded_is_ended_before_its_program_starts(stack: Settings) -> None:
