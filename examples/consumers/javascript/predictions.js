@@ -2,7 +2,7 @@
 //
 // Each prediction is printed at least once, also over restarts: records are committed after they were printed. Whoever stores them
 // makes that exactly once by the key (fleet, device_id, run, seq), which the consumer of a repeated record finds taken.
-const { Kafka } = require('@confluentinc/kafka-javascript').KafkaJS
+const { Kafka, logLevel } = require('@confluentinc/kafka-javascript').KafkaJS
 
 const [brokers, topic, group] = process.argv.slice(2)
 if (!group) {
@@ -10,7 +10,8 @@ if (!group) {
   process.exit(2)
 }
 
-const kafka = new Kafka({ kafkaJS: { brokers: brokers.split(',') } })
+// the client writes what it logs below WARN to standard output, among the predictions
+const kafka = new Kafka({ kafkaJS: { brokers: brokers.split(','), logLevel: logLevel.WARN } })
 const consumer = kafka.consumer({
   kafkaJS: {
     groupId: group,
