@@ -9,8 +9,10 @@ import msgspec
 
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
+from aimaas.stored_files import is_local
 from aimaas.training_report import TrainReport
 from aimaas.training_rows import ROWS
+from aimaas.trainings import place_of
 
 _MOST_DIGITS = 36  # MLflow keeps no longer digest
 
@@ -22,12 +24,12 @@ def dataset_of(settings: Settings, fleet: FleetSpec, report: TrainReport) -> Any
     """
     from mlflow.entities import Dataset
 
-    rows = (settings.home / report.training_set / ROWS).absolute()
+    rows = f"{place_of(settings, report.training_set)}/{ROWS}".replace("s3a://", "s3://", 1)
     return Dataset(
         name=f"{fleet.fleet} gold {report.gold_version}",
         digest=report.digest[:_MOST_DIGITS],
-        source_type="local",
-        source=json.dumps({"uri": str(rows)}),
+        source_type="local" if is_local(rows) else rows.partition("://")[0],
+        source=json.dumps({"uri": rows}),
         schema=json.dumps({"mlflow_colspec": _schema()}),
         profile=msgspec.json.encode({name: c for name, c in report.splits.items() if c.rows}).decode(),
     )

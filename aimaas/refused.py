@@ -1,20 +1,21 @@
 """The training that was refused last, so that a schedule does not repeat it while nothing has changed.
 
-One file of a fleet, `<home>/training/<fleet>/refused.json`; the next training that is not refused takes it away. The features
-job writes it where there is nothing to fit to, training where it refuses the frozen set.
+One file of a fleet beside its trainings in the lake, `refused.json`; the next training that is not refused takes it away. The
+features job writes it where there is nothing to fit to, training where it refuses the frozen set.
 """
 
 from __future__ import annotations
 
 import hashlib
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 
 from aimaas.fleet import FleetSpec
 from aimaas.release import release
 from aimaas.settings import Settings
+from aimaas.stored_files import delete, read, write
+from aimaas.trainings import training_folder
 
 _FILE = "refused.json"
 
@@ -43,22 +44,18 @@ def attempt_of(fleet: FleetSpec, gold_version: int | None, outcomes: int) -> Att
 
 def note_refused(settings: Settings, fleet: str, refused: Refused) -> None:
     """Remember a refused training, in place of the one before."""
-    path = _path(settings, fleet)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_bytes(msgspec.json.format(msgspec.json.encode(refused), indent=2))
-    part.replace(path)
+    write(_place(settings, fleet), msgspec.json.format(msgspec.json.encode(refused), indent=2))
 
 
 def forget_refused(settings: Settings, fleet: str) -> None:
     """Say that the newest training was not refused."""
-    _path(settings, fleet).unlink(missing_ok=True)
+    delete(_place(settings, fleet))
 
 
 def last_refused(settings: Settings, fleet: str) -> Refused | None:
     """The newest training, where it was refused; None too where the file cannot be read, so that a training runs."""
     try:
-        return msgspec.json.decode(_path(settings, fleet).read_bytes(), type=Refused)
+        return msgspec.json.decode(read(_place(settings, fleet)), type=Refused)
     except (OSError, msgspec.DecodeError):
         return None
 
@@ -69,5 +66,5 @@ def refused_since(settings: Settings, fleet: str, began: datetime) -> Refused | 
     return found if found is not None and found.at is not None and found.at >= began else None
 
 
-def _path(settings: Settings, fleet: str) -> Path:
-    return settings.home / "training" / fleet / _FILE
+def _place(settings: Settings, fleet: str) -> str:
+    return f"{training_folder(settings, fleet)}/{_FILE}"

@@ -24,6 +24,7 @@ from aimaas.mlflow_run import log_run
 from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, locked
 from aimaas.mlflow_store import client as client_of
 from aimaas.settings import Settings
+from aimaas.stored_files import Place, at_hand
 from aimaas.training_report import TrainReport, read_report
 from aimaas.version_page import BY_HAND, NOT_PROMOTED, PROMOTED, ROLLED_BACK, note_promotion, write_description
 from aimaas.vetoes import BY_ROLLBACK, Veto, add_veto, lift_veto, vetoes
@@ -61,18 +62,20 @@ def prepare_registry(settings: Settings) -> None:
         client.search_registered_models(max_results=1)
 
 
-def register(settings: Settings, fleet: FleetSpec, trained: Path) -> str:
+def register(settings: Settings, fleet: FleetSpec, trained: Place) -> str:
     """Put a finished training (`model.onnx`, `report.json`) into the registry and return its version.
 
-    The same bytes are registered once; the card then gets the version that they have. Raises RegistryError for a torn folder.
+    `trained` is a path or a URI. The same bytes are registered once; the card then gets the version that they have. Raises
+    RegistryError for a torn folder, LakeError for a URI where nothing is.
     """
-    report = read_report(trained)
-    _check_trained(fleet, trained, report)
-    with locked(settings, fleet.fleet), client_of(settings) as client:
-        known = [v for v in _versions(client, fleet.fleet) if v.tags.get("sha256") == report.sha256]
-        made = known[-1] if known else _register(client, settings, fleet, trained, report)
-        _keep_card(client, made, trained)
-        return str(made.version)
+    with at_hand(trained) as folder:
+        report = read_report(folder)
+        _check_trained(fleet, folder, report)
+        with locked(settings, fleet.fleet), client_of(settings) as client:
+            known = [v for v in _versions(client, fleet.fleet) if v.tags.get("sha256") == report.sha256]
+            made = known[-1] if known else _register(client, settings, fleet, folder, report)
+            _keep_card(client, made, folder)
+            return str(made.version)
 
 
 def _register(client: Any, settings: Settings, fleet: FleetSpec, trained: Path, report: TrainReport) -> Any:

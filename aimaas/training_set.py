@@ -1,4 +1,4 @@
-"""The training set: frozen feature rows in a folder, which the lake writes and training reads.
+"""The training set: frozen feature rows in a folder (a path or a URI), which the lake writes and training reads.
 
 `rows/*.parquet` holds one row per labelled event (training_rows.py). `training_set.json` names what the rows were made of, counts
 them, and holds their digest, so that a model can be rebuilt from exactly these rows.
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -20,7 +19,10 @@ import numpy.typing as npt
 from aimaas.errors import LakeError
 from aimaas.fit import Fit
 from aimaas.plan import FeaturePlan
+from aimaas.settings import Settings
+from aimaas.stored_files import Place, at_hand, exists, read, stored, write
 from aimaas.training_rows import RowDigest, Rows, digest_of, pieces_of, read_rows
+from aimaas.trainings import TRAINING_SET, training_folder, training_folders
 
 DESCRIPTION, VOID = "training_set.json", "void.json"
 SPLITS = ("train", "validation", "calibration", "test")
@@ -76,7 +78,7 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
 class TrainingSet:
     """A training set as read back and checked; `all_rows` are also those without a label, where the set keeps them."""
 
-    folder: Path
+    folder: str
     info: TrainingSetInfo
     all_rows: Rows
 
@@ -114,7 +116,7 @@ class WeightSums:
 
 # the writer of the rows calls this last: a folder without description is no training set
 def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the description
-    folder: Path,
+    folder: Place,
     fleet: tuple[str, int],
     plan: FeaturePlan,
     fit: Fit,
@@ -131,55 +133,56 @@ def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the descri
     taken_at = gold_version if fit_gold_version is None else fit_gold_version
     digest, rows, devices = RowDigest(), Counter[str](), defaultdict[str, set[str]](set)
     weight = WeightSums()
-    for piece in pieces_of(folder, len(plan.feature_names)):  # a set may be larger than memory
-        digest.add(piece)
-        known = piece.labelled
-        weight.add(known.weight)
-        rows.update(known.split)
-        for split, device in set(zip(known.split, known.device_id, strict=True)):
-            devices[split].add(device)
+    with at_hand(folder) as here:
+        for piece in pieces_of(here, len(plan.feature_names)):  # a set may be larger than memory
+            digest.add(piece)
+            known = piece.labelled
+            weight.add(known.weight)
+            rows.update(known.split)
+            for split, device in set(zip(known.split, known.device_id, strict=True)):
+                devices[split].add(device)
     splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
     weighted = None if censoring is None else weight.told(censoring)
     info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at, weighted, period)
-    new = folder / f".{DESCRIPTION}.new"
-    new.write_bytes(msgspec.json.format(msgspec.json.encode(info), indent=2))
-    new.replace(folder / DESCRIPTION)
+    write(f"{folder}/{DESCRIPTION}", msgspec.json.format(msgspec.json.encode(info), indent=2))
     return info
 
 
-def read_info(folder: Path) -> TrainingSetInfo:
+def read_info(folder: Place) -> TrainingSetInfo:
     """Read the description alone. Raises LakeError."""
     try:
-        return msgspec.json.decode((folder / DESCRIPTION).read_bytes(), type=TrainingSetInfo)
+        return msgspec.json.decode(read(f"{folder}/{DESCRIPTION}"), type=TrainingSetInfo)
     except FileNotFoundError:
         raise LakeError(f"{folder}: no {DESCRIPTION}: no finished training set; run the fleet's prepare step") from None
     except msgspec.DecodeError as e:
-        raise LakeError(f"{folder / DESCRIPTION}: cannot be read ({e}); run the fleet's prepare step again") from None
+        raise LakeError(f"{folder}/{DESCRIPTION}: cannot be read ({e}); run the fleet's prepare step again") from None
 
 
-def newest_training_set(home: Path, fleet: str) -> Path:
-    """The folder of the fleet's training set that was frozen last. Raises LakeError where there is none."""
-    found = list((home / "training" / fleet).glob(f"*/training_set/{DESCRIPTION}"))
+def newest_training_set(settings: Settings, fleet: str) -> str:
+    """Path or URI of the fleet's training set that was frozen last. Raises LakeError where there is none."""
+    files = [file for folder in training_folders(settings, fleet) for file in stored(folder)]
+    found = [file for file in files if file.place.endswith(f"/{TRAINING_SET}/{DESCRIPTION}")]
     if not found:
         raise LakeError(
-            f"{home / 'training' / fleet}: no training set; let the DAG {fleet}_train run once, or write one with the job "
+            f"{training_folder(settings, fleet)}: no training set; let the DAG {fleet}_train run once, or write one with the job "
             f"`features` of spark_jobs and name it with --training-set"
         )
-    return max(found, key=lambda path: path.stat().st_mtime).parent
+    return max(found, key=lambda file: file.at).place.rpartition("/")[0]
 
 
-def read_training_set(folder: Path) -> TrainingSet:
+def read_training_set(folder: Place) -> TrainingSet:
     """Read description and rows and check the digest. Raises LakeError where the rows are not those described."""
     info = read_info(folder)
-    if (folder / VOID).is_file():
+    if exists(f"{folder}/{VOID}"):
         raise LakeError(
             f"{folder}: void: a device that it learned from was forgotten, and the rows are erased; "
             "run the fleet's training again"
         )
-    rows = read_rows(folder, len(info.plan.feature_names))
+    with at_hand(folder) as here:
+        rows = read_rows(here, len(info.plan.feature_names))
     if (found := digest_of(rows)) != info.digest:
         raise LakeError(
             f"{folder}: rows have digest {found[:12]}, the description says {info.digest[:12]}: the files were changed; "
             "run the fleet's prepare step again"
         )
-    return TrainingSet(folder, info, rows)
+    return TrainingSet(str(folder), info, rows)

@@ -11,6 +11,7 @@ from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.registry import load_artefact, show_model
 from aimaas.settings import Settings
 from aimaas.training_set import read_training_set
+from aimaas.trainings import place_of
 from models.evaluate import metrics_of
 from models.export import run_onnx
 from models.kinds import differ, kind_of
@@ -79,7 +80,7 @@ def _reported(shown: dict[str, Any]) -> Metrics:
 def _measured(
     settings: Settings, fleet: FleetSpec, later: dict[str, Any], shown: list[dict[str, Any]]
 ) -> list[Metrics]:
-    frozen = read_training_set(settings.home / later["training_set"])
+    frozen = read_training_set(place_of(settings, later["training_set"]))
     test, classify = frozen.rows.of("test"), isinstance(fleet.task, FailureWithin)
     contents = [load_artefact(settings, fleet, s["version"]) for s in shown]
     return [

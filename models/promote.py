@@ -32,6 +32,7 @@ from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.training_rows import Rows
 from aimaas.training_set import TrainingSet, read_training_set
+from aimaas.trainings import place_of
 from models.evaluate import error_name, error_of
 from models.export import run_onnx
 from models.kinds import differ, kind_of
@@ -75,7 +76,7 @@ def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
 def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     champion = settle(settings, fleet)
     shown = show_model(settings, fleet, version)
-    frozen = read_training_set(settings.home / shown["training_set"])
+    frozen = read_training_set(place_of(settings, shown["training_set"]))
     content = load_artefact(settings, fleet, version)
     answers = run_onnx(content, features_for(settings, fleet, content, frozen))
     test, sequence = frozen.rows.of("test"), champion.sequence if champion else 0

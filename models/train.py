@@ -20,8 +20,10 @@ from aimaas.families import SEQUENCE_FAMILIES
 from aimaas.fleet import FailureWithin, FleetSpec
 from aimaas.release import release
 from aimaas.settings import Settings
+from aimaas.stored_files import Place, made_at
 from aimaas.training_report import Normalisation, TrainReport, write_report
 from aimaas.training_set import TrainingSet, read_training_set
+from aimaas.trainings import name_of
 from models.candidates import candidates_of
 from models.card import write_card
 from models.compression.choose import compress
@@ -52,11 +54,13 @@ from models.vector_only import without_window
 def train(
     settings: Settings,
     fleet: FleetSpec,
-    training_set: Path,
-    out: Path,
+    training_set: Place,
+    out: Place,
     progress: Progress = lambda what, done, steps: None,
 ) -> TrainReport:
     """Train the fleet's candidates on the folder `training_set`; write model, model card and report to the folder `out`.
+
+    Both are paths or URIs.
 
     `progress` is called with what was done, the steps done and the steps in all. Raises TrainingRefusedError where the data is not
     enough, GateFailedError where the export is not equal to the model, LakeError where the training set is torn.
@@ -80,7 +84,8 @@ def train(
     learned = Samples.of(frozen.all_rows.of("train", "validation"))
     estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
     contest = Contest(tried, unsearched)
-    return _ship(settings, fleet, frozen, estimator, contest, Stage(*seen, span, seed), out, started)
+    with made_at(out) as folder:
+        return _ship(settings, fleet, frozen, estimator, contest, Stage(*seen, span, seed), folder, started)
 
 
 def _ship(
@@ -119,7 +124,7 @@ def _ship(
         fleet=fleet.fleet, fleet_version=fleet.version, chosen=chosen.report.name, error=error_name(classifies(fleet)),
         candidates=[t.report for t in contest.tried], metrics=metrics, splits=info.splits,
         settings=fleet.training.model_dump(mode="json"),
-        seed=fleet.training.seed, training_set=_place(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
+        seed=fleet.training.seed, training_set=name_of(settings, frozen.folder), digest=info.digest, gold_version=info.gold_version,
         plan=info.plan.hash, fit=info.fit.id, sha256=sha256(content), code_version=code,
         seconds=time.perf_counter() - started, test=test, validation=validation, form=shipped.form, forms=shipped.forms,
         censoring=info.censoring, resampled=_resampled(fleet, frozen), trained_at=datetime.now(UTC), period=info.period,
@@ -159,12 +164,6 @@ def _without_window(
     width = len(narrow.info.plan.feature_names)
     stage = replace(stage, training=stage.training.first(width), validation=stage.validation.first(width))
     return simpler[0], replace(chosen, estimators=tuple(simpler[1:])), stage, narrow
-
-
-def _place(settings: Settings, folder: Path) -> str:
-    """The folder below the home where it lies there, so that a home can be moved."""
-    folder = folder.absolute()
-    return str(folder.relative_to(settings.home)) if folder.is_relative_to(settings.home) else str(folder)
 
 
 def code_version() -> str:

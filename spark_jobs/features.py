@@ -11,7 +11,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aimaas.audits import held_back, published_gold
@@ -23,6 +22,7 @@ from aimaas.lake import table_path, table_version, version_at
 from aimaas.plan import FeaturePlan, plan_of
 from aimaas.refused import Refused, attempt_of, note_refused
 from aimaas.settings import Settings
+from aimaas.stored_files import exists, uri_of
 from aimaas.training_rows import ROWS
 from aimaas.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
@@ -118,12 +118,12 @@ def _version_of(settings: Settings, fleet: FleetSpec, as_of: str, newest: int) -
     return version_at(settings, fleet.fleet, "gold", at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
-def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int | None) -> TrainingSetInfo | None:
+def frozen(folder: str, fleet: FleetSpec, plan: FeaturePlan, version: int | None) -> TrainingSetInfo | None:
     """The training set in `folder` if it is finished and of this gold (None: of any) and plan; raises LakeError if it is another.
 
     Of any gold, because a task that is tried again must find what it had finished, also where gold has gone on since.
     """
-    if not (folder / DESCRIPTION).is_file():
+    if not exists(f"{folder}/{DESCRIPTION}"):
         return None
     info = read_info(folder)
     wanted = info.gold_version if version is None else version
@@ -138,9 +138,9 @@ def frozen(folder: Path, fleet: FleetSpec, plan: FeaturePlan, version: int | Non
     return info
 
 
-def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingSetInfo:
+def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSetInfo:
     """Write the training set; a folder without description, left by a killed run, is written anew."""
-    fleet, rows = job.fleet, (folder / ROWS).absolute().as_uri()
+    fleet, rows = job.fleet, uri_of(f"{folder}/{ROWS}")
     outcomes = sources_of(job.settings, fleet, version).outcomes
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
     taken_at, fit = fit_at(job, plan, gold, version)
@@ -165,7 +165,7 @@ def freeze(job: Job, folder: Path, plan: FeaturePlan, version: int) -> TrainingS
 
 def features(job: Job) -> Report:
     """Freeze the training set, or find it frozen already; with `--outcomes` a refusal is remembered."""
-    folder, plan = Path(job.arguments.out), plan_of(job.fleet)
+    folder, plan = str(job.arguments.out), plan_of(job.fleet)
     as_of = getattr(job.arguments, "as_of", None)
     version = gold_version(job.settings, job.fleet, as_of)
     info = frozen(folder, job.fleet, plan, None if as_of is None else version)
@@ -178,7 +178,7 @@ def features(job: Job) -> Report:
     for line in held_back(job.settings, job.fleet):
         sys.stderr.write(f"features: gold version {info.gold_version} is what was published before {line}\n")
     return {
-        "out": str(folder),
+        "out": folder,
         "gold": info.gold_version,
         "fit_gold": info.fit_gold_version,
         "rows": rows,
@@ -196,7 +196,9 @@ def _remember(job: Job, version: int, why: str) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the job; the exit code."""
     arguments = parser("features", __doc__)
-    arguments.add_argument("--out", required=True, help="folder to write, on storage that all workers share")
+    arguments.add_argument(
+        "--out", required=True, help="folder to write, a path or a URI, on storage that all workers share"
+    )
     arguments.add_argument(
         "--as-of",
         help="version of gold, or a time (ISO 8601): the set as it was then; if left out the newest, or what `--out` holds",

@@ -11,8 +11,10 @@ from pathlib import Path
 from aimaas.fleet import FleetSpec
 from aimaas.mlflow_store import CARD_FOLDER
 from aimaas.settings import Settings
+from aimaas.stored_files import at_hand, delete, exists, stored, write
 from aimaas.training_rows import ROWS
 from aimaas.training_set import DESCRIPTION, VOID, read_info
+from aimaas.trainings import TRAINED, training_folders
 from upkeep.device import Device
 
 _PAGES = (".html", ".json", ".md", ".svg", ".txt")
@@ -22,19 +24,21 @@ _PAGES = (".html", ".json", ".md", ".svg", ".txt")
 class VoidSet:
     """A frozen training set that held the device; without a digest one that a killed run left."""
 
-    folder: Path
+    folder: str
     digest: str
     rows: int
 
 
 def find_sets(settings: Settings, fleet: FleetSpec, device: Device) -> list[VoidSet]:
-    """The fleet's frozen training sets below the home with rows of the device."""
+    """The fleet's frozen training sets in the lake, or below the home, with rows of the device."""
+    files = [file.place for root in training_folders(settings, fleet.fleet) for file in stored(root)]
+    sets = {place.rpartition(f"/{ROWS}/")[0] for place in files if f"/{ROWS}/" in place}
     found = []
-    for folder in sorted((settings.home / "training" / fleet.fleet).glob(f"**/{ROWS}")):
-        rows = _rows_of(folder, device)
+    for folder in sorted(sets):
+        rows = _rows_of(f"{folder}/{ROWS}", device)
         if rows:
-            digest = read_info(folder.parent).digest if (folder.parent / DESCRIPTION).is_file() else ""
-            found.append(VoidSet(folder.parent, digest, rows))
+            digest = read_info(folder).digest if exists(f"{folder}/{DESCRIPTION}") else ""
+            found.append(VoidSet(folder, digest, rows))
     return found
 
 
@@ -45,11 +49,10 @@ def void(found: VoidSet, now: datetime) -> None:
     worse than none. The description stays: digest, counts, plan and fit, none of which names a device.
     """
     mark = {"void_since": now.isoformat(timespec="seconds"), "why": "a device in it was forgotten", "rows": found.rows}
-    (found.folder / VOID).write_text(json.dumps(mark, indent=2) + "\n", encoding="utf-8")
-    for path in _files(found.folder.parent / "trained" / CARD_FOLDER):
-        path.unlink()
-    for path in _files(found.folder / ROWS):
-        path.unlink()
+    write(f"{found.folder}/{VOID}", (json.dumps(mark, indent=2) + "\n").encode())
+    card = f"{found.folder.rpartition('/')[0]}/{TRAINED}/{CARD_FOLDER}"
+    for file in [*stored(card), *stored(f"{found.folder}/{ROWS}")]:
+        delete(file.place)
 
 
 def find_pages(settings: Settings, fleet: FleetSpec, device: Device) -> list[Path]:
@@ -62,8 +65,9 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in sorted(folder.rglob("*")) if path.is_file())
 
 
-def _rows_of(folder: Path, device: Device) -> int:
+def _rows_of(place: str, device: Device) -> int:
     import pyarrow.dataset as ds
 
-    files = [str(path) for path in _files(folder) if path.suffix == ".parquet"]
-    return int(ds.dataset(files).count_rows(filter=ds.field("device_id") == device.id)) if files else 0
+    with at_hand(place) as folder:
+        files = [str(path) for path in _files(folder) if path.suffix == ".parquet"]
+        return int(ds.dataset(files).count_rows(filter=ds.field("device_id") == device.id)) if files else 0

@@ -7,11 +7,10 @@ training of a night without news) is a copy, and goes. The fleet's newest set st
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from aimaas.errors import LakeError
@@ -19,16 +18,18 @@ from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.mlflow_store import client as client_of
 from aimaas.settings import Settings
+from aimaas.stored_files import Stored, delete, delete_folder, exists, is_local, stored
 from aimaas.training_set import DESCRIPTION, newest_training_set, read_info
+from aimaas.trainings import TRAINING_SET, place_of, training_folders
 
 log = logger("upkeep")
 
 
 @dataclass(frozen=True)
 class PrunedSet:
-    """A set that went: its folder, its size, and when the last of its files was written."""
+    """A set that went: its folder (a path or a URI), its size, and when the last of its files was written."""
 
-    folder: Path
+    folder: str
     bytes: int
     at: datetime
 
@@ -36,8 +37,8 @@ class PrunedSet:
 def prune_sets(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: bool = False) -> list[PrunedSet]:
     """Delete the fleet's sets that are older than `training.retention_days` and that no version learned from; which.
 
-    What a killed run left without a description is such a set too. Model and card beside a set stay. Sets outside of the home are
-    not looked for. Raises RegistryError where there is an old set and the registry does not answer.
+    What a killed run left without a description is such a set too. Model and card beside a set stay. Sets outside of the lake and
+    the home are not looked for. Raises RegistryError where there is an old set and the registry does not answer.
     """
     before = now - timedelta(days=fleet.training.retention_days)
     newest = _newest(settings, fleet)
@@ -45,7 +46,7 @@ def prune_sets(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: boo
     needed = _needed(settings, fleet, [s.folder for s in old]) if old else set()
     gone = [s for s in old if s.folder not in needed]
     for one in gone:
-        log.info("training set pruned", fleet=fleet.fleet, folder=str(one.folder), bytes=one.bytes, dry_run=dry_run)
+        log.info("training set pruned", fleet=fleet.fleet, folder=one.folder, bytes=one.bytes, dry_run=dry_run)
         if not dry_run:
             _delete(one.folder)
     return gone
@@ -54,40 +55,46 @@ def prune_sets(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: boo
 def _sets(settings: Settings, fleet: FleetSpec) -> list[PrunedSet]:
     """All of them, by their runs' folders. One is as old as the newest file of its run."""
     found = []
-    for folder in sorted((settings.home / "training" / fleet.fleet).glob("*/training_set")):
-        files = [path.stat() for path in folder.parent.rglob("*") if path.is_file()]
-        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-        newest = max((of.st_mtime for of in files), default=folder.stat().st_mtime)
-        found.append(PrunedSet(folder, size, datetime.fromtimestamp(newest, UTC)))
+    for root in training_folders(settings, fleet.fleet):
+        runs: dict[str, list[Stored]] = {}
+        for file in stored(root):
+            runs.setdefault(file.place.removeprefix(f"{root}/").partition("/")[0], []).append(file)
+        for run, files in runs.items():
+            folder = f"{root}/{run}/{TRAINING_SET}"
+            mine = [file.bytes for file in files if file.place.startswith(f"{folder}/")]
+            if mine:
+                found.append(PrunedSet(folder, sum(mine), max(file.at for file in files)))
     return found
 
 
-def _newest(settings: Settings, fleet: FleetSpec) -> Path | None:
+def _newest(settings: Settings, fleet: FleetSpec) -> str | None:
     try:
-        return newest_training_set(settings.home, fleet.fleet)
+        return newest_training_set(settings, fleet.fleet)
     except LakeError:
         return None
 
 
-def _needed(settings: Settings, fleet: FleetSpec, folders: Iterable[Path]) -> set[Path]:
+def _needed(settings: Settings, fleet: FleetSpec, folders: Iterable[str]) -> set[str]:
     """Those that a version names; and those with the rows of a version whose own set is gone."""
     with client_of(settings) as client:
         versions = client.search_model_versions(f"name='{fleet.fleet}'", max_results=10_000)
-    named = {settings.home / v.tags["training_set"]: v.tags.get("digest") for v in versions if "training_set" in v.tags}
-    lost = {digest for folder, digest in named.items() if not (folder / DESCRIPTION).is_file()}
+    tags = [v.tags for v in versions if "training_set" in v.tags]
+    named = {place_of(settings, of["training_set"]): of.get("digest") for of in tags}
+    lost = {digest for folder, digest in named.items() if not exists(f"{folder}/{DESCRIPTION}")}
     return {folder for folder in folders if folder in named or _digest(folder) in lost - {None}}
 
 
-def _digest(folder: Path) -> str | None:
+def _digest(folder: str) -> str | None:
     try:
         return read_info(folder).digest
     except LakeError:
         return None
 
 
-def _delete(folder: Path) -> None:
+def _delete(folder: str) -> None:
     """The description first: without it the rest is no training set, and a pass that was killed goes on."""
-    (folder / DESCRIPTION).unlink(missing_ok=True)
-    shutil.rmtree(folder)
-    with suppress(OSError):  # the model and its card are there
-        folder.parent.rmdir()
+    delete(f"{folder}/{DESCRIPTION}")
+    delete_folder(folder)
+    if is_local(folder):
+        with suppress(OSError):  # the model and its card are there
+            Path(folder).parent.rmdir()

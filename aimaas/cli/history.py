@@ -55,7 +55,7 @@ def train(
         ),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--out", help="folder for training set and model; below the home if left out")
+        Path | None, typer.Option("--out", help="folder for training set and model; in the lake if left out")
     ] = None,
     register: Annotated[
         bool, typer.Option("--register", help="put the model into the registry; it is not promoted")
@@ -65,6 +65,7 @@ def train(
     from aimaas.plan import plan_of
     from aimaas.registry import register as to_registry
     from aimaas.registry import trained_on
+    from aimaas.trainings import TRAINED, TRAINING_SET, training_folder
     from models.train import train as run_training
     from spark_jobs.features import features, gold_version
     from spark_jobs.job import Job, done
@@ -72,18 +73,17 @@ def train(
     settings = read_settings()
     spec = fleet_of(settings, fleet)
     version = gold_version(settings, spec, as_of)
-    folder = into or settings.home / "training" / fleet / f"gold-{version}-{plan_of(spec).hash}-v{spec.version}"
-    arguments = Namespace(out=str(folder / "training_set"), as_of=str(version))
+    folder = str(into or training_folder(settings, fleet, f"gold-{version}-{plan_of(spec).hash}-v{spec.version}"))
+    frozen_in, trained = f"{folder}/{TRAINING_SET}", f"{folder}/{TRAINED}"
+    arguments = Namespace(out=frozen_in, as_of=str(version))
     frozen = done(Job("features", settings, spec, arguments), features)
     same = ", ".join(trained_on(settings, spec, frozen["digest"]))
     _say(f"training set of gold {version}: {sum(frozen['rows'].values()):,} rows, digest {frozen['digest']}")
     _say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
-    report = run_training(settings, spec, folder / "training_set", folder / "trained")
-    _say(
-        f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {folder / 'trained'}"
-    )
+    report = run_training(settings, spec, frozen_in, trained)
+    _say(f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {trained}")
     if register:
-        _say(f"registered as version {to_registry(settings, spec, folder / 'trained')}")
+        _say(f"registered as version {to_registry(settings, spec, trained)}")
 
 
 def _say(line: str) -> None:

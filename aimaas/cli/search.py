@@ -55,7 +55,7 @@ def search(
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
-    folder = training_set or newest_training_set(settings.home, fleet)
+    folder = training_set or newest_training_set(settings, fleet)
     budget = Budget(trials, _MINUTES if minutes is None and trials is None else minutes, workers)
     with _watched(budget.trials, budget.minutes) as watch:
         found = search(settings, spec, folder, budget, candidate or (), watch)

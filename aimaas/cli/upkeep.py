@@ -68,14 +68,14 @@ def forget(
 
 
 def _void_set(
-    settings: Settings, fleet: FleetSpec, folder: Any, digest: str, rows: int, dry_run: bool
+    settings: Settings, fleet: FleetSpec, folder: str, digest: str, rows: int, dry_run: bool
 ) -> dict[str, Any]:
     """What is said of a training set, and at the versions that learned from it."""
     from aimaas.registry import mark_void, trained_on
 
     why = "a device in it was forgotten: the rows are erased, this version cannot be rebuilt"
     versions = trained_on(settings, fleet, digest) if dry_run else mark_void(settings, fleet, digest, why)
-    return {"folder": str(folder), "digest": digest, "rows": rows, "versions": versions}
+    return {"folder": folder, "digest": digest, "rows": rows, "versions": versions}
 
 
 def _remains(found: Any) -> dict[str, Any]:
@@ -132,7 +132,7 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
     sets = prune_sets(settings, spec, now, dry_run)
     if as_json:
         told: dict[str, Any] = {"fleet": fleet, "dry_run": dry_run, "tables": [asdict(d) for d in done], "pages": pages}
-        told["training_sets"] = [{"folder": str(s.folder), "bytes": s.bytes} for s in sets]
+        told["training_sets"] = [{"folder": s.folder, "bytes": s.bytes} for s in sets]
         print(json.dumps(told))  # noqa: T201
         return
     shown = Table("table", "rows", "files before", "files", "MB", "put together", "old files deleted", box=None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from airflow.sdk import task
@@ -14,7 +13,7 @@ from fleet_dags.assets import fleet_asset, newest_extra
 
 def training_set_folder(fleet: str, run_id: str) -> str:
     """Return where the training set of a run is frozen. A macro of the DAG."""
-    return str(_run_folder(fleet, run_id) / "training_set")
+    return _places(fleet, run_id)[0]
 
 
 def enough_outcomes(fleet: str) -> Any:
@@ -59,15 +58,15 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
         from models.train import train
 
         settings, spec = _surroundings(fleet)
-        folder = _run_folder(fleet, str(run_id))
+        frozen, trained = _places(fleet, str(run_id))
         try:
-            report = train(settings, spec, folder / "training_set", folder / "trained")
+            report = train(settings, spec, frozen, trained)
         except TrainingRefusedError as e:
-            gold = read_info(folder / "training_set").gold_version
+            gold = read_info(frozen).gold_version
             note_refused(settings, fleet, Refused(attempt_of(spec, gold, known), str(e), datetime.now(UTC)))
             raise
         forget_refused(settings, fleet)
-        return {"candidate": report.chosen, "card": _card(folder), **report.metrics}
+        return {"candidate": report.chosen, "card": _card(trained), **report.metrics}
 
     return train_candidates(outcomes)
 
@@ -83,11 +82,11 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
         from models.promote import promote
 
         settings, spec = _surroundings(fleet)
-        folder = _run_folder(fleet, str(run_id))
-        version = register(settings, spec, folder / "trained")
+        trained = _places(fleet, str(run_id))[1]
+        version = register(settings, spec, trained)
         promotion = promote(settings, spec, version)
         seen = {"version": version, "promoted": promotion.promoted, "reason": promotion.reason, "outcomes": known}
-        seen["card"] = _card(folder)
+        seen["card"] = _card(trained)
         outlet_events[model].extra.update(seen)
         return seen
 
@@ -121,14 +120,18 @@ def _surroundings(fleet: str) -> tuple[Any, Any]:
     return settings, find_fleet(settings.fleets, fleet)
 
 
-def _card(folder: Path) -> str:
+def _card(trained: str) -> str:
     """URI of the model card that the training of this run wrote."""
     from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
+    from aimaas.stored_files import uri_of
 
-    return (folder / "trained" / CARD_FOLDER / CARD_NAME).as_uri()
+    return uri_of(f"{trained}/{CARD_FOLDER}/{CARD_NAME}")
 
 
-def _run_folder(fleet: str, run_id: str) -> Path:
+def _places(fleet: str, run_id: str) -> tuple[str, str]:
+    """Where a run freezes its training set, and where it puts what is trained: in the lake, which all workers share."""
     from aimaas.settings import read_settings
+    from aimaas.trainings import TRAINED, TRAINING_SET, training_folder
 
-    return read_settings().home / "training" / fleet / re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id)
+    folder = training_folder(read_settings(), fleet, re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id))
+    return f"{folder}/{TRAINING_SET}", f"{folder}/{TRAINED}"

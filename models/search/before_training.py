@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from aimaas.errors import NothingFoundError
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from aimaas.stored_files import Place
 
 
-def searched(settings: Settings, fleet: FleetSpec, training_set: Path) -> tuple[FleetSpec, list[FleetSpec]]:
+def searched(settings: Settings, fleet: FleetSpec, training_set: Place) -> tuple[FleetSpec, list[FleetSpec]]:
     """The fleet with the best settings found where its file asks for a search, else as it is.
 
     Beside it, for each fold, the fleet with the settings that were best had the devices which the fold holds out had no say; none

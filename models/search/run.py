@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 from aimaas.errors import NothingFoundError, SearchError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
+from aimaas.stored_files import Place, at_hand
 from aimaas.training_set import TrainingSet, read_training_set
 from models.candidates import candidates_of
 from models.refusals import check_training_set
@@ -48,7 +49,7 @@ class Budget:
 def search(
     settings: Settings,
     fleet: FleetSpec,
-    training_set: Path,
+    training_set: Place,
     budget: Budget,
     families: Sequence[str] = (),
     watch: Callable[[Standing], None] = lambda standing: None,
@@ -63,14 +64,13 @@ def search(
     frozen = read_training_set(training_set)
     check_training_set(fleet, frozen)
     deadline = None if budget.minutes is None else time.time() + budget.minutes * 60
-    job = SearchJob(
-        fleet=fleet, training_set=training_set.absolute(), families=_families(fleet, families),
-        trials=budget.trials, deadline=deadline,
-    )  # fmt: skip
-    folder = search_folder(settings, fleet, frozen)
+    asked, folder = _families(fleet, families), search_folder(settings, fleet, frozen)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "search.lock", timeout=0):
+        with FileLock(folder / "search.lock", timeout=0), at_hand(training_set) as rows:
+            job = SearchJob(
+                fleet=fleet, training_set=rows.absolute(), families=asked, trials=budget.trials, deadline=deadline
+            )
             return _run(folder, job, budget.workers or len(os.sched_getaffinity(0)), watch)
     except Timeout:
         raise SearchError(

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
 from aimaas.fleet import FleetSpec
 from aimaas.refused import Refused, attempt_of, forget_refused, last_refused, note_refused
 from aimaas.settings import Settings
+from aimaas.trainings import training_folder
 from tests.models.conftest import pump_fleet
 
 
@@ -34,7 +36,7 @@ def test_new_gold_new_outcomes_and_another_fleet_file_are_changes() -> None:
 def test_a_torn_note_keeps_no_training_from_running(offline_settings: Settings) -> None:
     fleet = pump_fleet()
     note_refused(offline_settings, fleet.fleet, Refused(attempt_of(fleet, 7, 4), "why"))
-    path = offline_settings.home / "training" / fleet.fleet / "refused.json"
+    path = Path(training_folder(offline_settings, fleet.fleet)) / "refused.json"
     path.write_bytes(path.read_bytes()[:20])
     assert last_refused(offline_settings, fleet.fleet) is None
 
@@ -43,7 +45,7 @@ def test_a_note_of_an_older_release_has_no_time(offline_settings: Settings) -> N
     fleet, at = pump_fleet(), datetime(2026, 11, 25, tzinfo=UTC)
     note_refused(offline_settings, fleet.fleet, Refused(attempt_of(fleet, 7, 4), "why", at))
     assert last_refused(offline_settings, fleet.fleet) == Refused(attempt_of(fleet, 7, 4), "why", at)
-    path = offline_settings.home / "training" / fleet.fleet / "refused.json"
+    path = Path(training_folder(offline_settings, fleet.fleet)) / "refused.json"
     lines = [line for line in path.read_text().splitlines() if '"at"' not in line]
     path.write_text("\n".join(lines).replace('"why",', '"why"').replace('"why": "why",', '"why": "why"'))
     assert last_refused(offline_settings, fleet.fleet) == Refused(attempt_of(fleet, 7, 4), "why")

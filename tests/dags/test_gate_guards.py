@@ -21,6 +21,7 @@ from aimaas.lake import read_table, row_count, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from aimaas.training_set import read_info
+from aimaas.trainings import training_folder
 from spark_jobs.sources import sources_of
 from stream.devices.histories import Histories
 from stream.devices.producer import produce
@@ -69,7 +70,7 @@ def gate(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str
 
 def frozen_sets(settings: Settings) -> dict[str, int]:
     """The version of gold of each frozen training set, by its folder."""
-    found = (settings.home / "training" / "guardmill").glob("*/training_set")
+    found = Path(training_folder(settings, "guardmill")).glob("*/training_set")
     return {str(folder): read_info(folder).gold_version for folder in found}
 
 

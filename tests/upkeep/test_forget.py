@@ -20,6 +20,7 @@ from aimaas.partitioner import partition_of
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
 from aimaas.training_set import VOID, read_training_set
+from aimaas.trainings import training_folder
 from spark_jobs.admit import admit
 from spark_jobs.features import features
 from spark_jobs.land import land
@@ -48,7 +49,7 @@ def prepared(plant: Plant, tmp_path: Path) -> Path:
     plant.send(*[(GONE, plant.event(GONE, 3)), ("other", plant.event(GONE, 40)), (GONE, b"{")])
     plant.send((GONE, plant.outcome(GONE, 29)), ("d1", plant.outcome("d1", 29)), topic="outcomes")
     to_gold(plant)
-    folder = plant.settings.home / "training" / plant.fleet.fleet / "run" / "training_set"
+    folder = Path(training_folder(plant.settings, plant.fleet.fleet, "run")) / "training_set"
     features(plant.job("features", out=str(folder)))
     page = plant.settings.data_docs / plant.fleet.fleet / "site" / "v0.html"
     page.parent.mkdir(parents=True)

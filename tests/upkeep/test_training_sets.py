@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from aimaas.registry import register, set_champion
 from aimaas.settings import Settings
 from aimaas.training_report import CandidateReport, TrainReport, write_report
 from aimaas.training_set import newest_training_set, read_info, read_training_set
+from aimaas.trainings import name_of, training_folder
 from tests.models.conftest import empty_registry, freeze, histories, labelled, pump_fleet, registry
 from upkeep.training_sets import prune_sets
 
@@ -27,17 +29,36 @@ FLEET: FleetSpec = pump_fleet(training={"candidates": {"ridge": {}}, "retention_
 Freeze = Callable[..., Path]
 
 
+@pytest.fixture(params=["lake", "home of an older release", "lake of a URI"])
+def where(request: pytest.FixtureRequest) -> str:
+    """Where the trainings lie."""
+    return str(request.param)
+
+
 @pytest.fixture
-def frozen(offline_settings: Settings) -> Freeze:
+def offline_settings(offline_settings: Settings, where: str) -> Settings:
+    """Those of all tests, with a lake that is a path or a URI."""
+    uri = f"file://{offline_settings.lake}"
+    return replace(offline_settings, lake=uri) if "URI" in where else offline_settings
+
+
+@pytest.fixture
+def frozen(offline_settings: Settings, where: str) -> Freeze:
     """Freeze a set of a run so many days ago: `frozen("run", seed, age_days)`; its folder."""
 
     def make(run: str, seed: int, age_days: float) -> Path:
-        folder = offline_settings.home / "training" / FLEET.fleet / run / "training_set"
+        lake = Path(training_folder(offline_settings, FLEET.fleet).removeprefix("file://"))
+        folder = (offline_settings.home / "training" / FLEET.fleet if "home" in where else lake) / run / "training_set"
         freeze(FLEET, folder, labelled(FLEET, histories(12, seed)))
         age(folder.parent, age_days)
         return folder
 
     return make
+
+
+def place(settings: Settings, folder: Path) -> str:
+    """How the folder is named by those who find it in a lake that may be a URI."""
+    return f"file://{folder}" if settings.lake.startswith("file://") else str(folder)
 
 
 def age(run: Path, days: float) -> None:
@@ -55,7 +76,7 @@ def learned_from(settings: Settings, folder: Path, age_days: float) -> str:
         trained,
         TrainReport(
             fleet=FLEET.fleet, fleet_version=1, chosen="ridge", error="rmse", candidates=[CandidateReport("ridge", [9.0], 9.0, 1)],
-            metrics={"rmse": 9.0}, splits=info.splits, settings={}, seed=7, training_set=str(folder.relative_to(settings.home)),
+            metrics={"rmse": 9.0}, splits=info.splits, settings={}, seed=7, training_set=name_of(settings, place(settings, folder)),
             digest=info.digest, gold_version=0, plan="p", fit="f", sha256=sha256(content), code_version="1", seconds=1.0,
         ),
     )  # fmt: skip
@@ -78,11 +99,14 @@ def test_only_old_sets_that_no_version_learned_from_go(registry: Settings, froze
 
     would = prune_sets(registry, FLEET, NOW, dry_run=True)
 
-    assert {s.folder for s in would} == {refused, copy, killed, newest}
-    assert {s.bytes for s in would if s.folder == refused} == {size}
-    assert all(s.folder.is_dir() for s in would)
+    old = {place(registry, folder): folder for folder in (refused, copy, killed, newest)}
+    assert {s.folder for s in would} == set(old)
+    assert {s.bytes for s in would if old[s.folder] == refused} == {size}
+    assert all(folder.is_dir() for folder in old.values())
     assert prune_sets(registry, FLEET, NOW) == would
-    assert not any(s.folder.parent.exists() for s in would), "nothing else was in the runs' folders"
+    assert not any(folder.exists() for folder in old.values())
+    if "://" not in registry.lake:
+        assert not any(folder.parent.exists() for folder in old.values()), "nothing else was in the runs' folders"
     for folder in (champion, other, young):
         assert len(read_training_set(folder).rows) > 0
     assert prune_sets(registry, FLEET, NOW) == []
@@ -91,8 +115,8 @@ def test_only_old_sets_that_no_version_learned_from_go(registry: Settings, froze
 def test_the_newest_set_stays_for_a_search_however_old_it_is(registry: Settings, frozen: Freeze) -> None:
     older, newest = frozen("older", 1, 400), frozen("newest", 2, 300)
 
-    assert [s.folder for s in prune_sets(registry, FLEET, NOW)] == [older]
-    assert newest_training_set(registry.home, FLEET.fleet) == newest
+    assert [s.folder for s in prune_sets(registry, FLEET, NOW)] == [place(registry, older)]
+    assert newest_training_set(registry, FLEET.fleet) == place(registry, newest)
 
 
 def test_a_deleted_version_gives_its_set_free_and_its_model_stays(registry: Settings, frozen: Freeze) -> None:
@@ -103,7 +127,7 @@ def test_a_deleted_version_gives_its_set_free_and_its_model_stays(registry: Sett
     with client(registry) as mlflow:
         mlflow.delete_model_version(FLEET.fleet, version)
 
-    assert [s.folder for s in prune_sets(registry, FLEET, NOW)] == [folder]
+    assert [s.folder for s in prune_sets(registry, FLEET, NOW)] == [place(registry, folder)]
     assert (folder.exists(), (folder.parent / "trained" / "model.onnx").is_file()) == (False, True)
 
 
@@ -118,8 +142,6 @@ def test_a_copy_stays_where_the_set_that_the_version_names_is_gone(registry: Set
 
 
 def test_a_registry_that_is_away_frees_no_set(offline_settings: Settings, frozen: Freeze) -> None:
-    from dataclasses import replace
-
     away = replace(offline_settings, mlflow_tracking_uri="http://127.0.0.1:1")
     folder = frozen("old", 1, 90)
     frozen("newest", 2, 1)

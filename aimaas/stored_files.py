@@ -1,0 +1,168 @@
+"""Files that several machines share: a place is a path, or a URI of an object store as the lake has one.
+
+Local paths are worked on where they are. Of a URI a copy in a temporary folder is worked on (`at_hand`, `made_at`), by Arrow's file
+systems, which take credentials from the same variables as delta-rs does.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from aimaas.errors import LakeError
+
+if TYPE_CHECKING:
+    from pyarrow.fs import FileSystem
+
+Place = str | Path
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A file: its place, its size, and when it was written last (UTC)."""
+
+    place: str
+    bytes: int
+    at: datetime
+
+
+def is_local(place: Place) -> bool:
+    """Whether the place is a path, not a URI."""
+    return "://" not in str(place)
+
+
+def uri_of(place: Place) -> str:
+    """The place as Spark takes it."""
+    return Path(place).absolute().as_uri() if is_local(place) else str(place)
+
+
+def stored(place: Place) -> list[Stored]:
+    """All files below a place, by name; none where nothing is there. Raises LakeError where the store does not answer."""
+    from pyarrow.fs import FileSelector, FileType
+
+    with _reaching(place):
+        system, root = _opened(place)
+        found = system.get_file_info(FileSelector(root, allow_not_found=True, recursive=True))
+    files = [
+        Stored(f"{_text(place)}{info.path[len(root) :]}", info.size, datetime.fromtimestamp(info.mtime_ns / 1e9, UTC))
+        for info in found
+        if info.type == FileType.File
+    ]
+    return sorted(files, key=lambda file: file.place)
+
+
+def exists(place: Place) -> bool:
+    """Whether there is a file at the place. Raises LakeError where the store does not answer."""
+    from pyarrow.fs import FileType
+
+    with _reaching(place):
+        system, path = _opened(place)
+        return bool(system.get_file_info(path).type == FileType.File)
+
+
+def read(place: Place) -> bytes:
+    """The bytes of a file. Raises FileNotFoundError, LakeError where the store does not answer."""
+    with _reaching(place):
+        system, path = _opened(place)
+        with system.open_input_file(path) as file:
+            return bytes(file.read())
+
+
+def write(place: Place, content: bytes) -> None:
+    """Write a file, whole or not at all. Raises LakeError where the store does not answer."""
+    if is_local(place):
+        path = Path(place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.new")
+        part.write_bytes(content)
+        part.replace(path)
+        return
+    with _reaching(place):
+        system, path_there = _opened(place)
+        system.create_dir(path_there.rpartition("/")[0], recursive=True)
+        with system.open_output_stream(path_there) as file:
+            file.write(content)
+
+
+def delete(place: Place) -> None:
+    """Delete a file, or find it gone. Raises LakeError where the store does not answer."""
+    with _reaching(place):
+        system, path = _opened(place)
+        if exists(place):
+            system.delete_file(path)
+
+
+def delete_folder(place: Place) -> None:
+    """Delete a folder with all that it holds. Raises LakeError where the store does not answer."""
+    if is_local(place):
+        shutil.rmtree(place)
+        return
+    with _reaching(place):
+        system, path = _opened(place)
+        system.delete_dir(path)
+
+
+@contextmanager
+def at_hand(place: Place) -> Iterator[Path]:
+    """A folder of this machine with what lies at the place. Raises LakeError where a URI has nothing."""
+    if is_local(place):
+        yield Path(place)
+        return
+    if not stored(place):
+        raise LakeError(f"{place}: nothing is there")
+    with TemporaryDirectory(prefix="aimaas-") as folder:
+        with _reaching(place):
+            _copy(place, folder)
+        yield Path(folder)
+
+
+@contextmanager
+def made_at(place: Place) -> Iterator[Path]:
+    """A folder of this machine whose files are at the place once the block ends; where it raises, a URI gets nothing."""
+    if is_local(place):
+        yield Path(place)
+        return
+    with TemporaryDirectory(prefix="aimaas-") as folder:
+        yield Path(folder)
+        with _reaching(place):
+            _copy(folder, place)
+
+
+def _copy(source: Place, destination: Place) -> None:
+    from pyarrow.fs import copy_files
+
+    from_, at = _opened(source)
+    to, there = _opened(destination)
+    to.create_dir(there, recursive=True)
+    copy_files(at, there, source_filesystem=from_, destination_filesystem=to)
+
+
+def _opened(place: Place) -> tuple[FileSystem, str]:
+    """Arrow's file system of the place, and its path there. Arrow says s3 where Hadoop says s3a."""
+    from pyarrow.fs import FileSystem
+
+    system, path = FileSystem.from_uri(_text(place).replace("s3a://", "s3://", 1))
+    return system, str(path)
+
+
+def _text(place: Place) -> str:
+    return str(Path(place).absolute()) if is_local(place) else str(place).rstrip("/")
+
+
+@contextmanager
+def _reaching(place: Place) -> Iterator[None]:
+    """What a store raises that cannot be used is a LakeError of one line."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as e:
+        if is_local(place):
+            raise
+        raise LakeError(f"{place}: cannot be used: {(str(e).splitlines() or [type(e).__name__])[0]}") from None
