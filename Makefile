@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test test-long test-deep test-lake fuzz chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-long test-deep test-lake test-compose fuzz chaos lint format lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,8 +31,11 @@ test-long: setup ## the tests that take most of a minute or more each: kills at 
 test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
 
+test-compose: setup ## the Compose stack on a real Docker engine, devices to a champion; AIMAAS_TEST_CONTAINERS names stand-ins for the images
+	$(BIN)/python -m pytest tests/deploy/full_compose.py -x -q -s
+
 test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes, and rebuilt by a backfill: the same tables
-	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/dags/full_backfill.py tests/secured/lake.py -q
+	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/lake_faults/machines.py tests/dags/full_backfill.py tests/secured/lake.py -q
 
 fuzz: setup ## 100,000 records with random headers, keys, times, counters and nestings through the scorer: one answer for each
 	$(BIN)/python -m pytest tests/stream/full_fuzz.py -q

@@ -11,6 +11,7 @@ from datetime import datetime
 
 import msgspec
 
+from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.release import release
 from aimaas.settings import Settings
@@ -56,7 +57,7 @@ def last_refused(settings: Settings, fleet: str) -> Refused | None:
     """The newest training, where it was refused; None too where the file cannot be read, so that a training runs."""
     try:
         return msgspec.json.decode(read(_place(settings, fleet)), type=Refused)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, LakeError, msgspec.DecodeError):
         return None
 
 

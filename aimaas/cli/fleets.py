@@ -92,6 +92,23 @@ def fleets_draft(
     out.print(check, highlight=False, markup=False, soft_wrap=True)
 
 
+@fleets_app.command("compose")
+def fleets_compose(
+    write: Annotated[bool, typer.Option("--write", help="write the files in the project's folder")] = False,
+    scorers: Annotated[int, typer.Option(min=1, max=64, help="scorers of each fleet")] = 2,
+) -> None:
+    """Print what serves each fleet in Docker Compose (docker-compose.fleets.yml), or write it, with Prometheus' targets."""
+    from aimaas.fleet import load_fleets
+    from local.compose_fleets import compose_files, write_compose_files
+
+    project, fleets = Path(), load_fleets(read_settings().fleets)
+    if not write:
+        print(compose_files(project, fleets, scorers)["docker-compose.fleets.yml"], end="")  # noqa: T201
+        return
+    for path in write_compose_files(project, fleets, scorers):
+        out.print(f"written: {path}", highlight=False)
+
+
 @fleets_app.command("schema")
 def fleets_schema(
     name: Annotated[str | None, typer.Argument(metavar="[FLEET]", help="the fleet; default: all fleets")] = None,

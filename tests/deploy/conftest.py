@@ -12,9 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from aimaas.signatures import make_keys
-
 PROJECT = Path(__file__).resolve().parents[2]
+COMPOSE_FILES = ("docker-compose.yml", "docker-compose.fleets.yml")
 
 
 def compose_command() -> list[str]:
@@ -29,11 +28,12 @@ def compose_command() -> list[str]:
 
 
 def compose_config(folder: Path, variables: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Parse the project's file with an environment file of these variables only."""
+    """Parse the project's files with an environment file of these variables only."""
     environment = folder / "test.env"
     environment.write_text("".join(f"{k}={v}\n" for k, v in variables.items()))
+    files = [part for file in COMPOSE_FILES for part in ("--file", str(PROJECT / file))]
     return subprocess.run(
-        [*compose_command(), "--env-file", str(environment), "--file", str(PROJECT / "docker-compose.yml"), "config"],
+        [*compose_command(), "--env-file", str(environment), *files, "config"],
         capture_output=True,
         text=True,
         check=False,
@@ -55,7 +55,6 @@ def compose(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     variables = {
         name: value or f"given{name.replace('_', '')}" for name, value in re.findall(r"(?m)^([A-Z_]+)=(.*)$", example)
     }
-    variables["SIGNING_KEY"], variables["VERIFY_KEY"] = make_keys()
     done = compose_config(tmp_path_factory.mktemp("compose"), variables)
     assert done.returncode == 0, done.stderr
     parsed: dict[str, Any] = yaml.safe_load(done.stdout)

@@ -14,15 +14,20 @@ from typing import Any
 import yaml
 
 from aimaas.settings import read_settings
+from deploy.make_secrets import make_secrets
+from local.compose_fleets import compose_files
+from tests.deploy.conftest import COMPOSE_FILES
 
 PROJECT = Path(__file__).resolve().parents[2]
-COMPOSE_FILE = (PROJECT / "docker-compose.yml").read_text()
+COMPOSE_FILE = "".join((PROJECT / file).read_text() for file in (*COMPOSE_FILES, "docker-compose.pages.yml"))
 EXAMPLE = dict(
     line.split("=", 1) for line in (PROJECT / ".env.example").read_text().splitlines() if re.match(r"[A-Z_]+=", line)
 )
 THIRD_PARTY = (
     "AIRFLOW",
+    "HOME",
     "KAFKA_",
+    "SPARK_LOCAL_DIRS",
     "POSTGRES_",
     "CLUSTER_ID",
     "GX_ANALYTICS_ENABLED",
@@ -44,6 +49,7 @@ def texts(service: dict[str, Any]) -> list[str]:
 
 
 # what each service listens on inside its container
+SERVED = {path.stem for path in (PROJECT / "fleets").glob("*.yaml")}
 LISTENS = {
     "kafka": {9092, 9093, 9094},
     "postgres": {5432},
@@ -52,11 +58,10 @@ LISTENS = {
     "airflow-api-server": {8080},
     "spark-master": {7077, 8080},
     "spark-worker": {8081},
-    "scorer-0": {9100},
-    "scorer-1": {9100},
-    "http": {8000, 9100},
     "prometheus": {9090},
     "grafana": {3000},
+    **{f"scorer-{n}-{fleet}": {9100} for fleet in SERVED for n in (0, 1)},
+    **{f"http-{fleet}": {8000, 9100} for fleet in SERVED},
 }
 PORT_OPTIONS = ("--port", "--webui-port", "--metrics-port", "--health-port")
 
@@ -80,18 +85,80 @@ def test_services_listen_where_their_commands_say(compose: dict[str, Any]) -> No
 
 
 def test_the_example_and_the_file_name_the_same_variables() -> None:
-    assert set(re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE)) == set(EXAMPLE)
+    assert {"COMPOSE_FILE", *re.findall(r"\$\{([A-Z_]+)", COMPOSE_FILE)} == set(EXAMPLE)
+    assert EXAMPLE["COMPOSE_FILE"].split(":") == list(COMPOSE_FILES)
 
 
-def test_no_secret_has_a_default(parse_compose: Callable[[dict[str, str]], subprocess.CompletedProcess[str]]) -> None:
-    secrets = [name for name, value in EXAMPLE.items() if not value]
-    assert {"POSTGRES_PASSWORD", "AIRFLOW_ADMIN_PASSWORD", "AIRFLOW_FERNET_KEY", "GRAFANA_ADMIN_PASSWORD"} <= set(
-        secrets
-    )
-    for name in secrets:
+def test_what_has_no_default_is_asked_for(
+    parse_compose: Callable[[dict[str, str]], subprocess.CompletedProcess[str]],
+) -> None:
+    for name in [name for name, value in EXAMPLE.items() if not value]:
         done = parse_compose({k: v or "given" for k, v in EXAMPLE.items() if k != name})
         assert done.returncode != 0, f"{name} is not asked for"
         assert ".env.example" in done.stderr
+
+
+def test_secrets_are_files_that_are_made_and_none_stands_in_a_container_s_description(
+    compose: dict[str, Any], tmp_path: Path
+) -> None:
+    make_secrets(tmp_path / "secrets")
+    made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
+    assert set(compose["secrets"]) == made.keys() - {"kafka_devices_password"}, "which devices are given"
+    for name, service in compose["services"].items():
+        for secret in service.get("secrets", []):
+            target = secret.get("target", secret["source"])
+            assert target not in service.get("environment", {}), name
+        secretive = [v for v in service.get("environment", {}) if re.search("PASSWORD$|SECRET|KEY$|TOKEN", v)]
+        assert secretive == [], f"{name}: {secretive}"
+    assert make_secrets(tmp_path / "secrets") == []
+    assert {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()} == made
+
+
+def test_every_secret_of_ours_is_a_variable_that_is_read(compose: dict[str, Any]) -> None:
+    plain = read_settings({"AIMAAS_HOME": "/nowhere"})
+    for name, service in compose["services"].items():
+        for target in (secret.get("target", "") for secret in service.get("secrets", [])):
+            if target.startswith("AIMAAS_"):
+                assert read_settings({"AIMAAS_HOME": "/nowhere", target: "given"}) != plain, f"{name}: {target}"
+
+
+def test_every_fleet_file_is_served_and_the_written_files_are_those_of_the_fleet_files(compose: dict[str, Any]) -> None:
+    for path, text in compose_files(PROJECT, SERVED).items():
+        assert (PROJECT / path).read_text() == text, f"{path}: run `aimaas fleets compose --write`"
+    for fleet in SERVED:
+        assert {f"{part}-{fleet}" for part in ("topics", "announcer", "scorer-0", "scorer-1", "http")} <= set(
+            compose["services"]
+        )
+
+
+def test_no_service_may_write_outside_of_its_volumes_gain_rights_or_fill_memory_and_disk(
+    compose: dict[str, Any],
+) -> None:
+    for name, service in compose["services"].items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert set(service.get("cap_add", [])) <= {"CHOWN", "DAC_OVERRIDE", "FOWNER", "SETGID", "SETUID"}, name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service["mem_limit"], name
+        assert {"max-size", "max-file"} <= service["logging"]["options"].keys(), name
+
+
+def test_what_has_no_login_is_reached_from_this_machine_at_most(compose: dict[str, Any]) -> None:
+    opened = {name for name, service in compose["services"].items() if service.get("ports")}
+    assert opened.isdisjoint({"mlflow", "spark-master", "spark-worker", "postgres"})
+    for name in ("data-docs", "prometheus"):
+        assert re.search(rf"(?m)^  {name}:\n(?:    .*\n)*?    ports:\n      - \"127\.0\.0\.1:", COMPOSE_FILE), name
+    protocols = compose["services"]["kafka"]["environment"]["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"]
+    assert {"INTERNAL:SASL_PLAINTEXT", "EXTERNAL:SASL_PLAINTEXT"} <= set(protocols.split(","))
+    assert "CONTROLLER://localhost:" in compose["services"]["kafka"]["environment"]["KAFKA_LISTENERS"]
+
+
+def test_no_image_is_named_by_a_tag_that_moves(compose: dict[str, Any]) -> None:
+    named = [s["image"] for s in compose["services"].values() if s["image"] != "aimaas"]
+    named += re.findall(r"^FROM (\S+)$", (PROJECT / "deploy" / "Dockerfile").read_text(), re.M)
+    for image in named:
+        assert "@sha256:" in image or re.search(r":v?\d+\.\d+[\w.-]*$", image), image
 
 
 def test_every_variable_of_ours_changes_the_settings(compose: dict[str, Any]) -> None:
@@ -116,11 +183,17 @@ def test_every_airflow_setting_is_one_that_airflow_knows(compose: dict[str, Any]
                 assert key in known[section]["options"], variable
 
 
+def checked(service: dict[str, Any]) -> list[str]:
+    """The command of a service's health check, without what gives it the secrets."""
+    command: list[str] = service.get("healthcheck", {}).get("test", [""])[1:]
+    return command[1:] if command[:1] == ["with-secrets"] else command
+
+
 def test_airflow_programs_take_their_arguments(compose: dict[str, Any], tmp_path: Path) -> None:
     commands = [
         command[1:]
         for service in compose["services"].values()
-        for command in (words(service.get("command", [])), service.get("healthcheck", {}).get("test", [""])[1:])
+        for command in (words(service.get("command", [])), checked(service))
         if command and command[0] == "airflow"
     ]
     # in a process of its own: reading Airflow's commands sets up Airflow
@@ -149,6 +222,8 @@ def test_every_file_that_is_named_is_in_the_project(compose: dict[str, Any]) -> 
 def bound_folders(service: dict[str, Any]) -> list[Path]:
     found = []
     for volume in service.get("volumes", []):
+        if ":" not in volume and not isinstance(volume, dict):  # a volume of the container's own
+            continue
         source = volume["source"] if isinstance(volume, dict) else volume.split(":")[0]
         if "/" in source:
             found.append(Path(source))

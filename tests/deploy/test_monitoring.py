@@ -71,19 +71,21 @@ def test_every_metric_of_a_scorer_is_explained() -> None:
 
 
 def test_prometheus_scrapes_every_scorer_where_it_serves_metrics(compose: dict[str, Any]) -> None:
-    job, other = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
-    serving = set()
+    (job,) = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text())["scrape_configs"]
+    (file,) = job["file_sd_configs"][0]["files"]
+    scraped: dict[str, set[str]] = {"scorer": set(), "http": set()}
+    for group in yaml.safe_load((PROMETHEUS / file).read_text()):
+        scraped[group["labels"]["job"]].update(group["targets"])
+    serving: dict[str, set[str]] = {"scorer": set(), "http": set()}
     for name, service in compose["services"].items():
         command = service.get("command") or []
-        if "--metrics-port" in command:
-            assert command[command.index("--metrics-host") + 1] == "0.0.0.0", name  # noqa: S104 - inside a container
-            serving.add(f"{name}:{command[command.index('--metrics-port') + 1]}")
+        for kind, of in (("scorer", "metrics"), ("http", "health")):
+            if f"--{of}-port" in command:
+                assert command[command.index(f"--{of}-host") + 1] == "0.0.0.0", name  # noqa: S104 - inside a container
+                serving[kind].add(f"{name}:{command[command.index(f'--{of}-port') + 1]}")
 
-    assert job["job_name"] == "scorer"
-    assert set(job["static_configs"][0]["targets"]) == serving != set()
-    command = compose["services"]["http"]["command"]
-    assert command[command.index("--health-host") + 1] == "0.0.0.0"  # noqa: S104 - inside a container
-    assert other["static_configs"][0]["targets"] == [f"http:{command[command.index('--health-port') + 1]}"]
+    assert scraped == serving
+    assert all(serving.values())
 
 
 def test_prometheus_finds_its_rules_beside_its_configuration(compose: dict[str, Any]) -> None:

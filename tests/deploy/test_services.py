@@ -22,6 +22,7 @@ from aimaas.fleet import find_fleet
 from aimaas.kafka import admin
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
+from deploy.make_secrets import make_secrets
 from local.broker import Broker
 from local.ports import free_port
 from local.processes import ManagedProcess, start_process
@@ -37,6 +38,7 @@ class Machine:
     services: dict[str, Any]
     folder: Path
     replaced: dict[str, str]
+    secrets: dict[str, str]
 
     def here(self, text: str) -> str:
         for there, here in self.replaced.items():
@@ -49,10 +51,14 @@ class Machine:
 
     def environ(self, name: str) -> dict[str, str]:
         written = {k: self.here(v) for k, v in self.services[name]["environment"].items()}
+        written |= {
+            secret["target"]: self.secrets[secret["source"]] for secret in self.services[name].get("secrets", [])
+        }
+        # the broker of the tests knows no users
+        written = {k: v for k, v in written.items() if not k.startswith(("AIMAAS_KAFKA_SASL", "AIMAAS_KAFKA_SECURITY"))}
         image = {
             "AIMAAS_FLEETS": str(PROJECT / "fleets"),
             "AIMAAS_JARS": str(PROJECT / "jars"),
-            "HOME": str(self.folder),
         }
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**image, "PATH": programs, "SPARK_CONF_DIR": str(PROJECT / "deploy" / "spark"), **written}
@@ -65,6 +71,7 @@ class Machine:
         """Run a service's health check once."""
         kind, *written = self.services[name]["healthcheck"]["test"]
         assert kind == "CMD"
+        written = written[1:] if written[0] == "with-secrets" else written
         return self._run([self.here(word) for word in written], name)
 
     def _run(self, command: list[str], name: str) -> subprocess.CompletedProcess[str]:
@@ -90,14 +97,16 @@ def machine(compose: dict[str, Any], broker: Broker, tmp_path: Path) -> Machine:
     # the longer comes before what it begins with
     replaced = {
         "kafka:9092": broker.bootstrap_servers,
-        "postgresql+psycopg2://aimaas:givenPOSTGRESPASSWORD@postgres:5432/": f"sqlite:///{tmp_path}/database-",
+        "postgresql+psycopg2://aimaas@postgres:5432/": f"sqlite:///{tmp_path}/database-",
         "http://mlflow:5000": f"http://127.0.0.1:{tracking}",
         "localhost:5000": f"127.0.0.1:{tracking}",
         "spark-master:7077": f"127.0.0.1:{master}",
         "/opt/aimaas": str(PROJECT),
         "/srv/": f"{tmp_path}/",
     }
-    return Machine(compose["services"], tmp_path, replaced)
+    make_secrets(tmp_path / "secrets")
+    secrets = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
+    return Machine(compose["services"], tmp_path, replaced, secrets)
 
 
 @pytest.fixture
@@ -139,7 +148,7 @@ def serve_metrics(machine: Machine, name: str) -> int:
 
 
 def test_topics_are_created_and_a_second_start_changes_nothing(machine: Machine, settings: Settings) -> None:
-    first, second = machine.run("topics"), machine.run("topics")
+    first, second = machine.run("topics-turbofan"), machine.run("topics-turbofan")
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
     client = admin(settings)
@@ -155,13 +164,13 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
     put(machine, "mlflow", "--port", port)
     put(machine, "mlflow", "--workers", "1")
     mlflow = start("mlflow")
-    assert machine.run("topics").returncode == 0
-    pages = {name: serve_metrics(machine, name) for name in ("scorer-0", "scorer-1")}
-    scorers = {name: start(name) for name in ("scorer-0", "scorer-1")}
+    assert machine.run("topics-turbofan").returncode == 0
+    pages = {name: serve_metrics(machine, name) for name in ("scorer-0-turbofan", "scorer-1-turbofan")}
+    scorers = {name: start(name) for name in ("scorer-0-turbofan", "scorer-1-turbofan")}
     machine.wait_until_healthy("mlflow", mlflow)
-    announcer = start("announcer")
+    announcer = start("announcer-turbofan")
 
-    for name, process in {**scorers, "announcer": announcer}.items():
+    for name, process in {**scorers, "announcer-turbofan": announcer}.items():
         machine.wait_until_healthy(name, process)
     for port in pages.values():
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
@@ -173,7 +182,7 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
 
 
 def test_the_http_service_becomes_healthy_and_is_not_ready_without_a_champion(machine: Machine, start: Start) -> None:
-    assert machine.run("topics").returncode == 0
+    assert machine.run("topics-turbofan").returncode == 0
     port, health = free_port(), free_port()
     for option, value in (
         ("--host", "127.0.0.1"),
@@ -181,10 +190,10 @@ def test_the_http_service_becomes_healthy_and_is_not_ready_without_a_champion(ma
         ("--health-host", "127.0.0.1"),
         ("--health-port", health),
     ):
-        put(machine, "http", option, str(value))
+        put(machine, "http-turbofan", option, str(value))
     machine.replaced |= {"localhost:9100": f"127.0.0.1:{health}"}
-    service = start("http")
-    machine.wait_until_healthy("http", service)
+    service = start("http-turbofan")
+    machine.wait_until_healthy("http-turbofan", service)
 
     with pytest.raises(urllib.error.HTTPError) as unready:
         urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=10)
@@ -234,5 +243,5 @@ def test_airflow_is_prepared_with_a_login_that_only_it_can_read(machine: Machine
 
     assert done.returncode == 0, done.stdout + done.stderr
     passwords = machine.folder / "airflow" / "passwords.json"
-    assert json.loads(passwords.read_text()) == {"admin": "givenAIRFLOWADMINPASSWORD"}
+    assert json.loads(passwords.read_text()) == {"admin": machine.secrets["airflow_admin_password"]}
     assert passwords.stat().st_mode & 0o077 == 0

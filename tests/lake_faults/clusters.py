@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pyspark
@@ -40,10 +40,10 @@ def standalone(tmp_path: Path) -> Iterator[str]:
             process.kill()
 
 
-def deploy(folder: Path, name: str, part: str, *arguments: str) -> ManagedProcess:
-    """Start a part of Spark's standalone cluster."""
+def deploy(folder: Path, name: str, part: str, *arguments: str, on: Sequence[str] = ()) -> ManagedProcess:
+    """Start a part of Spark's standalone cluster; `on` is the command that other commands are given to, if any."""
     classes = (f"{SPARK_HOME / 'jars'}/*", f"org.apache.spark.deploy.{part}")
-    command = [require_java(), "-Xmx512m", "-cp", *classes, "--host", HOST, "--webui-port", "0", *arguments]
+    command = [*on, require_java(), "-Xmx512m", "-cp", *classes, "--host", HOST, "--webui-port", "0", *arguments]
     # the version of Scala is told by a file of Spark's own distribution, which pyspark lacks
     environ = os.environ | {"SPARK_HOME": str(SPARK_HOME), "PYTHONPATH": str(ROOT), "SPARK_SCALA_VERSION": "2.13"}
     return start_process(command, name=name, folder=folder, environ=environ)

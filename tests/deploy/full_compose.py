@@ -1,0 +1,211 @@
+"""docker-compose.yml on a real engine: devices to a champion trained on the cluster, and predictions by it (`make test-compose`).
+
+The tests go on from one another, in the order of the file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from confluent_kafka import Consumer
+
+from tests.deploy.containers import PROJECT, Stack, engine, make_stack, wait_until
+
+pytestmark = pytest.mark.timeout(5_400)
+FLEET, DEVICES = "mill", 60
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The stack, started; it is taken down with its volumes at the end."""
+    made = make_stack("aimaastest", tmp_path_factory.mktemp("compose"), engine())
+    try:
+        made.up()
+        yield made
+    finally:
+        made.compose("down", "--volumes", "--timeout", "20")
+
+
+def outside(stack: Stack) -> dict[str, str]:
+    """Settings of a client outside of the containers, with the devices' password."""
+    password = (stack.folder / "secrets" / "kafka_devices_password").read_text()
+    return {
+        "bootstrap.servers": f"localhost:{stack.ports['KAFKA_PORT']}",
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "devices",
+        "sasl.password": password,
+    }
+
+
+def send(stack: Stack, first: int, devices: int = DEVICES) -> int:
+    """Simulated devices send their lives through the port of the host; how many events."""
+    given = {f"AIMAAS_KAFKA_{k.upper().replace('.', '_')}": v for k, v in outside(stack).items()}
+    command = [
+        sys.executable,
+        "-m",
+        "aimaas.cli",
+        "devices",
+        "--fleet",
+        FLEET,
+        "-n",
+        str(devices),
+        "--first",
+        str(first),
+    ]
+    done = subprocess.run(
+        command, cwd=PROJECT, env={**os.environ, **given, "AIMAAS_HOME": str(stack.folder), "PYTHONPATH": str(PROJECT)},
+        capture_output=True, text=True, check=False, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[1])
+
+
+def answers(stack: Stack) -> int:
+    """Predictions and dead letters on the topics, as committed."""
+    consumer = Consumer({**outside(stack), "group.id": "test", "isolation.level": "read_committed"})
+    topics = consumer.list_topics(timeout=30).topics
+    count = 0
+    wanted = [f"iot.{FLEET}.predictions", f"iot.{FLEET}.events.dlq"]
+    consumer.close()
+    for topic in wanted:
+        count += sum(records_of(stack, topic, partition) for partition in topics[topic].partitions)
+    return count
+
+
+def records_of(stack: Stack, topic: str, partition: int) -> int:
+    """Records of a partition, transaction markers left out."""
+    from confluent_kafka import TopicPartition
+
+    consumer = Consumer(
+        {**outside(stack), "group.id": "test", "isolation.level": "read_committed", "enable.partition.eof": True}
+    )
+    try:
+        consumer.assign([TopicPartition(topic, partition, 0)])
+        count = 0
+        while True:
+            message = consumer.poll(30)
+            assert message is not None, f"{topic}/{partition} does not answer"
+            if message.error():
+                return count
+            count += 1
+    finally:
+        consumer.close()
+
+
+def models(stack: Stack) -> list[dict[str, Any]]:
+    """The registered versions, newest first."""
+    program = f"""
+import json
+from aimaas.fleet import find_fleet
+from aimaas.registry import list_models, show_model
+from aimaas.settings import read_settings
+settings = read_settings()
+fleet = find_fleet(settings.fleets, {FLEET!r})
+print(json.dumps([show_model(settings, fleet, model.version) for model in list_models(settings, fleet)]))
+"""
+    found: list[dict[str, Any]] = json.loads(
+        stack.within("airflow-scheduler", "python", "-c", program).splitlines()[-1]
+    )
+    return found
+
+
+def champion(stack: Stack) -> dict[str, Any] | None:
+    return next((model for model in models(stack) if "champion" in model["aliases"]), None)
+
+
+def assert_nothing_lost(stack: Stack) -> dict[str, Any]:
+    """`aimaas reconcile` once the lake has taken up what was sent."""
+
+    def whole() -> bool:
+        try:
+            stack.within("airflow-scheduler", "aimaas", "reconcile", "--fleet", FLEET)
+        except AssertionError as e:
+            said.append(str(e))
+            return False
+        return True
+
+    said: list[str] = []
+    wait_until(whole, 900, lambda: said[-1])
+    found: dict[str, Any] = json.loads(
+        stack.within("airflow-scheduler", "aimaas", "reconcile", "--fleet", FLEET, "--json")
+    )
+    return found
+
+
+def test_every_service_becomes_healthy(stack: Stack) -> None:
+    stack.wait_until_healthy()
+    for fleet in (path.stem for path in (PROJECT / "fleets").glob("*.yaml")):
+        assert {
+            f"scorer-0-{fleet}",
+            f"scorer-1-{fleet}",
+            f"announcer-{fleet}",
+            f"http-{fleet}",
+        } <= stack.containers().keys()
+
+
+def test_devices_lead_to_a_champion_that_the_cluster_trained_and_to_predictions_by_it(stack: Stack) -> None:
+    sent = send(stack, 0)
+    wait_until(
+        lambda: champion(stack) is not None, 2_400, lambda: stack.compose("logs", "--tail", "60", "airflow-scheduler")
+    )
+    served = champion(stack)
+    assert served is not None
+    print(json.dumps({k: served[k] for k in ("version", "candidate", "error", "error_on_test", "training_set")}))  # noqa: T201
+    print(json.dumps(served["metrics"]))  # noqa: T201
+    assert served["training_set"].startswith(f"lake:{FLEET}/training/")
+    wait_until(lambda: answers(stack) == sent, 600, lambda: f"{answers(stack)} answers of {sent}")
+    assert predicted_over_http(stack)["model_version"] == served["version"]
+
+
+def predicted_over_http(stack: Stack) -> dict[str, Any]:
+    page = f"http://localhost:{stack.ports[f'HTTP_PORT_{FLEET.upper()}']}"
+    with urllib.request.urlopen(f"{page}/openapi.json", timeout=30) as told:  # noqa: S310 - a page of this machine
+        examples = json.load(told)["paths"]["/predict"]["post"]["requestBody"]["content"]["application/json"][
+            "examples"
+        ]
+    key = (stack.folder / "secrets" / "http_api_key").read_text()
+    body = json.dumps(examples["events"]["value"]).encode()
+    asked = urllib.request.Request(f"{page}/predict", body, {"X-API-Key": key})  # noqa: S310 - a page of this machine
+    with urllib.request.urlopen(asked, timeout=30) as told:  # noqa: S310 - a page of this machine
+        found: dict[str, Any] = json.load(told)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("service", "first"), [("scorer-0-mill", 1_000), ("airflow-scheduler", 1_100), ("spark-worker", 1_200)]
+)
+def test_a_container_whose_processes_are_killed_is_replaced(stack: Stack, service: str, first: int) -> None:
+    before = sum(one["RestartCount"] for one in stack.containers()[service])
+    # Docker takes `docker kill` for the wish of a person, so the processes are killed from within
+    with pytest.raises(AssertionError):
+        stack.compose("exec", "-T", service, "sh", "-c", "kill -9 -1")
+    send(stack, first, 5)
+    wait_until(lambda: sum(one["RestartCount"] for one in stack.containers()[service]) > before, 120)
+    stack.wait_until_healthy()
+
+
+def test_all_that_was_sent_is_accounted_for(stack: Stack) -> None:
+    print(json.dumps(assert_nothing_lost(stack)))  # noqa: T201
+
+
+def test_the_stack_taken_down_and_up_again_has_all_its_data(stack: Stack) -> None:
+    before, counted = champion(stack), answers(stack)
+    stack.compose("down", "--timeout", "30")
+    assert stack.containers() == {}
+    stack.up()
+    stack.wait_until_healthy()
+    after = champion(stack)
+    assert before is not None and after is not None
+    assert (after["sha256"], after["version"]) == (before["sha256"], before["version"])
+    sent = send(stack, 2_000, 5)
+    wait_until(lambda: answers(stack) == counted + sent, 600, lambda: f"{answers(stack)} answers of {counted + sent}")
+    assert predicted_over_http(stack)["model_version"] == after["version"]
+    assert_nothing_lost(stack)
