@@ -53,7 +53,7 @@ def ask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     folder, port, scraped = tmp_path_factory.mktemp("prometheus"), free_port(), free_port()
     registry = CollectorRegistry()
     metrics = ScorerMetrics("turbofan", registry)
-    metrics.health_from(lambda: Health())
+    metrics.health_from(Health)
     metrics.model_changed("1", time.time() - 60)
     metrics.restored(0.5, 1_000, 10)
     metrics.state_held(3, 30_000)
