@@ -98,14 +98,15 @@ def fleets_compose(
     scorers: Annotated[int, typer.Option(min=1, max=64, help="scorers of each fleet")] = 2,
 ) -> None:
     """Print what serves each fleet in Docker Compose (docker-compose.fleets.yml), or write it, with Prometheus' targets."""
-    from aimaas.fleet import load_fleets
+    from aimaas.fleet_folder import read_folder
     from local.compose_fleets import compose_files, write_compose_files
 
-    project, fleets = Path(), load_fleets(read_settings().fleets)
+    project, folder = Path(), read_folder(read_settings().fleets)
+    warn(folder.warning)
     if not write:
-        print(compose_files(project, fleets, scorers)["docker-compose.fleets.yml"], end="")  # noqa: T201
+        print(compose_files(project, folder.fleets, scorers)["docker-compose.fleets.yml"], end="")  # noqa: T201
         return
-    for path in write_compose_files(project, fleets, scorers):
+    for path in write_compose_files(project, folder.fleets, scorers):
         out.print(f"written: {path}", highlight=False)
 
 

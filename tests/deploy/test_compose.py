@@ -243,10 +243,10 @@ def test_the_image_copies_only_what_the_project_has_and_docker_may_see() -> None
 def test_every_package_of_the_project_is_in_the_image() -> None:
     import tomllib
 
-    packages = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    tool = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
     dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text()
-    for package in packages:
-        top = package.split(".")[0]
+    for package in tool["packages"]:
+        top = tool["package-dir"].get(package, package.replace(".", "/")).split("/")[0]
         assert f"COPY {top} {top}\n" in dockerfile, package
 
 
