@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -108,6 +109,68 @@ def fleets_compose(
         return
     for path in write_compose_files(project, folder.fleets, scorers):
         out.print(f"written: {path}", highlight=False)
+
+
+@fleets_app.command("reset")
+def fleets_reset(
+    name: Annotated[str, typer.Argument(metavar="FLEET", help="the fleet that begins anew")],
+    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+) -> None:
+    """Delete topics, lake tables, registered models and local copies of one fleet, so that it begins anew: for development.
+
+    It lists what will go and asks. It refuses while a scorer of the fleet runs; pause the fleet's DAGs and stop its devices as
+    well. Run it again if it was interrupted: it goes on where it was.
+    """
+    from aimaas.cli.resetting import print_contents
+    from stream.forget.topics import erase_topics, fleet_topics
+    from upkeep.reset import erase, lake_tables, local_folders, model_versions
+
+    settings = read_settings()
+    spec = fleet_of(settings, name)
+    topics = fleet_topics(settings, spec)
+    tables, versions = lake_tables(settings, spec), model_versions(settings, spec)
+    print_contents(spec.fleet, topics, tables, versions, local_folders(settings, spec))
+    if dry_run:
+        return
+    if not yes:
+        typer.confirm(f"Delete all of this of fleet {spec.fleet} for good?", abort=True)
+    erase_topics(settings, spec)
+    erase(settings, spec)
+    out.print(
+        f"fleet {spec.fleet} is empty. `aimaas topics create --fleet {spec.fleet}` makes its topics again; scorers and `serve` on "
+        "other machines keep copies of models in their own AIMAAS_HOME/models",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+@fleets_app.command("try")
+def fleets_try(
+    file: Annotated[Path, typer.Argument(help="a changed fleet file of a fleet that runs")],
+    last: Annotated[int, typer.Option(min=1, max=1_000_000, help="so many of the newest events are judged")] = 100_000,
+) -> None:
+    """Judge the newest events on the topic by a changed fleet file, and say what would differ: refused, rows, labels, features.
+
+    It changes nothing. Both files judge alike: devices begin without a history, and features are not normalised. The events lie in
+    memory, 1,000,000 at most; labels come from all outcomes on their topic.
+    """
+    from aimaas.cli.previewed import print_preview
+    from aimaas.errors import FleetFileError
+    from aimaas.events import Outcome
+    from aimaas.fleet import load_fleet
+    from spark_jobs.outcomes import judge_outcomes
+    from stream.preview.preview import preview
+
+    settings, changed = read_settings(), load_fleet(file)
+    present = fleet_of(settings, changed.fleet)
+    if file.resolve() == (settings.fleets / f"{changed.fleet}.yaml").resolve():
+        raise FleetFileError([f"{file}: is the fleet's own file; change a copy elsewhere, and try that"])
+
+    def decode(keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> list[Outcome]:
+        return [o for o in judge_outcomes(present, keys, values) if isinstance(o, Outcome)]
+
+    print_preview(present, changed, preview(settings, present, changed, last, decode))
 
 
 @fleets_app.command("schema")
