@@ -84,8 +84,14 @@ def fleets_draft(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
         out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
-    told = f"{drafted.rows:,} rows, {drafted.devices:,} devices, {drafted.readings} readings, {drafted.left_out} columns left out"
-    out.print(f"{table}: {told}; read the comments, then try:", highlight=False, markup=False, soft_wrap=True)
+    counts = ((drafted.rows, "row"), (drafted.devices, "device"), (drafted.readings, "reading"))
+    told = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
+    out.print(
+        f"{table}: {told}, {drafted.left_out} left out; read the comments, then try:",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
     if drafted.unreadable:
         warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
     out.print(f"  aimaas fleets validate {paths[0]}", highlight=False, markup=False, soft_wrap=True)

@@ -73,7 +73,7 @@ def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
     written, mistakes, found = _surveyed(table, columns, usable, _stage(progress, "reading"))
     if not found or not found[0].rows:
         raise ReplayError(f"{table}: has no rows")
-    roles = _with_readings(table, roles_of(found))
+    roles = _with_readings(table, roles_of(found), found)
     roles.left_out |= {n: "its name is there twice" for n in names if names.count(n) > 1 and n.strip()}
     if not all(n.strip() for n in names):
         roles.left_out["a column without a name"] = "give it one"
@@ -112,14 +112,25 @@ def _surveyed(
     return (other, mistakes, again) if better else (written, mistakes, found)
 
 
-def _with_readings(table: Path, roles: Roles) -> Roles:
-    """The same with one reading at least: a constant column where nothing varies. Raises ReplayError where there is none."""
+def _with_readings(table: Path, roles: Roles, columns: Sequence[Column]) -> Roles:
+    """The same with one reading at least: constant columns where nothing varies. Raises ReplayError where there are no numbers."""
     if roles.readings:
         return roles
-    raise ReplayError(
-        f"{table}: has no column of numbers that vary, so nothing can be a reading; columns: "
-        f"{'; '.join(f'{name}: {why}' for name, why in list(roles.left_out.items())[:5]) or 'none besides ids and times'}"
-    )
+    constants = [c for c in columns if roles.left_out.get(c.name, "").startswith("constant") and c.is_number]
+    if constants:
+        left = {name: why for name, why in roles.left_out.items() if name not in {c.name for c in constants}}
+        return replace(roles, readings=constants, left_out=left)
+    if len(columns) == 1 and " " in columns[0].name.strip():
+        raise ReplayError(
+            f"{table}: its cells seem to be separated by blanks, which no mapping reads; write them with commas (C-MAPSS as "
+            "published is replayed as it is, with the fleet turbofan)"
+        )
+    told = "; ".join(f"{_short(name)}: {_short(why)}" for name, why in list(roles.left_out.items())[:5])
+    raise ReplayError(f"{table}: has no column of numbers, so nothing can be a reading; {told or 'only ids and times'}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _draft(

@@ -54,7 +54,7 @@ def _readings(draft: Draft) -> Iterator[str]:
 def _reading(draft: Draft, column: Column) -> str:
     low, high = with_margin(column)
     unit = draft.units.get(column.name)
-    told = [f"found {column.low:.6g} to {column.high:.6g}"]
+    told = [f"found {column.low:.6g} to {column.high:.6g}" if not column.is_constant else f"constant, {column.low:.6g}"]
     nullable = ""
     if column.missing:
         nullable = ", nullable: true, fill: previous"
@@ -108,7 +108,7 @@ def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
     if not draft.by_time:
         return "cycles", 0 if draft.rows_are_devices else 10, "one step is one row"
     step_s = (mean or 3.6e9) / 1e6
-    told = f"rows of a device are {_span(step_s)} apart on average"
+    told = f"rows of a device are {_span(step_s)} apart on average" if mean else "no device has two rows"
     if step_s < 1:
         return "seconds", 60, told
     if step_s < 60:

@@ -104,7 +104,12 @@ def _device_score(column: Column) -> int:
     name = plain(column.name)
     one_word = column.words is not None and len(column.words) == 1
     fraction = column.numbers and not column.strange and not (column.whole and column.low >= 0)
-    if fraction or (one_word and not _DEVICE.search(name)) or _COUNTER.search(name) or _FAILURE.search(name):
+    if (
+        fraction
+        or (one_word and not (_DEVICE.search(name) or _ID.search(name)))
+        or _COUNTER.search(name)
+        or _FAILURE.search(name)
+    ):
         return 0
     if _NAMED.search(name):
         return 4

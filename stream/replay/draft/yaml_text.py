@@ -22,7 +22,9 @@ def scalar(value: Any, flow: bool = False) -> str:
     if isinstance(value, str) and any(not c.isprintable() for c in value):
         return _dumped(value, default_style='"')
     text = _dumped([value] if flow else value, default_flow_style=True)
-    return text[1:-1] if flow else text
+    text = text[1:-1] if flow else text
+    quoted = isinstance(value, str) and text[:1] == text[-1:] == "'" and not set(value) & set("'\"\\")
+    return f'"{value}"' if quoted else text
 
 
 def _dumped(value: Any, **style: Any) -> str:
