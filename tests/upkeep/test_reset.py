@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pytest
 import yaml
 from confluent_kafka import Consumer
@@ -15,7 +16,7 @@ from typer.testing import CliRunner
 from aimaas.cli.app import app
 from aimaas.errors import KafkaError
 from aimaas.kafka import admin, consumer_config
-from aimaas.lake import read_table
+from aimaas.lake import append_rows, read_table
 from aimaas.mlflow_store import client
 from aimaas.topics import scorer_group, topic_names, topic_specs
 from spark_jobs.admit import admit
@@ -56,31 +57,57 @@ def to_gold(plant: Plant, devices: int) -> list[dict[str, Any]]:
     return rows
 
 
-@pytest.mark.broker
-@pytest.mark.spark
-def test_a_reset_fleet_is_empty_and_works_as_a_new_one(plant: Plant, call: Call) -> None:
-    name, home = plant.fleet.fleet, plant.settings.home
-    assert len(to_gold(plant, 3)) == 30
+def fill(plant: Plant) -> None:
+    """Something of everything that a reset deletes, but for the lake."""
     with client(plant.settings) as registry:
-        registry.create_registered_model(name)
-        registry.create_model_version(name, str(home))
-    (home / "models" / name).mkdir(parents=True)
+        registry.create_registered_model(plant.fleet.fleet)
+        registry.create_model_version(plant.fleet.fleet, str(plant.settings.home))
+    for folder in (
+        *(plant.settings.home / part for part in ("training", "search", "models")),
+        plant.settings.data_docs,
+    ):
+        (folder / plant.fleet.fleet).mkdir(parents=True)
+        (folder / "another").mkdir()
+
+
+@pytest.mark.broker
+def test_a_reset_lists_what_will_go_asks_and_deletes_it_and_nothing_of_other_fleets(plant: Plant, call: Call) -> None:
+    name, home, lake = plant.fleet.fleet, plant.settings.home, Path(plant.settings.lake)
+    rows = pa.table({"topic": [topic_names(plant.fleet).events] * 3, "partition": [0] * 3, "offset": [0, 1, 2]})
+    for fleet in (name, "another"):
+        append_rows(plant.settings, fleet, "bronze", rows)
+    plant.send(("d1", plant.event("d1", 1)))
+    fill(plant)
 
     kept = call("fleets", "reset", name, input="n\n")
-    assert kept.exit_code == 1 and len(topics_there(plant)) == 11
-    for line in (f"iot.{name}.events", "bronze", "1 version", "30 rows", str(home / "models" / name)[:20]):
-        assert line in kept.output
+    told = {" ".join(line.split()) for line in kept.output.splitlines()}
+    assert isinstance(kept.exception, SystemExit) and kept.exit_code == 1, kept.exception
+    assert {
+        f"topic iot.{name}.events 1 offsets",
+        "lake table bronze 3 rows",
+        f"registered model {name} 1 version",
+    } <= told
     assert call("fleets", "reset", name, "--dry-run").exit_code == 0
-    assert len(topics_there(plant)) == 11
+    assert len(topics_there(plant)) == 11 and (lake / name / "bronze").exists()
 
     done = call("fleets", "reset", name, "--yes")
 
     assert done.exit_code == 0, done.output
     assert topics_there(plant) == set()
-    assert not (Path(plant.settings.lake) / name).exists() and not (home / "models" / name).exists()
+    assert [p.name for p in lake.iterdir()] == ["another"]
+    for part in (home / "training", home / "search", home / "models", plant.settings.data_docs):
+        assert [p.name for p in part.iterdir()] == ["another"]
     with client(plant.settings) as registry:
         assert registry.search_registered_models(f"name='{name}'") == []
     assert "nothing is there" in call("fleets", "reset", name, "--yes").output
+
+
+@pytest.mark.broker
+@pytest.mark.spark
+def test_a_fleet_that_was_reset_works_as_a_new_one(plant: Plant, call: Call) -> None:
+    name = plant.fleet.fleet
+    assert len(to_gold(plant, 3)) == 30
+    assert call("fleets", "reset", name, "--yes").exit_code == 0
     assert call("topics", "create", "--fleet", name).exit_code == 0
     rows = to_gold(plant, 2)
     assert sorted({r["device_id"] for r in rows}) == ["d0", "d1"] and len(rows) == 20
