@@ -23,24 +23,41 @@ from stream.growth.lake import ADMIT
 from stream.state.log_reader import LogReader
 from stream.state.topic import read_saved
 
+_POLL_S = 0.1
+_MOVING = {
+    ClientError.COORDINATOR_NOT_AVAILABLE,
+    ClientError.COORDINATOR_LOAD_IN_PROGRESS,
+    ClientError.NOT_COORDINATOR,
+}
 _STABLE_S = 60.0  # a transaction that a killed scorer left open holds its offsets until it times out
 
 
 def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
     """Raise KafkaError while the fleet's group of scorers has members."""
-    client, group = admin(settings), scorer_group(fleet)
-    try:
-        found = client.describe_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)
-    except KafkaException as e:
-        if e.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
-            return
-        raise
-    if found.members:
-        who = ", ".join(sorted(f"{m.group_instance_id or m.client_id} at {m.host}" for m in found.members))
+    group = scorer_group(fleet)
+    members = _members(settings, group)
+    if members:
+        who = ", ".join(sorted(f"{m.group_instance_id or m.client_id} at {m.host}" for m in members))
         raise KafkaError(
             f"group {group} has members ({who}): stop every scorer of the fleet, then run this again; one that was killed "
             "counts as a member until its session times out (10 s)"
         )
+
+
+def _members(settings: Settings, group: str) -> Sequence[Any]:
+    """The members of a group, none where there is no such group. A broker that is new to the group first finds a coordinator."""
+    client, limit = admin(settings), time.monotonic() + ANSWER_LIMIT_S
+    while True:
+        found = client.describe_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group]
+        try:
+            members: Sequence[Any] = found.result(ANSWER_LIMIT_S).members
+            return members
+        except KafkaException as e:
+            if e.args[0].code() == ClientError.GROUP_ID_NOT_FOUND:
+                return []
+            if e.args[0].code() not in _MOVING or time.monotonic() > limit:
+                raise
+        time.sleep(_POLL_S)
 
 
 def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Offsets:
