@@ -130,13 +130,13 @@ def fleets_reset(
     """
     from aimaas.cli.resetting import print_contents
     from stream.forget.topics import erase_topics, fleet_topics
-    from upkeep.reset import erase, lake_tables, local_folders, model_versions
+    from upkeep.reset import erase, folders, lake_tables, model_versions
 
     settings = read_settings()
     spec = fleet_of(settings, name)
     topics = fleet_topics(settings, spec)
     tables, versions = lake_tables(settings, spec), model_versions(settings, spec)
-    print_contents(spec.fleet, topics, tables, versions, local_folders(settings, spec))
+    print_contents(spec.fleet, topics, tables, versions, folders(settings, spec))
     if dry_run:
         return
     if not yes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -12,7 +11,11 @@ from aimaas.cli.options import out
 
 
 def print_contents(
-    fleet: str, topics: Mapping[str, int], tables: Mapping[Any, int], versions: Sequence[str], folders: Sequence[Path]
+    fleet: str,
+    topics: Mapping[str, int],
+    tables: Mapping[Any, int],
+    versions: Sequence[str],
+    folders: Mapping[str, int],
 ) -> None:
     """One row for each topic, table and folder, and one for the versions."""
     table = Table("what", "name", "holds", box=None)
@@ -22,6 +25,6 @@ def print_contents(
         table.add_row("lake table", name, f"{rows:,} rows")
     if versions:
         table.add_row("registered model", fleet, f"{len(versions)} version{'s' * (len(versions) != 1)}")
-    for folder in folders:
-        table.add_row("folder", str(folder), f"{sum(path.is_file() for path in folder.rglob('*')):,} files")
+    for folder, files in folders.items():
+        table.add_row("folder", folder, f"{files:,} file{'s' * (files != 1)}")
     out.print(table if table.row_count else f"nothing is there of fleet {fleet}", highlight=False)

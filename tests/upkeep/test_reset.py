@@ -16,12 +16,9 @@ from typer.testing import CliRunner
 from aimaas.cli.app import app
 from aimaas.errors import KafkaError
 from aimaas.kafka import admin, consumer_config
-from aimaas.lake import append_rows, read_table
+from aimaas.lake import append_rows
 from aimaas.mlflow_store import client
 from aimaas.topics import scorer_group, topic_names, topic_specs
-from spark_jobs.admit import admit
-from spark_jobs.gold import gold
-from spark_jobs.land import land
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant
@@ -44,17 +41,6 @@ def call(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
 def topics_there(plant: Plant) -> set[str]:
     mine = {spec.name for spec in topic_specs(plant.fleet)}
     return mine & set(admin(plant.settings).list_topics(timeout=15).topics)
-
-
-def to_gold(plant: Plant, devices: int) -> list[dict[str, Any]]:
-    plant.send(*[(f"d{d}", plant.event(f"d{d}", seq)) for seq in range(10) for d in range(devices)])
-    plant.send(("d0", plant.outcome("d0", 9)), topic="outcomes")
-    for name, work in (("land", land), ("admit", admit), ("gold", gold)):
-        work(plant.job(name))
-    rows: list[dict[str, Any]] = read_table(
-        plant.settings, plant.fleet.fleet, "gold", ["device_id", "order"]
-    ).to_pylist()
-    return rows
 
 
 def fill(plant: Plant) -> None:
@@ -100,17 +86,6 @@ def test_a_reset_lists_what_will_go_asks_and_deletes_it_and_nothing_of_other_fle
     with client(plant.settings) as registry:
         assert registry.search_registered_models(f"name='{name}'") == []
     assert "nothing is there" in call("fleets", "reset", name, "--yes").output
-
-
-@pytest.mark.broker
-@pytest.mark.spark
-def test_a_fleet_that_was_reset_works_as_a_new_one(plant: Plant, call: Call) -> None:
-    name = plant.fleet.fleet
-    assert len(to_gold(plant, 3)) == 30
-    assert call("fleets", "reset", name, "--yes").exit_code == 0
-    assert call("topics", "create", "--fleet", name).exit_code == 0
-    rows = to_gold(plant, 2)
-    assert sorted({r["device_id"] for r in rows}) == ["d0", "d1"] and len(rows) == 20
 
 
 @pytest.mark.broker
