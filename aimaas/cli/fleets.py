@@ -13,7 +13,7 @@ from rich.table import Table
 from aimaas.cli.options import Fleet, fleet_of, out, warn
 from aimaas.settings import read_settings
 
-fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: check, list, derive.")
+fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: draft, check, try, list, derive; and reset a fleet.")
 
 
 @fleets_app.command("validate")
@@ -125,8 +125,8 @@ def fleets_reset(
 ) -> None:
     """Delete topics, lake tables, registered models and local copies of one fleet, so that it begins anew: for development.
 
-    It lists what will go and asks. It refuses while a scorer of the fleet runs; pause the fleet's DAGs and stop its devices as
-    well. Run it again if it was interrupted: it goes on where it was.
+    It lists what will go and asks. It refuses while a scorer of the fleet runs. Pause the fleet's DAGs and stop its devices first.
+    Run it again if it was interrupted: it goes on where it was.
     """
     from aimaas.cli.resetting import print_contents
     from stream.forget.topics import erase_topics, fleet_topics
@@ -153,13 +153,13 @@ def fleets_reset(
 
 @fleets_app.command("try")
 def fleets_try(
-    file: Annotated[Path, typer.Argument(help="a changed fleet file of a fleet that runs")],
+    file: Annotated[Path, typer.Argument(help="a changed copy of a fleet's file", metavar="FILE")],
     last: Annotated[int, typer.Option(min=1, max=1_000_000, help="so many of the newest events are judged")] = 100_000,
 ) -> None:
     """Judge the newest events on the topic by a changed fleet file, and say what would differ: refused, rows, labels, features.
 
-    It changes nothing. Both files judge alike: devices begin without a history, and features are not normalised. The events lie in
-    memory, 1,000,000 at most; labels come from all outcomes on their topic.
+    It changes nothing. Under both files devices begin without a history, and features are not normalised. The events lie in memory:
+    1,000,000 at most. Labels come from all outcomes on their topic.
     """
     from aimaas.cli.previewed import print_preview
     from aimaas.errors import FleetFileError

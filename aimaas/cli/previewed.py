@@ -19,8 +19,8 @@ _SHOWN = 10
 
 def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> None:
     """What differs: rules, refused records by reason, rows, labels, features."""
-    say = f"{found.events:,} newest events of fleet {present.fleet}, version {present.version} and version {changed.version}"
-    _say(f"{say}; nothing was changed")
+    files = f"its file (now, version {present.version}) and the changed one (then, version {changed.version})"
+    _say(f"the newest {found.events:,} events of fleet {present.fleet} by {files}; nothing was changed")
     for line in found.rule_changes:
         _say(f"rule: {line}")
     table = Table("", "now", "then", "first that differs", box=None)
@@ -32,11 +32,14 @@ def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> Non
         table.add_row("rows with a label", *(f"{side.rows:,}" for side in found.labelled), "")
         table.add_row("mean label", *(f"{side.mean:.4g}" if side.rows else "" for side in found.labelled), "")
     out.print(table, highlight=False)
+    if found.is_same:
+        _say("on these events nothing differs")
+        return
     _say(
-        f"{found.newly_refused:,} events would no longer be admitted, {found.newly_admitted:,} would be for the first time"
+        f"{found.newly_refused:,} events would be refused that are admitted now, {found.newly_admitted:,} the other way round"
     )
     _say(
-        f"{found.other_labels:,} rows that both files admit would have another label, or one for the first or the last time"
+        f"{found.other_labels:,} rows that both files admit would have another label, or lose it, or get their first one"
     )
     _names("new features", found.new_features)
     _names("features that go", found.gone_features)

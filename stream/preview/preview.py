@@ -61,6 +61,13 @@ class Preview:
     gone_features: list[str] = field(default_factory=list)
     values: dict[str, float] = field(default_factory=dict)
 
+    @property
+    def is_same(self) -> bool:
+        """Whether these events tell no difference; a rule that has changed may show on others."""
+        reasons = all(told.now == told.then for told in self.refused.values())
+        events = reasons and not (self.newly_admitted or self.newly_refused or self.other_labels)
+        return events and not (self.new_features or self.gone_features or self.values)
+
 
 def preview(settings: Settings, present: FleetSpec, changed: FleetSpec, last: int, decode: Decode) -> Preview:
     """Compare both files on about the `last` events of the topic, an equal share of each partition. Raises KafkaError."""

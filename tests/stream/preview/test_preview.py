@@ -64,7 +64,12 @@ def test_the_same_file_differs_in_nothing() -> None:
         [],
         0,
     )
-    assert found.rule_changes == [] and found.labelled is not None and found.labelled[0] == found.labelled[1]
+    assert (
+        found.is_same
+        and found.rule_changes == []
+        and found.labelled is not None
+        and found.labelled[0] == found.labelled[1]
+    )
 
 
 def test_a_narrower_range_says_which_events_would_be_refused() -> None:
@@ -73,6 +78,7 @@ def test_a_narrower_range_says_which_events_would_be_refused() -> None:
     told = found.refused[Reason.OUT_OF_RANGE]
     assert (told.now, told.then, found.newly_refused, found.newly_admitted) == (0, 12, 12, 0)  # seq 6 to 11 of both
     assert told.example == "partition 0, offset 12: heat is 306; allowed are 0 to 305"
+    assert not found.is_same
     assert found.rule_changes == ["sensors.heat.range: [0,1000] -> [0,305]"]
     assert compare(narrow, FLEET, sent(), []).newly_admitted == 12
 
@@ -149,8 +155,8 @@ def test_the_newest_events_on_the_topic_are_tried_and_nothing_is_changed(
     assert any(line.startswith("refused: out_of_range 0 45 partition ") for line in lines)  # seq 11 to 19 of five
     assert "rows admitted 100 55" in lines and "rows with a label 20 11" in lines
     assert before == [(begin_offsets(plant.settings, t), end_offsets(plant.settings, t)) for t in topics]
-    assert "100 newest events" in done.output
+    assert "newest 100 events" in done.output
     few = CliRunner().invoke(app, ["fleets", "try", str(tmp_path / "new.yaml"), "--last", "3"])
-    assert few.exit_code == 0 and "3 newest events" in few.output
+    assert few.exit_code == 0 and "newest 3 events" in few.output
     own = CliRunner().invoke(app, ["fleets", "try", str(fleets / f"{plant.fleet.fleet}.yaml")])
     assert isinstance(own.exception, FleetFileError) and "change a copy" in str(own.exception)
