@@ -21,7 +21,7 @@ _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
 
 def make_secrets(folder: Path) -> list[str]:
-    """Write the secrets that are missing; their names. Kafka's files are written anew from the passwords."""
+    """Write the secrets that are missing; their names. Kafka's file is written anew from the passwords."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found: dict[str, str] = {name: secrets.token_hex(32) for name in _RANDOM}
     found["airflow_fernet_key"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
@@ -35,10 +35,6 @@ def make_secrets(folder: Path) -> list[str]:
     (folder / "kafka_jaas.conf").write_text(
         f'internal.KafkaServer {{ {_PLAIN} username="aimaas" password="{ours}" user_aimaas="{ours}"; }};\n'
         f'external.KafkaServer {{ {_PLAIN} user_devices="{devices}"; }};\n'
-    )
-    (folder / "kafka_client.properties").write_text(
-        "security.protocol=SASL_PLAINTEXT\nsasl.mechanism=PLAIN\n"
-        f'sasl.jaas.config={_PLAIN} username="aimaas" password="{ours}";\n'
     )
     return sorted(made)
 
