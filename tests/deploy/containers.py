@@ -104,16 +104,21 @@ def wait_until(happened: Callable[[], bool], limit_s: float, told: Callable[[], 
 
 def engine() -> dict[str, str]:
     """The environment of Docker's commands: an engine of this machine, or one with stand-ins for the images."""
+    patient = {
+        **os.environ,
+        "COMPOSE_HTTP_TIMEOUT": "600",
+        "COMPOSE_PARALLEL_LIMIT": "4",
+    }  # the first Compose gives up after a minute
     folder = os.environ.get(STAND_INS)
     if not folder:
-        return dict(os.environ)
+        return patient
     images = re.findall(r"^FROM (\S+)$", (PROJECT / "deploy" / "Dockerfile").read_text(), re.M)
     made = "".join(f"stand_in {image} python >&2 && " for image in images)
     script = f'. "$0/engine.sh" all >&2 && {made}printf %s "$DOCKER_HOST"'
     done = subprocess.run(
         ["bash", "-c", script, folder], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True, timeout=1_200
     )
-    return {**os.environ, "DOCKER_HOST": done.stdout.splitlines()[-1]}
+    return {**patient, "DOCKER_HOST": done.stdout.splitlines()[-1]}
 
 
 def make_stack(name: str, folder: Path, environ: Mapping[str, str]) -> Stack:
