@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -94,8 +95,9 @@ def fleets_draft(
     )
     if drafted.unreadable:
         warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
-    out.print(f"  aimaas fleets validate {paths[0]}", highlight=False, markup=False, soft_wrap=True)
-    check = f"  aimaas replay {table} --fleet {name} --mapping {paths[1]} --check"
+    fleet_file, mapping, data = (shlex.quote(str(path)) for path in (*paths, table))
+    out.print(f"  aimaas fleets validate {fleet_file}", highlight=False, markup=False, soft_wrap=True)
+    check = f"  aimaas replay {data} --fleet {name} --mapping {mapping} --check"
     out.print(check, highlight=False, markup=False, soft_wrap=True)
 
 

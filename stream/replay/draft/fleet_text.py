@@ -9,7 +9,7 @@ from stream.replay.draft.columns import Column
 from stream.replay.draft.proposal import Draft
 from stream.replay.draft.yaml_text import comment, number, scalar
 
-_MARGIN = 0.1  # of the span that was found, on both sides
+_MARGIN = 0.5  # of the span that was found, on both sides: new data reaches farther than a sample
 _LARGEST = 1e30
 _NARROW = 60_000  # bytes of an event below which the default of limits.record_bytes is enough
 

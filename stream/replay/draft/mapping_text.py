@@ -67,7 +67,9 @@ def _mapping_readings(draft: Draft) -> Iterator[str]:
 def _mapping_outcome(draft: Draft) -> Iterator[str]:
     outcome = draft.roles.outcome
     if outcome is None:
-        yield "# outcome: {column: …, failed: …}  # no column seems to say what became of a device; nothing is learned without"
+        yield "# No column seems to say what became of a device, and nothing is learned without outcomes. Write one of these:"
+        yield "# outcome: {column: …, failed: …}  # a column, and its words for a failure"
+        yield "# outcome: {last_row: failed}  # if the last row of each device is its failure"
         return
     yield "outcome:"
     yield f"  column: {scalar(outcome.column)}  # guess: by its name; it is no reading, so that the model does not see the answer"
