@@ -105,11 +105,7 @@ def wait_until(happened: Callable[[], bool], limit_s: float, told: Callable[[], 
 def engine() -> dict[str, str]:
     """The environment of Docker's commands: an engine of this machine, or one with stand-ins for the images."""
     # the first Compose gives up after a minute
-    patient = {
-        **os.environ,
-        "COMPOSE_HTTP_TIMEOUT": "600",
-        "COMPOSE_PARALLEL_LIMIT": "4",
-    }
+    patient = {**os.environ, "COMPOSE_HTTP_TIMEOUT": "600"}
     folder = os.environ.get(STAND_INS)
     if not folder:
         return patient
