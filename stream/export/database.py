@@ -44,7 +44,7 @@ class Database:
         mine = and_(*(OFFSETS.c[name] == value for name, value in self._place.items()))
         with self._transaction() as connection:
             found = connection.execute(select(OFFSETS.c.partition, OFFSETS.c.next_offset).where(mine))
-            return dict(found)
+            return {row.partition: row.next_offset for row in found}
 
     def write(self, rows: Sequence[Row], before: Offsets, after: Offsets) -> None:
         """Write rows and move the offsets from `before` (a partition may be missing) to `after`, both or neither.

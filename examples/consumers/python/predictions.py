@@ -5,6 +5,7 @@ were printed. Whoever stores them makes that exactly once by the key (fleet, dev
 record finds taken.
 """
 
+import json
 import signal
 import sys
 
@@ -37,7 +38,8 @@ def main(brokers: str, topic: str, group: str) -> None:
             for message in messages:
                 if message.error():
                     raise KafkaException(message.error())
-                dict(message.headers() or ())["ce_id"].decode()
+                event = dict(message.headers() or ())["ce_id"].decode()
+                print(json.dumps({**json.loads(message.value()), "event": event}), flush=True)  # noqa: T201 - its output
             if messages:
                 consumer.commit(asynchronous=False)
     finally:
