@@ -86,6 +86,13 @@ def replay(
         print_report(source, report)
         raise typer.Exit(0 if report.is_clean else 1)
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
+    if sent.outcomes:
+        out.print(
+            f"outcomes start the DAGs {fleet}_ingest, {fleet}_prepare and {fleet}_train, where Airflow runs; "
+            f"`aimaas models list --fleet {fleet}` shows what was trained",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 @stream_app.command()

@@ -83,7 +83,13 @@ class Predictor:
     def model(self) -> Model:
         """The model that serves. Raises Problem (503) where there is none yet."""
         if self._served is None:
-            raise Problem(503, "no-model", f"no champion of fleet {self._fleet.fleet} serves yet: promote one")
+            name = self._fleet.fleet
+            raise Problem(
+                503,
+                "no-model",
+                f"no champion of fleet {name} serves yet: the first training promotes one by itself (DAG {name}_train); "
+                f"`aimaas models list --fleet {name}` shows the versions there are",
+            )
         return self._served
 
     @property

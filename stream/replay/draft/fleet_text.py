@@ -97,7 +97,9 @@ def _task(draft: Draft) -> Iterator[str]:
         yield f"  unit: {unit}  # guess: {why}"
         yield f"  cap: {cap}  # guess: the largest value found; longer lives count as this"
         return
-    yield "  kind: failure_within  # guess: or remaining_useful_life with a cap"
+    rows = draft.order.rows / max(draft.order.devices, 1)
+    length = "" if draft.rows_are_devices else f"; a device has {rows:,.0f} rows on average"
+    yield f"  kind: failure_within  # guess: or remaining_useful_life with a cap{length}"
     yield f"  unit: {unit}  # guess: {why}"
     yield f"  horizon: {horizon}  # guess: how far ahead a failure is to be seen"
 

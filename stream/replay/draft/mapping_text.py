@@ -76,6 +76,7 @@ def _mapping_outcome(draft: Draft) -> Iterator[str]:
     yield f"  failed: {scalar(outcome.failed)}"
     if outcome.repaired:
         yield f"  repaired: {scalar(outcome.repaired)}"
+    yield "  # optional: true  # for files in which nothing failed"
     if draft.rows_are_devices and not draft.by_time:
         yield "  observed: true  # guess: a row without a failure is a negative example, not an unknown one"
     if draft.roles.modes:
