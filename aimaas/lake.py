@@ -37,6 +37,7 @@ Table = Literal[
     "rescored",
     "forgotten",
     "audits",
+    "history",
 ]
 Offsets = dict[tuple[str, int], int]  # (topic, partition) -> offset
 
@@ -56,6 +57,7 @@ _MADE_BY: dict[Table, str] = {
     "rescored": "`aimaas rescore`",
     "forgotten": "`aimaas forget`",
     "audits": "the gate of silver",
+    "history": "`aimaas replay --backfill`",
 }
 
 

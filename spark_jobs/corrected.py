@@ -10,7 +10,7 @@ from aimaas.fleet import FleetSpec, Split
 from aimaas.lake import Offsets
 from aimaas.split import HEX_DIGITS, split_bounds
 from spark_jobs.kept_rows import sent
-from spark_jobs.late import late_columns, late_rows
+from spark_jobs.late import history_rows, late_columns, late_rows
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
@@ -46,14 +46,16 @@ def split(shares: Split) -> Column:
     return column
 
 
-def received(fleet: FleetSpec, silver: DataFrame, quarantine: DataFrame) -> DataFrame:
-    """Served and late rows as gold's; of rows with one key the first that was received, each device's in order."""
+def received(fleet: FleetSpec, silver: DataFrame, quarantine: DataFrame, history: DataFrame | None = None) -> DataFrame:
+    """Served, late and backfilled rows as gold's; of rows with one key the first that was received, each device's in order."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
     names = list(late_columns(fleet))
     served = silver.select(*names, f.lit(False).alias("late"))
     rows = served.unionByName(late_rows(fleet, quarantine).withColumn("late", f.lit(True)))
+    if history is not None:
+        rows = rows.unionByName(history_rows(fleet, history).withColumn("late", f.lit(False)))
     same_key = Window.partitionBy(*KEY).orderBy("broker_ts", "topic", "partition", "offset")
     columns = [*KEY, "seq", "ts", *fleet.readings, "split", "late", "topic", "partition", "offset", "broker_ts"]
     return (

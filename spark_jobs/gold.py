@@ -1,9 +1,10 @@
 """Gold: the rows of the corrected view, with their split; each run appends what passed the gate of silver since the last.
 
-The corrected view has the rows of silver and, beside them, the events in quarantine that came late but within `limits.lateness_s`;
-of rows with one (device, run, order) it has the first that the broker received. Where a run begins and what a label is follow from
-rows beside it and from outcomes: readers compute that (`aimaas.lifetimes`), so what is stored never changes. The commit's note says
-what a version is made of; outcomes that come late make a version without new rows.
+The corrected view has the rows of silver and, beside them, the events in quarantine that came late but within `limits.lateness_s`,
+and those of the past that were backfilled (`aimaas/history.py`); of rows with one (device, run, order) it has the first that was
+received. Where a run begins and what a label is follow from rows beside it and from outcomes: readers compute that
+(`aimaas.lifetimes`), so what is stored never changes. The commit's note says what a version is made of; outcomes that come late
+make a version without new rows.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from aimaas.audits import begin_audits
+from aimaas.history import PLACE
 from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.rebuilt_days import check_taken_up
@@ -47,7 +49,17 @@ def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
     here = between(start, end)
     silver, quarantine = silver.where(here), quarantine.where(here)
     aside = quarantine.where(f.col("reason") == EXPECTATION).select(*_SOURCE)
-    return received(fleet, widened(silver, fleet).join(aside, _SOURCE, "left_anti"), quarantine)
+    return received(
+        fleet, widened(silver, fleet).join(aside, _SOURCE, "left_anti"), quarantine, _history(job, start, end)
+    )
+
+
+def _history(job: Job, start: Offsets, end: Offsets) -> DataFrame | None:
+    """What was backfilled at offsets in [start, end); None where nothing was."""
+    if start.get(PLACE, 0) >= end.get(PLACE, 0):
+        return None
+    version = table_version(job.settings, job.fleet.fleet, "history") or 0
+    return read_version(job.spark, job.settings, job.fleet, "history", version).where(between(start, end))
 
 
 def write_whole(job: Job, seen: Held, now: Sources) -> None:

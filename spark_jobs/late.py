@@ -1,7 +1,8 @@
-"""Late events, read back from quarantine: what the corrected view has beside silver."""
+"""Late events, read back from quarantine, and those of the past that were backfilled: what the corrected view has beside silver."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -24,29 +25,39 @@ def late_columns(fleet: FleetSpec) -> dict[str, str]:
 def late_rows(fleet: FleetSpec, quarantine: DataFrame) -> DataFrame:
     """Rows (`late_columns`) of the events in quarantine that came late, but not later than `limits.lateness_s`."""
     late = quarantine.where(f"reason = '{Reason.LATE.label}'").select(*SOURCE, "key", "value")
-    return late.mapInArrow(decode_late(fleet), ddl(late_columns(fleet)))
+    return late.mapInArrow(decode_events(fleet, fleet.limits.lateness_s), ddl(late_columns(fleet)))
 
 
-def decode_late(fleet: FleetSpec) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: records (`SOURCE`, key, value) in, rows of `late_columns` out."""
+def history_rows(fleet: FleetSpec, history: DataFrame) -> DataFrame:
+    """Rows (`late_columns`) of the backfilled events, which may be as old as they like."""
+    records = history.select(*SOURCE, "key", "value")
+    return records.mapInArrow(decode_events(fleet, math.inf), ddl(late_columns(fleet)))
+
+
+def decode_events(
+    fleet: FleetSpec, lateness_s: float
+) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
+    """The function for `mapInArrow`: records (`SOURCE`, key, value) in, rows of `late_columns` out.
+
+    Out come those that the fleet file, as it is now, admits, and that were received no later than `lateness_s` after their time.
+    """
 
     def decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         judge = Judge(fleet)
         for batch in batches:
-            yield _rows(judge, batch)
+            yield _rows(judge, batch, lateness_s)
 
     return decoded
 
 
-def _rows(judge: Judge, records: pa.RecordBatch) -> pa.RecordBatch:
-    """The rows that the fleet file, as it is now, admits and that are not too late."""
+def _rows(judge: Judge, records: pa.RecordBatch, lateness_s: float) -> pa.RecordBatch:
     import pyarrow as pa
 
     fleet = judge.fleet
     batch = judge.decode(records["key"].to_pylist(), records["value"].to_pylist())
     rows = batch.admitted
     taken_us = records["broker_ts"].cast(pa.int64()).to_numpy(zero_copy_only=False)[batch.at[rows]]
-    rows = rows[taken_us - batch.ts_us[rows] <= int(fleet.limits.lateness_s * 1e6)]
+    rows = rows[taken_us - batch.ts_us[rows] <= lateness_s * 1e6]
     columns: dict[str, Any] = {
         **{name: records[name].take(pa.array(batch.at[rows])) for name in SOURCE},
         "device_id": [batch.device_ids[r] for r in rows],

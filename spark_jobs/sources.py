@@ -10,6 +10,7 @@ import msgspec
 from aimaas.audits import published_offsets
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
+from aimaas.history import PLACE, history_ends
 from aimaas.lake import (
     Offsets,
     Table,
@@ -42,7 +43,8 @@ _SHOWN = ("name", "command")  # of a reading, for people and commands
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Published rows of silver and quarantine up to `admitted` (offsets as JSON), outcomes at a version, a digest of the file.
+    """Published rows of silver and quarantine, and backfilled ones, up to `admitted` (offsets as JSON); outcomes at a version; a
+    digest of the file.
 
     `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job. `aside` are the rows below `admitted` that
     expectations have set aside, `remade` counts how often their number changed under gold that was there.
@@ -90,6 +92,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
             f"{fleet.fleet}_ingest, or `aimaas gate check --fleet {fleet.fleet}`; `aimaas gate show` says what failed"
         )
     events = {at: end for at, end in ends.items() if topic_of(at[0]) != topic_names(fleet).outcomes}
+    events |= history_ends(settings, fleet.fleet)
     digest = digest_of(fleet)
     rebuilt = _rebuilt(settings, fleet, before)
     aside = _set_aside(settings, fleet)
@@ -106,12 +109,13 @@ def _rebuilt(settings: Settings, fleet: FleetSpec, before: Sources | None) -> in
 
 
 def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:
-    """Whether days were rebuilt, or rows in it set aside, since gold was made. False before the first gold."""
+    """Whether days were rebuilt, rows in it set aside, or rows backfilled since gold was made. False before the first gold."""
     before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")), fleet)
     if before is None:
         return False
     now = find_sources(settings, fleet, before)
-    return (before.rebuilt, before.remade) != (now.rebuilt, now.remade)
+    ends = (sources.offsets.get(PLACE, 0) for sources in (before, now))
+    return (before.rebuilt, before.remade) != (now.rebuilt, now.remade) or len(set(ends)) > 1
 
 
 def _set_aside(settings: Settings, fleet: FleetSpec) -> pa.Table:

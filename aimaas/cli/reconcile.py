@@ -53,13 +53,14 @@ def reconcile(
 ) -> None:
     """Account for a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
 
-    Records that were gone before they could be landed or scored are shown as lost, with the reason. Devices that were admitted in
-    two partitions at once are named.
+    What was backfilled on the day stands in a column of its own. Records that were gone before they could be landed or scored are
+    shown as lost, with the reason. Devices that were admitted in two partitions at once are named.
     """
     from aimaas.journal import read_journal
     from aimaas.reconcile import counts_of, gaps_of, without
     from aimaas.topic_ids import topic_ids
     from aimaas.topics import topic_names
+    from stream.reconcile.history import backfilled_on
     from stream.reconcile.lake import LakeDay
     from stream.reconcile.losses import losses_of
     from stream.reconcile.split_devices import split_devices
@@ -83,6 +84,10 @@ def reconcile(
         found.lost += [(kind, loss) for loss in losses_of(*span, journal.gaps)]
         asked = _NOTES if kind == "events" else ("sent",)
         found.notes += [f"{kind}: {_NOTES[what]}" for what in asked if what not in log.whole]
+    past, gaps = backfilled_on(settings, spec, begin, begin + timedelta(days=1))
+    if past:
+        found.counts["history"] = past
+        found.gaps += [("history", gap) for gap in gaps]
     found.split = split_devices(settings, spec, begin, begin + timedelta(days=1))
     show = _print_json if as_json else _print_table
     show(found)

@@ -1,4 +1,4 @@
-"""What `aimaas replay --check` found, for people."""
+"""What `aimaas replay --check` found and `--backfill` did, for people."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from aimaas.cli.options import out
 from aimaas.cli.records import text
 
 if TYPE_CHECKING:
+    from aimaas.fleet import FleetSpec
+    from stream.replay.backfill import Backfilled
     from stream.replay.check import Report
 
 
@@ -30,3 +32,14 @@ def print_report(source: Path, report: Report) -> None:
     if rows:
         out.print(f"{rows} rows cannot be read: a replay sends nothing until they can", highlight=False)
     out.print(f"{report.admitted} events would be admitted, {events} would become dead letters", highlight=False)
+
+
+def print_backfilled(fleet: FleetSpec, done: Backfilled) -> None:
+    """What a backfill wrote, what gold will not take of it, and when gold takes the rest."""
+    if done.again:
+        out.print("nothing to do: all of it was backfilled before", highlight=False)
+        return
+    out.print(f"backfilled {done.events} events, sent {done.outcomes} outcomes", highlight=False)
+    for reason, events in sorted(done.refused.items()):
+        out.print(f"{events} of the events will not be in gold: {reason}", highlight=False)
+    out.print(f"gold takes them with the next run of the DAG {fleet.fleet}_ingest", highlight=False)

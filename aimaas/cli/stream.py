@@ -50,6 +50,12 @@ def replay(
     subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
     part: Annotated[str, typer.Option(help="C-MAPSS: train or test")] = "train",
     rate: Annotated[float | None, typer.Option(min=0.001, help="events/s; as fast as possible if left out")] = None,
+    backfill: Annotated[
+        bool,
+        typer.Option(
+            "--backfill", help="the file is older than what was sent: write it into the lake, past the stream"
+        ),
+    ] = False,
 ) -> None:
     """Send recorded data as events and outcomes: any CSV or Parquet file with a mapping, or a C-MAPSS directory.
 
@@ -68,16 +74,21 @@ def replay(
       outcome: {column: state, failed: broken}
     """
     from aimaas.cli.progress import Stages
-    from aimaas.cli.replayed import print_report
+    from aimaas.cli.replayed import print_backfilled, print_report
+    from stream.replay.backfill import backfill_file
     from stream.replay.replay import check_file, replay_cmapss, replay_file
 
     settings = read_settings()
     spec = fleet_of(settings, fleet)
     if check and mapping is None:
         raise typer.BadParameter("needs --mapping FILE", param_hint="--check")
+    if backfill and (mapping is None or check or rate):
+        raise typer.BadParameter("needs --mapping FILE, and goes without --check and --rate", param_hint="--backfill")
     with Stages() as stages:
         if check and mapping is not None:
             report = check_file(spec, source, mapping, stages)
+        elif backfill and mapping is not None:
+            past = backfill_file(settings, spec, source, mapping, stages)
         elif mapping is None:
             sent = replay_cmapss(settings, spec, source, subset, part, rate=rate, progress=stages)
         else:
@@ -85,6 +96,9 @@ def replay(
     if check:
         print_report(source, report)
         raise typer.Exit(0 if report.is_clean else 1)
+    if backfill:
+        print_backfilled(spec, past)
+        return
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
     if sent.outcomes:
         out.print(

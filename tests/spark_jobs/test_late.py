@@ -5,7 +5,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from spark_jobs.late import decode_late
+from spark_jobs.late import decode_events
 from tests.spark_jobs.arrivals import Arrivals, Received
 
 SCHEMA = pa.schema(
@@ -21,7 +21,7 @@ def decoded(fleet: Any, records: list[Received]) -> list[dict[str, Any]]:
     batch = pa.RecordBatch.from_arrays(
         [pa.array(c, k) for c, k in zip(columns, SCHEMA.types, strict=True)], schema=SCHEMA
     )
-    return [row for out in decode_late(fleet)(iter([batch])) for row in out.to_pylist()]
+    return [row for out in decode_events(fleet, fleet.limits.lateness_s)(iter([batch])) for row in out.to_pylist()]
 
 
 def test_late_events_are_read_back_as_they_were_sent_up_to_the_limit_of_lateness(make_fleet: Any) -> None:

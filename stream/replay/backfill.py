@@ -1,0 +1,143 @@
+"""`aimaas replay --backfill`: recorded data that is older than what the stream has taken, straight into the lake.
+
+The stream cannot take it: it would be late, all of it. The corrected view can, since it orders each device's events by themselves.
+Outcomes go onto their topic as always, since only the lake reads them, and in any order. Events are written to the table `history`
+in one commit, which is told by a digest of all records: a backfill that was killed is done again from the start, and one that is
+done again changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aimaas.fleet import FleetSpec
+from aimaas.history import APP_ID, HISTORY, PLACE, end_of, is_there, schema, write_history
+from aimaas.lake import held
+from aimaas.reasons import Reason
+from aimaas.settings import Settings
+from stream.devices.producer import KeyValue, produce_chunks
+from stream.replay.before import Oldest
+from stream.replay.mapping import Mapping, ReplayError
+from stream.replay.mapping_file import load_mapping
+from stream.replay.mistakes import Mistakes
+from stream.replay.recording import Found, Progress, Recorder
+from stream.replay.sending import chunks
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_SPOOL = "events.parquet"
+
+
+@dataclass
+class Backfilled:
+    """Events written, of them those that gold will not take by reason, and outcomes sent. `again`: all of it was there before."""
+
+    events: int = 0
+    outcomes: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+    again: bool = False
+
+
+def backfill_file(
+    settings: Settings, fleet: FleetSpec, source: Path, mapping: Path, progress: Progress | None = None
+) -> Backfilled:
+    """Write a recording's events into the lake and send its outcomes. Raises ReplayError, LakeError and KafkaError.
+
+    All is read, judged and compared with gold first, so nothing is written of a file with a mistake.
+    """
+    checked = load_mapping(mapping, fleet)
+    _require_places(fleet, checked, mapping)
+    with tempfile.TemporaryDirectory(prefix="aimaas-backfill-") as name:
+        folder = Path(name)
+        found = Recorder(fleet, checked, source, folder, Mistakes(), progress).by_time()
+        spooled = _Spooled(fleet, Oldest.of(settings, fleet), folder / _SPOOL)
+        spooled.take(found, progress)
+        if is_there(settings, fleet.fleet, spooled.digest):
+            return Backfilled(again=True)
+        if spooled.outcomes:  # first: that outcomes come twice changes nothing
+            produce_chunks(settings, fleet, [([], spooled.outcomes, found.total)], found.total)
+        _write(settings, fleet, spooled)
+    return Backfilled(spooled.events, len(spooled.outcomes), spooled.refused)
+
+
+def _require_places(fleet: FleetSpec, checked: Mapping, mapping: Path) -> None:
+    """Raise ReplayError where the mapping leaves open where in a device's life a row belongs."""
+    if checked.ts is None:
+        raise ReplayError(f"{mapping}: a backfill needs the time of each row; name its column by ts")
+    if fleet.order == "seq" and checked.seq is None:
+        raise ReplayError(
+            f"{mapping}: rows would be counted from the first of this file, which is not the device's first; a backfill of a fleet "
+            "with order: seq needs the counter of each row; name its column by seq"
+        )
+
+
+class _Spooled:
+    """The records of a recording, judged one by one, with events on disk."""
+
+    def __init__(self, fleet: FleetSpec, oldest: Oldest, path: Path) -> None:
+        from aimaas.admission import Judge  # compiled code, which a replay does without
+
+        self._fleet, self._judge, self._oldest, self._path = fleet, Judge(fleet), oldest, path
+        self._digest = hashlib.sha256()
+        self.events = 0
+        self.outcomes: list[KeyValue] = []
+        self.refused: Counter[str] = Counter()
+
+    @property
+    def digest(self) -> str:
+        """Names what was taken."""
+        return self._digest.hexdigest()
+
+    def take(self, found: Found, progress: Progress | None) -> None:
+        """Take the whole recording. Raises ReplayError where an event contradicts what gold has of its device."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        kinds = pa.schema([("key", pa.binary()), ("value", pa.binary())])
+        with parquet.ParquetWriter(self._path, kinds) as spool:
+            for events, outcomes, rows in chunks(self._fleet, found, None, int(time.time() * 1e6)):
+                if events:
+                    spool.write_table(pa.table([list(part) for part in zip(*events, strict=True)], schema=kinds))
+                self._note(events, outcomes)
+                if progress:
+                    progress("judging", rows, found.total)
+
+    def _note(self, events: list[KeyValue], outcomes: list[KeyValue]) -> None:
+        for key, value in (*events, *outcomes):
+            self._digest.update(b"%d %d " % (len(key), len(value)) + key + value)
+        batch = self._judge.decode([key for key, _ in events], [value for _, value in events])
+        self._oldest.check(batch)
+        self.refused.update(Reason(reason).label for reason in batch.reason.tolist() if reason)
+        self.events += len(events)
+        self.outcomes += outcomes
+
+    def batches(self, first: int, now: datetime) -> Iterator[pa.RecordBatch]:
+        """The events as rows of `history`, from offset `first` on."""
+        import pyarrow as pa
+        from pyarrow import parquet
+
+        for part in parquet.ParquetFile(self._path).iter_batches(10_000):
+            n = len(part)
+            made: list[Any] = [pa.repeat(pa.scalar(value), n) for value in (HISTORY, pa.scalar(PLACE[1], pa.int32()))]
+            made += [
+                pa.array(range(first, first + n), pa.int64()),
+                pa.repeat(pa.scalar(now, pa.timestamp("us", "UTC")), n),
+            ]
+            yield pa.RecordBatch.from_arrays([*made, part["key"], part["value"]], schema=schema())
+            first += n
+
+
+def _write(settings: Settings, fleet: FleetSpec, spooled: _Spooled) -> None:
+    seen = held(settings, fleet.fleet, "history", APP_ID)
+    first = end_of(seen)
+    batches = spooled.batches(first, datetime.now(UTC))
+    write_history(settings, fleet.fleet, batches, seen, first + spooled.events, spooled.digest)
