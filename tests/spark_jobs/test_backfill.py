@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -154,8 +155,8 @@ def test_a_backfill_that_was_killed_is_done_again_and_rows_that_gold_has_stay_as
     to_gold(plant)
     before = {(r["device_id"], r["order"]): r for r in in_gold(plant)}
     overlapping = table(tmp_path, "older", range(HALF + 3))
-    text = overlapping.read_text().replace(f",{300 + HALF + 1 + 1 / 8},", ",5000,")  # of d1, hotter than allowed
-    overlapping.write_text(text)
+    too_hot = re.sub(rf"(?m)^(d1,1,{HALF + 1},[^,]*,[^,]*,)[^,]*", r"\g<1>5000", overlapping.read_text())
+    overlapping.write_text(too_hot)
     with monkeypatch.context() as killing, pytest.raises(KilledError):
         killing.setattr(backfill, "write_history", kill)
         backfill_file(plant.settings, plant.fleet, overlapping, mapping(tmp_path, plant.fleet))
