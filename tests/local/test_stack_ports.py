@@ -54,7 +54,7 @@ def test_a_port_that_is_asked_for_goes_before_the_one_kept_and_that_before_the_u
 
 
 def test_a_port_where_a_stranger_listens_is_told_with_who_it_is(taken: int) -> None:
-    with pytest.raises(StackError, match=rf"^port {taken} is taken by \S+ \(pid {os.getpid()}\): .*--mlflow-port$"):
+    with pytest.raises(StackError, match=rf"^port {taken} is taken by .+ \(pid {os.getpid()}\): .*--mlflow-port$"):
         choose_ports(Ports(mlflow=taken), four_free(), set())
 
 
