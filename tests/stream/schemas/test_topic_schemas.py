@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
@@ -61,6 +61,7 @@ def test_schema_and_judge_agree_on_every_outcome(change: dict[str, Any], gone: t
     (found,) = judge_outcomes(
         FLEET, [key.encode("utf-8", "replace") if isinstance(key, str) else None], [text.encode()]
     )
+    assume(isinstance(found, Outcome) or found.reason is not Reason.OVERSIZED)  # no schema sees the size of a record
     by_judge = isinstance(found, Outcome) or found.reason is Reason.KEY_MISMATCH
 
     assert valid(schemas(FLEET)[f"iot.{FLEET.fleet}.outcomes"], json.loads(text)) == by_judge, (text, found)
