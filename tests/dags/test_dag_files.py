@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -81,9 +82,10 @@ def test_a_broken_fleet_file_is_an_import_error_that_names_it_and_leaves_the_oth
     folder = tmp_path / "fleets"
     shutil.copytree(offline_settings.fleets, folder)
     (folder / "pump.yaml").write_text("fleet: pump\nversion: 1\n")
-    mill = (folder / "mill.yaml").read_text()
-    never = 'schedule: {ingest: "99 * * * *"}\n'
-    (folder / "fan.yaml").write_text(mill.replace("fleet: mill", "fleet: fan") + never)
+    fan = (folder / "mill.yaml").read_text().replace("fleet: mill", "fleet: fan")
+    never, changed = re.subn(r"^  ingest: .*$", '  ingest: "99 * * * *"', fan, flags=re.MULTILINE)
+    assert changed == 1
+    (folder / "fan.yaml").write_text(never)
 
     found = parsed(replace(offline_settings, fleets=folder))
 
