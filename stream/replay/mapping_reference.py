@@ -66,6 +66,9 @@ Three rules hold for every file:
 - **Memory does not grow with the file.** Rows that do not fit lie in `TMPDIR`, which needs some three times the room of the file.
   What grows is a name for each device.
 
+How old the rows are does not matter. Retention and silence count by the broker's clock, which starts when a row is sent.
+`limits.jump` compares the rows of one device with each other.
+
 Events are sent in the order of time. Without `ts`, the rows end now, one second apart, all devices side by side. Times go out in
 microseconds. One rule holds for times on the stream and in files: a time without a zone is refused. In a file, `zone` can say which
 it is. Only a plain date needs none: it is midnight in UTC.
@@ -88,6 +91,13 @@ outcomes:
 ```
 
 The table of outcomes is written like the telemetry, and names devices by the same column, unless its own keys say otherwise.
+
+## Data that is older than what was sent
+
+`aimaas replay` sends as devices do, so a table that is older than what a device has sent is refused as `late`.
+`aimaas replay --backfill` takes the same mapping and writes past the stream, into the lake:
+[operations.md](operations.md#backfilling-the-past). It needs `ts`, and with `order: seq` also `seq`. Send the oldest table first
+where you can: only what is sent is predicted.
 
 ## Long format
 

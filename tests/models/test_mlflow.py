@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
@@ -31,7 +32,9 @@ from aimaas.registry import (
 from aimaas.settings import Settings, read_settings
 from aimaas.training_report import TrainReport
 from aimaas.training_set import read_training_set
-from local.pages import start_mlflow
+from local.pages import mlflow_program
+from local.ports import free_port
+from local.processes import start_program
 from models.train import train
 from tests.local.test_pages import answer
 from tests.models.conftest import freeze, histories, labelled, pump_fleet
@@ -226,7 +229,8 @@ def test_the_page_of_a_version_says_whether_it_was_promoted_and_why_and_leads_to
 @pytest.fixture
 def server(home: tuple[Settings, TrainReport]) -> Iterator[Settings]:
     """The home by MLflow's server over HTTP, as the local stack starts it."""
-    started, port = start_mlflow(home[0]), int((home[0].home / "mlflow" / "port").read_text())
+    port = free_port()
+    started = start_program(mlflow_program(home[0], port, os.environ))
     try:
         assert answer(f"http://localhost:{port}/health", limit_s=180) == b"OK"
         yield replace(home[0], mlflow_tracking_uri=f"http://localhost:{port}")

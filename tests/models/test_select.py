@@ -35,12 +35,10 @@ def tried(validation: Samples, classify: bool = False) -> dict[str, Tried]:
     """Two candidates: `steady` is always 5 off, `wild` 8 in one direction or the other, by the fold."""
     training, turn = samples(0, 12), iter([8.0, -8.0, 8.0, -8.0])
     wild = dict(zip(range(FOLDS), turn, strict=True))
-    seen: list[frozenset[str]] = []
 
-    def fit_wild(of: Samples, _: int) -> Any:
-        seen.append(frozenset(of.devices))
+    def fit_wild(of: Samples, _: int) -> Any:  # in several threads at once
         folds = [frozenset(training.devices[fitted]) for fitted, _ in cut]
-        return Off(wild[folds.index(seen[-1])])
+        return Off(wild[folds.index(frozenset(of.devices))])
 
     cut = grouped_folds(training, FOLDS, 7, False)
     candidates = [

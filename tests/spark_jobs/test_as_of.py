@@ -19,6 +19,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.lake import table_path, table_version
 from aimaas.settings import Settings
 from aimaas.training_set import DESCRIPTION
+from aimaas.trainings import TRAINING_SET, training_folder
 from spark_jobs.features import features
 from tests.spark_jobs.arrivals import DEVICES, Arrivals
 from tests.spark_jobs.test_corrected import LIMITS, Lake
@@ -63,8 +64,8 @@ def test_a_set_made_again_as_of_then_has_the_same_digest_after_all_that_came_sin
     version = table_version(lake.settings, lake.fleet.fleet, "gold")
     said, known_at = train(lake, "--register"), datetime.now(UTC)
     assert "no registered version learned from these rows" in said and "registered as version 1" in said
-    folder = next((lake.settings.home / "training" / lake.fleet.fleet).iterdir())
-    digest = json.loads((folder / "training_set" / DESCRIPTION).read_text())["digest"]
+    folder = next(Path(training_folder(lake.settings, lake.fleet.fleet)).iterdir())
+    digest = json.loads((folder / TRAINING_SET / DESCRIPTION).read_text())["digest"]
     assert f"training set of gold {version}: " in said and digest in said
 
     late = [arrivals.event(device, 0, 7) for device in DEVICES]
