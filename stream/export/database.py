@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sqlalchemy import Connection, and_, create_engine, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.schema import CreateTable
 
 from aimaas.errors import AimaasError
 from stream.export.tables import OFFSETS, PREDICTIONS, TABLES
@@ -36,8 +37,10 @@ class Database:
         self._place = {"topic": topic, "topic_id": topic_id}
         self._engine = _engine_of(url)
         self._insert = _UPSERTS[self._engine.dialect.name]
-        with self._transaction() as connection:
-            TABLES.create_all(connection)
+        # Postgres refuses one of two that make a table at this very moment: the other one has made both
+        with self._transaction() as connection, suppress(IntegrityError):
+            for table in TABLES.sorted_tables:
+                connection.execute(CreateTable(table, if_not_exists=True))
 
     def offsets(self) -> dict[int, int]:
         """Where the export of each partition goes on; a partition that was never exported is missing."""

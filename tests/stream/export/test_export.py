@@ -144,6 +144,26 @@ def started(line: Any, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def test_exports_that_begin_at_once_in_an_empty_database_all_find_its_tables(url: str) -> None:
+    failures: list[Exception] = []
+    begin = threading.Barrier(8)
+
+    def run() -> None:
+        begin.wait(LIMIT_S)
+        try:
+            Database(url, "topic", "id").close()
+        except ExportError as e:
+            failures.append(e)
+
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(LIMIT_S)
+
+    assert failures == []
+
+
 @pytest.mark.broker
 def test_of_two_exports_at_once_none_doubles_or_loses(line: Any, url: str) -> None:
     line.send([predicted(line.fleet.fleet, n) for n in range(MANY)], line.names.predictions)
