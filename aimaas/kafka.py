@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
@@ -295,7 +295,32 @@ def read_all(settings: Settings, topic: str, isolation: Isolation = "read_commit
 def read_between(
     settings: Settings, topic: str, begin: Offsets, end: Offsets, isolation: Isolation = "read_committed"
 ) -> list[Record]:
-    """Records from `begin` on and before `end`, by partition and offset; a partition that `begin` lacks starts at 0.
+    """Records from `begin` on and before `end`, by partition and offset. Raises KafkaError as `delivered_between` does."""
+    records = [
+        record_of(message)
+        for part in delivered_between(settings, topic, begin, end, isolation)
+        for message in part.messages
+    ]
+    return sorted(records, key=lambda r: (r.partition, r.offset))
+
+
+@dataclass
+class Delivered:
+    """Messages as they came, and the offset after what was read of each partition that got on."""
+
+    messages: list[Any] = field(default_factory=list)
+    positions: Offsets = field(default_factory=dict)
+
+
+def delivered_between(
+    settings: Settings,
+    topic: str,
+    begin: Offsets,
+    end: Offsets,
+    isolation: Isolation = "read_committed",
+    most: int = 10_000,
+) -> Iterator[Delivered]:
+    """What stands from `begin` on and before `end`, in parts of `most` messages; a partition that `begin` lacks starts at 0.
 
     Transaction markers and aborted records take offsets but are not delivered: a partition is done when the consumer stands
     at `end`, which the client says by an end-of-partition event, however many records that made. Raises KafkaError after 120 s
@@ -303,7 +328,6 @@ def read_between(
     """
     pending = {p: e for p, e in end.items() if e > begin.get(p, 0)}
     starts = [TopicPartition(topic, p, begin.get(p, 0)) for p in pending]
-    records: list[Record] = []
     with kafka_errors(settings, f"read {topic}", on_topic("Read", topic), in_group(READER_GROUP)):
         consumer = Consumer(
             consumer_config(
@@ -318,29 +342,32 @@ def read_between(
             consumer.assign(starts)
             limit = time.monotonic() + READ_LIMIT_S
             while pending:
-                messages = consumer.consume(10_000, timeout=_POLL_S)
-                limit = time.monotonic() + READ_LIMIT_S if messages else limit
+                part = _taken(consumer.consume(most, timeout=_POLL_S), pending, end)
+                limit = time.monotonic() + READ_LIMIT_S if part.positions else limit
                 outage_of(settings).raise_if_lasting(f"read {topic}")
                 if time.monotonic() > limit:
                     raise KafkaError(f"read {topic}: nothing came for {READ_LIMIT_S:g} s; look into the broker's log")
-                _take(messages, pending, end, records)
+                if part.positions:
+                    yield part
         finally:
             consumer.close()
-    return sorted(records, key=lambda r: (r.partition, r.offset))
 
 
-def _take(messages: Sequence[Any], pending: Offsets, end: Offsets, records: list[Record]) -> None:
-    """Add delivered messages to `records`, and take finished partitions out of `pending`."""
+def _taken(messages: Sequence[Any], pending: Offsets, end: Offsets) -> Delivered:
+    """The delivered messages before `end`; finished partitions go out of `pending`. Raises KafkaException."""
+    part = Delivered()
     for message in messages:
         error, partition, offset = message.error(), message.partition(), message.offset()
         if error is None and offset < end[partition]:
-            records.append(record_of(message))
+            part.messages.append(message)
         elif error is not None and error.code() != ClientError._PARTITION_EOF:
             if error.fatal() or (not error.retriable() and error.code() not in UNREACHABLE):
                 raise KafkaException(error)
             continue
-        if offset + (error is None) >= end[partition]:
+        part.positions[partition] = min(offset + (error is None), end[partition])
+        if part.positions[partition] == end[partition]:
             pending.pop(partition, None)
+    return part
 
 
 def record_of(message: Any) -> Record:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aimaas.errors import LakeError
 from aimaas.settings import Settings
+from aimaas.stored_files import with_s3
 from aimaas.table_features import check_features
 from aimaas.torn import reading
 
@@ -61,9 +62,14 @@ _MADE_BY: dict[Table, str] = {
 }
 
 
+def fleet_folder(settings: Settings, fleet: str) -> str:
+    """Path or URI of all that the lake holds of a fleet: its tables and its trainings."""
+    return f"{settings.lake.rstrip('/')}/{fleet}"
+
+
 def table_path(settings: Settings, fleet: str, table: Table) -> str:
     """Path or URI of a fleet's table, as Spark takes it."""
-    return f"{settings.lake.rstrip('/')}/{fleet}/{table}"
+    return f"{fleet_folder(settings, fleet)}/{table}"
 
 
 def partitioned_by(table: Table) -> list[str]:
@@ -321,5 +327,5 @@ def check_tables(settings: Settings, fleet: str) -> None:
 
 
 def table_uri(settings: Settings, fleet: str, table: Table) -> str:
-    """The table's place as delta-rs takes it, which says s3 where Hadoop says s3a."""
-    return table_path(settings, fleet, table).replace("s3a://", "s3://", 1)
+    """The table's place as delta-rs takes it."""
+    return with_s3(table_path(settings, fleet, table))

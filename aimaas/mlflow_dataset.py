@@ -9,7 +9,7 @@ import msgspec
 
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
-from aimaas.stored_files import is_local
+from aimaas.stored_files import is_local, with_s3
 from aimaas.training_report import TrainReport
 from aimaas.training_rows import ROWS
 from aimaas.trainings import place_of
@@ -24,7 +24,7 @@ def dataset_of(settings: Settings, fleet: FleetSpec, report: TrainReport) -> Any
     """
     from mlflow.entities import Dataset
 
-    rows = f"{place_of(settings, report.training_set)}/{ROWS}".replace("s3a://", "s3://", 1)
+    rows = with_s3(f"{place_of(settings, report.training_set)}/{ROWS}")
     return Dataset(
         name=f"{fleet.fleet} gold {report.gold_version}",
         digest=report.digest[:_MOST_DIGITS],

@@ -45,6 +45,11 @@ def client(settings: Settings) -> Iterator[Any]:
         ) from None
 
 
+def versions_of(client: Any, fleet: str) -> list[Any]:
+    """The registered versions of a fleet's model as MLflow has them, in no order."""
+    return list(client.search_model_versions(f"name='{fleet}'", max_results=10_000))
+
+
 @contextmanager
 def locked(settings: Settings, what: str) -> Iterator[None]:
     """Keep the other processes of this home out. Raises RegistryError after a minute, and at once where the registry is gone."""

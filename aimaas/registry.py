@@ -7,7 +7,6 @@ and looks of one home take a lock, so that compare-and-set holds; MLflow itself 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,7 @@ from aimaas.errors import RegistryError
 from aimaas.events import CHAMPION
 from aimaas.fleet import FleetSpec
 from aimaas.mlflow_run import log_run
-from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, locked
+from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME, locked, versions_of
 from aimaas.mlflow_store import client as client_of
 from aimaas.settings import Settings
 from aimaas.stored_files import Place, at_hand
@@ -357,8 +356,7 @@ def _aliases(client: Any, fleet: str) -> dict[str, str]:
 
 
 def _versions(client: Any, fleet: str) -> list[Any]:
-    found: Sequence[Any] = client.search_model_versions(f"name='{fleet}'", max_results=10_000)
-    return sorted(found, key=lambda v: int(v.version), reverse=True)
+    return sorted(versions_of(client, fleet), key=lambda v: int(v.version), reverse=True)
 
 
 def _version(client: Any, fleet: str, version: str) -> Any:

@@ -42,6 +42,11 @@ def uri_of(place: Place) -> str:
     return Path(place).absolute().as_uri() if is_local(place) else str(place)
 
 
+def with_s3(place: Place) -> str:
+    """The place as Arrow, delta-rs and MLflow take it, which say s3 where Hadoop says s3a."""
+    return str(place).replace("s3a://", "s3://", 1)
+
+
 def stored(place: Place) -> list[Stored]:
     """All files below a place, by name; none where nothing is there. Raises LakeError where the store does not answer."""
     from pyarrow.fs import FileSelector, FileType
@@ -144,10 +149,10 @@ def _copy(source: Place, destination: Place) -> None:
 
 
 def _opened(place: Place) -> tuple[FileSystem, str]:
-    """Arrow's file system of the place, and its path there. Arrow says s3 where Hadoop says s3a."""
+    """Arrow's file system of the place, and its path there."""
     from pyarrow.fs import FileSystem
 
-    system, path = FileSystem.from_uri(_text(place).replace("s3a://", "s3://", 1))
+    system, path = FileSystem.from_uri(with_s3(_text(place)))
     return system, str(path)
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from aimaas.stored_files import write
 from expectations.outcomes import OUTCOMES, judged
 
 if TYPE_CHECKING:
@@ -112,7 +113,4 @@ def _rendered(template: str, **given: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all: somebody may be reading."""
-    new = path.with_name(f".{path.name}.new")
-    new.write_text(text, encoding="utf-8")
-    new.replace(path)
+    write(path, text.encode())  # whole or not at all: somebody may be reading

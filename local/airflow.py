@@ -165,10 +165,9 @@ def airflow_programs(
 def find_airflow(folder: Path) -> Airflow | None:
     """Find the Airflow that runs on `folder`, whoever started it; None when none of its programs runs."""
     folder = folder.absolute()
-    processes = _running(folder)
-    if not processes or not (folder / _PORT_FILE).is_file():
+    processes, port = _running(folder), kept_port(folder)
+    if not processes or port is None:
         return None
-    port = kept_port(folder) or 0
     return Airflow(folder, port, _client(folder, port, _ensure_password(folder)), processes)
 
 

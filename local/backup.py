@@ -27,7 +27,7 @@ import msgspec
 from aimaas.errors import AimaasError
 from aimaas.release import release
 from aimaas.settings import STACK_FILE, Settings
-from local.processes import find_process
+from local.processes import RECORD, find_processes
 from local.supervisor import NAME as SUPERVISOR
 
 MANIFEST = "aimaas-backup.json"
@@ -35,7 +35,6 @@ _HOME = "home"
 _RESTORING = ".restoring-"
 # of what ran: which processes, and what they may write anew
 _LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "__pycache__"})
-_RECORD = ".pid.json"
 
 Progress = Callable[[str, int], None]  # a file, and bytes so far
 
@@ -114,9 +113,7 @@ def restore(settings: Settings, source: Path) -> Manifest:
 
 
 def _require_still(settings: Settings, done: str) -> None:
-    records = [path for pattern in (f"*{_RECORD}", f"*/*{_RECORD}") for path in settings.home.glob(pattern)]
-    found = (find_process(path.name.removesuffix(_RECORD), path.parent) for path in sorted(records))
-    running = [process.name for process in found if process is not None]
+    running = [process.name for pattern in ("*", "*/*") for process in find_processes(settings.home, pattern)]
     if running:
         raise BackupError(
             f"{settings.home}: {', '.join(running)} still run; a home is {done} while nothing does: `aimaas down`"
@@ -154,7 +151,7 @@ def _paths(home: Path) -> Iterator[Path]:
 
 
 def _below(path: Path) -> Iterator[Path]:
-    if path.name in _LEFT_OUT or path.name.endswith(_RECORD) or path.is_symlink():
+    if path.name in _LEFT_OUT or path.name.endswith(RECORD) or path.is_symlink():
         return
     if path.is_dir():
         yield path

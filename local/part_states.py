@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from aimaas.stored_files import write
+
 STATES_FILE = "states.json"
 
 
@@ -30,9 +32,8 @@ class PartState:
 
 def write_states(folder: Path, states: Mapping[str, PartState]) -> None:
     """Put the states into `folder` at once and whole."""
-    new = folder / f"{STATES_FILE}.new"
-    new.write_text(json.dumps({name: asdict(state) for name, state in states.items()}) + "\n")
-    new.replace(folder / STATES_FILE)
+    told = json.dumps({name: asdict(state) for name, state in states.items()}) + "\n"
+    write(folder / STATES_FILE, told.encode())
 
 
 def read_states(folder: Path) -> dict[str, PartState]:

@@ -21,6 +21,7 @@ import psutil
 from aimaas.errors import StackError
 from local.programs import PART_MARK, Program
 
+RECORD = ".pid.json"  # how the names of record files end
 _CLOCK_SLACK_S = 2.0  # the start time is derived from the boot time, which the system adjusts
 
 
@@ -164,7 +165,7 @@ def start_process(
             )
         except OSError as problem:
             raise StackError(f"{name} cannot be started: {command[0]}: {problem.strerror}") from problem
-    record = folder / f"{name}.pid.json"
+    record = folder / f"{name}{RECORD}"
     process = ManagedProcess(name, child.pid, _start_time(child.pid), record, log, identity, child)
     kept = {"pid": process.pid, "started_at": process.started_at, "identity": identity}
     record.write_text(json.dumps(kept) + "\n")
@@ -185,7 +186,7 @@ def start_program(program: Program) -> ManagedProcess:
 
 def find_process(name: str, folder: Path) -> ManagedProcess | None:
     """Find the running process of this name by its record; None when there is none or it has ended."""
-    record = folder / f"{name}.pid.json"
+    record = folder / f"{name}{RECORD}"
     try:
         content = json.loads(record.read_text())
         at = int(content["pid"]), float(content["started_at"])
@@ -193,6 +194,13 @@ def find_process(name: str, folder: Path) -> ManagedProcess | None:
     except (OSError, ValueError, KeyError, AttributeError):
         return None
     return process if process.is_alive() else None
+
+
+def find_processes(folder: Path, pattern: str = "*") -> list[ManagedProcess]:
+    """The running processes that have their records in `folder`, by name; `*/*` looks into the folders below it instead."""
+    records = sorted(folder.glob(f"{pattern}{RECORD}"))
+    found = (find_process(record.name.removesuffix(RECORD), record.parent) for record in records)
+    return [process for process in found if process is not None]
 
 
 def end_marked(folder: Path, keep: Iterable[tuple[Path, str]] = ()) -> None:

@@ -26,7 +26,7 @@ from local.pages import running_pages
 from local.part_states import STATES_FILE
 from local.ports import HOST, free_port
 from local.private_files import kept_secret, write_private
-from local.processes import ManagedProcess, end_marked, find_process, start_program
+from local.processes import ManagedProcess, end_marked, find_processes, start_program
 from local.programs import PLAN_FILE, Program
 from local.supervisor import find_supervisor, folder_of
 
@@ -123,7 +123,8 @@ def stop_stack(settings: Settings) -> list[str]:
     supervisor = find_supervisor(settings.home)
     if supervisor is not None:
         supervisor.stop_alone()
-    stopped = [process.name for process in _stop_all([*_scorers(settings), *running_pages(settings)])]
+    scorers = find_processes(settings.home / "scorers")
+    stopped = [process.name for process in _stop_all([*scorers, *running_pages(settings)])]
     airflow = find_airflow(settings.home / "airflow")
     if airflow:
         airflow.stop()
@@ -144,9 +145,3 @@ def _stop_all(processes: list[ManagedProcess]) -> list[ManagedProcess]:
     with ThreadPoolExecutor(len(processes) or 1) as pool:
         list(pool.map(ManagedProcess.stop, processes))
     return processes
-
-
-def _scorers(settings: Settings) -> list[ManagedProcess]:
-    folder = settings.home / "scorers"
-    names = sorted(p.name.removesuffix(".pid.json") for p in folder.glob("*.pid.json"))
-    return [p for p in (find_process(name, folder) for name in names) if p]

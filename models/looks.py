@@ -18,7 +18,7 @@ import msgspec
 
 from aimaas.fleet import FleetSpec
 from aimaas.mlflow_store import client as client_of
-from aimaas.mlflow_store import locked
+from aimaas.mlflow_store import locked, versions_of
 from aimaas.registry import Champion
 from aimaas.settings import Settings
 
@@ -61,5 +61,5 @@ def take_look(
 
 def _looks(client: Any, fleet: str, tag: str) -> dict[str, Look]:
     """Looks by the challenger's version."""
-    found = client.search_model_versions(f"name='{fleet}'", max_results=10_000)
+    found = versions_of(client, fleet)
     return {str(v.version): msgspec.json.decode(v.tags[tag], type=Look) for v in found if tag in v.tags}

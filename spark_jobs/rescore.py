@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
-from aimaas.errors import LakeError, ModelRefusedError
+from aimaas.errors import ModelRefusedError
 from aimaas.fleet import FleetSpec
-from aimaas.lake import held, table_path, table_version
+from aimaas.lake import held, table_path
 from aimaas.model import read_metadata
 from aimaas.reasons import Reason
 from aimaas.registry import load_artefact
@@ -25,6 +25,7 @@ from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.records import ddl
 from spark_jobs.served import COLUMNS, KEPT, Artefact, predict_served
 from spark_jobs.session import read_version
+from spark_jobs.sources import landed_version
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame
@@ -79,11 +80,7 @@ def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> Data
 def rescore(job: Job) -> Report:
     """Write the version's predictions of the days asked for."""
     settings, fleet, asked = job.settings, job.fleet, job.arguments
-    silver = table_version(settings, fleet.fleet, "silver")
-    if silver is None:
-        raise LakeError(
-            f"{table_path(settings, fleet.fleet, 'silver')}: no such table; run the land and admit jobs first"
-        )
+    silver = landed_version(settings, fleet, "silver")
     artefact = find_artefact(settings, fleet, asked.version)
     served = widened(read_version(job.spark, settings, fleet, "silver", silver), fleet).where(days(None, asked.last))
     app_id = f"rescore {artefact.version}"  # runs of other versions go on beside this one

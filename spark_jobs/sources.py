@@ -84,7 +84,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
     the gate of silver has passed anything.
     """
     for table in ("silver", "quarantine", "outcomes"):
-        _version(settings, fleet, table)
+        landed_version(settings, fleet, table)
     ends = published_offsets(settings, fleet)
     if not ends:
         raise LakeError(
@@ -97,7 +97,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
     rebuilt = _rebuilt(settings, fleet, before)
     aside = _set_aside(settings, fleet)
     remade = 0 if before is None else before.remade + (_below(aside, before.offsets) != before.aside)
-    outcomes = _version(settings, fleet, "outcomes")
+    outcomes = landed_version(settings, fleet, "outcomes")
     return Sources(offsets_json(events), outcomes, digest, rebuilt=rebuilt, aside=_below(aside, events), remade=remade)
 
 
@@ -170,7 +170,8 @@ def sources_of(settings: Settings, fleet: FleetSpec, version: int) -> Sources:
     return sources
 
 
-def _version(settings: Settings, fleet: FleetSpec, table: Table) -> int:
+def landed_version(settings: Settings, fleet: FleetSpec, table: Table) -> int:
+    """Version of a table that landing or admission writes. Raises LakeError where there is none yet."""
     version = table_version(settings, fleet.fleet, table)
     if version is None:
         raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table; run the land and admit jobs first")

@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import get_args
 
 from aimaas.fleet import FleetSpec
-from aimaas.lake import Table, row_count, table_uri
+from aimaas.lake import Table, fleet_folder, row_count, table_uri
 from aimaas.mlflow_store import client as client_of
-from aimaas.mlflow_store import locked
+from aimaas.mlflow_store import locked, versions_of
 from aimaas.settings import Settings
 from aimaas.stored_files import delete_folder, stored
+from upkeep.tables import TABLES
 
-_TABLES: tuple[Table, ...] = get_args(Table)
 _IN_HOME = ("training", "search", "models")  # trainings of older releases, searches, scorers' copies of models
 
 
@@ -24,19 +23,19 @@ def lake_tables(settings: Settings, fleet: FleetSpec) -> dict[Table, int]:
     """The fleet's tables that exist, and the rows of each. Raises LakeError."""
     from deltalake import DeltaTable
 
-    there = [table for table in _TABLES if DeltaTable.is_deltatable(table_uri(settings, fleet.fleet, table))]
+    there = [table for table in TABLES if DeltaTable.is_deltatable(table_uri(settings, fleet.fleet, table))]
     return {table: row_count(settings, fleet.fleet, table) for table in there}
 
 
 def model_versions(settings: Settings, fleet: FleetSpec) -> list[str]:
     """The registered versions. Raises RegistryError."""
     with client_of(settings) as client:
-        return [str(v.version) for v in client.search_model_versions(f"name='{fleet.fleet}'", max_results=10_000)]
+        return [str(v.version) for v in versions_of(client, fleet.fleet)]
 
 
 def folders(settings: Settings, fleet: FleetSpec) -> dict[str, int]:
     """Folders of what was made for the fleet, and the files in each: its lake with its trainings, then those of this home."""
-    lake = _lake(settings, fleet)
+    lake = fleet_folder(settings, fleet.fleet)
     in_lake = {lake: len(files)} if (files := stored(lake)) else {}
     return in_lake | {str(folder): len(stored(folder)) for folder in _local_folders(settings, fleet)}
 
@@ -44,8 +43,9 @@ def folders(settings: Settings, fleet: FleetSpec) -> dict[str, int]:
 def erase(settings: Settings, fleet: FleetSpec) -> None:
     """Delete models, lake and folders; what is gone already is passed over. Raises RegistryError, LakeError, OSError."""
     _erase_models(settings, fleet)
-    if stored(_lake(settings, fleet)):
-        delete_folder(_lake(settings, fleet))
+    lake = fleet_folder(settings, fleet.fleet)
+    if stored(lake):
+        delete_folder(lake)
     for folder in _local_folders(settings, fleet):
         shutil.rmtree(folder)
 
@@ -55,10 +55,6 @@ def _erase_models(settings: Settings, fleet: FleetSpec) -> None:
     with locked(settings, fleet.fleet), client_of(settings) as client:
         if client.search_registered_models(f"name='{fleet.fleet}'"):
             client.delete_registered_model(fleet.fleet)
-
-
-def _lake(settings: Settings, fleet: FleetSpec) -> str:
-    return f"{settings.lake.rstrip('/')}/{fleet.fleet}"
 
 
 def _local_folders(settings: Settings, fleet: FleetSpec) -> list[Path]:

@@ -17,6 +17,7 @@ from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.mlflow_store import client as client_of
+from aimaas.mlflow_store import versions_of
 from aimaas.settings import Settings
 from aimaas.stored_files import Stored, delete, delete_folder, exists, is_local, stored
 from aimaas.training_set import DESCRIPTION, newest_training_set, read_info
@@ -77,7 +78,7 @@ def _newest(settings: Settings, fleet: FleetSpec) -> str | None:
 def _needed(settings: Settings, fleet: FleetSpec, folders: Iterable[str]) -> set[str]:
     """Those that a version names; and those with the rows of a version whose own set is gone."""
     with client_of(settings) as client:
-        versions = client.search_model_versions(f"name='{fleet.fleet}'", max_results=10_000)
+        versions = versions_of(client, fleet.fleet)
     tags = [v.tags for v in versions if "training_set" in v.tags]
     named = {place_of(settings, of["training_set"]): of.get("digest") for of in tags}
     lost = {digest for folder, digest in named.items() if not exists(f"{folder}/{DESCRIPTION}")}

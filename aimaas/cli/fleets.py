@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from aimaas.cli.options import Fleet, fleet_of, out, warn
+from aimaas.cli.options import Fleet, fleet_of, out, say, warn
 from aimaas.settings import read_settings
 
 fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: draft, check, try, list, derive; and reset a fleet.")
@@ -34,7 +34,7 @@ def fleets_validate(
         spec, wrong = mistakes_of(path, folder)
         ok = f"ok: fleet {spec.fleet}, {len(spec.readings)} readings, {spec.task.kind}" if spec else ""
         told = f"{len(wrong)} mistake{'s' * (len(wrong) > 1)}"
-        out.print(f"{path}: {told if wrong else ok}", highlight=False, markup=False, soft_wrap=True)
+        say(f"{path}: {told if wrong else ok}")
         mistakes += wrong
     if mistakes:
         raise FleetFileError(mistakes)
@@ -84,21 +84,16 @@ def fleets_draft(
     for path, content in zip(paths, (drafted.fleet_file, drafted.mapping_file), strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content, encoding="utf-8")
-        out.print(f"wrote {path}", highlight=False, markup=False, soft_wrap=True)
+        say(f"wrote {path}")
     counts = ((drafted.rows, "row"), (drafted.devices, "device"), (drafted.readings, "reading"))
     told = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
-    out.print(
-        f"{table}: {told}, {drafted.left_out} left out; read the comments, then try:",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{table}: {told}, {drafted.left_out} left out; read the comments, then try:")
     if drafted.unreadable:
         warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
     fleet_file, mapping, data = (shlex.quote(str(path)) for path in (*paths, table))
-    out.print(f"  aimaas fleets validate {fleet_file}", highlight=False, markup=False, soft_wrap=True)
+    say(f"  aimaas fleets validate {fleet_file}")
     check = f"  aimaas replay {data} --fleet {name} --mapping {mapping} --check"
-    out.print(check, highlight=False, markup=False, soft_wrap=True)
+    say(check)
 
 
 @fleets_app.command("compose")

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.cli.options import Fleet, fleet_of, say
 from aimaas.settings import read_settings
 
 history_app = typer.Typer()
@@ -40,9 +40,7 @@ def rescore(
     report = done(job, run_rescore)
     predictions, unanswered = report["rows"] - report["no_prediction"], report["no_prediction"]
     without = f", {unanswered:,} events without one (null)" if unanswered else ""
-    _say(
-        f"{predictions:,} predictions of version {version}{without} in {report['table']}, of silver {report['silver']}"
-    )
+    say(f"{predictions:,} predictions of version {version}{without} in {report['table']}, of silver {report['silver']}")
 
 
 @history_app.command()
@@ -78,16 +76,12 @@ def train(
     arguments = Namespace(out=frozen_in, as_of=str(version))
     frozen = done(Job("features", settings, spec, arguments), features)
     same = ", ".join(trained_on(settings, spec, frozen["digest"]))
-    _say(f"training set of gold {version}: {sum(frozen['rows'].values()):,} rows, digest {frozen['digest']}")
-    _say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
+    say(f"training set of gold {version}: {sum(frozen['rows'].values()):,} rows, digest {frozen['digest']}")
+    say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
     report = run_training(settings, spec, frozen_in, trained)
-    _say(f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {trained}")
+    say(f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {trained}")
     if register:
-        _say(f"registered as version {to_registry(settings, spec, trained)}")
-
-
-def _say(line: str) -> None:
-    out.print(line, highlight=False, soft_wrap=True)
+        say(f"registered as version {to_registry(settings, spec, trained)}")
 
 
 def _day(given: datetime | None) -> date | None:

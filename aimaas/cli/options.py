@@ -27,6 +27,11 @@ def fleet_of(settings: Settings, name: str) -> FleetSpec:
     return found
 
 
+def say(line: str) -> None:
+    """Print a line as it is, however long."""
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
 def warn(line: str | None) -> None:
     """Say a warning on standard error, once in a command."""
     if line is not None and line not in _warned:

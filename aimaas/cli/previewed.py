@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from aimaas.cli.options import out
+from aimaas.cli.options import out, say
 from aimaas.cli.records import text
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ _SHOWN = 10
 def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> None:
     """What differs: rules, refused records by reason, rows, labels, features."""
     files = f"its file (now, version {present.version}) and the changed one (then, version {changed.version})"
-    _say(f"the newest {found.events:,} events of fleet {present.fleet} by {files}; nothing was changed")
+    say(f"the newest {found.events:,} events of fleet {present.fleet} by {files}; nothing was changed")
     for line in found.rule_changes:
-        _say(f"rule: {line}")
+        say(f"rule: {line}")
     table = Table("", "now", "then", "first that differs", box=None)
     for reason, told in found.refused.items():
         table.add_row(f"refused: {reason.label}", f"{told.now:,}", f"{told.then:,}", text(told.example))
@@ -33,12 +33,12 @@ def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> Non
         table.add_row("mean label", *(f"{side.mean:.4g}" if side.rows else "" for side in found.labelled), "")
     out.print(table, highlight=False)
     if found.is_same:
-        _say("on these events nothing differs")
+        say("on these events nothing differs")
         return
-    _say(
+    say(
         f"{found.newly_refused:,} events would be refused that are admitted now, {found.newly_admitted:,} the other way round"
     )
-    _say(
+    say(
         f"{found.other_labels:,} rows that both files admit would have another label, or lose it, or get their first one"
     )
     _names("new features", found.new_features)
@@ -50,8 +50,4 @@ def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> Non
 def _names(what: str, names: Sequence[str]) -> None:
     if names:
         more = f", and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        _say(f"{what}: {', '.join(names[:_SHOWN])}{more}")
-
-
-def _say(line: str) -> None:
-    out.print(line, highlight=False, markup=False, soft_wrap=True)
+        say(f"{what}: {', '.join(names[:_SHOWN])}{more}")

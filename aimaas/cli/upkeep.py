@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from aimaas.cli.options import Fleet, fleet_of, out
+from aimaas.cli.options import Fleet, fleet_of, out, say
 from aimaas.cli.records import text
 from aimaas.settings import read_settings
 
@@ -88,7 +88,7 @@ def _remains(found: Any) -> dict[str, Any]:
 
 def _print(report: dict[str, Any]) -> None:
     would = report["dry_run"]
-    _say(f"{text(report['device'])} of fleet {report['fleet']}: {'would be erased' if would else 'erased'}")
+    say(f"{text(report['device'])} of fleet {report['fleet']}: {'would be erased' if would else 'erased'}")
     what = Table("what", "erased", "old files", box=None)
     for table in dict.fromkeys([*report["rows"], *report["old_files"]]):
         what.add_row(table, f"{report['rows'].get(table, 0):,} rows", str(report["old_files"].get(table, 0)))
@@ -98,7 +98,7 @@ def _print(report: dict[str, Any]) -> None:
     out.print(what, highlight=False)
     for s in report["void_training_sets"]:
         made = f"; versions {', '.join(s['versions'])} learned from it" if s["versions"] else ""
-        _say(
+        say(
             f"void: training set {s['folder']} ({s['rows']:,} rows){made}: train again; the registry's card may show the device"
         )
     left = Table("topic", "newest record", "gone by", "", box=None)
@@ -106,12 +106,8 @@ def _print(report: dict[str, Any]) -> None:
         left.add_row(r["topic"], r["newest"] or "", r["gone_by"] or "", r["how"])
     out.print(left, highlight=False)
     if report["scorers_running"]:
-        _say("scorers run, and their memory holds what devices sent last: start them anew, then run this once more")
-    _say(f"not touched: {report['not_touched']}")
-
-
-def _say(line: str) -> None:
-    out.print(line, highlight=False, soft_wrap=True)
+        say("scorers run, and their memory holds what devices sent last: start them anew, then run this once more")
+    say(f"not touched: {report['not_touched']}")
 
 
 @upkeep_app.command()
@@ -144,5 +140,5 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
         )
     out.print(shown, highlight=False)
     gone, megabytes = "would be deleted" if dry_run else "deleted", sum(s.bytes for s in sets) / 1e6
-    _say(f"{pages} old files of Data Docs {gone}")
-    _say(f"{len(sets)} old training sets that no version learned from ({megabytes:,.1f} MB) {gone}")
+    say(f"{pages} old files of Data Docs {gone}")
+    say(f"{len(sets)} old training sets that no version learned from ({megabytes:,.1f} MB) {gone}")

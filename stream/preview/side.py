@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from aimaas.admission import Judge
 from aimaas.events import Outcome
-from aimaas.features import Kernel, kernel_of
+from aimaas.features import kernel_of
 from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import Record
@@ -51,11 +51,6 @@ class Side:
         self._judge, self._kernel = Judge(fleet), kernel_of(self.plan, plain_fit(self.plan))
         self._states: dict[int, DeviceState] = {}
         self._checks_partition = checks_partition
-
-    @property
-    def kernel(self) -> Kernel:
-        """What computes the features: without normalisation, which only training can take."""
-        return self._kernel
 
     def judge(self, partition: int, records: Sequence[Record], first: int) -> Judgement:
         """Judge the next records of a partition; `first` is the place of the first among all records."""

@@ -2,6 +2,23 @@
 
 from __future__ import annotations
 
-from tests.spark_jobs.conftest import make_fleet, plant
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.spark_jobs.conftest import Plant, make_fleet, plant
 
 __all__ = ["make_fleet", "plant"]
+
+
+@pytest.fixture
+def environment(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands of `aimaas` find the plant: its home, its broker, and a folder with its fleet file."""
+    fleets = tmp_path / "fleets"
+    fleets.mkdir()
+    (fleets / f"{plant.fleet.fleet}.yaml").write_text(yaml.safe_dump(json.loads(plant.fleet.model_dump_json())))
+    for name, value in {"HOME": plant.settings.home, "FLEETS": fleets}.items():
+        monkeypatch.setenv(f"AIMAAS_{name}", str(value))
+    monkeypatch.setenv("AIMAAS_KAFKA_BOOTSTRAP_SERVERS", plant.settings.bootstrap_servers)

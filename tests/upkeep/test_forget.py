@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 from typer.testing import CliRunner
 
 from aimaas.cli.app import app
@@ -72,14 +71,8 @@ def holding(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def call(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def call(plant: Plant, environment: None) -> Callable[..., Any]:
     """Run the command line on the plant's fleet; its JSON."""
-    fleets = tmp_path / "fleets"
-    fleets.mkdir()
-    (fleets / f"{plant.fleet.fleet}.yaml").write_text(yaml.safe_dump(json.loads(plant.fleet.model_dump_json())))
-    for name, value in {"HOME": plant.settings.home, "FLEETS": fleets}.items():
-        monkeypatch.setenv(f"AIMAAS_{name}", str(value))
-    monkeypatch.setenv("AIMAAS_KAFKA_BOOTSTRAP_SERVERS", plant.settings.bootstrap_servers)
 
     def run(*arguments: str) -> Any:
         done = CliRunner().invoke(app, [*arguments, "--fleet", plant.fleet.fleet, "--json"], catch_exceptions=False)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pytest
-import yaml
 from confluent_kafka import Consumer
 from typer.testing import CliRunner
 
@@ -27,14 +25,8 @@ Call = Callable[..., Any]
 
 
 @pytest.fixture
-def call(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call:
+def call(environment: None) -> Call:
     """Run a command of `aimaas` on the plant's fleet."""
-    fleets = tmp_path / "fleets"
-    fleets.mkdir()
-    (fleets / f"{plant.fleet.fleet}.yaml").write_text(yaml.safe_dump(json.loads(plant.fleet.model_dump_json())))
-    for name, value in {"HOME": plant.settings.home, "FLEETS": fleets}.items():
-        monkeypatch.setenv(f"AIMAAS_{name}", str(value))
-    monkeypatch.setenv("AIMAAS_KAFKA_BOOTSTRAP_SERVERS", plant.settings.bootstrap_servers)
     return lambda *arguments, **more: CliRunner().invoke(app, [*arguments], **more)
 
 
