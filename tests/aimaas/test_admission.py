@@ -123,9 +123,11 @@ def test_order_tells_duplicates_conflicts_and_late_events(records: list[Record],
 
 
 def test_every_reason_has_a_case_here() -> None:
-    cases = [m for f in (test_each_fault_has_its_reason_and_the_events_around_it_are_admitted,
-                         test_order_tells_duplicates_conflicts_and_late_events) for m in f.pytestmark]  # type: ignore[attr-defined]  # fmt: skip
-    said = str([m.args[1] for m in cases])
+    tests: tuple[Any, ...] = (
+        test_each_fault_has_its_reason_and_the_events_around_it_are_admitted,
+        test_order_tells_duplicates_conflicts_and_late_events,
+    )
+    said = str([mark.args[1] for test in tests for mark in test.pytestmark])
     assert [r.label for r in REFUSALS if r.label not in said and r != Reason.WRONG_PARTITION] == []
 
 

@@ -73,8 +73,8 @@ def test_the_same_landmarks_give_the_same_model() -> None:
     once, again = (hazard_of(landmarks, HORIZON / PERIODS, (0, 1)) for _ in range(2))
     assert once is not None and again is not None
     age = np.arange(200.0)
-    reached = [one.ahead(age, age < 0, features[:200]).reached for one in (once, again)]
-    assert np.array_equal(*reached) and (np.diff(reached[0]) > 0).all()
+    first, second = (one.ahead(age, age < 0, features[:200]).reached for one in (once, again))
+    assert np.array_equal(first, second) and (np.diff(first) > 0).all()
 
 
 def test_of_many_features_the_trees_look_at_those_that_go_with_being_censored_soon() -> None:

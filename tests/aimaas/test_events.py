@@ -33,8 +33,9 @@ def test_the_schema_refuses_what_admission_refuses(mill: FleetSpec, change: dict
 
 def test_only_nullable_readings_may_be_null_where_they_are_named() -> None:
     text = b'{"fleet":"f","device_id":"d","seq":1,"ts":"2026-11-23T10:00:00Z","readings":{"a":1,"b":null}}'
-    assert msgspec.json.decode(text, type=event_type(("a", "b"), "seq")).readings.b is None
-    assert msgspec.json.decode(text, type=event_type(("a", "b"), "seq", frozenset("b"))).readings.b is None
+    for nullable in (None, frozenset("b")):
+        event = msgspec.json.decode(text, type=event_type(("a", "b"), "seq", nullable))
+        assert msgspec.to_builtins(event)["readings"]["b"] is None
     with pytest.raises(msgspec.ValidationError):
         msgspec.json.decode(text, type=event_type(("a", "b"), "seq", frozenset("a")))
 

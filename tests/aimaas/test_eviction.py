@@ -188,10 +188,11 @@ class Device:
 
 def plain_walk(events: list[Event], most: int) -> Judged:
     """The rules, one event after the other, in Python; features are those of a state that never forgets."""
-    found, known, lives = Judged(), {}, 0
+    known: dict[str, Device] = {}
+    found, lives = Judged(), 0
     k, state = kernel(fleet(1)), DeviceState.of(fleet(1))
     for e in events:
-        device: Device | None = known.get(e.device)
+        device = known.get(e.device)
         if device is not None and e.ms - device.seen_ms > SILENCE_MS:
             device = None
         if device is None:

@@ -82,8 +82,12 @@ def test_labels_follow_their_rules(
 
 def life(fleet: FleetSpec, seed: int) -> list[Sent]:
     """One device's records as they came: silences, runs, and events that came late."""
-    rng, at, run, seq, held, sent = np.random.default_rng(seed), BEGAN, 0, 0, [], []
-    readings = {name: r.fill_value for name, r in zip(fleet.readings, fleet.reading_specs, strict=True)}
+    rng, at, run, seq = np.random.default_rng(seed), BEGAN, 0, 0
+    held: list[bytes] = []
+    sent: list[Sent] = []
+    readings: dict[str, float | None] = {
+        name: r.fill_value for name, r in zip(fleet.readings, fleet.reading_specs, strict=True)
+    }
     for _ in range(60):
         seq, at = seq + 1, at + timedelta(seconds=1)
         if rng.random() < 0.05:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from confluent_kafka import KafkaError as ClientError
@@ -69,9 +71,9 @@ def test_a_client_that_is_refused_while_it_runs_ends_once_that_has_lasted(
 ) -> None:
     probes += [REFUSED, AWAY, REFUSED, REFUSED, REFUSED]  # a broker that starts may refuse for a moment
     now = iter(range(0, 1000, 3))
-    monkeypatch.setattr(outage.time, "monotonic", lambda: float(next(now)))
-    monkeypatch.setattr(outage.time, "sleep", lambda _: None)
-    monkeypatch.setattr(outage.threading, "Thread", _AtOnce)
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(now)))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    monkeypatch.setattr(threading, "Thread", _AtOnce)
     watched = Outage(offline_settings)
 
     watched.told(ClientError(ClientError._AUTHENTICATION))
@@ -82,11 +84,11 @@ def test_a_client_that_is_refused_while_it_runs_ends_once_that_has_lasted(
 
 
 class _AtOnce:
-    def __init__(self, target: object, args: tuple[object, ...], **_: object) -> None:
+    def __init__(self, target: Callable[..., object], args: tuple[object, ...], **_: object) -> None:
         self._target, self._args = target, args
 
     def start(self) -> None:
-        self._target(*self._args)  # type: ignore[operator]
+        self._target(*self._args)
 
 
 def test_the_clients_own_lines_of_lost_connections_are_dropped_and_others_come_once_a_minute() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 import numpy as np
 import numpy.typing as npt
@@ -63,7 +65,7 @@ def normalised(plan: FeaturePlan, fit: Fit, rows: Matrix) -> Matrix:
     return found
 
 
-KINDS = {
+KINDS: dict[str, Callable[[np.random.Generator, int], Matrix]] = {
     "continuous": lambda r, n: r.random((n, 3)) * RANGE + [0, 0, 60],
     "loose clusters": lambda r, n: CONDITIONS[r.integers(0, 6, n)] + r.normal(0, 0.05, (n, 3)) * RANGE,
     "one of them continuous": lambda r, n: np.column_stack([r.random(n) * 42, np.full(n, 0.5), np.full(n, 100.0)]),

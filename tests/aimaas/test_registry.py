@@ -10,10 +10,10 @@ import pytest
 
 from aimaas.artefact import sha256
 from aimaas.errors import RegistryError
+from aimaas.events import CHAMPION
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.mlflow_store import client
 from aimaas.registry import (
-    CHAMPION,
     Champion,
     list_models,
     load_artefact,

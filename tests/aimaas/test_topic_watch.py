@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 
 from aimaas import topic_watch
+from aimaas.errors import KafkaError
 from aimaas.settings import Settings
 from aimaas.topic_watch import LOOK_S, TopicMadeAnewError, TopicWatch
 
@@ -99,7 +100,7 @@ def test_a_question_is_confirmed_by_the_known_id_also_after_a_pause_of_the_clust
 
 def test_a_refused_question_is_told_at_once(watch_of: Any) -> None:
     watch, cluster = watch_of(KafkaException(ClientError(ClientError.TOPIC_AUTHORIZATION_FAILED)))
-    with pytest.raises(topic_watch.KafkaError, match=f"ask for the id of {EVENTS}"):
+    with pytest.raises(KafkaError, match=f"ask for the id of {EVENTS}"):
         watch.ask(EVENTS, 0.0).confirm()
     assert cluster.asked == 1
 

@@ -16,6 +16,7 @@ import signal
 import sys
 import threading
 from typing import Any
+from unittest.mock import patch
 
 import confluent_kafka
 
@@ -123,11 +124,10 @@ def main() -> None:
     given = json.loads(sys.argv.pop(1))
     trigger = Trigger(given.get("point"), given.get("passing", 1), signal.Signals[given.get("signal", "SIGKILL")])
     wrap_clients(trigger)
-    import stream.scorer.options
+    from stream.scorer import options
 
-    stream.scorer.options.ScorerOptions = functools.partial(
-        stream.scorer.options.ScorerOptions, **given.get("options", {})
-    )  # type: ignore
+    narrowed = functools.partial(options.ScorerOptions, **given.get("options", {}))
+    patch.object(options, "ScorerOptions", narrowed).start()
     from aimaas.cli.app import main as command
 
     command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from deltalake import DeltaTable
 
 from aimaas.kafka import create_topics
-from aimaas.lake import read_table, table_path
+from aimaas.lake import Table, read_table, table_path
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import topic_names, topic_specs
 from local.airflow import Airflow, start_airflow
@@ -25,7 +26,7 @@ from tests.spark_jobs.test_corrected import LIMITS, Lake
 pytestmark = [pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 
 FIRST = datetime(2026, 1, 5, tzinfo=UTC)
-TABLES = ("silver", "outcomes", "quarantine", "gold")
+TABLES: tuple[Table, ...] = ("silver", "outcomes", "quarantine", "gold")
 PLACE = [("topic", "ascending"), ("partition", "ascending"), ("offset", "ascending")]
 
 
@@ -69,7 +70,7 @@ def airflow(settings: Settings) -> Iterator[Airflow]:
 
 
 def tables(lake: Lake) -> dict[str, Any]:
-    found = {t: read_table(lake.settings, lake.fleet.fleet, t) for t in TABLES}  # type: ignore[arg-type]
+    found = {t: read_table(lake.settings, lake.fleet.fleet, t) for t in TABLES}
     return {t: rows.select(sorted(rows.column_names)).sort_by(PLACE).combine_chunks() for t, rows in found.items()}
 
 
@@ -93,7 +94,7 @@ def test_a_backfill_over_three_days_leaves_tables_equal_and_nothing_twice(lake: 
 
     for again in (False, True):
         number = airflow.client.backfill(f"{name}_rebuild", FIRST, FIRST + timedelta(days=2), 2, again)
-        awaited(lambda number=number: airflow.client.backfill_is_over(number))  # type: ignore[misc]
+        awaited(partial(airflow.client.backfill_is_over, number))
         awaited(lambda: len(states("prepare")) > 0 and all(s in ENDED for s in states("prepare")))
         runs = [r for r in airflow.client.dag_runs(f"{name}_rebuild") if r.run_type == "backfill"]
         assert [r.state for r in runs] == ["success"] * 3

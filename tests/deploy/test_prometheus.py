@@ -32,7 +32,7 @@ Ask = Callable[[str], list[Any]]
 def at_work(metrics: ScorerMetrics) -> None:
     """One transaction of a scorer, with an event that is refused, and everything else that is counted."""
     now = time.time()
-    judged = np.array([Reason.ADMITTED, Reason.ADMITTED, Reason.DUPLICATE], dtype=np.uint8)
+    judged = np.array([Reason.ADMITTED, Reason.ADMITTED, Reason.DUPLICATE], dtype=np.int8)
     metrics.batch_scored([judged], [np.full(3, int(now * 1e3) - 20, np.int64)], "1")
     metrics.commit_started()
     metrics.committed(0.006, now, 2)

@@ -172,8 +172,8 @@ def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when
 
     for name, process in {**scorers, "announcer-turbofan": announcer}.items():
         machine.wait_until_healthy(name, process)
-    for port in pages.values():
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    for page in pages.values():
+        with urllib.request.urlopen(f"http://127.0.0.1:{page}/metrics", timeout=10) as answer:
             assert b'aimaas_ready{fleet="turbofan"} 0.0' in answer.read()  # no model yet
 
     for process in (announcer, *scorers.values()):

@@ -51,7 +51,9 @@ def judged(fleet: FleetSpec, values: np.ndarray[Any, Any]) -> Counter[tuple[str,
         for i, row in enumerate(values.tolist())
     ]  # fmt: skip
     batch = Judge(fleet).decode([b"d"] * len(records), records)
-    return Counter((Reason(batch.reason[i]).label, batch.detail[i].split()[0]) for i in np.flatnonzero(batch.reason))
+    return Counter(
+        (Reason(batch.reason[i]).label, batch.detail[i].split()[0]) for i in np.flatnonzero(batch.reason).tolist()
+    )
 
 
 def counted(fleet: FleetSpec, values: np.ndarray[Any, Any], folder: Path) -> Counter[tuple[str, str]]:

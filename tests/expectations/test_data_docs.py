@@ -43,7 +43,8 @@ def pages_of(folder: Path) -> list[Path]:
 
 
 def row(text: str, subject: str) -> str:
-    return next(r for r in re.findall(r"<tr class=.*?</tr>", text, re.DOTALL) if f"<td>{subject}</td>" in r)
+    rows = (found[0] for found in re.finditer(r"<tr class=.*?</tr>", text, re.DOTALL))
+    return next(r for r in rows if f"<td>{subject}</td>" in r)
 
 
 @pytest.fixture(scope="module")

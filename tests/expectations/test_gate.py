@@ -20,7 +20,7 @@ from deltalake import CommitProperties, DeltaTable, write_deltalake
 from aimaas.audits import Audit, newest_audit, published_gold, published_offsets
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.lake import read_table, table_path
+from aimaas.lake import Table, read_table, table_path
 from aimaas.settings import Settings
 from expectations.gate import GateReport, check_table
 from expectations.new_rows import rows_in
@@ -79,9 +79,11 @@ def audits(settings: Settings) -> list[Audit]:
 
 
 @pytest.fixture
-def write(offline_settings: Settings) -> Callable[[str, pa.Table], None]:
-    def append(table: str, content: pa.Table) -> None:
-        path = table_path(offline_settings, "mill", table)  # type: ignore[arg-type]
+def write(offline_settings: Settings) -> Callable[[Table, pa.Table], None]:
+    end = outcomes = 0
+
+    def append(table: Table, content: pa.Table) -> None:
+        path = table_path(offline_settings, "mill", table)
         if table != "gold":
             write_deltalake(path, content, mode="append", partition_by=["topic", "partition"])
             admitted(offline_settings, content)
@@ -93,7 +95,6 @@ def write(offline_settings: Settings) -> Callable[[str, pa.Table], None]:
         noted = CommitProperties(custom_metadata={"userMetadata": f"mark {json.dumps(note)}"})
         write_deltalake(path, content, mode="append", commit_properties=noted)
 
-    end = outcomes = 0
     return append
 
 

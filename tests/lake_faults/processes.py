@@ -66,7 +66,8 @@ class Running:
 
     def kill(self) -> Ended:
         """SIGKILL Python and JVM at once."""
-        for one in [*psutil.Process(self._process.pid).children(recursive=True), self._process]:
+        python = psutil.Process(self._process.pid)
+        for one in [*python.children(recursive=True), python]:
             with suppress(psutil.NoSuchProcess):  # a worker whose parent was killed may be gone by itself
                 one.kill()
         return self.ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -143,7 +144,7 @@ def test_dags_run_follow_their_assets_and_tell_what_failed_through_a_kill_and_a_
     assert alert["error"] == "ValueError: broken on purpose"
 
     awaited(lambda: next((t for t in client.task_states("first", run_id) if t.state == "running"), None))
-    airflow.processes[1].signal_all(9)  # the scheduler and its task
+    airflow.processes[1].signal_all(signal.SIGKILL)  # the scheduler and its task
     airflow.kill()
     assert processes_of(airflow.folder) == []
     assert find_airflow(airflow.folder) is None

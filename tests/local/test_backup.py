@@ -205,7 +205,7 @@ def test_a_lost_disk_comes_back_with_its_lake_which_goes_on(own_home: Settings, 
         def to_gold() -> int:
             for work in (land, admit, gold):
                 work(Job(work.__name__, own_home, line.fleet, argparse.Namespace(), start=lambda *_: spark))
-            return read_table(own_home, line.fleet.fleet, "gold").num_rows
+            return int(read_table(own_home, line.fleet.fleet, "gold").num_rows)
 
         line.champion()
         events = line.events(devices=3)

@@ -12,6 +12,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -111,8 +112,8 @@ def test_each_engine_that_is_killed_under_load_serves_again_and_each_event_is_pr
         awaited(lambda: all(answers(p.port, path) for p, path in ((mlflow, "/health"), (docs, "/"))), LIMIT_S)
         for program, serving in checks:
             at, pid = kill(program)
-            awaited(lambda program=program, pid=pid: is_another(program, pid), LIMIT_S)
-            awaited(lambda serving=serving, at=at: serving(at), LIMIT_S)
+            awaited(partial(is_another, program, pid), LIMIT_S)
+            awaited(partial(serving, at), LIMIT_S)
             print(f"{program.name} serves again after {time.time() - at:.1f} s", flush=True)  # noqa: T201
         kill_supervisor(stack)
         at, _ = kill(scorer)

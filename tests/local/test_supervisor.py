@@ -8,6 +8,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TypeVar
 
 import psutil
@@ -103,7 +104,7 @@ def test_what_is_killed_is_started_again_and_what_it_left_behind_is_ended(stack:
 
     other_pid(stack, "one", first)
     awaited(lambda: not orphan.is_running() or orphan.status() == psutil.STATUS_ZOMBIE)
-    told = awaited(lambda: (s := state(stack, "one")) and s.restarts == 1 and s.runs and s)
+    told = awaited(lambda: s if (s := state(stack, "one")) and s.restarts == 1 and s.runs else None)
     assert told.last_error == "ended by SIGKILL"
     assert pid(stack, "other") == other, "its neighbour runs on"
     assert (part(stack, "one").state, part(stack, "other").restarts) == ("up", 0)
@@ -118,7 +119,7 @@ def test_what_ends_again_and_again_stays_restarting_with_its_last_error_and_grow
     assert (shown.state, shown.last_error) == ("restarting", "error: the disk is full")
     assert shown.restarts >= 3
     assert shown.since is not None
-    waits = awaited(lambda: (s := state(stack, "broken")) and s.failures == 4 and not s.runs and s)
+    waits = awaited(lambda: s if (s := state(stack, "broken")) and s.failures == 4 and not s.runs else None)
     assert waits.next_at is not None
     assert waits.next_at - waits.since == pytest.approx(4.0)
     log = (folder_of(stack.home) / "supervisor.log").read_text()
@@ -169,7 +170,7 @@ def test_a_changed_plan_replaces_what_is_changed_starts_what_is_new_and_ends_wha
 ) -> None:
     same, gone = program(stack, "same", SLEEPS), program(stack, "gone", SLEEPS)
     plan(stack, same, gone, program(stack, "moved", LISTENS, "1", port=1))
-    before = {name: awaited(lambda name=name: pid(stack, name)) for name in ("same", "gone")}
+    before = {name: awaited(partial(pid, stack, name)) for name in ("same", "gone")}
 
     plan(stack, same, program(stack, "new", SLEEPS), program(stack, "moved", LISTENS, str(free_port), port=free_port))
 

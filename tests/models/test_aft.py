@@ -52,7 +52,9 @@ def test_every_distribution_ships_equal_far_out_too(distribution: str, classify:
     fleet = pump_fleet({"aft": {"trees": 20, "distribution": distribution}}, classify)
     samples = _memoryless(400, classify)[0]
     model = fit_chosen(candidates_of(fleet), "aft", samples, 7)
-    rows = np.concatenate([samples.features, 1e6 * samples.features, np.float32([[np.finfo(np.float32).max, 0]])])
+    rows = np.concatenate(
+        [samples.features, 1e6 * samples.features, np.array([[np.finfo(np.float32).max, 0]], np.float32)]
+    )
     content = export(model, 2, target_range(fleet))
     assert parity(content, model, rows.astype(np.float32), target_range(fleet)).max_rel <= 1e-5
 

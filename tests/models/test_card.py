@@ -97,7 +97,7 @@ def test_bands_of_the_truth_hold_every_row_once_and_empty_ones_are_left_out() ->
     truth = np.array([0, 1, 30, 99, 100, 100], np.float32)
     found = bands(truth, 100)
     assert [name for name, _ in found] == ["0–20", "20–40", "80–100", "100 or more"]
-    assert sum(rows.astype(int) for _, rows in found).tolist() == [1] * 6
+    assert np.sum([rows for _, rows in found], axis=0).tolist() == [1] * 6
 
 
 def test_shown_runs_go_from_the_best_predicted_to_the_worst_and_short_ones_are_left_out() -> None:

@@ -49,8 +49,9 @@ def test_a_device_with_many_rows_counts_as_much_as_one_with_few() -> None:
     predicted, truth, devices = devices_of(60, 3)
     odd = devices == "0"
     off = np.where(odd, np.clip(truth + 60, *RANGE), predicted).astype(np.float32)
-    more = [np.concatenate([a, np.repeat(a[odd], 50)]) for a in (off, truth, devices)]
-    once, often = calibrate(off, truth, devices, RANGE, "calibration"), calibrate(*more, RANGE, "calibration")
+    more_off, more_truth, more_devices = (np.concatenate([a, np.repeat(a[odd], 50)]) for a in (off, truth, devices))
+    once = calibrate(off, truth, devices, RANGE, "calibration")
+    often = calibrate(more_off, more_truth, more_devices, RANGE, "calibration")
     assert np.allclose(once.upper, often.upper, atol=1.5)
 
 

@@ -76,7 +76,8 @@ def test_a_training_that_searched_calibrates_each_fold_by_settings_that_it_had_n
     offline_settings: Settings, training_set: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fleet, worse = (pump_fleet({"boosting": {"trees": trees}}) for trees in (30, 1))
-    folder, widths = training_set(fleet), []
+    folder = training_set(fleet)
+    widths: list[tuple[float, float]] = []
     for of_folds in ([fleet, fleet], [worse, worse]):
         monkeypatch.setattr(train_module, "searched", lambda *_, of=of_folds: (fleet, of))
         out = tmp_path / str(len(widths))

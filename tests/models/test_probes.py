@@ -22,7 +22,8 @@ from models.measure import check_cuts
 from models.probes import probes_of, thresholds
 from models.samples import Samples
 from models.select import fit_chosen
-from models.train import target_range, train
+from models.task import target_range
+from models.train import train
 from tests.models.conftest import pump_fleet
 
 MakeSet = Callable[..., Path]

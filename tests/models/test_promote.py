@@ -184,7 +184,7 @@ def test_recomputed_features_are_those_of_the_training_set_bit_for_bit(
 ) -> None:
     fleet = pump_fleet(GOOD)
     frozen = read_training_set(training_set(fleet, gold=True))
-    registered(registry, fleet, frozen.folder, "a")
+    registered(registry, fleet, Path(frozen.folder), "a")
     metadata = metadata_of((registry.home / "a" / "model.onnx").read_bytes())
     test = frozen.rows.of("test")
     found = recomputed(registry, fleet, metadata, frozen.info.gold_version, test)

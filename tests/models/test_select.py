@@ -78,7 +78,8 @@ def test_weights_of_rows_count_in_the_choice() -> None:
     weight[:10] = 3
     weighted = Samples(validation.features, validation.targets, validation.devices, weight)
     off = np.where(np.arange(40) < 10, 2.0, 1.0)
-    answers = [validation.targets + off, validation.targets - off]
+    truth = validation.targets.astype(np.float64)
+    answers = [truth + off, truth - off]
 
     dealt = one_each(answers, weighted.devices)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -196,7 +197,7 @@ def test_a_wrong_candidate_is_one_clear_line(
     ],
 )
 def test_too_little_data_is_refused_with_what_is_missing(
-    offline_settings: Settings, training_set: MakeSet, out: Path, devices: int, changes: dict[str, object], message: str
+    offline_settings: Settings, training_set: MakeSet, out: Path, devices: int, changes: dict[str, Any], message: str
 ) -> None:
     fleet = pump_fleet(**changes)
     with pytest.raises(TrainingRefusedError, match=message):

@@ -39,7 +39,7 @@ WEIGHT = TIMES.astype(np.float32)
 
 @pytest.mark.parametrize(("truth", "said", "classify"), [(LEFT, GUESS, False), (FAILED, CHANCE, True)])
 def test_a_weighted_row_counts_as_if_it_were_there_so_often(truth: Vector, said: Vector, classify: bool) -> None:
-    often, answers, devices = (np.repeat(of, TIMES) for of in (truth, said, DEVICES))
+    often, answers, devices = np.repeat(truth, TIMES), np.repeat(said, TIMES), np.repeat(DEVICES, TIMES)
     assert metrics_of(truth, said, classify, WEIGHT) == pytest.approx(metrics_of(often, answers, classify))
     assert error_of(truth, said, classify, WEIGHT) == pytest.approx(error_of(often, answers, classify))
     mine, other = (

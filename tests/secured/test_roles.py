@@ -163,9 +163,7 @@ NEEDED = [
 
 def right_of(fleet: Fleet, kind: Any, operation: str, what: str) -> Right:
     group = scorer_group(fleet.line.fleet)
-    name = {"topic": lambda: getattr(fleet.line.names, what), "group": lambda: what or group}.get(
-        kind, lambda: f"{group}-"
-    )()
+    name = getattr(fleet.line.names, what) if kind == "topic" else what or group if kind == "group" else f"{group}-"
     return Right(kind, name, operation, prefixed=kind == "transactional-id")
 
 

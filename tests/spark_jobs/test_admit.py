@@ -9,11 +9,13 @@ import pytest
 from aimaas.admission import Judge, Reason
 from aimaas.errors import LakeError
 from aimaas.kafka import read_all
-from aimaas.lake import Held, read_table, table_version
+from aimaas.lake import Held, Table, read_table, table_version
 from aimaas.quarantine import EXPECTATION
 from aimaas.state import DeviceState
 from aimaas.topics import topic_names
+from expectations.parts import Part
 from expectations.set_aside import set_aside
+from expectations.suite import Expected
 from spark_jobs.admit import Portion, admit, append, bounded, find_portion, judge_portion
 from spark_jobs.land import land
 from stream.devices.faults import FAULTS
@@ -65,12 +67,13 @@ def verdicts_of_the_stream(plant: Plant) -> dict[Place, str]:
 
 def verdicts_of_the_lake(plant: Plant) -> dict[Place, str]:
     found: dict[Place, str] = {}
-    for table, topic in (("silver", "events"), ("quarantine", "events")):
+    tables: tuple[Table, ...] = ("silver", "quarantine")
+    for table in tables:
         columns = ["topic", "partition", "offset", *(["reason"] if table == "quarantine" else [])]
-        rows = read_table(plant.settings, plant.fleet.fleet, table, columns).to_pylist()  # type: ignore[arg-type]
+        rows = read_table(plant.settings, plant.fleet.fleet, table, columns).to_pylist()
         for row in rows:
             place = (row["topic"], row["partition"], row["offset"])
-            if place[0] == getattr(topic_names(plant.fleet), topic):
+            if place[0] == topic_names(plant.fleet).events:
                 assert place not in found
                 found[place] = row.get("reason", "admitted")
     return found
@@ -169,8 +172,8 @@ def test_what_a_gate_notes_between_the_writes_of_a_killed_run_hides_no_refused_r
     append(settings, fleet, "silver", judged, portion)  # and killed before quarantine
     columns = ["topic", "partition", "offset", "broker_ts", "device_id"]
     served = read_table(settings, fleet.fleet, "silver", columns).sort_by("offset")
-    expected = ("expect_something", {"column": "device_id"}, "quarantine")
-    assert set_aside(settings, fleet, served, [(expected, [served.num_rows - 1])]) == 1
+    expected: Expected = ("expect_something", {"column": "device_id"}, "quarantine")
+    assert set_aside(settings, fleet, served, Part(), [(expected, [served.num_rows - 1])]) == 1
 
     if is_killed_again:
         append(settings, fleet, "quarantine", judged, portion)

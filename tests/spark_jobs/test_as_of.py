@@ -39,7 +39,7 @@ def lake(spark: Any, offline_settings: Settings, make_fleet: Callable[..., Fleet
 def compact_and_vacuum(lake: Lake) -> None:
     """What upkeep does to gold and outcomes: the files of older versions are gone."""
     for table in ("gold", "outcomes"):
-        found = DeltaTable(table_path(lake.settings, lake.fleet.fleet, table))  # type: ignore[arg-type]
+        found = DeltaTable(table_path(lake.settings, lake.fleet.fleet, table))
         found.optimize.compact()
         assert found.vacuum(0, dry_run=False, enforce_retention_duration=False)
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from aimaas.errors import LakeError
-from aimaas.history import HISTORY, history_ends
+from aimaas.history import HISTORY, history_ends, write_history
 from aimaas.kafka import create_topics, delete_topics, end_offsets
 from aimaas.lake import read_table, table_version
 from aimaas.plan import plan_of
@@ -216,12 +216,11 @@ def test_a_forgotten_device_is_gone_from_history_and_its_offsets_are_not_given_a
 
 def test_of_two_backfills_at_once_one_is_refused(plant: Plant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first, second = table(tmp_path, "first", range(3)), table(tmp_path, "second", range(3, 6))
-    write = backfill.write_history
 
     def other_first(*given: Any) -> None:
-        monkeypatch.setattr(backfill, "write_history", write)
+        monkeypatch.setattr(backfill, "write_history", write_history)
         backfill_file(plant.settings, plant.fleet, first, mapping(tmp_path, plant.fleet))
-        write(*given)
+        write_history(*given)
 
     monkeypatch.setattr(backfill, "write_history", other_first)
     with pytest.raises(LakeError, match="run this again"):

@@ -72,7 +72,7 @@ class Lake:
         """A lake with the same records, which no gold has been made of."""
         shutil.copytree(self.settings.lake, settings.lake)
         for table in ("gold", "gold_state"):
-            shutil.rmtree(table_path(settings, self.fleet.fleet, table), ignore_errors=True)  # type: ignore[arg-type]
+            shutil.rmtree(table_path(settings, self.fleet.fleet, table), ignore_errors=True)
         return Lake(self.spark, settings, self.fleet, self.journal)
 
 
@@ -96,7 +96,8 @@ def kill(*_: object, **__: object) -> None:
 
 def expected_rows(fleet: FleetSpec, records: list[Received]) -> dict[Key, tuple[int, int, bool]]:
     """The corrected view by its rules: (partition, offset, late) of the row at each place."""
-    judge, found = Judge(fleet), {}
+    judge = Judge(fleet)
+    found: dict[Key, tuple[int, int, bool]] = {}
     for partition in (0, 1):
         mine = [r for r in records if r.partition == partition and r.topic.endswith("events")]
         batch = judge.decode([r.key for r in mine], [r.value for r in mine])

@@ -21,6 +21,7 @@ from spark_jobs import feature_table, fits
 from spark_jobs import features as features_job
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
 from spark_jobs.features import feature_rows, features
+from spark_jobs.kernel_pass import table_pass
 from spark_jobs.labels import run_ends
 from spark_jobs.sources import sources_of
 from tests.spark_jobs.arrivals import DEVICES, Arrivals
@@ -267,10 +268,10 @@ def test_a_compaction_in_the_midst_of_a_write_makes_it_fail_and_the_next_run_fin
         lake.gold()
         if part < 2:
             frozen(lake, tmp_path / f"{part}")
-    real, settings, fleet = feature_table.table_pass, lake.settings, lake.fleet
+    settings, fleet = lake.settings, lake.fleet
 
     def slow_pass(*arguments: Any) -> Any:
-        work = real(*arguments)
+        work = table_pass(*arguments)
 
         def compacted_meanwhile(batches: Any) -> Any:
             yield from work(batches)

@@ -69,6 +69,12 @@ def failures(spark: Any, rows: list[dict[str, Any]]) -> Any:
     return spark.createDataFrame(found, columns)
 
 
+def overwrite(settings: Settings, fleet: FleetSpec, table: Table, content: Any) -> None:
+    """Write the table as its job does; gold notes what it was made of."""
+    note = msgspec.json.encode(Sources("{}", 0, "digest")).decode() if table == "gold" else ""
+    commit(settings, fleet, table, "test", content, held(settings, fleet.fleet, table, "test"), note, "overwrite")
+
+
 SCHEMA = "device_id string, run bigint, `order` bigint, split string, broker_ts timestamp, mode double, heat double, `load` double"
 
 
@@ -81,7 +87,8 @@ def stream_features(fleet: FleetSpec, fit: Any, rows: list[dict[str, Any]], seed
     names = [row["device_id"] for row in rows]
     rng.shuffle(names)
     arrived = [queues[name].pop(0) for name in names]
-    kernel, state, found, at = kernel_of(plan, fit), DeviceState.of(fleet), {}, 0
+    found: dict[tuple[Any, ...], bytes] = {}
+    kernel, state, at = kernel_of(plan, fit), DeviceState.of(fleet), 0
     while at < len(arrived):
         batch = arrived[at : at + int(rng.integers(1, 120))]
         at += len(batch)
@@ -123,12 +130,8 @@ def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_s
         ]
         failed += [("t", 0, i, device, 0, life, "failed")] if life <= watch else []
     columns = "topic string, partition int, offset bigint, device_id string, run bigint, `order` bigint, kind string"
-    for table, content, note in (
-        ("outcomes", spark.createDataFrame(failed, columns), ""),
-        ("gold", spark.createDataFrame(rows, SCHEMA), msgspec.json.encode(Sources("{}", 0, "digest")).decode()),
-    ):
-        seen = held(offline_settings, fleet.fleet, table, "test")
-        commit(offline_settings, fleet, table, "test", content, seen, note, "overwrite")
+    overwrite(offline_settings, fleet, "outcomes", spark.createDataFrame(failed, columns))
+    overwrite(offline_settings, fleet, "gold", spark.createDataFrame(rows, SCHEMA))
 
     def freeze(folder: str) -> str:
         arguments = argparse.Namespace(out=str(tmp_path / folder), as_of=None)
@@ -142,8 +145,7 @@ def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_s
     assert told is not None and told.by_readings
     assert told.unknown + told.cut + len(found.rows) == len(rows)
     assert len(found.all_rows) == (len(rows) if candidate == "aft" else len(found.rows))
-    hot = np.array([row[6] > 325 for row in rows])
-    device_is_hot = dict(zip([row[0] for row in rows], hot.tolist(), strict=True))
+    device_is_hot = {row[0]: bool(row[6] > 325) for row in rows}
     of_hot = np.array([device_is_hot[d] for d in found.rows.device_id])
     first, calm = found.rows.order == 0, (found.rows.label == 0)
     weight = found.rows.weight
@@ -279,12 +281,8 @@ def test_a_training_set_tells_what_censoring_did(
 ) -> None:
     fleet = make_fleet()
     rows = raw_rows(fleet, 14)
-    for table, content, note in (
-        ("outcomes", failures(spark, rows), ""),
-        ("gold", frame(spark, rows), msgspec.json.encode(Sources("{}", 0, "digest")).decode()),
-    ):
-        seen = held(offline_settings, fleet.fleet, table, "test")
-        commit(offline_settings, fleet, table, "test", content, seen, note, "overwrite")
+    overwrite(offline_settings, fleet, "outcomes", failures(spark, rows))
+    overwrite(offline_settings, fleet, "gold", frame(spark, rows))
     arguments = argparse.Namespace(out=str(tmp_path / "a"), as_of=None)
     features(Job("features", offline_settings, fleet, arguments, start=lambda *_: spark))
 
@@ -309,10 +307,8 @@ def test_a_refusal_of_a_scheduled_training_is_remembered_and_one_by_hand_is_not(
     spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
 ) -> None:
     fleet, none = make_fleet(), frame(spark, raw_rows(make_fleet(), 14)).where("false")
-    for table, rows in (("outcomes", failures(spark, [])), ("gold", none)):
-        seen = held(offline_settings, fleet.fleet, table, "test")
-        note = msgspec.json.encode(Sources("{}", 0, "digest")).decode() if table == "gold" else ""
-        commit(offline_settings, fleet, table, "test", rows, seen, note, "overwrite")
+    overwrite(offline_settings, fleet, "outcomes", failures(spark, []))
+    overwrite(offline_settings, fleet, "gold", none)
 
     def refuse(**scheduled: int) -> None:
         arguments = argparse.Namespace(out=str(tmp_path / "set"), as_of=None, **scheduled)

@@ -30,7 +30,7 @@ def brought_to_gold(plant: Plant) -> dict[str, Any]:
 
 def labels_of(folder: Path, device: str) -> list[float]:
     rows = read_training_set(folder).rows
-    return rows.label[rows.device_id == device].tolist()  # type: ignore[no-any-return]
+    return list(rows.label[rows.device_id == device].tolist())
 
 
 @pytest.mark.broker
@@ -63,7 +63,7 @@ def test_gold_is_silver_with_its_split_and_a_late_outcome_relabels_without_touch
     assert labels_of(tmp_path / "second", "d1") == labels_of(tmp_path / "first", "d1")
     assert labels_of(tmp_path / "second", "d2") == [min(35.0 - seq, 20.0) for seq in range(30)]
 
-    again = freeze(plant.job("features"), tmp_path / "again", plan_of(plant.fleet), first["version"])
+    again = freeze(plant.job("features"), str(tmp_path / "again"), plan_of(plant.fleet), first["version"])
     assert again.digest == frozen["digest"], "a version of gold goes on to say what it said"
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from aimaas.errors import AimaasError, SettingsError
-from aimaas.kafka_failures import KafkaLastingError
+from aimaas.errors import AimaasError, KafkaLastingError, SettingsError
 from aimaas.settings import Settings, read_settings
 from spark_jobs.failures import explained
 from spark_jobs.kafka_options import connection_options

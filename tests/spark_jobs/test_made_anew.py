@@ -15,6 +15,7 @@ from aimaas.topic_watch import TopicMadeAnewError
 from aimaas.topics import topic_names, topic_specs
 from spark_jobs import land as landing
 from spark_jobs.admit import admit
+from spark_jobs.commits import commit
 from spark_jobs.land import land
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def _places(plant: Plant) -> set[tuple[str, int]]:
 def test_a_topic_made_anew_amid_a_landing_is_not_mistaken_for_the_old_one(
     plant: Plant, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    events, commit = topic_names(plant.fleet).events, landing.commit
+    events = topic_names(plant.fleet).events
     plant.send(*[("d1", plant.event("d1", i)) for i in range(4)])
     land(plant.job("land"))
     plant.send(*[("d1", plant.event("d1", i)) for i in range(4, 6)])

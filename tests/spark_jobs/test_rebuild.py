@@ -21,6 +21,7 @@ from expectations.resolve import Resolution, acknowledge_day
 from spark_jobs import admit as admit_job
 from spark_jobs import gold as gold_job
 from spark_jobs import rebuild as rebuild_job
+from spark_jobs.commits import commit
 from spark_jobs.rebuild import rebuild
 from spark_jobs.sources import gold_is_behind
 from tests.published import publish
@@ -30,7 +31,7 @@ from tests.spark_jobs.test_corrected import LIMITS, KilledError, Lake
 
 pytestmark = [pytest.mark.spark, pytest.mark.timeout(1_200)]
 
-TABLES = ("silver", "outcomes", "quarantine", "gold")
+TABLES: tuple[Table, ...] = ("silver", "outcomes", "quarantine", "gold")
 DAYS = [BEGAN.date() + timedelta(days=i) for i in range(3)]
 IN_ORDER = [("topic", "ascending"), ("partition", "ascending"), ("offset", "ascending")]
 
@@ -49,13 +50,13 @@ def lake(spark: Any, tmp_path_factory: pytest.TempPathFactory) -> Lake:
 
 
 def tables(lake: Lake) -> dict[str, Any]:
-    found = {t: read_table(lake.settings, lake.fleet.fleet, t) for t in TABLES}  # type: ignore[arg-type]
+    found = {t: read_table(lake.settings, lake.fleet.fleet, t) for t in TABLES}
     columns = {t: sorted(rows.column_names) for t, rows in found.items()}
     return {t: rows.sort_by(IN_ORDER).select(columns[t]).combine_chunks() for t, rows in found.items()}
 
 
 def versions(lake: Lake) -> list[int | None]:
-    return [table_version(lake.settings, lake.fleet.fleet, t) for t in TABLES]  # type: ignore[arg-type]
+    return [table_version(lake.settings, lake.fleet.fleet, t) for t in TABLES]
 
 
 def of_day(lake: Lake, day: date, rejudge: bool = False) -> dict[str, Any]:
@@ -199,12 +200,11 @@ def test_a_day_of_which_admission_was_killed_on_the_way_is_rebuilt_as_far_as_it_
 ) -> None:
     lake, arrivals = small_lake, Arrivals(small_lake.fleet, seed=7)
     lake.receive(arrivals.some(60))
-    commit = admit_job.commit
 
-    def killed(settings: Settings, fleet: Any, table: str, *rest: Any) -> None:
+    def killed(settings: Settings, fleet: Any, table: Table, *rest: Any) -> None:
         if table == "admission_state":
             raise KilledError
-        commit(settings, fleet, table, *rest)  # type: ignore[arg-type]
+        commit(settings, fleet, table, *rest)
 
     monkeypatch.setattr(admit_job, "commit", killed)
     with pytest.raises(KilledError):

@@ -41,7 +41,7 @@ def job(line: Line, spark: Any, **arguments: Any) -> Job:
 
 
 def rescored(line: Line) -> list[dict[str, Any]]:
-    return read_table(line.settings, line.fleet.fleet, "rescored").to_pylist()
+    return list(read_table(line.settings, line.fleet.fleet, "rescored").to_pylist())
 
 
 def by_source(rows: list[dict[str, Any]], version: str) -> dict[str, dict[str, Any]]:

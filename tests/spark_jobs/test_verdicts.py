@@ -29,7 +29,9 @@ MILL = load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml")
 def events(fleet: FleetSpec, n: int) -> list[tuple[bytes, bytes]]:
     """n events of ten devices, with repeated sequence numbers."""
     rng, at = np.random.default_rng(3), datetime.fromtimestamp(AT_MS / 1e3, UTC)
-    readings = {name: r.fill_value for name, r in zip(fleet.readings, fleet.reading_specs, strict=True)}
+    readings: dict[str, float | None] = {
+        name: r.fill_value for name, r in zip(fleet.readings, fleet.reading_specs, strict=True)
+    }
     made = []
     for i in range(n):
         device = f"mill-{rng.integers(0, 10)}"

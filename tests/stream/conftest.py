@@ -249,7 +249,7 @@ class Line:
             sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
             part, answers = Part(p, mine, columns, batch, features), model.predict(features)
             for _, value, headers in predictions_of(part, answers, sources, model, datetime.now(UTC)):
-                scored[dict(headers or ())["ce_id"]] = without_time(value or b"")
+                scored[str(dict(headers or ())["ce_id"])] = without_time(value or b"")
             letters |= {sources[i]: Reason.NO_PREDICTION.label for i in unanswered_of(part, answers, model)}
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label

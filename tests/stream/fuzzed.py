@@ -47,7 +47,8 @@ def _records(value: bytes) -> st.SearchStrategy[Fuzzed]:
     )
     real = json.loads(value)
     order = st.fixed_dictionaries({"seq": st.integers(0, 1_000_000), "run": st.integers(0, 5)})
-    odd = st.just({}) | st.dictionaries(st.sampled_from([*real]) | text, anything, max_size=3)
+    nothing: st.SearchStrategy[dict[str, Any]] = st.just({})
+    odd = nothing | st.dictionaries(st.sampled_from([*real]) | text, anything, max_size=3)
     readings = st.dictionaries(st.sampled_from([*real["readings"]]) | text, st.floats(0, 1_000) | scalar, max_size=3)
 
     def event(device: int, at: dict[str, int], some: dict[str, Any], rest: dict[str, Any], key: bytes | None) -> Fuzzed:

@@ -22,6 +22,7 @@ from aimaas.topic_ids import topic_ids
 from aimaas.topics import scorer_group
 from stream.devices.faults import FAULTS, Faults
 from stream.scorer import assignment, loop
+from stream.scorer.delivery import open_outbox
 from stream.scorer.outbox import Progress
 from stream.scorer.writer import Writer
 from stream.state.records import position_record
@@ -58,7 +59,7 @@ class FailingCommits:
 @pytest.fixture
 def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingCommits]]:
     """Let scorers from now on fail in those commits, counted from 1; their producers come into the list."""
-    handed_over, open_outbox = threading.Semaphore(0), loop.open_outbox
+    handed_over = threading.Semaphore(0)
     write, start_commit = Writer.write, Writer.start_commit
 
     def counted(writer: Writer, *given: Any) -> None:

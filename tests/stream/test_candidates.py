@@ -45,7 +45,8 @@ def test_after_the_served_model_was_withdrawn_lower_sequences_are_tried() -> Non
 
 
 def test_pauses_double_up_to_a_bound_and_end_when_the_model_serves() -> None:
-    some, one, now, pauses = candidates(1), announced(1, day=1), 0.0, []
+    some, one, now = candidates(1), announced(1, day=1), 0.0
+    pauses: list[float] = []
     for _ in range(9):
         first = some.pause(one, now)
         assert first == (not pauses)

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.broker
 
 def test_a_second_scorer_of_the_same_instance_puts_the_first_out_which_says_that(line: Any) -> None:
     line.champion()
-    stop, ended = threading.Event(), []
+    stop = threading.Event()
+    ended: list[Exception | None] = []
     threads = [threading.Thread(target=run, args=(line, stop, ended)) for _ in range(2)]
 
     for thread in threads:

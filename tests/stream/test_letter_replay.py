@@ -227,7 +227,7 @@ def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_
         "jump",
     )
     assert all(whys[reason] == {f"still refused  {reason}"} for reason in still)
-    late = [(key, value) for key, value, reason in records if reason == Reason.LATE]
+    late = [(key, value) for key, value, reason in records if reason == Reason.LATE and value is not None]
     wanted = [s for s, (_, _, reason) in zip(sources, records, strict=True) if reason in (Reason.ADMITTED, Reason.LATE)]
     check(line, champion, [*late, *events], wanted)  # each late one belongs before all others of its device
 
@@ -237,9 +237,9 @@ def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line
     places_sent = line.send([*events[:20], *events[21:], events[20]])
     line.score_all(39, 1)
     original = places(line, places_sent)[-1]
-    lost = replay_headers(
-        line.settings.replay_key, Source.parse(original), *events[20]
-    )  # by a replay that came too late
+    source = Source.parse(original)
+    assert source is not None
+    lost = replay_headers(line.settings.replay_key, source, *events[20])  # by a replay that came too late
     line.send([(*events[20], lost)])
     line.score_all(39, 2)
 
@@ -256,6 +256,7 @@ def test_a_header_that_no_replay_wrote_takes_nobody_elses_coordinates(line: Any)
     events = line.events(devices=2)[:20]
     victim, *others = places(line, line.send(events[:10]))
     original = Source.parse(victim)
+    assert original is not None
     forged = [
         [("aimaas.replay.of", victim.encode())],
         [("aimaas.replay.of", victim.encode()), ("aimaas.replay.mac", b"0" * 64)],

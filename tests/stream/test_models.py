@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from unittest.mock import Mock
 
 import msgspec
 import numpy as np
@@ -209,7 +210,7 @@ def test_a_store_that_cannot_be_used_leaves_the_model_out_of_reach_with_one_line
 
 def test_whatever_ends_the_watching_is_raised_to_whoever_asks_for_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
     watcher = ModelWatcher(SETTINGS, FLEET, "0")
-    monkeypatch.setattr(watcher, "_follow", lambda: {}["a defect"])
+    monkeypatch.setattr(watcher, "_follow", Mock(side_effect=KeyError("a defect")))
 
     watcher.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from stream.state.spread import PLACES, places_of
 LIMIT = 0.1
 
 
-def counted(made: RefusalWindow, records: list[tuple[int, Reason, bytes | None]], known: bool = True) -> None:
+def counted(made: RefusalWindow, records: Sequence[tuple[int, Reason, bytes | None]], known: bool = True) -> None:
     """Count records: broker time in ms, reason and key."""
     keys = [key for _, reason, key in records if reason != Reason.ADMITTED]
     ms, reasons = [r[0] for r in records], [r[1] for r in records]

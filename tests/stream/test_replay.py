@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -41,7 +42,7 @@ readings:
   tool_wear: {column: wear, values: {new: 0, old: 200}}
 outcome: {last_row: retired, column: state, failed: [broken], repaired: [mended]}
 """
-OWN_ROWS = {
+OWN_ROWS: dict[str, list[Any]] = {
     "machine": ["b", "a", "b", "b", "a"],
     "life": [0, 0, 0, 1, 0],
     "at": [
@@ -212,7 +213,7 @@ def test_each_mistake_in_a_mapping_file_is_one_line(tmp_path: Path, old: str, ne
 )
 def test_a_cell_that_cannot_be_an_event_is_named(tmp_path: Path, column: str, value: object, message: str) -> None:
     cells = list(OWN_ROWS[column])
-    cells[2] = value  # type: ignore[call-overload]
+    cells[2] = value
     parquet.write_table(pa.table({**OWN_ROWS, column: cells}), tmp_path / "own.parquet")
     with pytest.raises(ReplayError, match=message):
         read_file(MILL, tmp_path / "own.parquet", written(tmp_path, "own.yaml", OWN_MAPPING))

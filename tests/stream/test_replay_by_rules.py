@@ -50,7 +50,9 @@ def kernel(fleet: FleetSpec) -> Kernel:
 
 def records() -> Records:
     """Events of eight devices, of which some are out of the range."""
-    middle = {n: sum(r.range) / 2 for n, r in zip(OLD.readings, OLD.reading_specs, strict=True)}
+    middle: dict[str, float | None] = {
+        n: sum(r.range) / 2 for n, r in zip(OLD.readings, OLD.reading_specs, strict=True)
+    }
     devices = [f"d{i * 7 % 8}" for i in range(N)]
     values = [
         encode_event(OLD.fleet, d, 0, i, AT, middle | {NAME: HIGH + 5} if i % 5 == 0 else middle | {NAME: LOW + i / N})

@@ -94,7 +94,8 @@ def rules_command(line: Any) -> str:
 
 def said(line: Any) -> dict[str, str]:
     """What the stream said of each record."""
-    return dict.fromkeys(line.scored(), Reason.ADMITTED.label) | line.letters()
+    found: dict[str, str] = line.letters()
+    return dict.fromkeys(line.scored(), Reason.ADMITTED.label) | found
 
 
 def kept(line: Any, announced: Any) -> dict[int, dict[str, bytes]]:

@@ -199,9 +199,9 @@ def test_a_stop_lets_the_next_scorer_restore_from_snapshots_alone(line: Any) -> 
 
     saved = read_all(line.settings, line.names.state)
     ends = end_offsets(line.settings, line.names.events)
-    replay = {r.partition: int.from_bytes(r.value, "little") for r in saved if r.key == b"\xffreplay_from"}
+    replay = {r.partition: int.from_bytes(r.value or b"", "little") for r in saved if r.key == b"\xffreplay_from"}
     assert replay == {p: end for p, end in ends.items() if p in replay}
-    assert {r.key for r in saved if not r.key.startswith(b"\xff")} == {
+    assert {r.key for r in saved if not (r.key or b"").startswith(b"\xff")} == {
         r.key for r in read_all(line.settings, line.names.events)
     }
 

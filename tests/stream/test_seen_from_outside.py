@@ -72,7 +72,9 @@ def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(l
             {"aimaas_predictions_total 7": len(events), "aimaas_lag_events": 0, "aimaas_devices": 3}
         )
         snapshots = [
-            r for r in read_all(line.settings, line.names.state) if r.key[:1] != b"\xff" and len(r.value or b"") > 8
+            r
+            for r in read_all(line.settings, line.names.state)
+            if (r.key or b"")[:1] != b"\xff" and len(r.value or b"") > 8
         ]
         assert page.wait_for("/readyz", 200) == {"ok": True, "reasons": []}
 

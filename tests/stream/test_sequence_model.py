@@ -56,7 +56,7 @@ def test_the_scorer_and_http_say_the_same_of_the_same_events(settings: Settings,
     events = line.events(devices=3)
     line.send(events)
     line.score_all(len(events))
-    said = [json.loads(p.value) for p in line.predictions()]
+    said = [json.loads(p.value or b"") for p in line.predictions()]
     delete_topics(settings, [spec.name for spec in topic_specs(line.fleet)])
 
     (tmp_path / "http").mkdir()

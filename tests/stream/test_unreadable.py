@@ -38,10 +38,13 @@ def send_in_one_batch(line: Line, records: list[tuple[bytes, bytes]], partition:
     places: list[int] = []
     config = producer_config(line.settings, compression_type="zstd", batch_size=10**8, linger_ms=500)
     producer = Producer({**config, "message.max.bytes": 10**8})
+
+    def delivered(error: Any, message: Any) -> None:
+        if error is None:
+            places.append(message.offset())
+
     for key, value in records:
-        producer.produce(
-            line.names.events, value, key, partition, on_delivery=lambda e, m: e or places.append(m.offset())
-        )
+        producer.produce(line.names.events, value, key, partition, on_delivery=delivered)
     assert producer.flush(30) == 0
     assert max(places) - min(places) + 1 == len(records)
     return min(places), max(places)

@@ -62,7 +62,8 @@ def put(batch: int) -> Any:
 
 
 def test_what_waits_behind_a_commit_that_fails_is_dropped_and_the_writer_goes_on() -> None:
-    outbox, done = Memory(2), []
+    outbox = Memory(2)
+    done: list[Done] = []
     writer = Writer(outbox, done.append)
     writer.write(put(1), 1)
     writer.start_commit(NONE_READ)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -10,7 +11,10 @@ from aimaas.fleet import load_fleet
 from models.search.fleet_file import shown, write_settings
 from tests.conftest import FLEETS
 
-FOUND = {"boosting": {"trees": 300, "rate": 0.05}, "mlp": {"hidden": [64, 32], "activation": "tanh"}}
+FOUND: dict[str, dict[str, Any]] = {
+    "boosting": {"trees": 300, "rate": 0.05},
+    "mlp": {"hidden": [64, 32], "activation": "tanh"},
+}
 
 
 def test_settings_are_shown_as_the_fleet_file_holds_them() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 
 PLAIN = {"fleet": "pump", "device": "id", "ts": "t", "readings": {"pressure": "p", "vibration": "v"}}
-Table = str | bytes | pa.Table | dict[str, str]
+Table: TypeAlias = str | bytes | pa.Table | dict[str, str]
 Event = tuple[str, str, float | None]  # device, time, pressure
 
 

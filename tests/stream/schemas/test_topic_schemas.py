@@ -19,7 +19,7 @@ from aimaas.events import MAX_RUN, ModelStatus, Outcome
 from aimaas.fleet import find_fleet
 from aimaas.fleet_folder import read_folder
 from aimaas.intervals import Intervals
-from aimaas.journal import Gap, append_to_journal
+from aimaas.journal import Entry, Gap, append_to_journal
 from aimaas.kafka import Record, read_all
 from aimaas.reasons import Reason
 from aimaas.rule_log import Claim, Rejudged
@@ -89,7 +89,7 @@ def answered(line: Any) -> Any:
     line.send([*events, *refused])
     outcome = Outcome(line.fleet.fleet, "e-1", 192, now, "failed", 0, "hpc")
     line.send([(b"e-1", msgspec.json.encode(outcome))], line.names.outcomes)
-    entries = [
+    entries: list[Entry] = [
         Gap(topic, 0, 5, None, "gone", "land", now),
         Claim(topic, {0: 3}, now),
         Rejudged(topic, {0: 0}, {0: 3}, "d", now),

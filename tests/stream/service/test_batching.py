@@ -59,7 +59,7 @@ async def ask_while_busy(batcher: Batcher, gate: Gate, asked: list[tuple[Any, li
     tasks = []
     for model, numbers in asked:
         answers = batcher.answers(model, [instance(n) for n in numbers])
-        tasks.append(asyncio.create_task(answers))  # type: ignore[arg-type]
+        tasks.append(asyncio.create_task(answers))
         await asyncio.to_thread(gate.entered.wait, LIMIT_S)
         await asyncio.sleep(0)
     return tasks
@@ -76,7 +76,7 @@ def test_what_waits_is_scored_together_and_each_caller_gets_its_own() -> None:
 
 def test_a_batch_holds_no_more_rows_than_allowed_and_one_model_only() -> None:
     async def test(batcher: Batcher, gate: Gate) -> None:
-        asked = [("m", [1]), ("m", [2, 3]), ("m", [4]), ("n", [5]), ("n", [6, 7, 8, 9])]
+        asked: list[tuple[Any, list[float]]] = [("m", [1]), ("m", [2, 3]), ("m", [4]), ("n", [5]), ("n", [6, 7, 8, 9])]
         tasks = await ask_while_busy(batcher, gate, asked)
         gate.opened.set()
         await asyncio.gather(*tasks)
