@@ -21,12 +21,12 @@ help: ## say what there is
 
 setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .venv/bin/aimaas, and the jars; quick when they are there
 
-# two files at once: each test waits half of its time for an engine
+# two files at once, in the order of tests/conftest.py: each test waits half of its time for an engine
 test: setup ## all tests but the long ones, on real engines (PYTEST_ARGS="-k broker" for some)
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not long" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(PYTEST_ARGS)
 
-test-long: setup ## the tests that take most of a minute or more each: kills at every step, whole passes over the lake, searches
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m long $(PYTEST_ARGS)
+test-long: setup ## the tests that take most of a minute or more each: kills at every step, whole passes over the lake, searches, Airflow's programs
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long $(PYTEST_ARGS)
 
 test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)

@@ -20,6 +20,21 @@ if TYPE_CHECKING:
 FLEETS = Path(__file__).resolve().parents[1] / "fleets"
 
 
+_NO_PICTURE = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"></svg>'
+_SLOWEST_FIRST = ("airflow", "spark", "broker")
+
+
+@pytest.hookimpl(trylast=True)  # of those that were chosen
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start the slower engines come first: one that came last would keep one core busy alone (`--dist loadfile`)."""
+    ranks: dict[Path, int] = {}
+    for item in items:
+        own = [r for r, engine in enumerate(_SLOWEST_FIRST) if item.get_closest_marker(engine)]
+        rank = min(own, default=len(_SLOWEST_FIRST))
+        ranks[item.path] = min(rank, ranks.get(item.path, rank))
+    items.sort(key=lambda item: ranks[item.path])
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _collected() -> Iterator[None]:
     """Collect what a module left: clients of Kafka in cycles have threads, which ask for brokers that are gone without end."""
@@ -67,6 +82,12 @@ def spark(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Spar
     session = spark_session(_settings(tmp_path_factory.mktemp("spark"), "127.0.0.1:1"), "tests")
     yield session
     session.stop()
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The figures of model cards are made and not rendered, which is nine tenths of a small training."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda _, into, **__: into.write(_NO_PICTURE))
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ def test_the_benchmark_on_ai4i_scores_every_row_out_of_fold(tmp_path: Path) -> N
     assert found["pr_auc"] > 0.8 and found["recall_at_1pct_fpr"] > 0.7
 
 
+@pytest.mark.long
 def test_the_benchmark_of_inference_times_every_form_and_says_what_compression_costs() -> None:
     found = figures("inference.py", "--devices", "30")
     assert found["us_per_row"].keys() == {"scikit-learn", "exported", "optimised", "compressed"}

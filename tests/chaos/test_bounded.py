@@ -8,7 +8,7 @@ from tests.chaos.conftest import Ground
 from tests.chaos.driver import Driver
 from tests.chaos.run import run
 
-pytestmark = [pytest.mark.broker, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def plan(driver: Driver) -> None:

@@ -156,6 +156,7 @@ def test_topics_are_created_and_a_second_start_changes_nothing(machine: Machine,
     assert wanted <= set(client.list_topics(timeout=10).topics)
 
 
+@pytest.mark.long
 def test_the_registry_the_announcer_and_the_scorers_become_healthy_and_stop_when_asked(
     machine: Machine, start: Start
 ) -> None:

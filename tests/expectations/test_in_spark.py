@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aimaas.audits import newest_audit
@@ -52,9 +52,9 @@ def in_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[[
     return lambda: spark
 
 
-@pytest.fixture(params=["in this process", "in Spark"])
+@pytest.fixture(params=["in this process", pytest.param("in Spark", marks=pytest.mark.long)])
 def start(request: pytest.FixtureRequest) -> Iterator[Callable[[], SparkSession] | None]:
-    """Both ways to judge."""
+    """Both ways to judge; of the tests that judge both ways, `make test` has one in Spark."""
     yield request.getfixturevalue("in_spark") if request.param == "in Spark" else None
 
 
@@ -116,25 +116,31 @@ rows_of_devices = st.lists(
 )  # fmt: skip
 
 
-@given(rows_of_devices)
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_spark_cuts_the_same_windows(spark: SparkSession, rows: list[tuple[Any, ...]]) -> None:
-    def table(is_new: bool) -> pa.Table:
-        mine = [row for row in rows if row[5] == is_new]
-        ts = [DAY + timedelta(seconds=row[2] + row[3]) for row in mine]
-        return pa.table({
-            "device_id": pa.array([row[0] for row in mine], pa.string()), "run": pa.array([row[1] for row in mine], pa.int64()),
-            "order": pa.array([row[2] for row in mine], pa.int64()), "ts": pa.array(ts, pa.timestamp("us", "UTC")),
-            "torque": pa.array([row[4] for row in mine], pa.float64()),
-        })  # fmt: skip
+@pytest.mark.parametrize("examples", [3, pytest.param(60, marks=pytest.mark.long)])
+def test_spark_cuts_the_same_windows(spark: SparkSession, examples: int) -> None:
+    @given(rows_of_devices)
+    @settings(max_examples=examples, deadline=None)
+    def check(rows: list[tuple[Any, ...]]) -> None:
+        new, before = table(rows, True), table(rows, False)
+        expected = cut(["torque"], 3, new, before)
 
-    new, before = table(True), table(False)
-    expected = cut(["torque"], 3, new, before)
+        found = cut_in_spark(["torque"], 3, spark.createDataFrame(new), spark.createDataFrame(before), len(rows))
 
-    found = cut_in_spark(["torque"], 3, spark.createDataFrame(new), spark.createDataFrame(before), len(rows))
+        assert list(_in_order(found)) == list(_in_order(expected))
+        assert found.clock_back == pytest.approx(0.0 if np.isnan(expected.clock_back) else expected.clock_back)
 
-    assert list(_in_order(found)) == list(_in_order(expected))
-    assert found.clock_back == pytest.approx(0.0 if np.isnan(expected.clock_back) else expected.clock_back)
+    check()
+
+
+def table(rows: list[tuple[Any, ...]], is_new: bool) -> pa.Table:
+    """The rows that are new, or those that were judged before."""
+    mine = [row for row in rows if row[5] == is_new]
+    ts = [DAY + timedelta(seconds=row[2] + row[3]) for row in mine]
+    return pa.table({
+        "device_id": pa.array([row[0] for row in mine], pa.string()), "run": pa.array([row[1] for row in mine], pa.int64()),
+        "order": pa.array([row[2] for row in mine], pa.int64()), "ts": pa.array(ts, pa.timestamp("us", "UTC")),
+        "torque": pa.array([row[4] for row in mine], pa.float64()),
+    })  # fmt: skip
 
 
 def _in_order(windows: Any) -> Iterator[tuple[Any, ...]]:
@@ -186,6 +192,7 @@ def test_rows_are_set_aside_with_what_was_observed_and_none_twice(
     assert noted(strict) == [(offset, "expectation", b"mill-1", detail) for offset in range(7)]
 
 
+@pytest.mark.parametrize("start", ["in this process", "in Spark"], indirect=True)
 def test_a_failure_is_told_and_resolved_alike(strict: Settings, start: Any) -> None:
     write(strict, silver(MILL, 11))
 

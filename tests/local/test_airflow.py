@@ -113,11 +113,13 @@ def processes_of(folder: Path) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.long
 def test_a_refused_call_says_what_was_asked_and_why(airflow: Airflow) -> None:
     with pytest.raises(StackError, match="refused POST /api/v2/dags/none/dagRuns: 404"):
         airflow.client.trigger("none")
 
 
+@pytest.mark.long
 def test_dags_run_follow_their_assets_and_tell_what_failed_through_a_kill_and_a_new_start(
     airflow: Airflow, settings: Settings, dags: Path
 ) -> None:

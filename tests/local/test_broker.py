@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,17 +13,31 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from aimaas.errors import StackError
-from local.broker import Broker, find_broker, kept_port, start_broker
+from local.broker import Broker, broker_program, find_broker, kept_port, start_broker
 from local.jars import fetch_jars
 
 pytestmark = pytest.mark.broker
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[Path]:
+    """The folder of a broker that the tests of this module stop, kill and start, one after the other."""
+    folder = tmp_path_factory.mktemp("own") / "kafka"
+    yield folder
+    if left := find_broker(folder, jars):
+        left.kill()
+
+
 @pytest.fixture
-def own_broker(tmp_path: Path, jars: Path) -> Iterator[Broker]:
-    running = start_broker(tmp_path / "kafka", jars)
-    yield running
-    (find_broker(running.folder, jars) or running).kill()
+def own_broker(folder: Path, jars: Path) -> Broker:
+    """It runs, whatever the test before left."""
+    return find_broker(folder, jars) or start_broker(folder, jars)
+
+
+@pytest.fixture
+def topic() -> str:
+    """A topic of the test's own."""
+    return f"kept-{uuid.uuid4().hex[:8]}"
 
 
 def produce(broker: Broker, topic: str, values: list[bytes]) -> None:
@@ -45,33 +60,33 @@ def consume(broker: Broker, topic: str, count: int) -> list[bytes | None]:
         consumer.close()
 
 
-def test_a_killed_broker_comes_back_on_the_same_port_with_its_data(own_broker: Broker) -> None:
+def test_a_killed_broker_comes_back_on_the_same_port_with_its_data(own_broker: Broker, topic: str) -> None:
     port = own_broker.port
-    produce(own_broker, "kept", [b"1", b"2"])
+    produce(own_broker, topic, [b"1", b"2"])
     own_broker.kill()
     assert not own_broker.is_alive()
 
     own_broker.restart()
 
     assert own_broker.port == port
-    assert consume(own_broker, "kept", 2) == [b"1", b"2"]
+    assert consume(own_broker, topic, 2) == [b"1", b"2"]
 
 
 def test_a_port_that_is_given_is_honoured_on_a_folder_used_before_and_kept_from_then_on(
-    own_broker: Broker, jars: Path, free_port: int
+    own_broker: Broker, jars: Path, free_port: int, topic: str
 ) -> None:
-    produce(own_broker, "kept", [b"1"])
+    produce(own_broker, topic, [b"1"])
     own_broker.kill()
 
     start_broker(own_broker.folder, jars, free_port).kill()
     moved = start_broker(own_broker.folder, jars)
 
     assert moved.port == kept_port(own_broker.folder) == free_port
-    assert consume(moved, "kept", 1) == [b"1"]
+    assert consume(moved, topic, 1) == [b"1"]
 
 
-def test_a_controllers_port_that_somebody_took_gives_way(own_broker: Broker, jars: Path) -> None:
-    produce(own_broker, "kept", [b"1"])
+def test_a_controllers_port_that_somebody_took_gives_way(own_broker: Broker, jars: Path, topic: str) -> None:
+    produce(own_broker, topic, [b"1"])
     text = (own_broker.folder / "server.properties").read_text()
     controller = int(re.findall(r"voters=1@127.0.0.1:(\d+)", text)[0])
     own_broker.kill()
@@ -83,7 +98,7 @@ def test_a_controllers_port_that_somebody_took_gives_way(own_broker: Broker, jar
         again = start_broker(own_broker.folder, jars)
 
     assert again.port == own_broker.port
-    assert consume(again, "kept", 1) == [b"1"]
+    assert consume(again, topic, 1) == [b"1"]
 
 
 def test_a_running_broker_is_found_again_by_its_folder_and_stops_cleanly(own_broker: Broker, jars: Path) -> None:
@@ -107,7 +122,7 @@ def test_a_taken_port_is_named(broker: Broker, tmp_path: Path, jars: Path) -> No
 
 
 def test_a_broker_that_cannot_start_says_which_log_to_read(tmp_path: Path, jars: Path) -> None:
-    start_broker(tmp_path, jars).kill()
+    broker_program(tmp_path, jars)  # prepares the folder
     properties = tmp_path / "server.properties"
     properties.write_text(properties.read_text().replace("num.io.threads=4", "num.io.threads=none"))
 

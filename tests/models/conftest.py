@@ -112,6 +112,13 @@ def freeze(fleet: FleetSpec, folder: Path, gold: pa.Table, gold_version: int = 0
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _few_rendered(request: pytest.FixtureRequest) -> None:
+    """Only tests marked `rendered` render the figures of model cards."""
+    if request.node.get_closest_marker("rendered") is None:
+        request.getfixturevalue("unrendered")
+
+
 @pytest.fixture(scope="session")
 def empty_registry(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database without content, which takes seconds to make."""

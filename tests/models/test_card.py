@@ -22,6 +22,7 @@ from models.card_tables import tables_of
 from models.train import train
 from tests.models.conftest import pump_fleet
 
+pytestmark = pytest.mark.rendered
 MakeSet = Callable[..., Path]
 QUICK = {"ridge": {}, "boosting": {"trees": 20}, "mlp": {"epochs": 4, "networks": 2}, "blend": {}}
 REGRESSION = {

@@ -191,6 +191,7 @@ def wait_and_make(wanted: Path, made: Path) -> str:
     return made.name
 
 
+@pytest.mark.long
 @pytest.mark.spark
 def test_spark_tasks_train_the_same_members(spark: Any, training_set: MakeSet) -> None:
     fleet = pump_fleet(SHARDED)

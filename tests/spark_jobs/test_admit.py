@@ -79,6 +79,7 @@ def verdicts_of_the_lake(plant: Plant) -> dict[Place, str]:
     return found
 
 
+@pytest.mark.long
 def test_the_lake_says_of_every_event_what_the_stream_says_over_several_runs(plant: Plant) -> None:
     for seqs in (range(10), range(60, 70)):
         plant.send(*mixed(plant, range(8), seqs))

@@ -24,7 +24,7 @@ from spark_jobs.features import features
 from tests.spark_jobs.arrivals import DEVICES, Arrivals
 from tests.spark_jobs.test_corrected import LIMITS, Lake
 
-pytestmark = [pytest.mark.spark, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.spark, pytest.mark.timeout(600), pytest.mark.usefixtures("unrendered")]
 
 TRAINING = {"candidates": {"ridge": {}}, "folds": 2, "minimum": {"devices": 2, "rows": 20, "failures": 1}}
 

@@ -80,6 +80,7 @@ def test_gold_takes_what_was_published_and_training_versions_that_were(lake: Lak
     assert gold_version(lake.settings, lake.fleet) == second["version"]
 
 
+@pytest.mark.long
 def test_a_lake_of_an_older_release_goes_on_by_itself(lake: Lake) -> None:
     arrivals = Arrivals(lake.fleet, seed=4)
     lake.receive(arrivals.some(60))
@@ -97,6 +98,7 @@ def test_a_lake_of_an_older_release_goes_on_by_itself(lake: Lake) -> None:
     assert gold_version(lake.settings, lake.fleet) == table_version(lake.settings, lake.fleet.fleet, "gold")
 
 
+@pytest.mark.long
 def test_a_sensor_that_is_called_otherwise_leaves_gold_as_it_is_also_gold_of_an_older_release(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -270,8 +270,11 @@ class Line:
             consumer.close()
 
     @contextmanager
-    def scorer(self, instance: str = "0", **options: Any) -> Iterator[Tally]:
-        """A scorer in a thread; what it raised is raised at the end, else it has committed and left the group."""
+    def scorer(self, instance: str = "0", ends_itself: bool = False, **options: Any) -> Iterator[Tally]:
+        """A scorer in a thread; what it raised is raised at the end, else it has committed and left the group.
+
+        One that is to end by itself is awaited before it is stopped.
+        """
         stop, result, failure = threading.Event(), Tally(), []
 
         def run() -> None:
@@ -286,6 +289,8 @@ class Line:
         try:
             yield result
         finally:
+            if ends_itself:
+                thread.join(LIMIT_S)
             stop.set()
             thread.join(LIMIT_S)
         assert not thread.is_alive()

@@ -62,6 +62,7 @@ def rows_by_source(line: Any, table: Any) -> dict[str, dict[str, Any]]:
     return found
 
 
+@pytest.mark.long
 def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are_untouched(
     tolerant_line: Any, spark: Any
 ) -> None:

@@ -51,6 +51,7 @@ def mixed(groups: list[list[Any]], seed: int) -> list[Any]:
     return [next(sources[i]) for i in turns]
 
 
+@pytest.mark.long
 def test_ten_thousand_fuzzed_records_get_the_same_verdicts_however_the_batches_are_cut() -> None:
     fleet = load_fleet(FLEETS / "mill.yaml")
     records = fuzzed_records(fleet)

@@ -160,6 +160,7 @@ def test_where_predictions_have_been_deleted_no_letter_gets_a_second_one(line: A
         assert len(line.predictions()) == held
 
 
+@pytest.mark.long
 def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_per_event(line: Any) -> None:
     champion, events, sources, refused = scored_with_a_narrow_range(line)
     codes = [killed_at(line, call) for call in (2, 5, 6, 7)]  # in the first commit, after it, and between others

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -83,13 +82,12 @@ def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_fro
     before = end_offsets(line.settings, line.names.events)
     with (
         pytest.raises(TopicMadeAnewError, match=r"was deleted and made anew .* Start again"),
-        line.scorer(delivery=delivery),
+        line.scorer(ends_itself=True, delivery=delivery),
     ):
         line.wait_for(60)
         first = line.scored()
         make_anew(line, line.names.events)
         line.send(line.events(devices=2)[:200])  # more than there were, so that every old offset is there again
-        time.sleep(8)  # what must not happen cannot be awaited
 
     assert line.scored() == first
     line.score_all(60 + 200, delivery=delivery)
@@ -229,10 +227,9 @@ def test_a_state_topic_made_anew_under_a_scorer_ends_it_and_the_next_has_state_f
     champion = line.champion()
     events = line.events(devices=2)
     line.send(events[:60])
-    with pytest.raises(TopicMadeAnewError, match=line.names.state), line.scorer():
+    with pytest.raises(TopicMadeAnewError, match=line.names.state), line.scorer(ends_itself=True):
         line.wait_for(60)
         make_anew(line, line.names.state)
-        time.sleep(12)
     line.send(events[60:])
     line.score_all(len(events))
 
@@ -244,12 +241,10 @@ def test_a_topic_that_is_deleted_under_a_scorer_ends_it_with_one_clear_line(line
     line.champion()
     line.send(line.events(devices=2)[:60])
     topic = getattr(line.names, kind)
-    ended = threading.Event()
     try:
-        with pytest.raises(KafkaError) as caught, line.scorer():
+        with pytest.raises(KafkaError) as caught, line.scorer(ends_itself=True):
             line.wait_for(60)
             delete_topics(line.settings, [topic])
-            ended.wait(15)
     finally:
         create_topics(line.settings, topic_specs(line.fleet))
     assert topic in str(caught.value)

@@ -220,6 +220,7 @@ def test_what_cannot_be_searched_is_one_clear_line(offline_settings: Settings, t
         search(offline_settings, fleet, training_set(fleet, devices=8), Budget(trials=1))
 
 
+@pytest.mark.long
 def test_a_fleet_file_that_asks_for_a_search_trains_with_what_it_found(
     offline_settings: Settings, training_set: MakeSet, tmp_path: Path
 ) -> None:
