@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -197,8 +198,8 @@ def test_each_part_that_is_killed_under_load_serves_again_and_nothing_is_lost(
     print("\n| killed | serves again after | which shows by |\n|---|---|---|")  # noqa: T201
     for part, (question, serving) in checks(up, tap).items():
         at, pid = up.kill(part)
-        awaited(lambda part=part, pid=pid: up.has_another(part, pid), LIMIT_S)
-        awaited(lambda serving=serving, at=at: serving(at), LIMIT_S)
+        awaited(partial(up.has_another, part, pid), LIMIT_S)
+        awaited(partial(serving, at), LIMIT_S)
         print(f"| {part} | {time.time() - at:.1f} s | {question} |", flush=True)  # noqa: T201
         awaited(lambda: all_up(up), LIMIT_S)
     up.kill("supervisor")
