@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 from confluent_kafka import Producer
 
 from aimaas.kafka import create_topics, delete_topics, producer_config, read_all
 from aimaas.partitioner import partition_of
+from aimaas.settings import Settings
 from aimaas.topics import TopicSpec
 
 
 @pytest.mark.broker
-def test_keys_of_every_length_fall_where_the_client_puts_them(settings: Any) -> None:
+def test_keys_of_every_length_fall_where_the_client_puts_them(settings: Settings) -> None:
     rng = random.Random(3)
     keys = {rng.randbytes(n) for n in range(1, 130)} | {f"e-{i}".encode() for i in range(100)} | {"gerät".encode()}
     topic = TopicSpec("placed", 7, 1, {})

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 from aimaas.kafka import producer_config
 from tests.examples.conftest import EXAMPLES
-from tests.stream.conftest import line  # noqa: F401 - a fixture
+from tests.stream.conftest import Line, line  # noqa: F401 - a fixture
 
 pytestmark = pytest.mark.broker
 
@@ -59,7 +59,7 @@ class Running:
                 return found
 
 
-def aborted(line: Any) -> None:  # noqa: F811
+def aborted(line: Line) -> None:  # noqa: F811
     """Leave a record of an aborted transaction in every partition of the predictions."""
     producer = Producer(producer_config(line.settings, transactional_id=f"aborted-{line.fleet.fleet}"))
     producer.init_transactions(30)
@@ -70,20 +70,20 @@ def aborted(line: Any) -> None:  # noqa: F811
     producer.abort_transaction(30)
 
 
-def test_the_python_example_prints_each_prediction_once_also_after_a_restart(line: Any) -> None:  # noqa: F811
+def test_the_python_example_prints_each_prediction_once_also_after_a_restart(line: Line) -> None:  # noqa: F811
     prints_each_once(line, [sys.executable, "predictions.py"], EXAMPLES / "python")
 
 
 @pytest.mark.long  # its client is built where it cannot be fetched
 @pytest.mark.timeout(2_000)
 def test_the_javascript_example_prints_each_prediction_once_also_after_a_restart(
-    line: Any,  # noqa: F811
+    line: Line,  # noqa: F811
     javascript: Path,
 ) -> None:
     prints_each_once(line, ["node", "predictions.js"], javascript)
 
 
-def prints_each_once(line: Any, program: list[str], folder: Path) -> None:  # noqa: F811
+def prints_each_once(line: Line, program: list[str], folder: Path) -> None:  # noqa: F811
     line.champion()
     events = line.events(devices=2)
     arguments = [line.settings.bootstrap_servers, line.names.predictions, f"example-{line.fleet.fleet}"]

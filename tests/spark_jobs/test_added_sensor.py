@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from aimaas.errors import LakeError, StateError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import read_table
 from aimaas.plan import plan_of
+from aimaas.settings import Settings
 from aimaas.state import DeviceState
 from aimaas.training_set import read_info
 from spark_jobs.admit import admit
@@ -61,7 +63,7 @@ def lake_job(line: Line, spark: Any, *steps: Any) -> None:
 @pytest.mark.broker
 @pytest.mark.spark
 def test_a_sensor_added_to_a_running_fleet_changes_nothing_of_what_old_models_say(
-    settings: Any, tmp_path: Path, spark: Any
+    settings: Settings, tmp_path: Path, spark: Any
 ) -> None:
     with open_line(settings, tmp_path, "added sensor") as line:
         events = line.events(devices=DEVICES)[:900]
@@ -121,14 +123,14 @@ def _failed(line: Line, key: bytes) -> bytes:
     ],
 )
 def test_a_change_that_history_cannot_follow_is_refused_with_what_to_do(
-    make_fleet: Any, change: Any, says: str
+    make_fleet: Callable[..., FleetSpec], change: Any, says: str
 ) -> None:
     fleet = make_fleet(derived={})
     with pytest.raises(LakeError, match=says):
         check_changes(changed(fleet, **change), declared(fleet))
 
 
-def test_ranges_more_nulls_and_new_nullable_readings_are_allowed(make_fleet: Any) -> None:
+def test_ranges_more_nulls_and_new_nullable_readings_are_allowed(make_fleet: Callable[..., FleetSpec]) -> None:
     fleet = make_fleet(derived={})
     now = changed(fleet, heat={"range": [0, 2000], "nullable": True, "fill": 300}, new=ADDED)
     check_changes(now, declared(fleet))
@@ -137,7 +139,9 @@ def test_ranges_more_nulls_and_new_nullable_readings_are_allowed(make_fleet: Any
         check_changes(moved, declared(fleet))
 
 
-def test_state_is_read_with_added_readings_filled_and_refused_after_any_other_change(make_fleet: Any) -> None:
+def test_state_is_read_with_added_readings_filled_and_refused_after_any_other_change(
+    make_fleet: Callable[..., FleetSpec],
+) -> None:
     fleet = make_fleet(derived={})
     state = DeviceState.of(fleet)
     (slot,) = state.slots(["d"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,12 @@ def small_batches(spark: Any) -> Any:
 # the second reads its features from their table
 @pytest.mark.parametrize(("candidate", "refit_growth"), [("ridge", 0), ("aft", 0.2)])
 def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_same_digest_when_made_again(
-    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path, candidate: str, refit_growth: float
+    spark: Any,
+    make_fleet: Callable[..., FleetSpec],
+    offline_settings: Settings,
+    tmp_path: Path,
+    candidate: str,
+    refit_growth: float,
 ) -> None:
     """Hot devices fail after 20 rows on average and are taken away after at most 10, others after 80 and 40."""
     fleet = make_fleet(
@@ -154,7 +160,7 @@ def test_where_readings_drive_the_censoring_the_set_weighs_by_them_and_has_the_s
 
 @pytest.mark.parametrize("candidate", ["ridge", "cnn"])  # the second also wants the window
 def test_spark_and_stream_give_the_same_bits_however_events_are_cut(
-    spark: Any, make_fleet: Any, small_batches: None, candidate: str
+    spark: Any, make_fleet: Callable[..., FleetSpec], small_batches: None, candidate: str
 ) -> None:
     fleet = make_fleet(training={"candidates": {candidate: {}}})
     assert plan_of(fleet).sequence == (7 if candidate == "cnn" else 0)
@@ -172,7 +178,7 @@ def test_spark_and_stream_give_the_same_bits_however_events_are_cut(
 
 
 def test_the_fit_learns_from_training_devices_alone_and_has_the_same_bits_however_spark_cuts(
-    spark: Any, make_fleet: Any
+    spark: Any, make_fleet: Callable[..., FleetSpec]
 ) -> None:
     fleet = make_fleet()
     plan, rows = plan_of(fleet), raw_rows(fleet, 14)
@@ -191,7 +197,7 @@ def test_the_fit_learns_from_training_devices_alone_and_has_the_same_bits_howeve
 
 
 def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
-    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+    spark: Any, make_fleet: Callable[..., FleetSpec], offline_settings: Settings, tmp_path: Path
 ) -> None:
     fleet = make_fleet()
 
@@ -242,7 +248,7 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
 
 
 def test_rows_after_a_failure_are_labelled_by_the_next_one_without_a_new_run_and_weighted_for_censoring(
-    spark: Any, make_fleet: Any
+    spark: Any, make_fleet: Callable[..., FleetSpec]
 ) -> None:
     """Devices fail after every twelfth row and go on in the same run; they are lost sight of at row 30 or 40."""
     fleet = make_fleet(task={"kind": "remaining_useful_life", "unit": "cycles", "cap": 5}, features={"windows": [3]})
@@ -277,7 +283,7 @@ def test_rows_after_a_failure_are_labelled_by_the_next_one_without_a_new_run_and
 
 
 def test_a_training_set_tells_what_censoring_did(
-    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+    spark: Any, make_fleet: Callable[..., FleetSpec], offline_settings: Settings, tmp_path: Path
 ) -> None:
     fleet = make_fleet()
     rows = raw_rows(fleet, 14)
@@ -304,7 +310,7 @@ def test_the_period_of_a_set_is_from_the_first_event_to_the_last_in_utc(spark: A
 
 
 def test_a_refusal_of_a_scheduled_training_is_remembered_and_one_by_hand_is_not(
-    spark: Any, make_fleet: Any, offline_settings: Settings, tmp_path: Path
+    spark: Any, make_fleet: Callable[..., FleetSpec], offline_settings: Settings, tmp_path: Path
 ) -> None:
     fleet, none = make_fleet(), frame(spark, raw_rows(make_fleet(), 14)).where("false")
     overwrite(offline_settings, fleet, "outcomes", failures(spark, []))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +8,10 @@ import pyarrow as pa
 import pytest
 
 from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
 from aimaas.lake import append_rows, read_table
 from aimaas.plan import plan_of
+from aimaas.settings import Settings
 from aimaas.split import split_of
 from aimaas.training_set import read_training_set
 from spark_jobs.admit import admit
@@ -112,14 +115,16 @@ def test_a_row_that_an_expectation_set_aside_is_not_in_gold(plant: Plant) -> Non
     assert made_of[2].goes_on_from(made_of[1]), "rows set aside before gold took them cost no more than an hour"
 
 
-def test_without_silver_it_says_what_to_run(offline_settings: Any, make_fleet: Any) -> None:
+def test_without_silver_it_says_what_to_run(offline_settings: Settings, make_fleet: Callable[..., FleetSpec]) -> None:
     from spark_jobs.sources import find_sources
 
     with pytest.raises(LakeError, match="run the land and admit jobs first"):
         find_sources(offline_settings, make_fleet(), None)
 
 
-def test_a_version_that_an_older_release_made_is_not_guessed_at(offline_settings: Any, make_fleet: Any) -> None:
+def test_a_version_that_an_older_release_made_is_not_guessed_at(
+    offline_settings: Settings, make_fleet: Callable[..., FleetSpec]
+) -> None:
     from spark_jobs.sources import sources_of
 
     fleet = make_fleet()

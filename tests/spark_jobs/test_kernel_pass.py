@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -57,7 +58,7 @@ def put_through(fleet: FleetSpec, rows: list[Row], number: int, batch: int = 17)
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_life_cut_anywhere_gives_the_bits_of_the_whole_one(make_fleet: Any, seed: int) -> None:
+def test_a_life_cut_anywhere_gives_the_bits_of_the_whole_one(make_fleet: Callable[..., FleetSpec], seed: int) -> None:
     rng, fleet = np.random.default_rng(seed), make_fleet()
     lives = [life(f"d{i}", rng) for i in range(6)]
     whole, whole_states = put_through(fleet, [row for rows in lives for row in rows], 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -7,8 +8,10 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from aimaas.errors import LakeError
+from aimaas.fleet import FleetSpec
 from aimaas.kafka import admin, end_offsets, read_all
 from aimaas.lake import Held, held, read_table, table_version
+from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit
 from spark_jobs.gaps import record_gaps
@@ -84,7 +87,7 @@ def test_where_a_landing_ended_is_what_it_noted_or_what_bronze_holds(noted: str)
     assert landed_offsets(seen, {}) == expected.get(noted, {A: 101, B: 0})
 
 
-def test_an_accepted_gap_is_written_down_once(offline_settings: Any, make_fleet: Any) -> None:
+def test_an_accepted_gap_is_written_down_once(offline_settings: Settings, make_fleet: Callable[..., FleetSpec]) -> None:
     fleet, now = make_fleet(), datetime(2026, 11, 23, tzinfo=UTC)
     for _ in range(2):  # the second is a run again after a kill
         record_gaps(offline_settings, fleet, {A: 3, B: 0}, {A: 7, B: 2}, now)

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from aimaas.fleet import FleetSpec
 from spark_jobs.late import decode_events
 from tests.spark_jobs.arrivals import Arrivals, Received
 
@@ -24,7 +26,9 @@ def decoded(fleet: Any, records: list[Received]) -> list[dict[str, Any]]:
     return [row for out in decode_events(fleet, fleet.limits.lateness_s)(iter([batch])) for row in out.to_pylist()]
 
 
-def test_late_events_are_read_back_as_they_were_sent_up_to_the_limit_of_lateness(make_fleet: Any) -> None:
+def test_late_events_are_read_back_as_they_were_sent_up_to_the_limit_of_lateness(
+    make_fleet: Callable[..., FleetSpec],
+) -> None:
     fleet = make_fleet(limits={"lateness_s": 60})
     arrivals = Arrivals(fleet, 1)
     records = [arrivals.event("d1", 2, 7, heat=301.5, age_s=age) for age in (59, 60)]  # it takes a second to the broker
@@ -38,7 +42,7 @@ def test_late_events_are_read_back_as_they_were_sent_up_to_the_limit_of_lateness
     assert row == {**place, **keys, **readings}
 
 
-def test_what_the_fleet_file_no_longer_admits_stays_out(make_fleet: Any) -> None:
+def test_what_the_fleet_file_no_longer_admits_stays_out(make_fleet: Callable[..., FleetSpec]) -> None:
     fleet = make_fleet()
     records = [Arrivals(fleet, 1).event("d1", 0, 1, heat=2_000.0)]
     assert decoded(fleet, records) == []

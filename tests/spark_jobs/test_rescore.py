@@ -17,6 +17,7 @@ from aimaas.cli.app import app, main
 from aimaas.errors import ModelRefusedError, RegistryError
 from aimaas.intervals import Intervals
 from aimaas.lake import read_table, table_path
+from aimaas.settings import Settings
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
@@ -53,7 +54,7 @@ def by_source(rows: list[dict[str, Any]], version: str) -> dict[str, dict[str, A
 
 
 def test_rescoring_says_what_the_stream_said_to_the_bit_and_a_repeat_writes_nothing_twice(
-    settings: Any, tmp_path: Path, spark: Any
+    settings: Settings, tmp_path: Path, spark: Any
 ) -> None:
     with open_line(settings, tmp_path, "rescore", limits=ROOM, quality={"refused_share": 1}) as line:
         line.intervals = INTERVALS
@@ -127,7 +128,7 @@ def check_order(spark: Any, served: Any, artefact: Any) -> None:
 
 
 def test_a_torn_file_of_silver_ends_the_command_in_one_line(
-    settings: Any, tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    settings: Settings, tmp_path: Path, spark: Any, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with open_line(settings, tmp_path, "torn") as line:
         line.send(line.events(devices=2)[:50])

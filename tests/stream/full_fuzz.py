@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.stream.conftest import Line
 from tests.stream.mutated import mutated
 from tests.stream.test_fuzz import events_of, mixed
 from tests.stream.wild import wild
@@ -15,11 +16,11 @@ WILD, MUTATED = 70_000, 30_000
 
 @pytest.mark.broker
 def test_each_of_a_hundred_thousand_fuzzed_records_ends_in_one_answer_and_the_good_events_around_them_are_scored(
-    tolerant_line: Any,
+    tolerant_line: Line,
 ) -> None:
     line = tolerant_line
     champion = line.champion()
-    groups = [
+    groups: list[list[Any]] = [
         mutated(events_of(line.fleet, 40, 1_000), MUTATED, line.fleet.limits.record_bytes, seed=1),
         wild(events_of(line.fleet, 80, 2_000), WILD, seed=2),
         line.events(devices=5),

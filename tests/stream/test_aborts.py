@@ -27,6 +27,7 @@ from stream.scorer.outbox import Progress
 from stream.scorer.writer import Writer
 from stream.state.records import position_record
 from stream.state.topic import restore
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 
@@ -88,14 +89,14 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingC
     return let
 
 
-def with_bad_ones(line: Any) -> list[tuple[bytes, bytes | None]]:
+def with_bad_ones(line: Line) -> list[tuple[bytes, bytes | None]]:
     reasons = dict.fromkeys(FAULTS, 5)
     events = line.events(devices=12)
     faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
     return [(key, value) for key, value, _ in (*faults.feed(events), *faults.drain())]
 
 
-def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(line: Any, fail_commits: Any) -> None:
+def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(line: Line, fail_commits: Any) -> None:
     champion = line.champion()
     line.send(with_bad_ones(line))
     scored, letters = line.undisturbed(champion)
@@ -111,7 +112,7 @@ def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(lin
     assert line.letters() == letters
 
 
-def commit_as_another(line: Any, read: int) -> None:
+def commit_as_another(line: Line, read: int) -> None:
     """What an owner that read so many events further leaves in the topics."""
     topic_id = topic_ids(line.settings, [line.names.events])[line.names.events]
     places = [TopicPartition(line.names.events, p, offset + read) for p, offset in line.group_offsets().items()]
@@ -127,7 +128,7 @@ def commit_as_another(line: Any, read: int) -> None:
 
 
 def test_a_scorer_that_is_overtaken_while_it_takes_memory_back_blames_neither_offsets_nor_state(
-    line: Any, fail_commits: Any, monkeypatch: pytest.MonkeyPatch
+    line: Line, fail_commits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     line.champion()
     line.send(line.events(devices=12))
@@ -149,7 +150,7 @@ def test_a_scorer_that_is_overtaken_while_it_takes_memory_back_blames_neither_of
 
 
 def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_next_scorer(
-    line: Any, fail_commits: Any, monkeypatch: pytest.MonkeyPatch
+    line: Line, fail_commits: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     champion = line.champion()
     events = line.events(devices=2)[:60]
@@ -172,7 +173,7 @@ def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_n
     assert line.scored() == line.undisturbed(champion)[0]
 
 
-def wait_for_open_predictions(line: Any, count: int) -> None:
+def wait_for_open_predictions(line: Line, count: int) -> None:
     """Return once so many predictions are written in transactions that are not committed."""
     topic, limit = line.names.predictions, time.monotonic() + LIMIT_S
     ends = partial(end_offsets, line.settings, topic)
@@ -181,7 +182,7 @@ def wait_for_open_predictions(line: Any, count: int) -> None:
         time.sleep(0.05)
 
 
-def set_largest_record(line: Any, topic: str, size: int) -> None:
+def set_largest_record(line: Line, topic: str, size: int) -> None:
     entry = ConfigEntry("max.message.bytes", str(size), incremental_operation=AlterConfigOpType.SET)
     client = admin(line.settings)
     (done,) = client.incremental_alter_configs(
@@ -199,7 +200,7 @@ def largest_record(client: Any, topic: str) -> int:
     return int(asked.result(LIMIT_S)["max.message.bytes"].value)
 
 
-def test_a_dead_letter_that_cannot_be_written_ends_the_scorer_and_nothing_is_lost(line: Any) -> None:
+def test_a_dead_letter_that_cannot_be_written_ends_the_scorer_and_nothing_is_lost(line: Line) -> None:
     champion = line.champion()
     good = line.events(devices=2)[:60]
     line.send(good[:30])

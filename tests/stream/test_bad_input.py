@@ -14,6 +14,7 @@ from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from stream.devices.faults import FAULTS, Faults
+from tests.stream.conftest import Line
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark]
 EACH = 3
@@ -31,7 +32,7 @@ class Day(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def day(module_line: Any, spark: Any) -> Day:
+def day(module_line: Line, spark: Any) -> Day:
     """Good events with bad ones of every reason among them, through scorer and lake."""
     line = module_line
     line.champion()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import time
 from collections import Counter
-from typing import Any
 
 import msgspec
 import pytest
@@ -15,12 +14,12 @@ from aimaas.kafka import end_offsets
 from aimaas.model_status import refusals, statuses
 from stream.model.watch import ModelWatcher
 from stream.state.refusal_limit import AT_LEAST
-from tests.stream.conftest import tiny_model
+from tests.stream.conftest import Line, tiny_model
 
 pytestmark = pytest.mark.broker
 
 
-def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(line: Any) -> None:
+def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=6)
     half = len(events) // 2
@@ -48,7 +47,7 @@ def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(
 
 
 def test_one_device_that_sends_only_garbage_stops_nobody_and_is_named(
-    line: Any, capsys: pytest.CaptureFixture[str]
+    line: Line, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line.champion()
     good = line.events(devices=6)[:120]
@@ -63,7 +62,7 @@ def test_one_device_that_sends_only_garbage_stops_nobody_and_is_named(
     assert len(line.scored()) == len(good)
 
 
-def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(line: Any) -> None:
+def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(line: Line) -> None:
     line.champion()
     good = line.events(devices=3)[:100]
     line.send(good)
@@ -80,7 +79,7 @@ def test_too_many_refusals_stop_the_scorer_again_and_again_and_nothing_drains(li
     assert len(line.predictions()) == len(good)
 
 
-def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Any) -> None:
+def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Line) -> None:
     line.champion(version="1", sequence=1)
     with line.scorer("press-hall"):
         line.announce(line.announcement("2", 2, b"torn"))
@@ -94,7 +93,7 @@ def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Any) -> 
 
 
 def test_a_scorer_that_starts_with_a_refused_champion_takes_the_one_before_and_passes_old_records_over(
-    line: Any,
+    line: Line,
 ) -> None:
     line.champion(version="1", sequence=1)
     torn = line.announcement("2", 2, b"torn")
@@ -110,7 +109,7 @@ def test_a_scorer_that_starts_with_a_refused_champion_takes_the_one_before_and_p
     assert found == {("1", "serves"), ("2", "refused")}
 
 
-def test_a_withdrawn_model_gives_way_to_the_newest_other_one_and_is_on_record(line: Any) -> None:
+def test_a_withdrawn_model_gives_way_to_the_newest_other_one_and_is_on_record(line: Line) -> None:
     line.champion(version="1", sequence=1)
     line.champion(version="2", sequence=2)
     watcher = ModelWatcher(line.settings, line.fleet, "0")

@@ -23,30 +23,31 @@ from spark_jobs.land import land
 from stream.devices.faults import FAULTS
 from tests.dirty_day import Blind, Rates, Sent, dirty_day
 from tests.published import gold
+from tests.stream.conftest import Line
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
 BLIND = Blind(stuck="s11", mixed_up="s12", factor=0.45359237)  # pounds that are read as kilograms
 CLEAN = Rates(refused={}, swapped=0, clock_back=0, stuck=0, mixed_up=0)
 
 
-def run(line: Any, spark: Any, *jobs: Any) -> None:
+def run(line: Line, spark: Any, *jobs: Any) -> None:
     for job in jobs:
         job(Job(job.__name__, line.settings, line.fleet, argparse.Namespace(), start=lambda *_: spark))
 
 
-def send(line: Any, day: list[Sent]) -> dict[str, Sent]:
+def send(line: Line, day: list[Sent]) -> dict[str, Sent]:
     """The records by the coordinates that they got."""
     places = line.send([(record.key, record.value) for record in day])
     return {f"{line.names.events}/{p}/{o}": record for (p, o), record in zip(places, day, strict=True)}
 
 
-def reconciled(line: Any, *more: str) -> tuple[int, dict[str, Any]]:
+def reconciled(line: Line, *more: str) -> tuple[int, dict[str, Any]]:
     """Exit code and answer of `aimaas reconcile --json`."""
     done = reconcile(line, "--json", *more)
     return done.exit_code, json.loads(done.stdout)
 
 
-def reconcile(line: Any, *more: str) -> Result:
+def reconcile(line: Line, *more: str) -> Result:
     environment = {
         "AIMAAS_HOME": str(line.settings.home),
         "AIMAAS_FLEETS": str(line.folder),
@@ -55,7 +56,7 @@ def reconcile(line: Any, *more: str) -> Result:
     return CliRunner().invoke(app, ["reconcile", "--fleet", line.fleet.fleet, *more], env=environment)
 
 
-def rows_by_source(line: Any, table: Any) -> dict[str, dict[str, Any]]:
+def rows_by_source(line: Line, table: Any) -> dict[str, dict[str, Any]]:
     rows = read_table(line.settings, line.fleet.fleet, table).to_pylist()
     found = {f"{row['topic']}/{row['partition']}/{row['offset']}": row for row in rows}
     assert len(found) == len(rows), f"a record is twice in {table}"
@@ -64,7 +65,7 @@ def rows_by_source(line: Any, table: Any) -> dict[str, dict[str, Any]]:
 
 @pytest.mark.long
 def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are_untouched(
-    tolerant_line: Any, spark: Any
+    tolerant_line: Line, spark: Any
 ) -> None:
     line, now = tolerant_line, datetime.now(UTC)
     line.champion()
@@ -96,7 +97,7 @@ def test_every_fault_of_a_dirty_day_is_found_where_it_belongs_and_clean_rows_are
     check_account(line, spark, sent, refused)
 
 
-def check_clean_rows(line: Any, sent: dict[str, Sent]) -> None:
+def check_clean_rows(line: Line, sent: dict[str, Sent]) -> None:
     """Each good record is in silver as it was sent."""
     silver = rows_by_source(line, "silver")
     good = {source: json.loads(record.value or b"") for source, record in sent.items() if not record.reason}
@@ -108,7 +109,7 @@ def check_clean_rows(line: Any, sent: dict[str, Sent]) -> None:
         assert row["ts"] == datetime.fromisoformat(event["ts"])
 
 
-def check_account(line: Any, spark: Any, sent: dict[str, Sent], refused: dict[str, str]) -> None:
+def check_account(line: Line, spark: Any, sent: dict[str, Sent], refused: dict[str, str]) -> None:
     """`aimaas reconcile` counts the same, and names what is missing while it is."""
     code, found = reconciled(line)
     assert (code, [gap["what"] for gap in found["gaps"]]) == (1, ["admitted and not in gold"])
@@ -129,7 +130,7 @@ def check_account(line: Any, spark: Any, sent: dict[str, Sent], refused: dict[st
     assert (code, found["events"]["sent"], found["gaps"]) == (0, 0, [])
 
 
-def test_records_that_nobody_scored_are_named(tolerant_line: Any, spark: Any) -> None:
+def test_records_that_nobody_scored_are_named(tolerant_line: Line, spark: Any) -> None:
     line = tolerant_line
     rates = replace(CLEAN, refused={Reason.SCHEMA: 0.05})
     sent = send(line, dirty_day(line.fleet, range(2), 3, datetime.now(UTC), BLIND, rates))
@@ -149,7 +150,7 @@ def test_records_that_nobody_scored_are_named(tolerant_line: Any, spark: Any) ->
     assert "dead-lettered" in told
 
 
-def test_what_retention_deleted_before_it_was_landed_is_shown_as_lost_and_is_no_error(tolerant_line: Any) -> None:
+def test_what_retention_deleted_before_it_was_landed_is_shown_as_lost_and_is_no_error(tolerant_line: Line) -> None:
     line, now = tolerant_line, datetime.now(UTC)
     at = (line.names.events, 0)
     record_gaps(line.settings, line.fleet, {at: 4}, {at: 7}, now)

@@ -18,11 +18,12 @@ from stream.scorer.assignment import group_consumer
 from stream.scorer.rules import Rules
 from stream.scorer.run import score
 from stream.state.events_topic import find_events_topic
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 
 
-def test_a_second_scorer_of_the_same_instance_puts_the_first_out_which_says_that(line: Any) -> None:
+def test_a_second_scorer_of_the_same_instance_puts_the_first_out_which_says_that(line: Line) -> None:
     line.champion()
     stop = threading.Event()
     ended: list[Exception | None] = []
@@ -40,7 +41,7 @@ def test_a_second_scorer_of_the_same_instance_puts_the_first_out_which_says_that
     assert all("--instance" in line and "\n" not in line for line in said), said
 
 
-def test_of_two_that_do_the_same_work_the_first_is_told_of_the_second(line: Any) -> None:
+def test_of_two_that_do_the_same_work_the_first_is_told_of_the_second(line: Line) -> None:
     write = [Write(line.names.journal, b"k", b"{}", (), 0)]
     with (
         pytest.raises(
@@ -55,7 +56,7 @@ def test_of_two_that_do_the_same_work_the_first_is_told_of_the_second(line: Any)
     assert not read_all(line.settings, line.names.journal)
 
 
-def test_a_scorer_that_says_its_rules_when_another_takes_its_name_over_is_told_of_the_instance(line: Any) -> None:
+def test_a_scorer_that_says_its_rules_when_another_takes_its_name_over_is_told_of_the_instance(line: Line) -> None:
     member, _ = group_consumer(line.settings, scorer_group(line.fleet), "0", 10_000)
     rules = Rules(
         line.settings, line.fleet, member, "0", find_events_topic(line.settings, line.fleet, datetime.now(UTC)).label
@@ -78,7 +79,7 @@ def test_a_scorer_that_says_its_rules_when_another_takes_its_name_over_is_told_o
     member.close()
 
 
-def run(line: Any, stop: threading.Event, ended: list[AimaasError | None]) -> None:
+def run(line: Line, stop: threading.Event, ended: list[AimaasError | None]) -> None:
     try:
         score(line.settings, line.fleet, "0", stop=stop)
         ended.append(None)
@@ -93,7 +94,7 @@ def wait_until(condition: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_scorer_that_the_group_took_for_two_is_not_told_of_another_one(line: Any) -> None:
+def test_a_scorer_that_the_group_took_for_two_is_not_told_of_another_one(line: Line) -> None:
     consumer, fenced_by = group_consumer(line.settings, scorer_group(line.fleet), "0", 6_000)
     consumer.subscribe([line.names.events])
     while not consumer.assignment():
@@ -104,7 +105,7 @@ def test_a_scorer_that_the_group_took_for_two_is_not_told_of_another_one(line: A
     assert "start this scorer again" in fenced_by()
 
 
-def test_a_missing_topic_is_one_line_before_anything_else(line: Any) -> None:
+def test_a_missing_topic_is_one_line_before_anything_else(line: Line) -> None:
     delete_topics(line.settings, [line.names.models])
     delete_topics(line.settings, [line.names.state])
     with pytest.raises(

@@ -18,6 +18,7 @@ from aimaas.state import DeviceState
 from aimaas.topics import topic_specs
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
+from tests.stream.conftest import Line
 from tests.stream.fuzzed import Fuzzed, drawn
 from tests.stream.mutated import at_broker_limit, mutated
 
@@ -78,7 +79,7 @@ def verdicts(fleet: FleetSpec, records: list[Fuzzed], places: list[int]) -> list
 
 @pytest.mark.broker
 def test_each_of_ten_thousand_fuzzed_records_ends_in_one_answer_and_the_good_events_around_them_are_scored(
-    tolerant_line: Any,
+    tolerant_line: Line,
 ) -> None:
     line = tolerant_line
     champion = line.champion()

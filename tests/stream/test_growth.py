@@ -27,13 +27,14 @@ from stream.growth.topics import grow_topic
 from stream.model.load import load_model
 from stream.state.partition import PartitionState, Records
 from tests.partitioners import anywhere
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 GROWN = 5
 Answer = tuple[str, int, int, float]  # device, run, seq, prediction
 
 
-def with_faults(line: Any, devices: int) -> list[tuple[bytes, bytes | None]]:
+def with_faults(line: Line, devices: int) -> list[tuple[bytes, bytes | None]]:
     """Events with duplicates, conflicts and late ones between them, which only the devices' order keys can tell."""
     events = line.events(devices=devices)
     order_faults = dict.fromkeys((Reason.DUPLICATE, Reason.CONFLICT, Reason.LATE), 20)
@@ -42,7 +43,7 @@ def with_faults(line: Any, devices: int) -> list[tuple[bytes, bytes | None]]:
 
 
 def undisturbed(
-    line: Any, announced: Any, sent: list[tuple[bytes, bytes | None]]
+    line: Line, announced: Any, sent: list[tuple[bytes, bytes | None]]
 ) -> tuple[Counter[Answer], Counter[str]]:
     """What a scorer says that has all devices in one partition: predictions, and reasons of dead letters."""
     model = load_model(announced, line.fleet, line.settings)
@@ -55,14 +56,14 @@ def undisturbed(
     return predictions, Counter(Reason(r).label for r in batch.reason[batch.reason != 0])
 
 
-def found(line: Any) -> tuple[Counter[Answer], Counter[str]]:
+def found(line: Line) -> tuple[Counter[Answer], Counter[str]]:
     """What came out: predictions, and reasons of dead letters."""
     said = [msgspec.json.decode(r.value or b"") for r in line.predictions()]
     predictions = Counter((s["device_id"], s["run"], s["seq"], s["prediction"]) for s in said)
     return predictions, Counter(line.letters().values())
 
 
-def wait_for(line: Any, records: int) -> None:
+def wait_for(line: Line, records: int) -> None:
     """Return when predictions and dead letters are so many, at the latest after a minute."""
     limit = time.monotonic() + 60
     while len(line.predictions()) + len(line.dead_letters()) < records:
@@ -70,18 +71,18 @@ def wait_for(line: Any, records: int) -> None:
         time.sleep(0.1)
 
 
-def set_partitions(line: Any, partitions: int) -> None:
+def set_partitions(line: Line, partitions: int) -> None:
     """What the command asks for in the end."""
     line.fleet = with_partitions(line.fleet, partitions)
 
 
-def send_anew(line: Any, records: list[tuple[bytes, bytes | None]]) -> None:
+def send_anew(line: Line, records: list[tuple[bytes, bytes | None]]) -> None:
     """Send as a device does that was started again, and so sees the new partitions."""
     line.producer = Producer(producer_config(line.settings))
     line.send(records)
 
 
-def ran(line: Any, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
+def ran(line: Line, *arguments: str, before: str = "") -> subprocess.CompletedProcess[str]:
     """`aimaas topics grow` in a process of its own, which runs `before` first."""
     environment = {
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",
@@ -93,7 +94,7 @@ def ran(line: Any, *arguments: str, before: str = "") -> subprocess.CompletedPro
     return subprocess.run(command, env=environment, cwd=place, timeout=120, check=False, capture_output=True, text=True)
 
 
-def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: Any) -> None:
+def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: Line) -> None:
     champion, sent = line.champion(), with_faults(line, devices=12)
     half = len(sent) // 2
     line.send(sent[:half])
@@ -114,7 +115,7 @@ def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: 
 
 
 @pytest.mark.long
-def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Any) -> None:
+def test_a_growth_killed_at_any_step_is_finished_by_the_next_run(line: Line) -> None:
     champion, sent = line.champion(), with_faults(line, devices=12)
     half = len(sent) // 2
     line.send(sent[:half])
@@ -153,7 +154,7 @@ w.ExclusiveWriter._insist = killed(w.ExclusiveWriter._insist)
 """
 
 
-def wait_until_nobody_scores(line: Any) -> None:
+def wait_until_nobody_scores(line: Line) -> None:
     """A killed scorer is a member of its group until its session times out, which the command says."""
     limit = time.monotonic() + 60
     while (done := ran(line, "--partitions", "2")).returncode:
@@ -162,7 +163,7 @@ def wait_until_nobody_scores(line: Any) -> None:
         time.sleep(0.5)
 
 
-def test_a_growth_moves_each_device_once_and_a_second_run_finds_nothing_to_do(line: Any) -> None:
+def test_a_growth_moves_each_device_once_and_a_second_run_finds_nothing_to_do(line: Line) -> None:
     line.champion()
     events = line.events(devices=12)[:200]
     line.send(events)
@@ -181,7 +182,7 @@ def test_a_growth_moves_each_device_once_and_a_second_run_finds_nothing_to_do(li
     assert there == wanted | {(p, key) for p in range(GROWN) for key in (b"\xffreplay_from", b"\xffposition")}
 
 
-def test_a_fleet_that_has_seen_nothing_grows(line: Any) -> None:
+def test_a_fleet_that_has_seen_nothing_grows(line: Line) -> None:
     assert grow(line.settings, line.fleet, 3).devices == 0
     set_partitions(line, 3)
 
@@ -192,7 +193,7 @@ def test_a_fleet_that_has_seen_nothing_grows(line: Any) -> None:
     assert found(line) == undisturbed(line, champion, sent)
 
 
-def test_an_events_topic_that_somebody_grew_by_hand_is_mended(line: Any) -> None:
+def test_an_events_topic_that_somebody_grew_by_hand_is_mended(line: Line) -> None:
     champion, sent = line.champion(), with_faults(line, devices=6)
     half = len(sent) // 2
     line.send(sent[:half])
@@ -209,7 +210,7 @@ def test_an_events_topic_that_somebody_grew_by_hand_is_mended(line: Any) -> None
     assert found(line) == undisturbed(line, champion, sent)
 
 
-def test_a_growth_is_refused_while_someone_scores_or_events_wait_and_changes_nothing(line: Any) -> None:
+def test_a_growth_is_refused_while_someone_scores_or_events_wait_and_changes_nothing(line: Line) -> None:
     line.champion()
     line.send(line.events(devices=4)[:40])
     with pytest.raises(KafkaError, match=r"events of .* are not scored yet .* let `aimaas score"):
@@ -224,7 +225,7 @@ def test_a_growth_is_refused_while_someone_scores_or_events_wait_and_changes_not
     assert len(end_offsets(line.settings, line.names.state)) == 2
 
 
-def test_devices_of_another_partitioner_are_not_moved_blindly(line: Any) -> None:
+def test_devices_of_another_partitioner_are_not_moved_blindly(line: Line) -> None:
     line.champion()
     line.fleet = anywhere(line.fleet)
     line.producer = Producer(producer_config(line.settings, partitioner="consistent_random"))
@@ -237,7 +238,7 @@ def test_devices_of_another_partitioner_are_not_moved_blindly(line: Any) -> None
     assert len(end_offsets(line.settings, line.names.state)) == 2
 
 
-def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Any) -> None:
+def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Line) -> None:
     line.champion()
     line.send(line.events(devices=4)[:40])
     with line.scorer():
@@ -254,7 +255,7 @@ def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Any) -> None:
         time.sleep(3)
 
 
-def test_a_running_scorer_ends_where_somebody_grows_the_events_topic_alone(line: Any) -> None:
+def test_a_running_scorer_ends_where_somebody_grows_the_events_topic_alone(line: Line) -> None:
     line.champion()
     line.send(line.events(devices=2)[:40])
 

@@ -12,6 +12,7 @@ import pytest
 
 from aimaas.intervals import Bounds, Intervals
 from stream.model.load import load_model
+from tests.stream.conftest import Line
 from tests.stream.service.conftest import Served, pump, weighted_sum
 from tests.stream.test_letter_replay import by_origin, replay_all, scored_with_a_narrow_range
 
@@ -25,7 +26,7 @@ def expected(prediction: float) -> tuple[float, float]:
 
 
 @pytest.mark.broker
-def test_stream_batch_and_http_give_the_same_bounds(line: Any, tmp_path: Path) -> None:
+def test_stream_batch_and_http_give_the_same_bounds(line: Line, tmp_path: Path) -> None:
     line.intervals = MADE
     champion, events, _, refused = scored_with_a_narrow_range(line)
     replay_all(line)
@@ -57,12 +58,12 @@ def by_device(events: list[tuple[bytes, bytes]]) -> dict[str, list[dict[str, Any
 
 
 @pytest.mark.broker
-def test_a_model_without_intervals_serves_as_before(line: Any) -> None:
+def test_a_model_without_intervals_serves_as_before(line: Line) -> None:
     line.champion()
     events = line.events(devices=1)
     line.send(events)
     line.score_all(len(events))
-    assert not {"lower", "upper"} & set(msgspec.json.decode(line.predictions()[0].value))
+    assert not {"lower", "upper"} & set(msgspec.json.decode(line.predictions()[0].value or b""))
 
 
 def test_the_inference_protocol_has_the_bounds_as_outputs_that_may_be_asked_for(tmp_path: Path) -> None:

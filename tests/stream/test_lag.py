@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -13,6 +12,7 @@ from aimaas.kafka import consumer_config, producer_config
 from aimaas.settings import Settings
 from stream.monitoring.health import Limits, Pulse
 from stream.monitoring.lag import LagWatch, Place
+from tests.stream.conftest import Line
 
 LIMIT_S = 30.0
 
@@ -20,7 +20,7 @@ LIMIT_S = 30.0
 class Behind:
     """A consumer with both partitions of a fleet's events assigned by hand, and the watch over it."""
 
-    def __init__(self, line: Any) -> None:
+    def __init__(self, line: Line) -> None:
         self.topic: str = line.names.events
         self.consumer = Consumer(consumer_config(line.settings, "behind"))
         self.consumer.assign([TopicPartition(self.topic, p, 0) for p in (0, 1)])
@@ -44,14 +44,14 @@ class Behind:
 
 
 @pytest.fixture
-def behind(line: Any) -> Iterator[Behind]:
+def behind(line: Line) -> Iterator[Behind]:
     made = Behind(line)
     yield made
     made.consumer.close()
 
 
 @pytest.fixture
-def send(line: Any) -> Callable[[int, int], None]:
+def send(line: Line) -> Callable[[int, int], None]:
     def send_some(partition: int, records: int) -> None:
         for _ in range(records):
             line.producer.produce(line.names.events, b"x", partition=partition)
@@ -77,7 +77,7 @@ def test_the_lag_is_what_is_not_read_and_none_is_left_at_the_end(
 
 @pytest.mark.broker
 def test_a_transaction_of_those_who_write_the_events_is_no_lag_while_open_nor_once_aborted(
-    behind: Behind, line: Any, send: Callable[[int, int], None]
+    behind: Behind, line: Line, send: Callable[[int, int], None]
 ) -> None:
     send(0, 3)
     writer = Producer(producer_config(line.settings, transactional_id=f"{line.fleet.fleet}-gateway"))

@@ -30,6 +30,7 @@ from stream.model.load import load_model
 from stream.records.dead_letters import Source, replay_headers
 from stream.state.partition import PartitionState, Records
 from tests.partitioners import anywhere
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 READING = "s4"
@@ -44,14 +45,14 @@ def narrowed(fleet: FleetSpec, events: list[tuple[bytes, bytes]]) -> FleetSpec:
 
 
 @contextmanager
-def under(line: Any, fleet: FleetSpec) -> Iterator[None]:
+def under(line: Line, fleet: FleetSpec) -> Iterator[None]:
     """The line with another fleet file."""
     line.fleet, before = fleet, line.fleet
     yield
     line.fleet = before
 
 
-def replay_all(line: Any, **options: Any) -> list[Replayed]:
+def replay_all(line: Line, **options: Any) -> list[Replayed]:
     letters = read_letters(line.settings, line.fleet)
     return replay_letters(line.settings, line.fleet, letters, letters, **options)
 
@@ -60,7 +61,7 @@ def counts(done: list[Replayed]) -> Counter[Action]:
     return Counter(d.action for d in done)
 
 
-def by_origin(line: Any) -> dict[str, tuple[str, dict[str, Any]]]:
+def by_origin(line: Line) -> dict[str, tuple[str, dict[str, Any]]]:
     """Type and content of each prediction by the event that the device sent; fails when one has two."""
     names = {
         f"{r.topic}/{r.partition}/{r.offset}": r.headers["aimaas.replay.of"].decode()
@@ -77,7 +78,7 @@ def by_origin(line: Any) -> dict[str, tuple[str, dict[str, Any]]]:
     return found
 
 
-def in_order(line: Any, announced: Any, events: list[tuple[bytes, bytes]]) -> dict[tuple[str, int, int], float]:
+def in_order(line: Line, announced: Any, events: list[tuple[bytes, bytes]]) -> dict[tuple[str, int, int], float]:
     """What the model says of the events when none was refused and all came in order, by device, run and sequence number."""
     model, n = load_model(announced, line.fleet, line.settings), len(events)
     zeros = np.zeros(n, np.int64)
@@ -91,11 +92,11 @@ def in_order(line: Any, announced: Any, events: list[tuple[bytes, bytes]]) -> di
     }
 
 
-def places(line: Any, sent: list[tuple[int, int]]) -> list[str]:
+def places(line: Line, sent: list[tuple[int, int]]) -> list[str]:
     return [f"{line.names.events}/{p}/{o}" for p, o in sent]
 
 
-def scored_with_a_narrow_range(line: Any, devices: int = 4) -> tuple[Any, list[tuple[bytes, bytes]], list[str], int]:
+def scored_with_a_narrow_range(line: Line, devices: int = 4) -> tuple[Any, list[tuple[bytes, bytes]], list[str], int]:
     """Events of which a tenth became letters: the champion, the events, their sources, and how many letters."""
     champion, events = line.champion(), line.events(devices=devices)
     narrow = narrowed(line.fleet, events)
@@ -107,7 +108,7 @@ def scored_with_a_narrow_range(line: Any, devices: int = 4) -> tuple[Any, list[t
     return champion, events, sources, refused
 
 
-def check(line: Any, champion: Any, events: list[tuple[bytes, bytes]], sources: list[str]) -> Counter[str]:
+def check(line: Line, champion: Any, events: list[tuple[bytes, bytes]], sources: list[str]) -> Counter[str]:
     """One prediction for each event; those made by batch are what they had been had nothing been refused. Types counted."""
     found = by_origin(line)
     assert set(found) == set(sources)
@@ -119,7 +120,7 @@ def check(line: Any, champion: Any, events: list[tuple[bytes, bytes]], sources: 
     return Counter(kind for kind, _ in found.values())
 
 
-def test_letters_that_a_corrected_range_admits_get_one_prediction_each_in_the_stream_or_by_batch(line: Any) -> None:
+def test_letters_that_a_corrected_range_admits_get_one_prediction_each_in_the_stream_or_by_batch(line: Line) -> None:
     champion, events, sources, refused = scored_with_a_narrow_range(line)
 
     first = replay_all(line)
@@ -138,7 +139,7 @@ def test_letters_that_a_corrected_range_admits_get_one_prediction_each_in_the_st
     assert len(line.dead_letters()) == refused
 
 
-def test_where_predictions_have_been_deleted_no_letter_gets_a_second_one(line: Any) -> None:
+def test_where_predictions_have_been_deleted_no_letter_gets_a_second_one(line: Line) -> None:
     _, events, _, refused = scored_with_a_narrow_range(line)
     went = counts(replay_all(line))
     line.score_all(len(events), refused)
@@ -161,7 +162,7 @@ def test_where_predictions_have_been_deleted_no_letter_gets_a_second_one(line: A
 
 
 @pytest.mark.long
-def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_per_event(line: Any) -> None:
+def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_per_event(line: Line) -> None:
     champion, events, sources, refused = scored_with_a_narrow_range(line)
     codes = [killed_at(line, call) for call in (2, 5, 6, 7)]  # in the first commit, after it, and between others
 
@@ -173,7 +174,7 @@ def test_sigkill_in_the_middle_of_a_replay_and_another_run_leave_one_prediction_
     check(line, champion, events, sources)
 
 
-def killed_at(line: Any, call: int) -> int:
+def killed_at(line: Line, call: int) -> int:
     """`aimaas dlq replay --all` in small transactions, killed as it asks the broker for the `call`th time; the exit code."""
     program = f"""
 import os, stream.records.exclusive_writer as w, stream.letters.replay as r
@@ -197,7 +198,7 @@ main()
     return subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], timeout=120, check=False).returncode
 
 
-def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_place(line: Any) -> None:
+def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_place(line: Line) -> None:
     champion, events = line.champion(), line.events(devices=3)
     reasons = dict.fromkeys(FAULTS, 2)
     faults = Faults(line.fleet, reasons, len(events), 1, datetime.now(UTC))
@@ -233,13 +234,13 @@ def test_bad_records_are_left_with_the_reason_and_late_ones_are_scored_at_their_
     check(line, champion, [*late, *events], wanted)  # each late one belongs before all others of its device
 
 
-def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line: Any) -> None:
+def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line: Line) -> None:
     champion, events = line.champion(), line.events(devices=1)[:40]
     places_sent = line.send([*events[:20], *events[21:], events[20]])
     line.score_all(39, 1)
     original = places(line, places_sent)[-1]
     source = Source.parse(original)
-    assert source is not None
+    assert source is not None and line.settings.replay_key is not None
     lost = replay_headers(line.settings.replay_key, source, *events[20])  # by a replay that came too late
     line.send([(*events[20], lost)])
     line.score_all(39, 2)
@@ -252,12 +253,12 @@ def test_a_copy_that_the_device_overtook_is_scored_by_batch_as_the_original(line
     assert counts(replay_all(line)) == {Action.LEFT: 2}
 
 
-def test_a_header_that_no_replay_wrote_takes_nobody_elses_coordinates(line: Any) -> None:
+def test_a_header_that_no_replay_wrote_takes_nobody_elses_coordinates(line: Line) -> None:
     line.champion()
     events = line.events(devices=2)[:20]
     victim, *others = places(line, line.send(events[:10]))
     original = Source.parse(victim)
-    assert original is not None
+    assert original is not None and line.settings.replay_key is not None
     forged = [
         [("aimaas.replay.of", victim.encode())],
         [("aimaas.replay.of", victim.encode()), ("aimaas.replay.mac", b"0" * 64)],
@@ -270,14 +271,14 @@ def test_a_header_that_no_replay_wrote_takes_nobody_elses_coordinates(line: Any)
     assert set(line.scored()) == {victim, *others, *own}
 
 
-def test_a_replay_without_a_key_ends_before_it_reads_anything(line: Any) -> None:
+def test_a_replay_without_a_key_ends_before_it_reads_anything(line: Line) -> None:
     with pytest.raises(
         SettingsError, match=r"AIMAAS_REPLAY_KEY is not set.*give this command and every scorer the same"
     ):
         replay_letters(replace(line.settings, replay_key=None), line.fleet, [], [])
 
 
-def test_without_the_log_the_snapshots_say_who_is_further_and_nothing_is_scored_from_half_a_history(line: Any) -> None:
+def test_without_the_log_the_snapshots_say_who_is_further_and_nothing_is_scored_from_half_a_history(line: Line) -> None:
     _, events, sources, refused = scored_with_a_narrow_range(line)
     client, ends = admin(line.settings), end_offsets(line.settings, line.names.events)
     deleted = client.delete_records([TopicPartition(line.names.events, p, end) for p, end in ends.items()])

@@ -15,6 +15,7 @@ from aimaas.errors import AimaasError
 from stream.letters.letters import counts_of, letter_of, since_ms
 from stream.records.dead_letters import Source, replay_headers, replay_of
 from stream.records.replay_mac import replay_mac
+from tests.stream.conftest import Line
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -128,7 +129,7 @@ def test_a_time_before_1970_is_the_beginning() -> None:
 
 
 @pytest.fixture
-def run(line: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
+def run(line: Line, monkeypatch: pytest.MonkeyPatch) -> Any:
     """The command line in the surroundings of the line; what it printed."""
     monkeypatch.setenv("AIMAAS_HOME", str(line.settings.home))
     monkeypatch.setenv("AIMAAS_FLEETS", str(line.folder))
@@ -144,7 +145,7 @@ def run(line: Any, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 @pytest.mark.broker
-def test_before_the_first_champion_the_list_says_that_events_are_not_yet_predicted(line: Any, run: Any) -> None:
+def test_before_the_first_champion_the_list_says_that_events_are_not_yet_predicted(line: Line, run: Any) -> None:
     said = run("list")
 
     assert "has served, so its events are judged in the lake alone and not yet predicted" in said
@@ -152,7 +153,7 @@ def test_before_the_first_champion_the_list_says_that_events_are_not_yet_predict
 
 
 @pytest.mark.broker
-def test_a_person_lists_filters_and_looks_at_letters(line: Any, run: Any) -> None:
+def test_a_person_lists_filters_and_looks_at_letters(line: Line, run: Any) -> None:
     line.champion()
     (key, value), *_ = line.events(devices=1)
     large = value[:-1] + b',"padding":"' + b"x" * line.fleet.limits.record_bytes + b'"}'
@@ -173,7 +174,7 @@ def test_a_person_lists_filters_and_looks_at_letters(line: Any, run: Any) -> Non
 
 
 @pytest.mark.broker
-def test_coordinates_without_a_letter_are_said_so(line: Any, run: Any) -> None:
+def test_coordinates_without_a_letter_are_said_so(line: Line, run: Any) -> None:
     with pytest.raises(AimaasError, match=r"0/7: no dead letter of that record"):
         run("show", "0/7")
     with pytest.raises(AimaasError, match=r"'seven' names no record: write topic/partition/offset"):

@@ -10,14 +10,14 @@ import pytest
 from stream.letters.decisions import Action
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
-from tests.stream.conftest import LIMIT_S, silencing
+from tests.stream.conftest import LIMIT_S, Line, silencing
 from tests.stream.test_seen_from_outside import Page
 
 pytestmark = pytest.mark.broker
 
 
 def sent_with_high_ones(
-    line: Any, every: int = 7, devices: int = 3, most: int = 300, first_device: int = 0
+    line: Line, every: int = 7, devices: int = 3, most: int = 300, first_device: int = 0
 ) -> tuple[list[str], set[str]]:
     """Sources of all events that were sent, and those of the ones from too high."""
     events = line.events(devices=devices, first_device=first_device)[:most]
@@ -26,12 +26,14 @@ def sent_with_high_ones(
     return sources, set(sources[::every])
 
 
-def replay_all(line: Any) -> list[Any]:
+def replay_all(line: Line) -> list[Any]:
     letters = read_letters(line.settings, line.fleet)
     return replay_letters(line.settings, line.fleet, letters, letters)
 
 
-def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_it_its_one_prediction(line: Any) -> None:
+def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_it_its_one_prediction(
+    line: Line,
+) -> None:
     silent = line.champion(silent=True)
     sources, unanswered = sent_with_high_ones(line)
 
@@ -59,7 +61,7 @@ def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_i
     assert {s: said for s, said in line.scored().items() if s in unanswered} == {s: expected[s] for s in unanswered}
 
 
-def test_events_without_an_answer_stay_in_their_devices_state_over_a_restart(line: Any) -> None:
+def test_events_without_an_answer_stay_in_their_devices_state_over_a_restart(line: Line) -> None:
     line.champion(silent=True)
     sources, unanswered = sent_with_high_ones(line, devices=2)
     line.score_all(len(sources) - len(unanswered), len(unanswered))
@@ -73,7 +75,7 @@ def test_events_without_an_answer_stay_in_their_devices_state_over_a_restart(lin
     assert {s: scored[s] for s in after} == {s: expected[s] for s in after}
 
 
-def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_one_before_serves(line: Any) -> None:
+def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_one_before_serves(line: Line) -> None:
     line.champion()
     with line.scorer():
         warm = line.events(devices=2)[:50]
@@ -94,7 +96,9 @@ def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_one_before_serv
     assert set(sources) <= line.scored().keys() | letters.keys()
 
 
-def test_where_no_other_model_is_left_events_wait_in_the_topic_for_the_next_champion(line: Any, free_port: int) -> None:
+def test_where_no_other_model_is_left_events_wait_in_the_topic_for_the_next_champion(
+    line: Line, free_port: int
+) -> None:
     page = Page(free_port)
     line.champion(silent=True)
     with line.scorer(metrics_port=free_port):
@@ -118,7 +122,7 @@ def test_where_no_other_model_is_left_events_wait_in_the_topic_for_the_next_cham
     assert {said["model_version"] for said in line.scored().values()} == {"2"}
 
 
-def wait_until_it_serves(line: Any, version: str, first_device: int) -> None:
+def wait_until_it_serves(line: Line, version: str, first_device: int) -> None:
     """Send events of new devices until one is answered by this version."""
     for i in range(100):
         ((p, o),) = line.send(line.events(devices=1, first_device=first_device + i)[:1])

@@ -21,19 +21,19 @@ from stream.letters.decisions import Action
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
 from stream.state.records import position_record
-from tests.stream.conftest import LIMIT_S, PARTITIONS
+from tests.stream.conftest import LIMIT_S, PARTITIONS, Line
 
 pytestmark = pytest.mark.broker
 
 
-def make_anew(line: Any, *topics: str) -> None:
+def make_anew(line: Line, *topics: str) -> None:
     """Delete topics and make them anew; what sends events begins anew too."""
     delete_topics(line.settings, topics)
     create_topics(line.settings, [s for s in topic_specs(line.fleet) if s.name in topics])
     line.producer = Producer(producer_config(line.settings, message_max_bytes=20_000_000))
 
 
-def delete_before(line: Any, ends: dict[int, int]) -> None:
+def delete_before(line: Line, ends: dict[int, int]) -> None:
     """Delete the records before these offsets, as retention does."""
     places = [TopicPartition(line.names.events, p, end) for p, end in ends.items()]
     client = admin(line.settings)
@@ -41,7 +41,7 @@ def delete_before(line: Any, ends: dict[int, int]) -> None:
         done.result(30)
 
 
-def delete_group(line: Any) -> None:
+def delete_group(line: Line) -> None:
     group = scorer_group(line.fleet)
     client = admin(line.settings)
     await_that(lambda: deleted(client, group))
@@ -59,12 +59,12 @@ def await_that(condition: Callable[[], bool]) -> None:
         time.sleep(0.1)
 
 
-def label_of(line: Any) -> str:
+def label_of(line: Line) -> str:
     found = topic_ids(line.settings, [line.names.events])[line.names.events]
     return f"{line.names.events}@{found[:8]}"
 
 
-def gaps(line: Any) -> list[Gap]:
+def gaps(line: Line) -> list[Gap]:
     return sorted(read_journal(line.settings, line.fleet).gaps, key=lambda g: (g.topic, g.partition, g.first))
 
 
@@ -74,7 +74,7 @@ def places_of(gaps: list[Gap]) -> dict[tuple[str, int], tuple[int, int | None]]:
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_from_its_beginning(
-    line: Any, delivery: str
+    line: Line, delivery: str
 ) -> None:
     champion = line.champion()
     old = line.events(devices=2)[:60]
@@ -99,7 +99,7 @@ def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_fro
     assert places_of(gaps(line)) == {(line.names.events, p): (end, None) for p, end in before.items()}
 
 
-def test_a_topic_made_anew_while_no_scorer_ran_begins_with_empty_state(line: Any) -> None:
+def test_a_topic_made_anew_while_no_scorer_ran_begins_with_empty_state(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=2)
     line.send(events[:60])
@@ -116,7 +116,7 @@ def test_a_topic_made_anew_while_no_scorer_ran_begins_with_empty_state(line: Any
     assert read_journal(line.settings, line.fleet).labels(line.names.events) == (line.names.events, label_of(line))
 
 
-def test_retention_that_overtakes_a_stopped_scorer_is_a_gap_and_devices_go_on(line: Any) -> None:
+def test_retention_that_overtakes_a_stopped_scorer_is_a_gap_and_devices_go_on(line: Line) -> None:
     line.champion()
     events = line.events(devices=3)
     line.send(events[:60])
@@ -136,7 +136,7 @@ def test_retention_that_overtakes_a_stopped_scorer_is_a_gap_and_devices_go_on(li
     assert not line.dead_letters()
 
 
-def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Any) -> None:
+def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Line) -> None:
     line.champion()
     events = line.events(devices=3)
     line.send(events[:60])
@@ -160,7 +160,7 @@ def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Any) -> No
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_a_group_that_expired_costs_nothing_since_the_state_topic_holds_the_position(line: Any, delivery: str) -> None:
+def test_a_group_that_expired_costs_nothing_since_the_state_topic_holds_the_position(line: Line, delivery: str) -> None:
     champion = line.champion()
     events = line.events(devices=3)
     line.send(events[:60])
@@ -173,7 +173,7 @@ def test_a_group_that_expired_costs_nothing_since_the_state_topic_holds_the_posi
     assert gaps(line) == []
 
 
-def test_a_quiet_topic_whose_events_retention_deleted_before_their_state_was_saved_goes_on(line: Any) -> None:
+def test_a_quiet_topic_whose_events_retention_deleted_before_their_state_was_saved_goes_on(line: Line) -> None:
     line.champion()
     line.send(line.events(devices=3)[:60])
     killed = line.start_process(state_share=0.001)
@@ -191,7 +191,7 @@ def test_a_quiet_topic_whose_events_retention_deleted_before_their_state_was_sav
     assert len(places_of(gaps(line))) == len(gaps(line))
 
 
-def test_a_letter_of_a_topic_that_was_deleted_gets_its_prediction_under_its_old_coordinates(line: Any) -> None:
+def test_a_letter_of_a_topic_that_was_deleted_gets_its_prediction_under_its_old_coordinates(line: Line) -> None:
     line.champion()
     line.send([(key, value.replace(b'"readings"', b'"values"')) for key, value in line.events(devices=1)[:3]])
     line.score_all(0, 3)
@@ -208,7 +208,7 @@ def test_a_letter_of_a_topic_that_was_deleted_gets_its_prediction_under_its_old_
     assert str(old.source) in line.scored()
 
 
-def test_a_log_that_lost_its_end_is_refused_with_partition_offsets_and_what_to_do(line: Any) -> None:
+def test_a_log_that_lost_its_end_is_refused_with_partition_offsets_and_what_to_do(line: Line) -> None:
     line.champion()
     producer = Producer(producer_config(line.settings))
     found = topic_ids(line.settings, [line.names.events])[line.names.events]
@@ -223,7 +223,7 @@ def test_a_log_that_lost_its_end_is_refused_with_partition_offsets_and_what_to_d
         line.score_until_it_fails()
 
 
-def test_a_state_topic_made_anew_under_a_scorer_ends_it_and_the_next_has_state_from_the_log(line: Any) -> None:
+def test_a_state_topic_made_anew_under_a_scorer_ends_it_and_the_next_has_state_from_the_log(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=2)
     line.send(events[:60])
@@ -237,7 +237,7 @@ def test_a_state_topic_made_anew_under_a_scorer_ends_it_and_the_next_has_state_f
 
 
 @pytest.mark.parametrize("kind", ["events", "predictions"])
-def test_a_topic_that_is_deleted_under_a_scorer_ends_it_with_one_clear_line(line: Any, kind: str) -> None:
+def test_a_topic_that_is_deleted_under_a_scorer_ends_it_with_one_clear_line(line: Line, kind: str) -> None:
     line.champion()
     line.send(line.events(devices=2)[:60])
     topic = getattr(line.names, kind)

@@ -6,13 +6,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from local.broker import Broker, start_broker
 from stream.scorer.orphans import orphans, rejoins
 from tests.chaos.driver import Driver
+from tests.stream.conftest import Line
 
 WATCHING = """
 import sys, time
@@ -41,7 +41,7 @@ def test_the_member_that_has_least_joins_again() -> None:
 
 @pytest.mark.broker
 def test_a_scorer_killed_between_the_rounds_of_a_rebalance_leaves_no_partition_unread(
-    line: Any, broker: Broker
+    line: Line, broker: Broker
 ) -> None:
     champion = line.champion()
     driver = Driver(line, broker, print)

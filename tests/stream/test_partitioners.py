@@ -24,7 +24,7 @@ from spark_jobs.land import land
 from stream.letters.letters import read_letters
 from stream.letters.replay import replay_letters
 from tests.published import gold
-from tests.stream.conftest import open_line
+from tests.stream.conftest import Line, open_line
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
 
@@ -37,7 +37,7 @@ def careless_line(settings: Settings, tmp_path: Path, request: pytest.FixtureReq
         yield made
 
 
-def send_by_two(line: Any, events: list[tuple[bytes, bytes]]) -> None:
+def send_by_two(line: Line, events: list[tuple[bytes, bytes]]) -> None:
     """Every other record goes through a producer with librdkafka's own default partitioner."""
     other = Producer(producer_config(line.settings, partitioner="consistent_random"))
     for i, (key, value) in enumerate(events):
@@ -46,12 +46,12 @@ def send_by_two(line: Any, events: list[tuple[bytes, bytes]]) -> None:
         assert producer.flush(30) == 0
 
 
-def run(line: Any, spark: Any, *jobs: Any) -> None:
+def run(line: Line, spark: Any, *jobs: Any) -> None:
     for job in jobs:
         job(Job(job.__name__, line.settings, line.fleet, argparse.Namespace(), start=lambda *_: spark))
 
 
-def reconciled(line: Any) -> dict[str, Any]:
+def reconciled(line: Line) -> dict[str, Any]:
     environment = {
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder),
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
@@ -61,14 +61,14 @@ def reconciled(line: Any) -> dict[str, Any]:
     return found
 
 
-def device_of_two_partitions(line: Any) -> list[tuple[bytes, bytes]]:
+def device_of_two_partitions(line: Line) -> list[tuple[bytes, bytes]]:
     """40 events of one device that the two partitioners send to different partitions."""
     several = [line.events(devices=1, first_device=number)[:40] for number in range(8)]
     return next(events for events in several if zlib.crc32(events[0][0]) % 2 != partition_of(events[0][0], 2))
 
 
 def test_of_two_partitioners_the_one_that_the_fleet_file_does_not_name_is_refused_by_stream_and_lake(
-    line: Any, spark: Any
+    line: Line, spark: Any
 ) -> None:
     line.champion()
     events = device_of_two_partitions(line)
@@ -89,7 +89,7 @@ def test_of_two_partitioners_the_one_that_the_fleet_file_does_not_name_is_refuse
 
 
 def test_where_any_partitioner_goes_the_log_and_the_account_of_the_day_name_the_device(
-    careless_line: Any, spark: Any, capsys: pytest.CaptureFixture[str]
+    careless_line: Line, spark: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     line = careless_line
     line.champion()

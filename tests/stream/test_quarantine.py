@@ -24,12 +24,13 @@ from spark_jobs.job import Job
 from spark_jobs.land import land
 from stream.devices.faults import FAULTS, Faults
 from stream.letters.letters import read_letters
+from tests.stream.conftest import Line
 from tests.stream.test_letter_replay import by_origin, check, narrowed, scored_with_a_narrow_range, under
 
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(600)]
 
 
-def quarantine(line: Any, *arguments: str) -> Result:
+def quarantine(line: Line, *arguments: str) -> Result:
     environment = {
         "AIMAAS_HOME": str(line.settings.home),
         "AIMAAS_FLEETS": str(line.folder),
@@ -44,12 +45,12 @@ def lines(done: Result) -> list[dict[str, Any]]:
     return [json.loads(text) for text in done.stdout.splitlines()]
 
 
-def admitted(line: Any, spark: Any) -> None:
+def admitted(line: Line, spark: Any) -> None:
     for job in (land, admit):
         job(Job(job.__name__, line.settings, line.fleet, argparse.Namespace(), start=lambda *_: spark))
 
 
-def send_faults(line: Any, seed: int) -> None:
+def send_faults(line: Line, seed: int) -> None:
     """Some events, with two refusals of each kind among them."""
     events = line.events(devices=2, seed=seed, first_device=seed)
     counts = dict.fromkeys(FAULTS, 2)
@@ -58,7 +59,7 @@ def send_faults(line: Any, seed: int) -> None:
 
 
 def test_the_list_says_of_every_record_what_its_letter_says_and_which_run_refused_it(
-    tolerant_line: Any, spark: Any
+    tolerant_line: Line, spark: Any
 ) -> None:
     line = tolerant_line
     line.champion()
@@ -90,7 +91,7 @@ def test_the_list_says_of_every_record_what_its_letter_says_and_which_run_refuse
 
 @pytest.mark.parametrize("dropped", [False, True])
 def test_a_replay_scores_what_is_in_quarantine_also_where_retention_dropped_its_letter(
-    line: Any, spark: Any, dropped: bool
+    line: Line, spark: Any, dropped: bool
 ) -> None:
     champion, events, sources, refused = scored_with_a_narrow_range(line)
     with under(line, narrowed(line.fleet, events)):
@@ -112,7 +113,7 @@ def test_a_replay_scores_what_is_in_quarantine_also_where_retention_dropped_its_
     check(line, champion, events, sources)
 
 
-def test_outcomes_are_left_with_the_reason(line: Any, spark: Any) -> None:
+def test_outcomes_are_left_with_the_reason(line: Line, spark: Any) -> None:
     line.send([(b"d-1", b"{nope")], line.names.outcomes)
     admitted(line, spark)
 
@@ -122,7 +123,7 @@ def test_outcomes_are_left_with_the_reason(line: Any, spark: Any) -> None:
 
 
 def test_rows_that_a_gate_sets_aside_lie_in_quarantine_beside_what_later_runs_refuse(
-    tolerant_line: Any, spark: Any
+    tolerant_line: Line, spark: Any
 ) -> None:
     line = tolerant_line
     settings = replace(line.settings, fleets=line.folder)

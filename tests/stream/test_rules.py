@@ -26,24 +26,24 @@ from stream.scorer.assignment import group_consumer
 from stream.state.partition import PartitionState, Records
 from stream.state.rules import rules_so_far
 from stream.state.topic import restore
-from tests.stream.conftest import LIMIT_S, PARTITIONS
+from tests.stream.conftest import LIMIT_S, PARTITIONS, Line
 from tests.stream.test_letter_replay import READING, by_origin, narrowed, replay_all, under
 from tests.stream.test_state_topic import packed
 
 pytestmark = pytest.mark.broker
 
 
-def write_file(line: Any, fleet: FleetSpec) -> None:
+def write_file(line: Line, fleet: FleetSpec) -> None:
     described = fleet.model_dump_json(exclude_defaults=True, exclude={"rules"})  # JSON is YAML
     (line.folder / f"{fleet.fleet}.yaml").write_text(described)
 
 
-def timelines(line: Any) -> list[Timeline]:
+def timelines(line: Line) -> list[Timeline]:
     log = read_journal(line.settings, line.fleet).rules
     return [log.timeline(line.names.events, p) for p in range(PARTITIONS)]
 
 
-def newest(line: Any) -> list[str | None]:
+def newest(line: Line) -> list[str | None]:
     return [t.newest for t in timelines(line)]
 
 
@@ -58,7 +58,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def judged_anew(line: Any, announced: Any) -> tuple[dict[int, dict[str, bytes]], dict[str, str]]:
+def judged_anew(line: Line, announced: Any) -> tuple[dict[int, dict[str, bytes]], dict[str, str]]:
     """The state of each partition and the reason of each record, when all is judged from the beginning as the journal says."""
     model, log = load_model(announced, line.fleet, line.settings), read_journal(line.settings, line.fleet).rules
     book, states, reasons = RuleBook(line.fleet, log.versions), {}, {}
@@ -79,7 +79,7 @@ def judged_anew(line: Any, announced: Any) -> tuple[dict[int, dict[str, bytes]],
     return states, reasons
 
 
-def rules_command(line: Any) -> str:
+def rules_command(line: Line) -> str:
     """What `aimaas fleets rules` prints."""
     environment = {
         "AIMAAS_HOME": str(line.settings.home),
@@ -92,13 +92,13 @@ def rules_command(line: Any) -> str:
     return done.stdout
 
 
-def said(line: Any) -> dict[str, str]:
+def said(line: Line) -> dict[str, str]:
     """What the stream said of each record."""
     found: dict[str, str] = line.letters()
     return dict.fromkeys(line.scored(), Reason.ADMITTED.label) | found
 
 
-def kept(line: Any, announced: Any) -> dict[int, dict[str, bytes]]:
+def kept(line: Line, announced: Any) -> dict[int, dict[str, bytes]]:
     """The state of each partition as the next scorer would have it back."""
     model = load_model(announced, line.fleet, line.settings)
     rules = rules_so_far(line.settings, line.fleet, line.names.events)
@@ -106,7 +106,9 @@ def kept(line: Any, announced: Any) -> dict[int, dict[str, bytes]]:
     return {p: packed(state.devices) for p, state in found.items()}
 
 
-def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the_stream_had(tolerant_line: Any) -> None:
+def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the_stream_had(
+    tolerant_line: Line,
+) -> None:
     line = tolerant_line
     wide, events = line.fleet, line.events(devices=3)
     narrow = narrowed(wide, events)
@@ -144,7 +146,7 @@ def test_a_range_widened_between_a_kill_and_the_restart_gives_the_state_that_the
 
 
 def test_partitions_that_move_between_scorers_with_two_fleet_files_are_judged_as_the_journal_says(
-    tolerant_line: Any,
+    tolerant_line: Line,
 ) -> None:
     line = tolerant_line
     new, events = line.fleet, line.events(devices=12)
@@ -181,7 +183,7 @@ def is_assigned(wanted: Any, *members: Any) -> bool:
     return bool(wanted.assignment())
 
 
-def test_an_entry_is_taken_only_while_the_group_has_its_writer_as_the_owner(line: Any) -> None:
+def test_an_entry_is_taken_only_while_the_group_has_its_writer_as_the_owner(line: Line) -> None:
     names, group = line.names, scorer_group(line.fleet)
     first, second = (group_consumer(line.settings, group, name, 10_000)[0] for name in ("a", "b"))
     first.subscribe([names.events])

@@ -13,7 +13,7 @@ from expectations.gate import check_table
 from spark_jobs.admit import admit
 from spark_jobs.land import land
 from tests.published import gold
-from tests.stream.conftest import PARTITIONS
+from tests.stream.conftest import PARTITIONS, Line
 from tests.stream.test_dirty_day import reconciled, rows_by_source, run
 from tests.stream.test_letter_replay import READING, narrowed, under
 from tests.stream.test_rules import digest, said, timelines, wait_until
@@ -21,20 +21,20 @@ from tests.stream.test_rules import digest, said, timelines, wait_until
 pytestmark = [pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_200)]
 
 
-def score_until(line: Any, records: int) -> None:
+def score_until(line: Line, records: int) -> None:
     """Run a scorer until so many records have a prediction or a dead letter."""
     with line.scorer():
         wait_until(lambda: len(line.predictions()) + len(line.dead_letters()) == records)
 
 
-def verdicts_of_the_lake(line: Any) -> dict[str, str]:
+def verdicts_of_the_lake(line: Line) -> dict[str, str]:
     admitted = dict.fromkeys(rows_by_source(line, "silver"), Reason.ADMITTED.label)
     return admitted | {source: row["reason"] for source, row in rows_by_source(line, "quarantine").items()}
 
 
 @pytest.mark.long
 def test_the_lake_judges_as_the_stream_across_changes_of_the_fleet_file_ahead_of_it_and_behind(
-    tolerant_line: Any, spark: Any
+    tolerant_line: Line, spark: Any
 ) -> None:
     line = tolerant_line
     wide, events = line.fleet, line.events(devices=12)[:800]

@@ -17,21 +17,22 @@ from aimaas.errors import KafkaError
 from aimaas.kafka import create_topics, delete_topics, end_offsets, read_all
 from aimaas.topics import topic_specs
 from stream.devices.faults import FAULTS, Faults
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 
 
-def sources(line: Any, places: list[tuple[int, int]]) -> set[str]:
+def sources(line: Line, places: list[tuple[int, int]]) -> set[str]:
     return {f"{line.names.events}/{p}/{o}" for p, o in places}
 
 
-def spoiled(line: Any, events: list[tuple[bytes, bytes]], each: int) -> list[tuple[bytes, bytes | None, Reason]]:
+def spoiled(line: Line, events: list[tuple[bytes, bytes]], each: int) -> list[tuple[bytes, bytes | None, Reason]]:
     """The events with `each` bad records of every reason between them."""
     faults = Faults(line.fleet, dict.fromkeys(FAULTS, each), len(events), 1, datetime.now(UTC))
     return [*faults.feed(events), *faults.drain()]
 
 
-def test_every_event_gets_one_prediction_that_names_event_and_model(line: Any) -> None:
+def test_every_event_gets_one_prediction_that_names_event_and_model(line: Line) -> None:
     line.champion(version="7")
     events = line.events(devices=3)
     places = line.send(events)
@@ -43,12 +44,12 @@ def test_every_event_gets_one_prediction_that_names_event_and_model(line: Any) -
     assert {p["model_version"] for p in found.values()} == {"7"}
     assert (tally.events, tally.predictions, line.dead_letters()) == (len(events), len(events), [])
     first = line.predictions()[0]
-    assert first.key == msgspec.json.decode(first.value)["device_id"].encode()
+    assert first.key == msgspec.json.decode(first.value or b"")["device_id"].encode()
     assert first.headers["ce_type"] == b"aimaas.prediction"
     assert first.headers["content-type"] == b"application/json"
 
 
-def test_a_prediction_lies_in_the_partition_that_its_event_has(line: Any) -> None:
+def test_a_prediction_lies_in_the_partition_that_its_event_has(line: Line) -> None:
     line.champion()
     places = line.send(line.events(devices=2)[:40])
 
@@ -59,7 +60,7 @@ def test_a_prediction_lies_in_the_partition_that_its_event_has(line: Any) -> Non
 
 
 def test_refused_records_are_dead_letters_with_their_reason_and_source_while_the_good_ones_are_scored(
-    line: Any,
+    line: Line,
 ) -> None:
     champion = line.champion()
     records = spoiled(line, line.events(devices=3), each=2)
@@ -74,7 +75,7 @@ def test_refused_records_are_dead_letters_with_their_reason_and_source_while_the
     assert (line.scored(), line.letters()) == line.undisturbed(champion)
 
 
-def test_sigkill_at_random_moments_leaves_exactly_one_answer_per_record_bit_for_bit(line: Any) -> None:
+def test_sigkill_at_random_moments_leaves_exactly_one_answer_per_record_bit_for_bit(line: Line) -> None:
     champion = line.champion()
     records = [(key, value) for key, value, _ in spoiled(line, line.events(devices=12), each=5)]
     rng, quarter = random.Random(4), len(records) // 4
@@ -102,14 +103,14 @@ def test_sigkill_at_random_moments_leaves_exactly_one_answer_per_record_bit_for_
     assert max(replayed) > 50
 
 
-def send_slowly(line: Any, records: list[Any], seconds: float) -> None:
+def send_slowly(line: Line, records: list[Any], seconds: float) -> None:
     parts = [records[i : i + 50] for i in range(0, len(records), 50)]
     for part in parts:
         line.send(part)
         time.sleep(seconds / len(parts))
 
 
-def test_a_new_champion_takes_over_at_a_batch_border_without_losing_state(line: Any) -> None:
+def test_a_new_champion_takes_over_at_a_batch_border_without_losing_state(line: Line) -> None:
     line.champion(version="1", sequence=1, factor=1.0)
     events = line.events(devices=2)
     half = len(events) // 2
@@ -131,7 +132,7 @@ def test_a_new_champion_takes_over_at_a_batch_border_without_losing_state(line: 
     assert {s: found[s] for s in late_sources} == {s: all_by_second[s] for s in late_sources}
 
 
-def test_a_refused_champion_leaves_the_old_one_serving_and_a_rollback_replaces_it(line: Any) -> None:
+def test_a_refused_champion_leaves_the_old_one_serving_and_a_rollback_replaces_it(line: Line) -> None:
     first = line.champion(version="1", sequence=1)
     torn = line.announcement("2", 2, b"torn")
     with line.scorer():
@@ -146,7 +147,7 @@ def test_a_refused_champion_leaves_the_old_one_serving_and_a_rollback_replaces_i
             time.sleep(0.05)
 
 
-def test_no_event_is_read_before_there_is_a_champion(line: Any) -> None:
+def test_no_event_is_read_before_there_is_a_champion(line: Line) -> None:
     events = line.events(devices=1)[:20]
     line.send(events)
     with line.scorer():
@@ -156,7 +157,7 @@ def test_no_event_is_read_before_there_is_a_champion(line: Any) -> None:
         line.wait_for(len(events))
 
 
-def test_two_scorers_share_the_partitions_and_answer_once_while_one_comes_and_goes(line: Any) -> None:
+def test_two_scorers_share_the_partitions_and_answer_once_while_one_comes_and_goes(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=10)
     third = len(events) // 3
@@ -175,7 +176,7 @@ def test_two_scorers_share_the_partitions_and_answer_once_while_one_comes_and_go
     assert second.predictions > 0
 
 
-def test_a_second_scorer_of_the_same_name_puts_the_first_out_with_one_clear_line(line: Any) -> None:
+def test_a_second_scorer_of_the_same_name_puts_the_first_out_with_one_clear_line(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=2)
     line.send(events[:50])
@@ -192,7 +193,7 @@ def test_a_second_scorer_of_the_same_name_puts_the_first_out_with_one_clear_line
     assert "Traceback" not in line.log_of()
 
 
-def test_a_stop_lets_the_next_scorer_restore_from_snapshots_alone(line: Any) -> None:
+def test_a_stop_lets_the_next_scorer_restore_from_snapshots_alone(line: Line) -> None:
     line.champion()
     line.send(line.events(devices=3)[:100])
     line.score_all(100)
@@ -206,7 +207,7 @@ def test_a_stop_lets_the_next_scorer_restore_from_snapshots_alone(line: Any) -> 
     }
 
 
-def test_other_numbers_of_partitions_are_refused_with_what_to_do(line: Any) -> None:
+def test_other_numbers_of_partitions_are_refused_with_what_to_do(line: Line) -> None:
     line.champion()
     delete_topics(line.settings, [line.names.state])
     state = next(s for s in topic_specs(line.fleet) if s.name == line.names.state)

@@ -15,6 +15,7 @@ from aimaas.admission import Reason
 from aimaas.errors import EndpointError
 from aimaas.kafka import read_all
 from stream.monitoring.endpoint import Endpoint
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 
@@ -61,7 +62,7 @@ class Page:
         return found
 
 
-def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(line: Any, free_port: int) -> None:
+def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(line: Line, free_port: int) -> None:
     line.champion(version="7")
     events, page = line.events(devices=3), Page(free_port)
     line.send([*events, events[-1], (b"e-1", b"{")])
@@ -87,7 +88,7 @@ def test_what_is_scored_refused_and_left_to_read_is_told_as_the_topics_have_it(l
     assert found["aimaas_transactions_total"] == found["aimaas_transaction_seconds_count"] > 0
 
 
-def test_a_scorer_without_a_champion_is_live_and_becomes_ready_with_one(line: Any, free_port: int) -> None:
+def test_a_scorer_without_a_champion_is_live_and_becomes_ready_with_one(line: Line, free_port: int) -> None:
     page = Page(free_port)
     with line.scorer(metrics_port=free_port):
         assert "no model serves yet" in page.wait_for("/readyz", 503)["reasons"]
@@ -98,14 +99,14 @@ def test_a_scorer_without_a_champion_is_live_and_becomes_ready_with_one(line: An
         page.wait_for("/readyz", 200)
 
 
-def test_a_scorer_for_whom_no_partition_is_left_is_ready_to_step_in(line: Any, free_port: int) -> None:
+def test_a_scorer_for_whom_no_partition_is_left_is_ready_to_step_in(line: Line, free_port: int) -> None:
     line.champion()
     page = Page(free_port)
     with line.scorer("0"), line.scorer("1"), line.scorer("2", metrics_port=free_port):
         page.wait_for("/readyz", 200)
 
 
-def test_a_refused_model_is_counted_while_the_one_before_serves_on(line: Any, free_port: int) -> None:
+def test_a_refused_model_is_counted_while_the_one_before_serves_on(line: Line, free_port: int) -> None:
     line.champion(version="1", sequence=1)
     page = Page(free_port)
     with line.scorer(metrics_port=free_port):
@@ -116,7 +117,7 @@ def test_a_refused_model_is_counted_while_the_one_before_serves_on(line: Any, fr
         page.wait_until({"aimaas_models_refused_total": 1, "aimaas_model_info 1": 1, "aimaas_ready": 1})
 
 
-def test_a_restored_state_is_told_with_what_was_read(line: Any, free_port: int) -> None:
+def test_a_restored_state_is_told_with_what_was_read(line: Line, free_port: int) -> None:
     line.champion()
     line.send(line.events(devices=2)[:50])
     line.score_all(50)
@@ -128,7 +129,7 @@ def test_a_restored_state_is_told_with_what_was_read(line: Any, free_port: int) 
     assert found["aimaas_restore_seconds"] > 0
 
 
-def test_a_port_that_is_taken_ends_the_scorer_with_one_line(line: Any) -> None:
+def test_a_port_that_is_taken_ends_the_scorer_with_one_line(line: Line) -> None:
     from prometheus_client import CollectorRegistry
 
     from stream.monitoring.health import Health

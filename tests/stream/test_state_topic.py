@@ -33,6 +33,7 @@ from stream.state.records import (
 )
 from stream.state.topic import Saved, restore
 from tests.partitioners import anywhere
+from tests.stream.conftest import Line
 
 
 class Message:
@@ -96,14 +97,14 @@ def packed(state: DeviceState) -> dict[str, bytes]:
     return {device: state.pack(slot) for device, slot in state.devices}
 
 
-def make_kernel(line: Any) -> Any:
+def make_kernel(line: Line) -> Any:
     plan = plan_of(line.fleet)
     c = len(plan.channels)
     return kernel_of(plan, Fit(((0.0,) * plan.settings,), (0.0,) * plan.settings, ((0.0,) * c,), ((1.0,) * c,)))
 
 
 @pytest.mark.broker
-def test_restored_state_equals_the_state_that_was_lost_however_much_was_in_snapshots(line: Any) -> None:
+def test_restored_state_equals_the_state_that_was_lost_however_much_was_in_snapshots(line: Line) -> None:
     line.send(line.events(devices=6)[:600])
     every = read_all(line.settings, line.names.events)
     p = Counter(r.partition for r in every).most_common(1)[0][0]
@@ -130,7 +131,7 @@ def test_restored_state_equals_the_state_that_was_lost_however_much_was_in_snaps
 
 
 @pytest.mark.broker
-def test_restored_state_equals_the_lost_one_with_devices_forgotten_between_any_commits(line: Any) -> None:
+def test_restored_state_equals_the_lost_one_with_devices_forgotten_between_any_commits(line: Line) -> None:
     limits = line.fleet.limits.model_copy(update={"devices": 2 * 3})
     fleet = line.fleet.model_copy(update={"limits": limits})
     line.send(line.events(devices=20)[:900])
@@ -153,7 +154,7 @@ def test_restored_state_equals_the_lost_one_with_devices_forgotten_between_any_c
 
 
 @pytest.mark.broker
-def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: Any) -> None:
+def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: Line) -> None:
     line.send(line.events(devices=2)[:20])
     open_one = Producer(
         producer_config(line.settings, transactional_id=line.fleet.fleet, transaction_timeout_ms=60_000)
@@ -172,7 +173,7 @@ def test_a_restore_does_not_wait_for_a_transaction_that_another_left_open(line: 
 
 @pytest.mark.broker
 def test_a_restore_holds_the_packed_records_of_one_partition_at_a_time(
-    line: Any, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for p in (0, 1):
         write_in_partition(line, [device_record(f"d{p}", 0)], p)
@@ -241,7 +242,7 @@ def mill_state() -> Any:
     return state, advance
 
 
-def write_in_partition(line: Any, records: list[StateRecord], partition: int) -> None:
+def write_in_partition(line: Line, records: list[StateRecord], partition: int) -> None:
     producer = Producer(producer_config(line.settings))
     for record in records:
         producer.produce(line.names.state, record.value, record.key, partition)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import time
-from typing import Any
 
 import pytest
 from confluent_kafka import Consumer
@@ -13,11 +12,12 @@ from aimaas.errors import KafkaError
 from aimaas.kafka import consumer_config
 from stream.scorer.outbox import Progress, TransactionAbortedError
 from stream.scorer.transaction import Transactions
+from tests.stream.conftest import Line
 
 pytestmark = pytest.mark.broker
 
 
-def test_who_was_put_out_in_a_commit_is_told_at_once_and_has_nothing_to_take_back(line: Any) -> None:
+def test_who_was_put_out_in_a_commit_is_told_at_once_and_has_nothing_to_take_back(line: Line) -> None:
     given = (line.settings, f"aimaas-{line.fleet.fleet}-0", 10_000, 1_000_000)
     first = Transactions(*given)
     first.begin()
@@ -35,7 +35,7 @@ def test_who_was_put_out_in_a_commit_is_told_at_once_and_has_nothing_to_take_bac
     assert line.predictions() == []
 
 
-def test_whichever_call_finds_the_transaction_ended_says_what_ended_it(line: Any) -> None:
+def test_whichever_call_finds_the_transaction_ended_says_what_ended_it(line: Line) -> None:
     transactions = Transactions(line.settings, f"aimaas-{line.fleet.fleet}-0", 30_000, 10_000_000)
     transactions.begin()
     transactions.produce(line.names.predictions, 0, [(b"a", random.Random(1).randbytes(5_000_000), None)])

@@ -21,14 +21,14 @@ from stream.model import candidates
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from tests.artefacts import note_as_tried
-from tests.stream.conftest import tiny_model
+from tests.stream.conftest import Line, tiny_model
 
 pytestmark = pytest.mark.broker
 LIMIT_S = 120.0
 
 
 @contextmanager
-def watching(line: Any, **settings: Any) -> Iterator[ModelWatcher]:
+def watching(line: Line, **settings: Any) -> Iterator[ModelWatcher]:
     watcher = ModelWatcher(replace(line.settings, **settings), line.fleet, "0")
     watcher.start()
     try:
@@ -50,7 +50,7 @@ def serves(watcher: ModelWatcher, version: str) -> bool:
     return found is not None and found.version == version
 
 
-def test_what_is_not_signed_never_serves_and_hides_no_genuine_announcement(line: Any) -> None:
+def test_what_is_not_signed_never_serves_and_hides_no_genuine_announcement(line: Line) -> None:
     signing, verify = make_keys()
     keyed = replace(line.settings, signing_key=signing)
 
@@ -79,7 +79,7 @@ def test_what_is_not_signed_never_serves_and_hides_no_genuine_announcement(line:
 
 
 def test_a_torn_file_is_refused_until_it_is_repaired_while_the_one_before_serves(
-    line: Any, monkeypatch: pytest.MonkeyPatch
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(candidates, "FIRST_PAUSE_S", 0.2)
     line.champion(version="1", sequence=1)
@@ -96,7 +96,7 @@ def test_a_torn_file_is_refused_until_it_is_repaired_while_the_one_before_serves
         until(lambda: {(s.version, s.state) for s in statuses(line.settings, line.fleet)} >= {("2", "serves")})
 
 
-def test_a_place_outside_the_store_is_refused(line: Any, tmp_path: Path) -> None:
+def test_a_place_outside_the_store_is_refused(line: Line, tmp_path: Path) -> None:
     made = line.champion(version="1", sequence=1)
     outside = tmp_path / "model.onnx"
     shutil.copy(made.uri, outside)
@@ -107,7 +107,7 @@ def test_a_place_outside_the_store_is_refused(line: Any, tmp_path: Path) -> None
     assert refused.version == "2" and "not below the artefact store" in refused.reason
 
 
-def test_a_scorer_starts_from_its_own_disk_while_store_and_registry_are_gone(line: Any) -> None:
+def test_a_scorer_starts_from_its_own_disk_while_store_and_registry_are_gone(line: Line) -> None:
     line.champion(version="1", sequence=1)
     with watching(line) as watcher:
         assert serves(watcher, "1")

@@ -51,7 +51,7 @@ def send_in_one_batch(line: Line, records: list[tuple[bytes, bytes]], partition:
 
 
 def test_a_batch_that_cannot_be_read_stops_the_scorer_with_its_place_and_is_passed_over_once_it_was_skipped(
-    narrow: Any,
+    narrow: Line,
 ) -> None:
     line = narrow
     line.champion()
@@ -88,7 +88,7 @@ def test_a_batch_that_cannot_be_read_stops_the_scorer_with_its_place_and_is_pass
     assert len(sent) == half
 
 
-def test_a_skipped_batch_at_the_end_of_a_partition_holds_nobody_up(narrow: Any) -> None:
+def test_a_skipped_batch_at_the_end_of_a_partition_holds_nobody_up(narrow: Line) -> None:
     line = narrow
     line.champion()
     _, last = send_in_one_batch(line, [(b"k", b"\0" * 60_000)] * 100, partition=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from deltalake import write_deltalake
 
+from aimaas.fleet import FleetSpec
 from aimaas.lake import find_table, held, read_table, table_version
 from aimaas.settings import Settings
 from spark_jobs.admit import admit, beyond, find_portion
@@ -78,7 +80,7 @@ def test_a_compaction_amid_running_jobs_loses_and_doubles_nothing(plant: Plant, 
     assert len(rows(plant, "gold")) == 49
 
 
-def test_only_what_no_job_can_need_is_deleted(offline_settings: Settings, make_fleet: Any) -> None:
+def test_only_what_no_job_can_need_is_deleted(offline_settings: Settings, make_fleet: Callable[..., FleetSpec]) -> None:
     import pyarrow as pa
 
     fleet = make_fleet()

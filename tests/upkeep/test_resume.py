@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
+from aimaas.fleet import FleetSpec
 from aimaas.forgotten import forgotten
 from aimaas.lake import append_rows, read_table
 from aimaas.settings import Settings
@@ -29,7 +31,7 @@ def records(keys: list[bytes], **more: Any) -> pa.Table:
 
 
 @pytest.fixture
-def lake(offline_settings: Settings, make_fleet: Any) -> tuple[Settings, Any]:
+def lake(offline_settings: Settings, make_fleet: Callable[..., FleetSpec]) -> tuple[Settings, Any]:
     """Two devices; the third record is the first one's, under the other's key."""
     fleet, keys = make_fleet(), [GONE, OTHER, OTHER, GONE]
     named = [b'{"device_id": "%s"}' % key for key in (GONE, OTHER, GONE, GONE)]

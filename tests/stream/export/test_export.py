@@ -28,6 +28,7 @@ from stream.export.reading import row_of
 from stream.export.run import export
 from stream.export.tables import OFFSETS, PREDICTIONS, TABLES
 from tests.postgres import postgres
+from tests.stream.conftest import Line
 
 ROOT = Path(__file__).parents[3]
 LIMIT_S = 120.0
@@ -95,7 +96,7 @@ def predicted(fleet: str, number: int) -> tuple[bytes, bytes, list[tuple[str, by
 
 
 @pytest.mark.broker
-def test_predictions_of_a_scorer_are_rows_and_a_second_run_changes_nothing(line: Any, url: str) -> None:
+def test_predictions_of_a_scorer_are_rows_and_a_second_run_changes_nothing(line: Line, url: str) -> None:
     line.champion()
     events = line.events(devices=3)
     line.send(events[:50])
@@ -110,7 +111,7 @@ def test_predictions_of_a_scorer_are_rows_and_a_second_run_changes_nothing(line:
 
 
 @pytest.mark.broker
-def test_an_export_that_is_killed_again_and_again_loses_and_doubles_nothing(line: Any, url: str) -> None:
+def test_an_export_that_is_killed_again_and_again_loses_and_doubles_nothing(line: Line, url: str) -> None:
     line.send([predicted(line.fleet.fleet, n) for n in range(MANY)], line.names.predictions)
     export(line.settings, line.fleet, url, stop=stopped())  # one portion
     kills = 0
@@ -134,7 +135,7 @@ def stopped() -> threading.Event:
     return event
 
 
-def started(line: Any, url: str) -> subprocess.Popen[bytes]:
+def started(line: Line, url: str) -> subprocess.Popen[bytes]:
     """`aimaas export` as a process that follows."""
     environment = os.environ | {
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "AIMAAS_EXPORT_URL": url,
@@ -165,7 +166,7 @@ def test_exports_that_begin_at_once_in_an_empty_database_all_find_its_tables(url
 
 
 @pytest.mark.broker
-def test_of_two_exports_at_once_none_doubles_or_loses(line: Any, url: str) -> None:
+def test_of_two_exports_at_once_none_doubles_or_loses(line: Line, url: str) -> None:
     line.send([predicted(line.fleet.fleet, n) for n in range(MANY)], line.names.predictions)
     failures: list[ExportError] = []
 
@@ -188,7 +189,7 @@ def test_of_two_exports_at_once_none_doubles_or_loses(line: Any, url: str) -> No
 
 @pytest.mark.broker
 def test_a_topic_made_anew_is_exported_from_its_beginning_and_what_is_no_prediction_is_counted(
-    line: Any, url: str
+    line: Line, url: str
 ) -> None:
     topic = line.names.predictions
     line.send([predicted(line.fleet.fleet, n) for n in range(30)], topic)
@@ -205,7 +206,7 @@ def test_a_topic_made_anew_is_exported_from_its_beginning_and_what_is_no_predict
 
 
 @pytest.mark.broker
-def test_predictions_that_retention_deleted_before_their_export_are_told(line: Any, url: str) -> None:
+def test_predictions_that_retention_deleted_before_their_export_are_told(line: Line, url: str) -> None:
     topic = line.names.predictions
     line.send([predicted(line.fleet.fleet, n) for n in range(20)], topic)
     export(line.settings, line.fleet, url)

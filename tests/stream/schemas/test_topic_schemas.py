@@ -29,6 +29,7 @@ from stream.records.dead_letters import PREFIX
 from stream.schemas.topics import contracts, schemas
 from tests.aimaas.test_event_schema import anything, device_ids, numbers, scalars, times
 from tests.spark_jobs.conftest import small_fleet
+from tests.stream.conftest import Line
 
 FLEETS = Path(__file__).parents[3] / "fleets"
 FLEET = small_fleet()
@@ -79,7 +80,7 @@ def test_every_topic_of_a_fleet_has_a_contract_and_every_schema_is_one(name: str
 
 
 @pytest.fixture
-def answered(line: Any) -> Any:
+def answered(line: Line) -> Any:
     """A fleet of which every topic that has a schema has records, of every kind."""
     line.intervals = Intervals(0.9, (), (-5.0,), (5.0,), 12, "calibration")
     line.champion(version="3")

@@ -8,11 +8,11 @@ import socket
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pytest
@@ -159,8 +159,11 @@ class Served:
         return call(self.port, path, body, method, {k.replace("_", "-"): v for k, v in headers.items()})
 
 
+Serving: TypeAlias = Callable[..., AbstractContextManager[Served]]
+
+
 @pytest.fixture
-def serving(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def serving(tmp_path: Path) -> Iterator[Serving]:
     """Start a service with these options."""
 
     @contextmanager
@@ -184,7 +187,7 @@ def call_http() -> Callable[..., Answer]:
     return call
 
 
-def metric(served: Any, name: str) -> float:
+def metric(served: Served, name: str) -> float:
     line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith(f"aimaas_http_{name}"))
     return float(line.split()[-1])
 

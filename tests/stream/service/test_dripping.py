@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import Any
 
 import pytest
 
-from tests.stream.service.conftest import metric, wait_until
+from tests.stream.service.conftest import Served, Serving, metric, wait_until
 
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: 400\r\n\r\n"
 
 
-def connect(served: Any) -> socket.socket:
+def connect(served: Served) -> socket.socket:
     return socket.create_connection(("127.0.0.1", served.port), timeout=10)
 
 
@@ -28,7 +27,7 @@ def answer(connection: socket.socket) -> bytes:
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /predict HT", HEAD[:-2]])
-def test_a_connection_whose_head_does_not_come_is_closed(serving: Any, sent: bytes) -> None:
+def test_a_connection_whose_head_does_not_come_is_closed(serving: Serving, sent: bytes) -> None:
     with serving(head_s=0.2) as served, connect(served) as connection:
         connection.sendall(sent)
 
@@ -36,7 +35,7 @@ def test_a_connection_whose_head_does_not_come_is_closed(serving: Any, sent: byt
         assert served.call("/healthz").status == 200
 
 
-def test_the_head_of_a_later_request_has_its_limit_too(serving: Any) -> None:
+def test_the_head_of_a_later_request_has_its_limit_too(serving: Serving) -> None:
     with serving(head_s=0.5) as served, connect(served) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /he")
 
@@ -44,7 +43,7 @@ def test_the_head_of_a_later_request_has_its_limit_too(serving: Any) -> None:
 
 
 @pytest.mark.parametrize("sent", [HEAD, HEAD + b'{"instances"'])
-def test_a_body_that_does_not_come_whole_is_a_problem_and_closes_the_connection(serving: Any, sent: bytes) -> None:
+def test_a_body_that_does_not_come_whole_is_a_problem_and_closes_the_connection(serving: Serving, sent: bytes) -> None:
     with serving(body_s=0.2) as served, connect(served) as connection:
         connection.sendall(sent)
 
@@ -55,7 +54,7 @@ def test_a_body_that_does_not_come_whole_is_a_problem_and_closes_the_connection(
     assert b"within 0.2 s" in found
 
 
-def test_beyond_its_connections_those_that_asked_for_nothing_give_way_the_longest_first(serving: Any) -> None:
+def test_beyond_its_connections_those_that_asked_for_nothing_give_way_the_longest_first(serving: Serving) -> None:
     with serving(connections=3) as served:
         held = [connect(served) for _ in range(3)]
         assert served.call("/healthz").status == 200
@@ -68,7 +67,7 @@ def test_beyond_its_connections_those_that_asked_for_nothing_give_way_the_longes
             one.close()
 
 
-def test_one_who_was_answered_before_keeps_the_place_longer_than_strangers(serving: Any) -> None:
+def test_one_who_was_answered_before_keeps_the_place_longer_than_strangers(serving: Serving) -> None:
     with serving(connections=3) as served, connect(served) as known:
         ask(known)
         strangers = [connect(served) for _ in range(5)]
@@ -88,7 +87,7 @@ def test_one_who_was_answered_before_keeps_the_place_longer_than_strangers(servi
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
     ],
 )
-def test_a_head_that_is_too_large_is_refused_and_the_connection_closed(serving: Any, head: bytes) -> None:
+def test_a_head_that_is_too_large_is_refused_and_the_connection_closed(serving: Serving, head: bytes) -> None:
     with serving() as served, connect(served) as connection:
         connection.sendall(head)
 
@@ -98,7 +97,7 @@ def test_a_head_that_is_too_large_is_refused_and_the_connection_closed(serving: 
         assert served.call("/healthz").status == 200
 
 
-def test_headers_without_end_are_cut_off_after_a_bounded_number_of_bytes(serving: Any) -> None:
+def test_headers_without_end_are_cut_off_after_a_bounded_number_of_bytes(serving: Serving) -> None:
     with serving() as served, connect(served) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nX-Endless: ")
         sent = 0
@@ -112,7 +111,7 @@ def test_headers_without_end_are_cut_off_after_a_bounded_number_of_bytes(serving
 
 
 @pytest.mark.parametrize("sent", [b"0\r\nX-Endless: ", b"5;extension=", b"0\r\n" + b"X: a\r\n" * 90])
-def test_trailers_and_chunk_extensions_without_end_are_cut_off_too(serving: Any, sent: bytes) -> None:
+def test_trailers_and_chunk_extensions_without_end_are_cut_off_too(serving: Serving, sent: bytes) -> None:
     with serving(body_bytes=100_000) as served, connect(served) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + sent)
         with pytest.raises(OSError):
@@ -123,7 +122,7 @@ def test_trailers_and_chunk_extensions_without_end_are_cut_off_too(serving: Any,
         assert served.call("/healthz").status == 200
 
 
-def test_a_large_body_right_behind_its_head_is_no_large_head(serving: Any) -> None:
+def test_a_large_body_right_behind_its_head_is_no_large_head(serving: Serving) -> None:
     with serving() as served, connect(served) as connection:
         body = b'{"events": [' + b" " * 500_000 + b"]}"
         head = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
@@ -133,14 +132,14 @@ def test_a_large_body_right_behind_its_head_is_no_large_head(serving: Any) -> No
             connection.recv(65_536)
 
 
-def test_a_body_that_goes_on_after_the_answer_closes_the_connection(serving: Any) -> None:
+def test_a_body_that_goes_on_after_the_answer_closes_the_connection(serving: Serving) -> None:
     with serving(api_key="k") as served, connect(served) as connection:
         connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
 
         assert answer(connection).startswith(b"HTTP/1.1 401")
 
 
-def test_an_answer_that_nobody_reads_is_given_up(serving: Any) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(serving: Serving) -> None:
     with serving(answer_s=0.3) as served:
         connection = socket.socket()
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

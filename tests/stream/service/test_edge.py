@@ -6,14 +6,13 @@ import gzip
 import json
 import socket
 import time
-from typing import Any
 
 import pytest
 
 from aimaas.errors import ServiceError
 from stream.service.keys import Keys, Pace, keys_of
 from stream.service.problems import Problem
-from tests.stream.service.conftest import metric, wait_until
+from tests.stream.service.conftest import Served, Serving, metric, wait_until
 
 BODY = {"events": [{"readings": {"o": 1, "a": 1, "b": 2, "n": 1}}]}
 GETS = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/health/live", "/v2/health/ready", "/v2/models/pump", "/v2/models/pump/ready",
@@ -21,7 +20,7 @@ GETS = ["/healthz", "/readyz", "/metrics", "/v2", "/v2/health/live", "/v2/health
 
 
 @pytest.mark.parametrize("path", GETS)
-def test_head_is_answered_as_get_without_the_body(served: Any, path: str) -> None:
+def test_head_is_answered_as_get_without_the_body(served: Served, path: str) -> None:
     get, head = served.call(path), served.call(path, method="HEAD")
 
     assert (head.status, head.text) == (get.status, "")
@@ -30,14 +29,14 @@ def test_head_is_answered_as_get_without_the_body(served: Any, path: str) -> Non
         assert head.headers["content-length"] == get.headers["content-length"]
 
 
-def test_head_of_a_path_without_get_says_what_is_allowed(served: Any) -> None:
+def test_head_of_a_path_without_get_says_what_is_allowed(served: Served) -> None:
     answer = served.call("/predict", method="HEAD")
 
     assert (answer.status, answer.headers["allow"]) == (405, "POST")
 
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "deflate, gzip", "GZip", "x" * 500])
-def test_a_compressed_body_is_refused_with_its_encoding(served: Any, coding: str) -> None:
+def test_a_compressed_body_is_refused_with_its_encoding(served: Served, coding: str) -> None:
     answer = served.call("/predict", gzip.compress(json.dumps(BODY).encode()), content_encoding=coding)
 
     assert (answer.status, answer.json["type"]) == (415, "urn:aimaas:problem:encoded-body")
@@ -46,11 +45,11 @@ def test_a_compressed_body_is_refused_with_its_encoding(served: Any, coding: str
 
 
 @pytest.mark.parametrize("coding", ["identity", "Identity", ""])
-def test_a_body_that_is_said_to_be_as_it_is_is_read(served: Any, coding: str) -> None:
+def test_a_body_that_is_said_to_be_as_it_is_is_read(served: Served, coding: str) -> None:
     assert served.call("/predict", BODY, content_encoding=coding).status == 200
 
 
-def test_a_caller_who_leaves_is_no_failure_of_the_service(serving: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_caller_who_leaves_is_no_failure_of_the_service(serving: Serving, caplog: pytest.LogCaptureFixture) -> None:
     with serving() as served:
         for begun in (b"", b'{"events": ['):
             with socket.create_connection(("127.0.0.1", served.port)) as connection:
@@ -63,7 +62,7 @@ def test_a_caller_who_leaves_is_no_failure_of_the_service(serving: Any, caplog: 
     assert "Exception" not in caplog.text
 
 
-def test_each_of_several_keys_opens_and_no_other(serving: Any) -> None:
+def test_each_of_several_keys_opens_and_no_other(serving: Serving) -> None:
     with serving(api_key="first, second,,") as served:
         codes = [
             served.call("/predict", BODY, x_api_key=key).status for key in ("first", "second", "first,second", "", ",")
@@ -78,7 +77,7 @@ def test_a_list_without_a_key_lets_nobody_start_an_open_service() -> None:
         keys_of(" , ")
 
 
-def test_each_key_has_a_pace_of_its_own_and_is_told_when_to_come_again(serving: Any) -> None:
+def test_each_key_has_a_pace_of_its_own_and_is_told_when_to_come_again(serving: Serving) -> None:
     with serving(api_key="a,b", rate=0.1, burst=2) as served:
         first = [served.call("/predict", BODY, x_api_key="a") for _ in range(3)]
         other = served.call("/predict", BODY, x_api_key="b")
@@ -121,7 +120,7 @@ def test_without_keys_an_address_has_the_pace() -> None:
         pace.check(keys.caller(b"made up", "10.0.0.1"))
 
 
-def test_the_files_of_the_page_are_sent_to_a_few_at_a_time(serving: Any) -> None:
+def test_the_files_of_the_page_are_sent_to_a_few_at_a_time(serving: Serving) -> None:
     with serving() as served:
         held = []
         for _ in range(30):
@@ -137,10 +136,11 @@ def test_the_files_of_the_page_are_sent_to_a_few_at_a_time(serving: Any) -> None
         wait_until(lambda: served.call("/docs/files/swagger-ui.css").status == 200)
 
 
-def test_a_model_of_the_same_version_and_other_bytes_has_other_answers(served: Any) -> None:
+def test_a_model_of_the_same_version_and_other_bytes_has_other_answers(served: Served) -> None:
     from dataclasses import replace
 
     before = served.predictor.served
+    assert before is not None
     one = served.call("/predict", BODY).json["prediction"]
     served.predictor._served = replace(before, sha256="other")
     hits = metric(served, "cache_hits_total")
@@ -152,7 +152,7 @@ def test_a_model_of_the_same_version_and_other_bytes_has_other_answers(served: A
 
 
 def test_a_key_is_never_logged(
-    serving: Any, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    serving: Serving, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with serving(api_key="very-secret") as served:
         for path in ("/predict", "/nowhere"):

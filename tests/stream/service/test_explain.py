@@ -12,6 +12,7 @@ import pytest
 
 from aimaas.plan import channels_of, plan_of
 from stream.service.reasons import reasons
+from tests.stream.service.conftest import Served
 
 
 def event(a: float, b: float) -> dict[str, Any]:
@@ -22,7 +23,7 @@ BODY = {"instances": [{"events": [event(4, 2), event(5, 1)]}, {"events": [event(
 
 
 def test_the_prediction_is_that_of_predict_and_the_effects_are_what_the_typical_channel_would_change(
-    served: Any,
+    served: Served,
 ) -> None:
     # the model sums features times weights, so the effect of a channel is the sum over its features of weight x (feature - 1)
     explained, predicted = served.call("/explain?top=9", BODY).json, served.call("/predict", BODY).json
@@ -40,11 +41,11 @@ def test_the_prediction_is_that_of_predict_and_the_effects_are_what_the_typical_
     assert [len(r) for r in explained["reasons"]] == [len(channels)] * 2
 
 
-def test_three_channels_are_named_where_the_request_does_not_say(served: Any) -> None:
+def test_three_channels_are_named_where_the_request_does_not_say(served: Served) -> None:
     assert [len(r) for r in served.call("/explain", BODY).json["reasons"]] == [3, 3]
 
 
-def test_reasons_do_not_depend_on_how_many_instances_are_explained_at_once(served: Any) -> None:
+def test_reasons_do_not_depend_on_how_many_instances_are_explained_at_once(served: Served) -> None:
     random = np.random.default_rng(3)
     features = random.normal(size=(1_500, served.model.kernel.width)).astype(np.float32)
     predictions = served.model.predict(features)
@@ -53,23 +54,23 @@ def test_reasons_do_not_depend_on_how_many_instances_are_explained_at_once(serve
 
 
 @pytest.mark.parametrize("top", ["0", "x", "-1", "5000"])
-def test_a_wrong_number_of_channels_is_named(served: Any, top: str) -> None:
+def test_a_wrong_number_of_channels_is_named(served: Served, top: str) -> None:
     answer = served.call(f"/explain?top={top}", BODY)
     assert answer.status == 422
     assert f"found '{top}', allowed: 1 to" in answer.json["detail"]
 
 
-def test_a_number_of_channels_with_more_digits_than_python_reads_is_refused_too(served: Any) -> None:
+def test_a_number_of_channels_with_more_digits_than_python_reads_is_refused_too(served: Served) -> None:
     assert served.call(f"/explain?top={'9' * 5_000}", BODY).status == 422
 
 
-def test_a_reading_that_the_judge_refuses_is_named_as_in_predict(served: Any) -> None:
+def test_a_reading_that_the_judge_refuses_is_named_as_in_predict(served: Served) -> None:
     bad = {"instances": [{"events": [event(4, 2)]}, {"events": [event(99, 2)]}]}
     explained, predicted = served.call("/explain", bad), served.call("/predict", bad)
     assert (explained.status, explained.json["errors"]) == (422, predicted.json["errors"])
 
 
-def test_a_model_made_before_typical_values_were_kept_says_so(served: Any, tmp_path: Path) -> None:
+def test_a_model_made_before_typical_values_were_kept_says_so(served: Served, tmp_path: Path) -> None:
     old = type(served)(tmp_path)
     old.model = dataclasses.replace(old.model, metadata=msgspec.structs.replace(old.model.metadata, typical=None))
     with old.start():

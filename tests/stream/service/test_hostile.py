@@ -11,9 +11,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from tests.stream.service.conftest import Serving
 
 ROOT = Path(__file__).resolve().parents[3]
 ASKED = json.dumps({"events": [{"readings": {"o": 1, "a": 1, "b": 2, "n": 1}}]}).encode()
@@ -54,7 +55,7 @@ def latencies(port: int, seconds: float = SECONDS) -> list[float]:
 
 
 @pytest.mark.parametrize(("kind", "connections"), [("heads", 4), ("slow", 300), ("readers", 100)])
-def test_keyed_callers_are_answered_beside_hostile_ones(serving: Any, kind: str, connections: int) -> None:
+def test_keyed_callers_are_answered_beside_hostile_ones(serving: Serving, kind: str, connections: int) -> None:
     with serving(api_key="k", connections=100) as served:
         alone = latencies(served.port)
         with attack(kind, served.port, connections):

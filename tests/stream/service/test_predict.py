@@ -16,6 +16,7 @@ from aimaas.admission import Judge
 from aimaas.events import encode_event
 from stream.state.partition import PartitionState, Records
 from tests.partitioners import anywhere
+from tests.stream.service.conftest import Served
 
 WIDTH = 22
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
@@ -37,7 +38,7 @@ def whole_run(seed: int, rows: int) -> list[dict[str, Any]]:
     ]
 
 
-def of_the_stream(served: Any, events: list[dict[str, Any]]) -> float:
+def of_the_stream(served: Served, events: list[dict[str, Any]]) -> float:
     """The stream's prediction for the last of one device's events."""
     values = [
         encode_event("pump", "e-1", e.get("run", 0), i, TS + timedelta(seconds=i), e["readings"])
@@ -52,7 +53,7 @@ def of_the_stream(served: Any, events: list[dict[str, Any]]) -> float:
     return float(served.model.predict(features)[-1])
 
 
-def test_the_whole_run_gives_the_streams_prediction_to_the_bit(served: Any) -> None:
+def test_the_whole_run_gives_the_streams_prediction_to_the_bit(served: Served) -> None:
     runs = [whole_run(seed, rows) for seed, rows in enumerate([1, 2, 3, 4, 7, 40])]
     answer = served.call("/predict", {"instances": [{"events": run} for run in runs]})
     assert answer.status == 200
@@ -61,14 +62,14 @@ def test_the_whole_run_gives_the_streams_prediction_to_the_bit(served: Any) -> N
     assert [served.call("/predict", {"events": run}).json["prediction"][0] for run in runs] == expected["prediction"]
 
 
-def test_events_of_two_runs_begin_anew_where_the_run_rises(served: Any) -> None:
+def test_events_of_two_runs_begin_anew_where_the_run_rises(served: Served) -> None:
     events = [{**e, "run": 0} for e in whole_run(1, 5)] + [{**e, "run": 1} for e in whole_run(2, 3)]
     answer = served.call("/predict", {"events": events})
     assert answer.json["prediction"] == [of_the_stream(served, events)]
     assert answer.json["prediction"] == served.call("/predict", {"events": events[5:]}).json["prediction"]
 
 
-def test_features_go_to_the_model_as_they_are(served: Any) -> None:
+def test_features_go_to_the_model_as_they_are(served: Served) -> None:
     assert served.model.kernel.width == WIDTH
     row = np.linspace(0, 1, WIDTH, dtype=np.float32)
     answer = served.call("/predict", {"instances": [{"features": row.tolist()}, {"events": whole_run(3, 4)}]})
@@ -103,7 +104,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("body", "pointer", "reason", "found", "allowed"), REFUSED)
 def test_a_bad_body_is_answered_with_field_reason_what_was_found_and_what_is_allowed(
-    served: Any, body: Any, pointer: str, reason: str, found: str, allowed: str
+    served: Served, body: Any, pointer: str, reason: str, found: str, allowed: str
 ) -> None:
     answer = served.call("/predict", body)
     assert (answer.status, answer.headers["content-type"]) == (422, "application/problem+json")
@@ -117,7 +118,7 @@ def test_a_bad_body_is_answered_with_field_reason_what_was_found_and_what_is_all
 
 
 @pytest.mark.parametrize("path", ["/predict", "/explain"])
-def test_an_answer_that_is_no_number_has_the_name_that_the_dead_letter_has(served: Any, path: str) -> None:
+def test_an_answer_that_is_no_number_has_the_name_that_the_dead_letter_has(served: Served, path: str) -> None:
     body = {"instances": [{"events": [event()]}, {"features": [3e38] * WIDTH}]}
 
     answer = served.call(path, body)
@@ -129,33 +130,33 @@ def test_an_answer_that_is_no_number_has_the_name_that_the_dead_letter_has(serve
     assert served.call(path, {"instances": body["instances"][:1]}).status == 200
 
 
-def test_a_bad_instance_beside_one_without_an_answer_is_bad_input(served: Any) -> None:
+def test_a_bad_instance_beside_one_without_an_answer_is_bad_input(served: Served) -> None:
     answer = served.call("/predict", {"instances": [{"features": [3e38] * WIDTH}, {"events": [event(a=99)]}]})
 
     assert answer.json["type"] == "urn:aimaas:problem:invalid-input"
     assert [e["reason"] for e in answer.json["errors"]] == ["no_prediction", "out_of_range"]
 
 
-def test_every_refused_instance_is_named_and_the_good_ones_of_other_requests_are_answered(served: Any) -> None:
+def test_every_refused_instance_is_named_and_the_good_ones_of_other_requests_are_answered(served: Served) -> None:
     bad = {"events": [event(), event(a=99)]}
     answer = served.call("/predict", {"instances": [bad, {"events": [event()]}, bad]})
     assert [e["pointer"] for e in answer.json["errors"]] == [f"#/instances/{i}/events/1/readings/a" for i in (0, 2)]
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"\xff", b'{"events": [}', b"{} x", b"[" * 100_000, b'{"a":' * 60_000])
-def test_what_is_no_json_is_said_to_be_none(served: Any, body: bytes) -> None:
+def test_what_is_no_json_is_said_to_be_none(served: Served, body: bytes) -> None:
     answer = served.call("/predict", body)
     assert (answer.status, answer.json["type"]) == (400, "urn:aimaas:problem:bad-json")
 
 
 @pytest.mark.parametrize("depth", range(100, 1_100, 50))
-def test_nesting_of_any_depth_is_an_error_of_the_caller(served: Any, depth: int) -> None:
+def test_nesting_of_any_depth_is_an_error_of_the_caller(served: Served, depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     for body in (b'{"features":' + nested + b"}", b'{"instances":[' + nested + b"]}", b'{"a":' + nested + b',"b":NaN}'):
         assert served.call("/predict", body).status in (400, 422)
 
 
-def test_a_null_is_filled_as_the_fleet_file_says(served: Any) -> None:
+def test_a_null_is_filled_as_the_fleet_file_says(served: Served) -> None:
     events = [event(n=7.0), event(n=None), event(n=-3.0)]
     assert served.call("/predict", {"events": events}).json["prediction"] == [of_the_stream(served, events)]
 
@@ -171,7 +172,7 @@ bodies = values | st.builds(lambda e: {"events": e}, events_like) | st.builds(la
 @given(bodies, st.sampled_from(["/predict", "/v2/models/pump/infer"]))
 @example({"features": [0.0] * WIDTH}, "/predict")
 @example({"events": [{"readings": {"\ud800": float("inf")}}]}, "/predict")
-def test_no_json_body_makes_the_service_fail(served: Any, body: Any, path: str) -> None:
+def test_no_json_body_makes_the_service_fail(served: Served, body: Any, path: str) -> None:
     answer = served.call(path, json.dumps(body).encode())
     assert answer.status in (200, 400, 422)
     assert isinstance(answer.json, dict)
@@ -179,6 +180,6 @@ def test_no_json_body_makes_the_service_fail(served: Any, body: Any, path: str) 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 400))
-def test_no_bytes_make_the_service_fail(served: Any, noise: bytes, at: int) -> None:
+def test_no_bytes_make_the_service_fail(served: Served, noise: bytes, at: int) -> None:
     good = json.dumps({"instances": [{"events": [event(), event()]}]}).encode()
     assert served.call("/predict", good[:at] + noise + good[at + len(noise) :]).status in (200, 400, 422)

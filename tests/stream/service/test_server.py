@@ -27,7 +27,7 @@ from aimaas.kafka import delete_topics
 from aimaas.topics import topic_specs
 from local import ports
 from stream.service.server import listen
-from tests.stream.conftest import SILENT_ABOVE
+from tests.stream.conftest import SILENT_ABOVE, Line
 from tests.stream.service.test_hostile import attack
 from tests.stream.test_seen_from_outside import Page
 
@@ -40,7 +40,7 @@ LIMIT_S = 60.0
 class Process:
     """`aimaas serve` for the line's fleet."""
 
-    def __init__(self, line: Any, port: int, call: Any, options: list[str], **environment: str) -> None:
+    def __init__(self, line: Line, port: int, call: Any, options: list[str], **environment: str) -> None:
         self.port, self._call, self.log = port, call, line.folder / "service.log"
         program = [sys.executable, "-m", "aimaas.cli", "serve", "--fleet", line.fleet.fleet, "--port", str(port)]
         program += options
@@ -74,7 +74,7 @@ class Process:
 
 
 @pytest.fixture
-def service(line: Any, free_port: int, call_http: Any) -> Iterator[Any]:
+def service(line: Line, free_port: int, call_http: Any) -> Iterator[Any]:
     started: list[Process] = []
 
     def start(port: int = free_port, options: list[str] | None = None, **environment: str) -> Process:
@@ -95,12 +95,12 @@ def instances(events: list[tuple[bytes, bytes]]) -> list[dict[str, Any]]:
     return [{"events": of_one} for of_one in by_device.values()]
 
 
-def test_it_says_what_the_stream_says_takes_a_new_champion_and_stops_when_asked(line: Any, service: Any) -> None:
+def test_it_says_what_the_stream_says_takes_a_new_champion_and_stops_when_asked(line: Line, service: Any) -> None:
     line.champion(version="1")
     events = line.events(devices=4)
     line.send(events)
     line.score_all(len(events))
-    newest = {p["device_id"]: p for p in (msgspec.json.decode(r.value) for r in line.predictions())}
+    newest = {p["device_id"]: p for p in (msgspec.json.decode(r.value or b"") for r in line.predictions())}
     asked = {"instances": instances(events)}
     devices = [one["events"][0]["device_id"] for one in asked["instances"]]
 
@@ -125,7 +125,7 @@ def test_it_says_what_the_stream_says_takes_a_new_champion_and_stops_when_asked(
     assert "Traceback" not in running.log.read_text()
 
 
-def test_it_waits_for_its_first_champion_and_asks_for_the_key(line: Any, service: Any) -> None:
+def test_it_waits_for_its_first_champion_and_asks_for_the_key(line: Line, service: Any) -> None:
     running = service(AIMAAS_API_KEY="k", AIMAAS_LOG_FORMAT="json")
     wait_until_it_answers(running)
     assert running.call("/readyz").status == 503
@@ -135,7 +135,7 @@ def test_it_waits_for_its_first_champion_and_asks_for_the_key(line: Any, service
     assert running.stop() == 0
 
 
-def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_next_champion_serves(line: Any, service: Any) -> None:
+def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_next_champion_serves(line: Line, service: Any) -> None:
     line.champion(version="1", silent=True)
     running = service()
     running.wait_for_model("1")
@@ -158,7 +158,7 @@ def test_a_model_that_gives_too_few_answers_is_withdrawn_and_the_next_champion_s
     assert running.stop() == 0
 
 
-def test_health_has_a_port_of_its_own_and_stays_green_beside_800_slow_connections(line: Any, service: Any) -> None:
+def test_health_has_a_port_of_its_own_and_stays_green_beside_800_slow_connections(line: Line, service: Any) -> None:
     line.champion(version="1")
     health = ports.free_port()
     running = service(options=["--health-port", str(health)])
@@ -183,7 +183,7 @@ def test_health_has_a_port_of_its_own_and_stays_green_beside_800_slow_connection
     assert (head.getresponse().status, running.stop()) == (200, 0)
 
 
-def test_it_speaks_tls_and_asks_for_the_certificates_that_a_ca_signed(line: Any, service: Any, tmp_path: Path) -> None:
+def test_it_speaks_tls_and_asks_for_the_certificates_that_a_ca_signed(line: Line, service: Any, tmp_path: Path) -> None:
     line.champion(version="1")
     cert, key = self_signed(tmp_path)
     running = service(options=["--tls-cert", str(cert), "--tls-key", str(key), "--tls-client-ca", str(cert)])
@@ -208,7 +208,7 @@ def test_it_speaks_tls_and_asks_for_the_certificates_that_a_ca_signed(line: Any,
     ],
 )
 def test_files_that_are_no_certificate_are_one_clear_line(
-    line: Any, service: Any, options: list[str], says: str
+    line: Line, service: Any, options: list[str], says: str
 ) -> None:
     running = service(options=options)
 
@@ -267,7 +267,7 @@ def test_a_taken_port_is_one_clear_line(service: Any, free_port: int) -> None:
     assert line.startswith(f"error: cannot listen on 127.0.0.1 port {free_port}: Address already in use; end what")
 
 
-def test_without_the_fleets_topics_it_ends_with_what_to_do(line: Any, service: Any) -> None:
+def test_without_the_fleets_topics_it_ends_with_what_to_do(line: Line, service: Any) -> None:
     delete_topics(line.settings, [spec.name for spec in topic_specs(line.fleet)])
     running = service()
     assert running.process.wait(LIMIT_S) == 1
