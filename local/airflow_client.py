@@ -117,6 +117,12 @@ class AirflowClient:
         tasks = [_task(t) for t in self._get(path)["task_instances"]]
         return sorted(tasks, key=lambda t: (t.started_at is None, t.started_at and t.started_at.timestamp()))
 
+    def tasks_at_work(self) -> list[tuple[str, TaskState]]:
+        """Return the tasks that run now, each with the DAG that it is of, in the order in which they began (at most 100)."""
+        found = self._get("/dags/~/dagRuns/~/taskInstances?state=running&limit=100")["task_instances"]
+        tasks = [(t["dag_id"], _task(t)) for t in found]
+        return sorted(tasks, key=lambda t: t[1].started_at.timestamp() if t[1].started_at else 0.0)
+
     def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task returned (its XCom `return_value`)."""
         run = quote(run_id, safe="")

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from aimaas.errors import StackError
 from aimaas.settings import Settings
 from local.airflow import find_airflow
+from local.airflow_client import AirflowClient
 from local.external import external_mlflow
 from local.part_states import PartState, read_states
 from local.ports import HOST, answers
@@ -102,14 +103,30 @@ def _answers(program: Program, beats: Mapping[str, str]) -> bool:
     return beats.get(program.name, "healthy") == "healthy"
 
 
-def _heartbeats(settings: Settings) -> dict[str, str]:
-    """Program of Airflow -> health; none where its API server cannot say."""
+def tasks_at_work(settings: Settings) -> list[tuple[str, float | None]]:
+    """`<dag>/<task>` of each task that runs now, and since when in Unix seconds; none where Airflow's API server cannot say."""
+    client = _client(settings)
+    try:
+        found = client.tasks_at_work() if client else []
+    except StackError:
+        return []
+    return [(f"{dag}/{t.task_id}", t.started_at.timestamp() if t.started_at else None) for dag, t in found]
+
+
+def _client(settings: Settings) -> AirflowClient | None:
+    """A client that does not wait for an API server that is silent."""
     airflow = find_airflow(settings.home / "airflow")
     if airflow is None:
-        return {}
+        return None
     airflow.client.timeout_s = _ANSWER_S
+    return airflow.client
+
+
+def _heartbeats(settings: Settings) -> dict[str, str]:
+    """Program of Airflow -> health; none where its API server cannot say."""
+    client = _client(settings)
     try:
-        health = airflow.client.health()
+        health = client.health() if client else {}
     except StackError:
         return {}
     return {name: health.get(part) or "unknown" for name, part in _HEARTBEATS.items()} if health else {}

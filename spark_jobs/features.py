@@ -143,7 +143,9 @@ def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSe
     fleet, rows = job.fleet, uri_of(f"{folder}/{ROWS}")
     outcomes = sources_of(job.settings, fleet, version).outcomes
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
+    job.tell(f"gold version {version}: the fit of units, regimes and means")
     taken_at, fit = fit_at(job, plan, gold, version)
+    job.tell(f"with the fit of version {taken_at}: features, through the kernel")
     table = bring_up(job, plan, fit, gold, version) if fleet.training.refit_growth else None
     ends, _ = sent(ends)
     found_lives = lives_of(gold, ends).persist()
@@ -155,6 +157,7 @@ def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSe
     else:
         found = labelled_rows(job, table, lives, ends, censoring)
     found.write.mode("overwrite").parquet(rows)
+    job.tell("rows are written; counts and digest")
     written = job.spark.read.parquet(rows).where("NOT isnan(label)")
     failures = failures_by_split(written, ends)
     info = censoring_info(fleet, with_their_lives, censoring, written.count())
@@ -176,7 +179,7 @@ def features(job: Job) -> Report:
         raise
     rows = {name: counts.rows for name, counts in info.splits.items()}
     for line in held_back(job.settings, job.fleet):
-        sys.stderr.write(f"features: gold version {info.gold_version} is what was published before {line}\n")
+        job.tell(f"gold version {info.gold_version} is what was published before {line}")
     return {
         "out": folder,
         "gold": info.gold_version,

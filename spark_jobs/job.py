@@ -36,6 +36,11 @@ class Job:
     start: Callable[[Settings, str], SparkSession] = spark_session
     journal: RuleJournal | None = None  # the fleet's, unless a test has another
 
+    def tell(self, line: str) -> None:
+        """Say in the job's log, which is standard error, what it does now."""
+        sys.stderr.write(f"{self.name}: {line}\n")
+        sys.stderr.flush()
+
     @cached_property
     def rule_journal(self) -> RuleJournal:
         """Where scorers and the lake agree on rules."""

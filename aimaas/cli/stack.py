@@ -29,6 +29,7 @@ def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
         state = Text(part.state, "green" if part.state == "up" else "red")
         table.add_row(part.name, state, duration(part.since, now), str(part.restarts or ""), part.where)
     out.print(table)
+    print_tasks(settings, now)
     print_login(settings, show_secrets=show_secrets)
     unwell = [part for part in parts if part.state != "up"]
     for part in unwell:
@@ -36,6 +37,15 @@ def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
     if any(part.state == "dead" for part in unwell):
         out.print("`aimaas up` repairs it", highlight=False)
     return not unwell
+
+
+def print_tasks(settings: Settings, now: float) -> None:
+    """What Airflow's workers do now: a first training may take most of an hour."""
+    from local.stack_status import tasks_at_work
+
+    told = [f"{name} since {duration(began, now)}" for name, began in tasks_at_work(settings)]
+    if told:
+        out.print(f"Airflow runs {', '.join(told)}", highlight=False, markup=False)
 
 
 def print_login(settings: Settings, *, show_secrets: bool) -> None:

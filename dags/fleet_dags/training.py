@@ -60,7 +60,7 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
         settings, spec = _surroundings(fleet)
         frozen, trained = _places(fleet, str(run_id))
         try:
-            report = train(settings, spec, frozen, trained)
+            report = train(settings, spec, frozen, trained, _tell)
         except TrainingRefusedError as e:
             gold = read_info(frozen).gold_version
             note_refused(settings, fleet, Refused(attempt_of(spec, gold, known), str(e), datetime.now(UTC)))
@@ -69,6 +69,11 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
         return {"candidate": report.chosen, "card": _card(trained), **report.metrics}
 
     return train_candidates(outcomes)
+
+
+def _tell(what: str, done: int, steps: int) -> None:
+    """A line in the task's log: a training may take hours."""
+    print(f"{done} of {steps}: {what}", flush=True)  # noqa: T201
 
 
 def register_and_promote(fleet: str, outcomes: Any) -> Any:

@@ -146,6 +146,7 @@ def test_dags_run_follow_their_assets_and_tell_what_failed_through_a_kill_and_a_
     assert alert["error"] == "ValueError: broken on purpose"
 
     awaited(lambda: next((t for t in client.task_states("first", run_id) if t.state == "running"), None))
+    assert [dag for dag, task in client.tasks_at_work() if task.started_at] == ["first"]
     airflow.processes[1].signal_all(signal.SIGKILL)  # the scheduler and its task
     airflow.kill()
     assert processes_of(airflow.folder) == []
