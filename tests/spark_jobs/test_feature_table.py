@@ -264,7 +264,7 @@ def test_a_compaction_in_the_midst_of_a_write_makes_it_fail_and_the_next_run_fin
 ) -> None:
     arrivals = Arrivals(lake.fleet, 1)
     for part in range(3):
-        lake.receive(arrivals.some(80))
+        lake.receive(arrivals.some(150))
         lake.gold()
         if part < 2:
             frozen(lake, tmp_path / f"{part}")
