@@ -59,9 +59,18 @@ class Stack:
         )
         found: dict[str, list[dict[str, Any]]] = {}
         if ids.split():
-            for one in json.loads(run(["docker", "inspect", *ids.split()], self.environ)):
+            for one in self._inspected(ids.split()):
                 found.setdefault(one["Config"]["Labels"]["com.docker.compose.service"], []).append(one)
         return found
+
+    def _inspected(self, ids: list[str]) -> list[dict[str, Any]]:
+        """What Docker says of those of these that are still there: Compose removes the container of a service that has run."""
+        command = ["docker", "inspect", *ids]
+        done = subprocess.run(command, env=dict(self.environ), capture_output=True, text=True, check=False, timeout=120)
+        told = [line for line in done.stderr.splitlines() if "No such object" not in line]
+        assert not told, told
+        inspected: list[dict[str, Any]] = json.loads(done.stdout)
+        return inspected
 
     def ill(self) -> dict[str, str]:
         """The services that are not as they must be: healthy, or ended well where they run once; what is wrong."""
