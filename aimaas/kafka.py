@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from confluent_kafka import Consumer, IsolationLevel, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewTopic, OffsetSpec
 
 from aimaas.connection import check_settings, why_unreachable
 from aimaas.errors import KafkaError
@@ -24,7 +24,7 @@ from aimaas.kafka_failures import kafka_errors as kafka_errors  # noqa: PLC0414 
 from aimaas.outage import Quiet, outage_of
 from aimaas.rights import Right, in_group, on_topic
 from aimaas.settings import Settings
-from aimaas.topics import READER_GROUP, TopicSpec
+from aimaas.topics import READER_GROUP, TopicSpec, keeps_all
 
 Isolation = Literal["read_committed", "read_uncommitted"]
 Offsets = dict[int, int]  # partition -> offset
@@ -159,15 +159,17 @@ def partition_counts(settings: Settings, names: Iterable[str], *rights: Right) -
 def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
     """Create the topics that are missing and return their names; ready to use when this returns.
 
-    Topics that exist are left as they are. Raises KafkaError with a line for each of them whose partitions or settings differ.
+    A topic that exists gets settings that differ where it keeps all that it keeps now: earlier releases declared others. Raises
+    KafkaError with a line for each whose partitions differ, or whose settings would drop records; then nothing is changed.
     """
     client = admin(settings)
     with kafka_errors(settings, "create topics"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
         new = [spec for spec in specs if spec.name not in known]
-        wrong = _differences(settings, client, known, [spec for spec in specs if spec.name in known])
+        wrong, changes = _differences(settings, client, known, [spec for spec in specs if spec.name in known])
         if wrong:
             raise KafkaError("\n".join(wrong))
+        _change(settings, client, changes)
         wanted = [NewTopic(s.name, s.partitions, s.replication, config=dict(s.config)) for s in new]
         made = client.create_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}
         _finish(settings, "Create", made, "TOPIC_ALREADY_EXISTS")
@@ -185,14 +187,16 @@ def _all_led(client: Any, specs: Sequence[TopicSpec]) -> bool:
     )
 
 
-def _differences(settings: Settings, client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]) -> list[str]:
-    """One line for each way in which an existing topic is not as declared."""
+def _differences(
+    settings: Settings, client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]
+) -> tuple[list[str], dict[str, dict[str, str]]]:
+    """One line for each way in which a topic is not as declared and stays so; topic -> settings that may simply be changed."""
     if not specs:
-        return []
+        return [], {}
     resources = {s.name: ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs}
     answers = client.describe_configs(list(resources.values()), request_timeout=ANSWER_LIMIT_S)
     found = {resource.name: _configs(settings, resource.name, future) for resource, future in answers.items()}
-    lines = []
+    lines, changes = [], {}
     for spec in specs:
         partitions = len(known[spec.name].partitions)
         if partitions != spec.partitions:
@@ -200,16 +204,34 @@ def _differences(settings: Settings, client: Any, known: Mapping[str, Any], spec
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
                 "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
-        other = {n: v for n, v in spec.config.items() if (e := found[spec.name].get(n)) is not None and e.value != v}
-        if other:
+        has = {n: found[spec.name][n].value for n in spec.config if n in found[spec.name]}
+        other = {n: v for n, v in spec.config.items() if n in has and has[n] != v}
+        if other and keeps_all(has, {n: v for n, v in spec.config.items() if n in has}):
+            changes[spec.name] = other
+        elif other:
             # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile
-            now = ", ".join(f"{name}={found[spec.name][name].value}, declared is {other[name]}" for name in other)
+            now = ", ".join(f"{name}={has[name]}, declared is {other[name]}" for name in other)
             change = ",".join(f"{name}={value}" for name, value in other.items())
             lines.append(
                 f"topic {spec.name} has {now}: change it with "
                 f"`kafka-configs --alter --topic {spec.name} --add-config {change}`, or correct the fleet file"
             )
-    return lines
+    return lines, changes
+
+
+def _change(settings: Settings, client: Any, changes: Mapping[str, Mapping[str, str]]) -> None:
+    """Set settings of topics that exist."""
+    wanted = [
+        ConfigResource(
+            ConfigResource.Type.TOPIC, name,
+            incremental_configs=[
+                ConfigEntry(n, v, incremental_operation=AlterConfigOpType.SET) for n, v in change.items()
+            ],
+        )
+        for name, change in changes.items()
+    ]  # fmt: skip
+    done = client.incremental_alter_configs(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}
+    _finish(settings, "AlterConfigs", {resource.name: future for resource, future in done.items()}, "")
 
 
 def _configs(settings: Settings, topic: str, answer: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -53,6 +54,23 @@ class TopicSpec:
     partitions: int
     replication: int
     config: Mapping[str, str]
+
+
+def keeps_all(found: Mapping[str, str], declared: Mapping[str, str]) -> bool:
+    """Whether a topic with the settings `found` that gets the `declared` ones still keeps and takes every record that it does now.
+
+    `found` has a value for each name of `declared`.
+    """
+    old, new = found.get("cleanup.policy", "delete"), declared.get("cleanup.policy", "delete")
+    if new != old and (old, new, declared.get("retention.ms")) != ("compact", "delete", "-1"):
+        return False
+    grows = ("max.message.bytes",) if new != old or new == "compact" else ("max.message.bytes", "retention.ms")
+    return all(_size(found[name]) <= _size(declared[name]) for name in grows if name in declared)
+
+
+def _size(value: str) -> float:
+    """Milliseconds or bytes; -1 is without end."""
+    return math.inf if value == "-1" else float(value)
 
 
 def topic_of(label: str) -> str:

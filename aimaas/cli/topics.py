@@ -14,7 +14,7 @@ topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")
 
 @topics_app.command("create")
 def topics_create(fleet: Fleet) -> None:
-    """Create the fleet's topics with their settings; those that exist are compared with the fleet file."""
+    """Create the fleet's topics with their settings; those that exist get settings that lose no record, and else are compared."""
     from aimaas.kafka import create_topics
     from aimaas.topics import topic_specs
 

@@ -91,6 +91,20 @@ def test_a_topic_that_differs_is_reported_with_what_differs_and_what_to_do(setti
 
 
 @pytest.mark.broker
+def test_a_topic_of_an_earlier_release_gets_settings_that_lose_nothing(settings: Settings) -> None:
+    name = f"t-{uuid.uuid4().hex}"
+    old = {"cleanup.policy": "compact", "retention.ms": "604800000", "max.message.bytes": "1048576"}
+    new = {"cleanup.policy": "delete", "retention.ms": "-1", "max.message.bytes": "2097152"}
+    create_topics(settings, [TopicSpec(name, 1, 1, old)])
+
+    assert create_topics(settings, [TopicSpec(name, 1, 1, new)]) == []
+
+    with pytest.raises(KafkaError, match=r"has cleanup\.policy=delete, declared is compact, retention\.ms=-1, .*"):
+        create_topics(settings, [TopicSpec(name, 1, 1, old)])
+    create_topics(settings, [TopicSpec(name, 1, 1, new)])
+
+
+@pytest.mark.broker
 def test_deleted_topics_are_gone_and_deleting_again_is_no_error(settings: Settings, topic: str) -> None:
     delete_topics(settings, [topic])
     delete_topics(settings, [topic])
