@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, and_, create_engine, select, update
+from sqlalchemy import Connection, and_, create_engine, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.schema import CreateTable
 
 from aimaas.errors import AimaasError
@@ -21,6 +21,9 @@ Offsets = Mapping[int, int]  # partition -> offset of the next record
 _UPSERTS: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _KEY = [column.name for column in PREDICTIONS.primary_key]
 _LOCK_S = 60  # how long SQLite waits for another writer
+_MAKING = (
+    7_305_813_446_301_152_257  # the advisory lock under which an export makes tables in Postgres: any number of its own
+)
 
 
 class ExportError(AimaasError):
@@ -37,8 +40,9 @@ class Database:
         self._place = {"topic": topic, "topic_id": topic_id}
         self._engine = _engine_of(url)
         self._insert = _UPSERTS[self._engine.dialect.name]
-        # Postgres refuses one of two that make a table at this very moment: the other one has made both
-        with self._transaction() as connection, suppress(IntegrityError):
+        with self._transaction() as connection:
+            if connection.dialect.name == "postgresql":  # it refuses one of two that make a table at this very moment
+                connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
             for table in TABLES.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
 
