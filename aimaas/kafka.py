@@ -204,9 +204,9 @@ def _differences(
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
                 "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
             )
-        has = {n: found[spec.name][n].value for n in spec.config if n in found[spec.name]}
-        other = {n: v for n, v in spec.config.items() if n in has and has[n] != v}
-        if other and keeps_all(has, {n: v for n, v in spec.config.items() if n in has}):
+        has = {n: e.value for n, e in found[spec.name].items() if n in spec.config}
+        other = {n: spec.config[n] for n in spec.config if n in has and has[n] != spec.config[n]}
+        if other and keeps_all(has, spec.config):
             changes[spec.name] = other
         elif other:
             # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile

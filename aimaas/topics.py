@@ -59,13 +59,13 @@ class TopicSpec:
 def keeps_all(found: Mapping[str, str], declared: Mapping[str, str]) -> bool:
     """Whether a topic with the settings `found` that gets the `declared` ones still keeps and takes every record that it does now.
 
-    `found` has a value for each name of `declared`.
+    A setting that `found` lacks is unknown to the cluster, and changes nothing.
     """
     old, new = found.get("cleanup.policy", "delete"), declared.get("cleanup.policy", "delete")
     if new != old and (old, new, declared.get("retention.ms")) != ("compact", "delete", "-1"):
         return False
     grows = ("max.message.bytes",) if new != old or new == "compact" else ("max.message.bytes", "retention.ms")
-    return all(_size(found[name]) <= _size(declared[name]) for name in grows if name in declared)
+    return all(_size(found[name]) <= _size(declared[name]) for name in grows if name in declared and name in found)
 
 
 def _size(value: str) -> float:

@@ -114,14 +114,12 @@ class AirflowClient:
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
         """Return the tasks of a run, in the order in which they began (those that did not last)."""
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
-        tasks = [_task(t) for t in self._get(path)["task_instances"]]
-        return sorted(tasks, key=lambda t: (t.started_at is None, t.started_at and t.started_at.timestamp()))
+        return sorted((_task(t) for t in self._get(path)["task_instances"]), key=_began)
 
     def tasks_at_work(self) -> list[tuple[str, TaskState]]:
         """Return the tasks that run now, each with the DAG that it is of, in the order in which they began (at most 100)."""
         found = self._get("/dags/~/dagRuns/~/taskInstances?state=running&limit=100")["task_instances"]
-        tasks = [(t["dag_id"], _task(t)) for t in found]
-        return sorted(tasks, key=lambda t: t[1].started_at.timestamp() if t[1].started_at else 0.0)
+        return sorted(((t["dag_id"], _task(t)) for t in found), key=lambda t: _began(t[1]))
 
     def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
         """Return what a task returned (its XCom `return_value`)."""
@@ -196,6 +194,11 @@ def _run(found: Mapping[str, Any]) -> RunState:
         started_at=_time(found["start_date"]),
         ended_at=_time(found["end_date"]),
     )
+
+
+def _began(task: TaskState) -> tuple[bool, float]:
+    """Sorts tasks in the order in which they began, those that did not last."""
+    return task.started_at is None, task.started_at.timestamp() if task.started_at else 0.0
 
 
 def _task(found: Mapping[str, Any]) -> TaskState:

@@ -39,7 +39,6 @@ class Job:
     def tell(self, line: str) -> None:
         """Say in the job's log, which is standard error, what it does now."""
         sys.stderr.write(f"{self.name}: {line}\n")
-        sys.stderr.flush()
 
     @cached_property
     def rule_journal(self) -> RuleJournal:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from aimaas.cli.options import out
+from aimaas.cli.options import out, say
 
 if TYPE_CHECKING:
     from aimaas.settings import Settings
@@ -45,7 +45,7 @@ def print_tasks(settings: Settings, now: float) -> None:
 
     told = [f"{name} since {duration(began, now)}" for name, began in tasks_at_work(settings)]
     if told:
-        out.print(f"Airflow runs {', '.join(told)}", highlight=False, markup=False)
+        say(f"Airflow runs {', '.join(told)}")
 
 
 def print_login(settings: Settings, *, show_secrets: bool) -> None:

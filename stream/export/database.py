@@ -21,9 +21,7 @@ Offsets = Mapping[int, int]  # partition -> offset of the next record
 _UPSERTS: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _KEY = [column.name for column in PREDICTIONS.primary_key]
 _LOCK_S = 60  # how long SQLite waits for another writer
-_MAKING = (
-    7_305_813_446_301_152_257  # the advisory lock under which an export makes tables in Postgres: any number of its own
-)
+_MAKING = 7_305_813_446_301_152_257  # of the advisory lock under which tables are made in Postgres: any number
 
 
 class ExportError(AimaasError):

@@ -21,7 +21,7 @@ MakeSet = Callable[..., Path]
 _TRAIN = """
 import sys
 from pathlib import Path
-from aimaas.fleet import FleetSpec, load_fleet
+from aimaas.fleet import load_fleet
 from aimaas.settings import read_settings
 from models.train import train
 fleet, training_set, out = map(Path, sys.argv[1:])

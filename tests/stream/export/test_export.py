@@ -8,7 +8,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -145,42 +145,34 @@ def started(line: Line, url: str) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
-def test_exports_that_begin_at_once_in_an_empty_database_all_find_its_tables(url: str) -> None:
-    failures: list[Exception] = []
-    begin = threading.Barrier(8)
+def at_once(times: int, work: Callable[[], object]) -> list[ExportError]:
+    """Do the work in threads that begin together; the refusals."""
+    refused: list[ExportError] = []
+    begin = threading.Barrier(times)
 
     def run() -> None:
         begin.wait(LIMIT_S)
         try:
-            Database(url, "topic", "id").close()
+            work()
         except ExportError as e:
-            failures.append(e)
+            refused.append(e)
 
-    threads = [threading.Thread(target=run) for _ in range(8)]
+    threads = [threading.Thread(target=run) for _ in range(times)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(LIMIT_S)
+    return refused
 
-    assert failures == []
+
+def test_exports_that_begin_at_once_in_an_empty_database_all_find_its_tables(url: str) -> None:
+    assert at_once(8, lambda: Database(url, "topic", "id").close()) == []
 
 
 @pytest.mark.broker
 def test_of_two_exports_at_once_none_doubles_or_loses(line: Line, url: str) -> None:
     line.send([predicted(line.fleet.fleet, n) for n in range(MANY)], line.names.predictions)
-    failures: list[ExportError] = []
-
-    def run() -> None:
-        try:
-            export(line.settings, line.fleet, url)
-        except ExportError as e:
-            failures.append(e)
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(LIMIT_S)
+    failures = at_once(2, lambda: export(line.settings, line.fleet, url))
     export(line.settings, line.fleet, url)
 
     assert all("another export" in str(e) or "locked" in str(e) for e in failures)
