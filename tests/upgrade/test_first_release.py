@@ -1,6 +1,6 @@
 """What an earlier release left in a home, a lake and on a broker goes on under this one, in place.
 
-The earlier release writes it itself, from the commit that it was. `pytest -s` prints what went on.
+The earlier release writes it itself, from the commit that it was.
 """
 
 from __future__ import annotations
@@ -42,17 +42,6 @@ import sys
 from local.broker import start_broker
 start_broker(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
 """
-GATE = """
-import sys
-from datetime import UTC, datetime
-from aimaas.fleet import find_fleet
-from aimaas.settings import read_settings
-from expectations.gate import check_table
-from spark_jobs.session import session_on_demand
-settings = read_settings()
-with session_on_demand(settings, "gate") as spark:
-    check_table(settings, find_fleet(settings.fleets, sys.argv[1]), sys.argv[2], datetime.now(UTC), spark)
-"""
 
 
 @dataclass(frozen=True)
@@ -78,11 +67,12 @@ class Release:
     def aimaas(self, *arguments: str) -> str:
         return self.python("-m", "aimaas.cli", *arguments)
 
-    def job(self, name: str, *arguments: str) -> dict[str, Any]:
-        """Run a Spark job as a task does; its report."""
-        said = self.python("-m", f"spark_jobs.{name}", "--fleet", FLEET, *arguments)
-        found: dict[str, Any] = json.loads(next(line for line in reversed(said.splitlines()) if line.startswith("{")))
-        return found
+    def job(self, name: str) -> None:
+        """Run a Spark job as a task does."""
+        self.python("-m", f"spark_jobs.{name}", "--fleet", FLEET)
+
+    def gate(self, table: str) -> None:
+        self.aimaas("gate", "check", "--fleet", FLEET, "--table", table)
 
 
 @pytest.fixture(scope="module")
@@ -215,9 +205,9 @@ def test_home_lake_topics_and_model_of_the_first_release_go_on(first: Path, home
 
     for job in ("land", "admit"):
         new.job(job)
-    new.python("-c", GATE, FLEET, "silver")
+    new.gate("silver")
     new.job("gold")
-    new.python("-c", GATE, FLEET, "gold")
+    new.gate("gold")
     found = json.loads(new.aimaas("reconcile", "--fleet", FLEET, "--json"))
     assert (found["gaps"], found["lost"]) == ([], [])
     assert max(Counter((p["device_id"], p["run"], p["seq"]) for p in home.predictions()).values()) == 1
