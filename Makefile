@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test test-long test-deep test-lake test-compose fuzz chaos lint format lock demo clean distclean
+.PHONY: help setup preflight jars archive test test-long test-deep test-lake test-compose fuzz chaos lint format docs lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ format: $(VENV)/.project ## write all files in the one style
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
+docs: $(VENV)/.project ## the pages as a site in site/, without a network; a broken link or anchor fails
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
+
 lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(LOCK) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
@@ -70,7 +74,7 @@ $(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaa
 
 clean: ## stop the local stack and delete all it wrote, and the caches
 	@if [ -x $(BIN)/aimaas ] && [ -d var ]; then $(BIN)/aimaas down; fi
-	rm -rf var build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf var build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)*/*' -prune -exec rm -rf {} +
 
 distclean: clean ## clean, and delete the environment and the jars too
