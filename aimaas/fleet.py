@@ -126,7 +126,7 @@ class Minimum(_Part):
 
 
 class Search(_Part):
-    """A search of the candidates' settings before each training, with trials or minutes above 0; see training.md."""
+    """A search of the candidates' settings before each training, with trials or minutes above 0; see docs/how-to/tune-a-model.md."""
 
     trials: Whole = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
     minutes: Real = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
@@ -137,7 +137,7 @@ class Training(_Part):
     """Candidate models and how they are compared. A candidate's mapping goes to its builder in models/candidates.py."""
 
     candidates: dict[Name, dict[str, Any]] = Field(
-        min_length=1, description="name and options of each; training.md lists them"
+        min_length=1, description="name and options of each; docs/reference/candidates.md lists them"
     )
     folds: Whole = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
     seed: Whole = Field(default=7, ge=0, le=2**31, description="of every random choice in training")

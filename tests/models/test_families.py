@@ -211,7 +211,7 @@ def no_room() -> None:
 
 
 def test_the_documentation_names_every_option_of_every_candidate() -> None:
-    page = (Path(__file__).resolve().parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "reference" / "candidates.md").read_text(encoding="utf-8")
     for name in family_names():
         row = next(line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
         options = settings_of(pump_fleet({name: {}}), name)

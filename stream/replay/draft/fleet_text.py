@@ -82,7 +82,7 @@ def _tail(draft: Draft) -> Iterator[str]:
     yield "\ntask:"
     yield from _task(draft)
     yield "\ntraining:"
-    yield "  candidates: {ridge: {}, boosting: {}}  # docs/training.md lists more"
+    yield "  candidates: {ridge: {}, boosting: {}}  # docs/reference/candidates.md lists more"
     limits = list(_limits(draft))
     if limits:
         yield "\nlimits:"
