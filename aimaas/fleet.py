@@ -126,7 +126,7 @@ class Minimum(_Part):
 
 
 class Search(_Part):
-    """A search of the candidates' settings before each training, with trials or minutes above 0; see docs/how-to/tune-a-model.md."""
+    """Search the candidates' settings before each training if trials or minutes are above 0; see docs/how-to/tune-a-model.md."""
 
     trials: Whole = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
     minutes: Real = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
