@@ -1,4 +1,4 @@
-"""Who needs which rights on a broker that denies by default: the table of `docs/security.md`.
+"""Who needs which rights on a broker that denies by default: the table of `docs/reference/kafka-rights.md`.
 
 Read, Write and Alter imply Describe. Who writes a topic may use an idempotent producer there, which needs no right of its own.
 """

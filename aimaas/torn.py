@@ -1,6 +1,7 @@
 """Files of the lake that cannot be read, torn or gone: what a person is told about them.
 
-Every table can be made again from the one before it, so the message names the folders and the job. docs/operations.md says more.
+Every table can be rebuilt from the one before it, so the message names the folders and the job.
+docs/how-to/fix-the-lake.md has the whole table.
 """
 
 from __future__ import annotations

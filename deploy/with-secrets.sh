@@ -5,7 +5,7 @@ set -eu
 for file in /run/secrets/*; do
     name=$(basename "$file")
     case $name in '*' | *[!A-Z0-9_]*) continue ;; esac
-    [ -r "$file" ] || { echo "error: $file cannot be read by user $(id -u): see docs/operations.md#containers" >&2; exit 78; }
+    [ -r "$file" ] || { echo "error: $file cannot be read by user $(id -u): see docs/how-to/run-in-containers.md#use-the-secrets" >&2; exit 78; }
     export "$name=$(cat "$file")"
 done
 # Airflow's triggerer waits for outcomes through this connection

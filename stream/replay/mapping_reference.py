@@ -96,7 +96,7 @@ The table of outcomes is written like the telemetry, and names devices by the sa
 
 `aimaas replay` sends as devices do, so a table that is older than what a device has sent is refused as `late`.
 `aimaas replay --backfill` takes the same mapping and writes past the stream, into the lake:
-[operations.md](operations.md#backfilling-the-past). It needs `ts`, and with `order: seq` also `seq`. Send the oldest table first
+[Backfill history](how-to/backfill-history.md). It needs `ts`, and with `order: seq` also `seq`. Send the oldest table first
 where you can: only what is sent is predicted.
 
 ## Long format

@@ -87,7 +87,7 @@ def resume(
         raise StateError(
             f"{where}: events before offset {position} are answered, but the log ends at {log.end}: the cluster has lost its end. "
             "Bring back the broker that holds it, or delete the topic and make it anew with `aimaas topics create`: offsets that "
-            "were given out twice cannot be told apart (docs/operations.md, 'Offsets')"
+            "were given out twice cannot be told apart (docs/reference/offsets.md)"
         )
     return _going_on(saved, position, log)
 

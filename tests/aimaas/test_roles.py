@@ -1,4 +1,4 @@
-"""The table of rights in docs/security.md is the one of the code."""
+"""The table of rights in docs/reference/kafka-rights.md is the one of the code."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def row(role: str) -> str:
 
 @pytest.mark.parametrize("role", ROLES)
 def test_the_page_shows_exactly_what_the_role_needs(role: str) -> None:
-    assert row(role) in (ROOT / "docs" / "security.md").read_text().splitlines()
+    assert row(role) in (ROOT / "docs" / "reference" / "kafka-rights.md").read_text().splitlines()
 
 
 def test_no_scorer_and_no_service_may_write_announcements() -> None:

@@ -1,8 +1,10 @@
+import re
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
+import aimaas.settings
 from aimaas.cli.app import app
 from aimaas.errors import SettingsError
 from aimaas.kafka import admin
@@ -83,3 +85,9 @@ def test_a_kafka_setting_that_cannot_be_used_is_named_by_each_command(
     assert isinstance(result.exception, SettingsError), result.exception
     assert str(result.exception).startswith(f"{variable}: ")
     assert says in str(result.exception)
+
+
+def test_the_page_of_settings_has_every_variable() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text()
+    known = set(re.findall(r"(?m)^\| (AIMAAS_\S+) \|", str(aimaas.settings.__doc__)))
+    assert known <= set(re.findall(r"(?m)^\| `(AIMAAS_[^`]+)` \|", page))

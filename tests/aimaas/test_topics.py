@@ -1,7 +1,7 @@
 from pathlib import Path
 
 from aimaas.fleet import FleetSpec, find_fleet
-from aimaas.topics import topic_names, topic_specs
+from aimaas.topics import TopicSpec, topic_names, topic_specs
 
 FLEET = find_fleet(Path(__file__).parents[2] / "fleets", "turbofan")
 
@@ -28,3 +28,19 @@ def test_each_kind_of_topic_has_its_settings() -> None:
     assert int(specs["events.dlq"].config["max.message.bytes"]) > int(specs["events"].config["max.message.bytes"])
     assert {s.partitions for n, s in specs.items() if n not in unkeyed} == {FLEET.topics.partitions}
     assert {specs[n].partitions for n in unkeyed} == {1}
+
+
+def row(spec: TopicSpec) -> str:
+    """A topic's row of docs/reference/topics.md."""
+    config = dict(spec.config)
+    policy, retention = config.pop("cleanup.policy"), config.pop("retention.ms", None)
+    kept = {None: "newest record per key", "-1": "forever"}.get(retention, "`topics.retention_days`")
+    named = [f"`{k}={v}`" if k == "message.timestamp.type" else f"`{k}`" for k, v in config.items()]
+    name = spec.name.replace("turbofan", "<fleet>")
+    others = f" {', '.join(named)} " if named else " "
+    return f"| `{name}` | {1 if spec.partitions == 1 else '`topics.partitions`'} | `{policy}` | {kept} |{others}|"
+
+
+def test_the_page_of_topics_shows_each_with_its_settings() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "topics.md").read_text().splitlines()
+    assert [row(spec) for spec in topic_specs(FLEET)] == [line for line in page if line.startswith("| `iot.")]

@@ -20,10 +20,10 @@ STAGES = ("ingest", "maintenance", "prepare", "rebuild", "train")
 
 
 def documented(name: str) -> str:
-    """A file as `docs/operations.md` shows it."""
-    page = (PROJECT / "docs" / "operations.md").read_text()
+    """A file as `docs/how-to/use-your-own-airflow.md` shows it."""
+    page = (PROJECT / "docs" / "how-to" / "use-your-own-airflow.md").read_text()
     found = re.search(rf"```python\n# {re.escape(name)}.*?\n(.*?)```", page, re.DOTALL)
-    assert found, f"docs/operations.md shows no {name}"
+    assert found, f"docs/how-to/use-your-own-airflow.md shows no {name}"
     return found[0].removeprefix("```python\n").removesuffix("```")
 
 

@@ -65,7 +65,7 @@ def test_every_metric_of_a_scorer_can_be_seen_on_the_dashboard() -> None:
 
 
 def test_every_metric_of_a_scorer_is_explained() -> None:
-    page = (PROJECT / "docs" / "operations.md").read_text()
+    page = (PROJECT / "docs" / "reference" / "metrics.md").read_text()
     families = {re.sub(r"_(bucket|sum|count|created)$", "", name) for name in exported()}
     assert {name for name in families if f"`{name}" not in page} == set()
 
@@ -126,7 +126,7 @@ def test_every_panel_has_a_place_of_its_own_and_says_what_it_shows() -> None:
 
 
 def test_every_alert_has_a_section_that_says_what_to_do() -> None:
-    sections = re.findall(r"(?m)^### `?(\w+)`?$", (PROJECT / "docs" / "operations.md").read_text())
+    sections = re.findall(r"(?m)^### `?(\w+)`?$", (PROJECT / "docs" / "reference" / "alerts.md").read_text())
     assert {rule["alert"] for rule in ALERTS} <= set(sections)
 
 

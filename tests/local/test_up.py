@@ -1,6 +1,6 @@
 """`aimaas up` as a person runs it: each part is killed in turn under load, and serves again; nothing is lost.
 
-`pytest -s tests/local/test_up.py` prints the table of seconds of docs/operations.md.
+`pytest -s tests/local/test_up.py` prints the table of seconds of docs/how-to/run-on-one-machine.md.
 """
 
 from __future__ import annotations
