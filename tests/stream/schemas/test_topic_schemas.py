@@ -57,7 +57,7 @@ def valid(schema: dict[str, Any], value: Any) -> bool:
 )  # fmt: skip
 def test_schema_and_judge_agree_on_every_outcome(change: dict[str, Any], gone: tuple[str, ...]) -> None:
     outcome = {name: value for name, value in (OUTCOME | change).items() if name not in gone}
-    assume(outcome.get("device_id") != "\ud800")  # nor half a surrogate pair: docs/consumers.md
+    assume(outcome.get("device_id") != "\ud800")  # nor half a surrogate pair: docs/reference/records.md
     text = json.dumps(outcome).replace("Infinity", "1E400")
     key = outcome.get("device_id")
     (found,) = judge_outcomes(
