@@ -115,13 +115,13 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
         plots += _coverage(fleet, report, metadata.intervals)
     plots.append(Plot(
         "importance", "What it looks at",
-        "All features of a channel are shuffled among rows of the test devices; the bars say by how much the error rises. "
-        "A channel that others can stand in for shows little.",
+        "All features of a channel are shuffled together among rows of the test devices. Each bar shows the rise of the error. "
+        "A channel that other channels can replace has a small bar.",
         importances(rises, named(report.error)),
     ))  # fmt: skip
     plots += _histories(fleet, test, predicted, metadata)
     if found := learning_curves(report.chosen, estimator, Samples.of(test), classify):
-        caption = "Each point is the model so far; the dot is the best step. A network keeps its best step."
+        caption = "Each point is the model after one step. The dot marks the best step. A network keeps its best step."
         plots.append(Plot("learning_curves", "Learning curves", caption, curves(found)))
     of = fleet, frozen.info.plan, frozen.info.fit
     groups = report.test.groups if report.test else []
@@ -162,12 +162,12 @@ def _classification(test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot
     if test.label.any():
         found.append(Plot(
             "precision_recall", "Precision and recall",
-            "Every threshold is a point: how many of the failures are found, and how many of the alarms are right.",
+            "Each point is a threshold: the share of failures that raise an alarm, and the share of alarms that are right.",
             precision_recall(test.label, predicted, test.sample_weight),
         ))  # fmt: skip
     found.append(Plot(
         "calibration", "Calibration",
-        "Of the rows to which the model gives a probability, the share that failed, with intervals of 90 %; below, how many rows.",
+        "For each predicted probability, the share of the rows that failed, with 90 % intervals. The lower plot counts the rows.",
         calibration(test.label, predicted, test.sample_weight),
     ))  # fmt: skip
     return found
@@ -176,10 +176,10 @@ def _classification(test: Rows, predicted: npt.NDArray[np.float32]) -> list[Plot
 def _coverage(fleet: FleetSpec, report: TrainReport, intervals: Intervals) -> list[Plot]:
     groups = report.test.groups if report.test else []
     caption = (
-        f"Of the true values, the share within the intervals on the test devices, each device weighing alike within its bar. "
-        f"{intervals.coverage:.0%} are promised in every band of the prediction; by speed of wear (thirds of the lives by their "
-        f"length) nothing is promised, for nobody knows it beforehand. Lines hold 95 % of resamplings of the devices. "
-        f"The intervals come from {intervals.devices} devices ({intervals.source})."
+        f"Each bar shows the share of the true values inside the intervals, on the test devices. Each device has the same weight "
+        f"within a bar. The model promises {intervals.coverage:.0%} in every band of the prediction. It promises nothing by speed "
+        f"of wear (thirds of the lives by their length), because the speed is unknown beforehand. Lines hold 95 % of resamplings of "
+        f"the devices. The intervals were calibrated on {intervals.devices} devices ({intervals.source})."
     )
     drawn = partial(interval_coverage, groups, intervals.edges, intervals.coverage, fleet.task.unit)
     any_band = any(g.by == "band" for g in groups)

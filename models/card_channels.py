@@ -37,7 +37,7 @@ def channel_table(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rises: Sequence
         for rise in rises
     ]  # fmt: skip
     header = ("channel", "what it is", "unit", "range", f"rise of the {named(error)} when shuffled")
-    caption = f"All {len(rows)} channels that the model reads; the plot shows the first ones."
+    caption = f"All {len(rows)} channels that the model reads. The plot shows the first ones."
     return Table("Channels", header, rows, caption, numbers=False)
 
 
@@ -102,4 +102,4 @@ def _caption(plan: FeaturePlan, fit: Fit) -> str:
         return "The fleet file declares no settings, so all rows are one mode."
     if len(fit.centres) == 1:
         return "The settings do not fall into several clusters, so all rows are one mode."
-    return "Modes are clusters of the settings, named by their centres; each channel is normalised within its mode."
+    return "Modes are clusters of the settings. Their centres name them. Each channel is normalised within its mode."

@@ -80,8 +80,10 @@ def _candidates(report: TrainReport) -> Table:
         )
         for c in report.candidates
     ]  # fmt: skip
-    header = ("candidate", f"cross-validated {kind}", "lowest to highest fold", f"validation {kind}", "fitting, s")
-    caption = "Cross-validated by device, chosen by the validation devices. A blend costs no fitting of its own."
+    header = ("candidate", f"cross-validated {kind}", "lowest to highest fold", f"validation {kind}", "training, s")
+    caption = (
+        "Cross-validation is grouped by device. The validation devices choose. A blend needs no training of its own."
+    )
     return Table("Candidates", header, rows, caption)
 
 
@@ -100,8 +102,8 @@ def _metrics(report: TrainReport) -> Table:
         for name, value in metrics.items()
     ]  # fmt: skip
     caption = (
-        "Of the shipped file on the test devices; 95 % of resamplings of these devices give what lies between. Validation is "
-        "of the fold models, before the choice was fitted again on more devices."
+        "The file that ships predicts the test devices. 95 % of resamplings of these devices lie between the two values. The fold "
+        "models predict the validation devices."
     )
     header = (
         "metric",
@@ -131,8 +133,8 @@ def _groups(report: TrainReport, edges: Sequence[float]) -> list[Table]:
         "part of the test rows", "rows", "devices", "RMSE", "MAE", "bias", "coverage", "95 % of resamplings", "width"
     )  # fmt: skip
     caption = (
-        "Bias is the mean of predicted less true. Of coverage and width each device weighs alike within its part. "
-        "Speeds of wear are thirds of the lives that were seen to fail, by their length."
+        "Bias is the mean of predicted minus true. Coverage and width give each device the same weight within its part. "
+        "Speeds of wear are thirds of the failed lives, by their length."
     )
     return [Table("Errors by part", header, rows, caption)]
 
@@ -158,8 +160,8 @@ def _forms(report: TrainReport) -> list[Table]:
         "form", named(report.error), "KiB", "counted cost, µs a row", "measured, µs a row at batch 1", "at batch 1,024", "verdict"
     )  # fmt: skip
     caption = (
-        "Of the model of the first fold, on the devices that it held out and on the validation devices. The cheapest form, by "
-        "counted cost, within gates.accuracy_allowance of the most accurate one ships, made anew of the final model."
+        "The model of the first fold in each form, on the devices that it held out and on the validation devices. The form with "
+        "the smallest counted cost within gates.accuracy_allowance of the most accurate form ships, made from the final model."
     )
     return [Table("Forms", header, rows, caption)] if rows else []
 
@@ -173,9 +175,7 @@ def _cost(report: TrainReport, size: int, speed: Mapping[int, float]) -> Table:
         if name in report.metrics
     ]
     rows.append(("seconds of training", f"{report.seconds:.1f}"))
-    caption = (
-        "Inference alone, on one thread of the machine that trained; features, decoding and transport come on top."
-    )
+    caption = "Inference alone, on one thread of the machine that trained. Features, decoding and transport are extra."
     return Table("Size and speed", ("", ""), rows, caption)
 
 
@@ -197,15 +197,15 @@ def _censoring(report: TrainReport) -> list[Table]:
     rows = [
         ("lives, from one outcome to the next", shown(found.lives)),
         ("lives that are censored", f"{shown(found.lives - found.failures)} ({1 - found.failures / found.lives:.0%})"),
-        ("censoring goes by", f"{found.clock} and readings" if found.by_readings else found.clock),
-        ("rows without a label as yet", shown(found.unknown)),
-        ("rows cut, because too few lives were watched for long enough", shown(found.cut)),
+        ("censoring depends on", f"{found.clock} and readings" if found.by_readings else found.clock),
+        ("rows without a label so far", shown(found.unknown)),
+        ("rows dropped, because too few lives were observed for long enough", shown(found.cut)),
         ("largest weight", shown(found.largest_weight)),
-        ("rows of weight 1 that would tell as much", shown(round(found.effective_rows))),
+        ("effective rows: rows of weight 1 with the same information", shown(round(found.effective_rows))),
     ]
     if report.resampled:
-        rows.append(("candidates fitted to rows drawn by weight", ", ".join(report.resampled)))
-    caption = "Rows are weighted by the inverse probability that their label is known, in every figure and picture."
+        rows.append(("candidates trained on rows drawn by weight", ", ".join(report.resampled)))
+    caption = "Every figure and picture weights rows by the inverse probability that their label is known."
     return [Table("Labels under censoring", ("", ""), rows, caption)]
 
 
@@ -219,7 +219,7 @@ def _normalisation(report: TrainReport) -> list[Table]:
         ("lines of the channels on the settings within each regime", "yes" if found.lines else "no"),
         ("share of the channels' variance that the settings explain", f"{found.explained:.1%}"),
     ]
-    caption = "Taken out of every channel before its features. Lines are judged on rows that they were not fitted to."
+    caption = "Removed from every channel before its features are computed. Lines are evaluated on unseen rows."
     return [Table("Normalisation", ("", ""), rows, caption)]
 
 
@@ -237,7 +237,9 @@ def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:
         ("seed", str(report.seed)),
         ("SHA-256 of the model", report.sha256),
     ]
-    return Table("Where it comes from", ("", ""), rows, "Enough to build the same bytes again.", numbers=False)
+    return Table(
+        "Where it comes from", ("", ""), rows, "These values are enough to build the same bytes again.", numbers=False
+    )
 
 
 def _settings(fleet: FleetSpec, report: TrainReport) -> Table:
@@ -245,7 +247,7 @@ def _settings(fleet: FleetSpec, report: TrainReport) -> Table:
     for name, given in fleet.training.candidates.items():
         settings = settings_of(fleet, name).items()
         rows.append((name, ", ".join(f"{k} {_value(v)}{' (set)' if k in given else ''}" for k, v in settings)))
-    caption = f"{fleet.training.folds} folds; what is not marked as set is a default."
+    caption = f"{fleet.training.folds} folds. Options without the mark (set) are defaults."
     return Table("Settings of the candidates", ("candidate", "settings"), rows, caption, numbers=False)
 
 
