@@ -178,8 +178,8 @@ def _coverage(fleet: FleetSpec, report: TrainReport, intervals: Intervals) -> li
     caption = (
         f"Each bar shows the share of the true values inside the intervals, on the test devices. Each device has the same weight "
         f"within a bar. The model promises {intervals.coverage:.0%} in every band of the prediction. It promises nothing by speed "
-        f"of wear (thirds of the lives by their length), because the speed is unknown beforehand. Lines hold 95 % of resamplings of "
-        f"the devices. The intervals were calibrated on {intervals.devices} devices ({intervals.source})."
+        f"of wear (thirds of the lives by their length), because the speed is unknown beforehand. Lines hold 95 % of resamplings "
+        f"of the devices. The intervals were calibrated on {intervals.devices} devices ({intervals.source})."
     )
     drawn = partial(interval_coverage, groups, intervals.edges, intervals.coverage, fleet.task.unit)
     any_band = any(g.by == "band" for g in groups)
