@@ -1,7 +1,7 @@
-"""The fleet file: all that one device type needs, in one YAML file.
+"""The fleet file: the YAML file that declares one device type.
 
-`load_fleet` reads and checks it; every mistake is one line: file, key, what was found, what is allowed. Everything else (event
-schema, expectations, feature plan, ONNX input, topic names) is derived from the `FleetSpec` it returns.
+`load_fleet` reads and checks it. It reports each mistake on one line: file, key, value found, values allowed. The event schema, the
+expectations, the feature plan, the ONNX input and the topic names are derived from the `FleetSpec` that it returns.
 """
 
 from __future__ import annotations
@@ -50,19 +50,20 @@ def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class Reading(_Part):
-    """One number of an event: a sensor or an operating setting."""
+    """A reading is one number of an event. A sensor is measured. A setting is set by a person or a controller."""
 
-    name: str = Field(min_length=1, description="what a person calls it")
-    unit: str = Field(description="unit of the values, `1` where there is none")
+    name: str = Field(min_length=1, description="Name that people see")
+    unit: str = Field(description="Unit of the values; `1` for a number without a unit")
     range: Annotated[tuple[Physical, Physical], AfterValidator(_rising)] = Field(
-        description="physically possible values, both ends included"
+        description="Lowest and highest value that is physically possible. Admission refuses any other value."
     )
-    nullable: bool = Field(default=False, description="whether a record may say null, or leave it out")
+    nullable: bool = Field(default=False, description="Whether an event may omit the reading or send null")
     fill: Literal["previous"] | Physical | None = Field(
-        default=None, description="how a null is filled: the device's previous value (else mid-range), or a number"
+        default=None,
+        description="Value that replaces a null: a number, or the device's previous value, or else the middle of `range`",
     )
     command: tuple[Real, Real] | None = Field(
-        default=None, description="settings only: bounds within which a command may change it"
+        default=None, description="Settings only: lowest and highest value that a command may set"
     )
 
     @model_validator(mode="after")
@@ -82,15 +83,21 @@ class Reading(_Part):
 
 
 class Features(_Part):
-    """What the kernel computes of a device's last readings."""
+    """Features that the kernel computes from the last rows of a device."""
 
     windows: Annotated[tuple[Annotated[Whole, Field(ge=WINDOW[0], le=WINDOW[1])], ...], AfterValidator(_rising)] = (
-        Field(default=(), description="rows of the rolling means; the largest also gives deviation and slope")
+        Field(
+            default=(),
+            description="Window lengths in rows. Each gives a mean. The longest also gives a standard deviation and a slope.",
+        )
     )
     first: Whole = Field(
-        default=0, ge=0, le=FIRST, description="distance from the mean of the run's first rows; 0 for none"
+        default=0,
+        ge=0,
+        le=FIRST,
+        description="Number of rows at the beginning of a run. The distance from their mean is a feature. `0` switches it off.",
     )
-    regimes: Whole = Field(default=1, ge=1, le=REGIMES, description="at most so many operating regimes are told apart")
+    regimes: Whole = Field(default=1, ge=1, le=REGIMES, description="Maximum number of operating regimes")
 
     @model_validator(mode="after")
     def _consistent(self) -> Features:
@@ -100,78 +107,88 @@ class Features(_Part):
 
 
 class RemainingUsefulLife(_Part):
-    """Regression: how long a device still runs, capped."""
+    """Regression: the remaining useful life of a device, up to a cap."""
 
-    kind: Literal["remaining_useful_life"] = Field(description="the task")
+    kind: Literal["remaining_useful_life"] = Field(description="Kind of the task")
     unit: str = Field(
-        description="what one step of the order is: cycles, or with order: ts seconds, minutes, hours, days"
+        description="Unit of a step in the order, such as `cycles`. With `order: ts`: `seconds`, `minutes`, `hours`, `days`."
     )
-    cap: Real = Field(gt=0, description="longer lives count as this, in `unit`")
+    cap: Real = Field(gt=0, description="Largest label, in `unit`. A longer remaining life gets this label.")
 
 
 class FailureWithin(_Part):
-    """Classification: the probability of a failure within the horizon."""
+    """Classification: the probability that a device fails within the horizon."""
 
-    kind: Literal["failure_within"] = Field(description="the task")
-    unit: str = Field(description="what one step of the order is, as for remaining useful life")
-    horizon: Real = Field(ge=0, description="in `unit`; the event itself counts")
+    kind: Literal["failure_within"] = Field(description="Kind of the task")
+    unit: str = Field(description="Unit of a step in the order, as for `remaining_useful_life`")
+    horizon: Real = Field(
+        ge=0, description="Length of the horizon, in `unit`. A failure at the event itself is within the horizon."
+    )
 
 
 class Minimum(_Part):
-    """Below these, training is refused."""
+    """Training refuses to run with less data than this."""
 
-    devices: Whole = Field(default=10, ge=2, description="devices with labelled rows")
-    rows: Whole = Field(default=200, ge=10, description="labelled rows")
-    failures: Whole = Field(default=5, ge=1, description="runs that ended in a failure")
+    devices: Whole = Field(default=10, ge=2, description="Devices with labelled rows")
+    rows: Whole = Field(default=200, ge=10, description="Labelled rows")
+    failures: Whole = Field(default=5, ge=1, description="Runs that ended with a failure")
 
 
 class Search(_Part):
-    """Search the candidates' settings before each training if trials or minutes are above 0; see docs/how-to/tune-a-model.md."""
+    """Hyperparameter search before each training, if `trials` or `minutes` is above 0: docs/how-to/tune-a-model.md."""
 
-    trials: Whole = Field(default=0, ge=0, description="settings to try, of all candidates together; 0: no such bound")
-    minutes: Real = Field(default=0, ge=0, le=10_080, description="to try settings for; 0: no such bound")
-    workers: Whole = Field(default=0, ge=0, le=256, description="processes that try settings; 0: one for each core")
+    trials: Whole = Field(default=0, ge=0, description="Maximum number of trials, over all candidates. `0`: no limit.")
+    minutes: Real = Field(default=0, ge=0, le=10_080, description="Maximum duration in minutes. `0`: no limit.")
+    workers: Whole = Field(default=0, ge=0, le=256, description="Parallel processes. `0`: one per core.")
 
 
 class Training(_Part):
-    """Candidate models and how they are compared. A candidate's mapping goes to its builder in models/candidates.py."""
+    """Candidate models and their evaluation."""
 
     candidates: dict[Name, dict[str, Any]] = Field(
-        min_length=1, description="name and options of each; docs/reference/candidates.md lists them"
+        min_length=1, description="Name and options of each candidate: docs/reference/candidates.md"
     )
-    folds: Whole = Field(default=3, ge=2, le=20, description="of the grouped cross-validation")
-    seed: Whole = Field(default=7, ge=0, le=2**31, description="of every random choice in training")
+    folds: Whole = Field(default=3, ge=2, le=20, description="Folds of the grouped cross-validation")
+    seed: Whole = Field(default=7, ge=0, le=2**31, description="Random seed of the training")
     refit_growth: Real = Field(
         default=0,
         ge=0,
-        description="share by which the training rows may grow while regimes, means and scales are kept; 0: taken anew each time",
+        description="Growth of the training rows, as a share, up to which a training reuses the last fit (regimes, means, "
+        "scales). `0`: every training computes a new fit.",
     )
     retention_days: Real = Field(
         default=30,
         ge=3,
         le=36_500,
-        description="how long a frozen training set is kept that no registered version learned from",
+        description="Days after which maintenance deletes a frozen training set that no registered version was trained on",
     )
     minimum: Minimum = Minimum()
     search: Search = Search()
 
 
 class Gates(_Part):
-    """What a challenger must pass before it serves."""
+    """Conditions for a promotion, and for serving."""
 
-    improvement: Share = Field(default=0.0, description="share by which its error must be below the champion's")
+    improvement: Share = Field(
+        default=0.0, description="Relative reduction of the champion's error that a challenger needs"
+    )
     false_promotions: Share = Field(
         default=0.05,
-        description="share of the years in which a model that is no better may replace the champion by chance",
+        description="Maximum probability that, within a year, a model that is no better replaces the champion",
     )
     accuracy_allowance: Share = Field(
-        default=0.01, description="share by which the form that ships may err more than the most accurate one"
+        default=0.01, description="Relative increase of the error that a cheaper form of the model may have"
     )
     unanswered_share: Share = Field(
         default=0.01,
-        description="of a served model's last 10,000 answers, NaN or infinite: a scorer withdraws the version (20 at least)",
+        description="Maximum share of NaN or infinite answers among the last 10,000 of a version. A scorer withdraws a "
+        "version above it, from 20 such answers on.",
     )
-    parity: Real = Field(default=1e-5, gt=0, description="largest ONNX difference, relative to the target's range")
+    parity: Real = Field(
+        default=1e-5,
+        gt=0,
+        description="Largest difference between ONNX and scikit-learn, relative to the range of the target",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -182,58 +199,79 @@ class Gates(_Part):
 
 
 class Limits(_Part):
-    """Bounds that admission, state and the stream keep."""
+    """Limits of admission and of device state."""
 
-    record_bytes: Whole = Field(default=65_536, ge=256, le=1_000_000, description="largest record, in bytes")
-    skew_s: Real = Field(default=300, ge=0, le=1e9, description="an event's time may be so far ahead of broker time")
-    lateness_s: Real = Field(
-        default=604_800, ge=0, le=1e10, description="a late event is merged into the corrected view so long"
+    record_bytes: Whole = Field(default=65_536, ge=256, le=1_000_000, description="Largest size of a record, in bytes")
+    skew_s: Real = Field(
+        default=300, ge=0, le=1e9, description="Seconds by which the time of an event may be ahead of the broker's time"
     )
-    silence_s: Real = Field(default=2_592_000, gt=0, le=1e10, description="a device silent for longer loses its state")
+    lateness_s: Real = Field(
+        default=604_800,
+        ge=0,
+        le=1e10,
+        description="Largest lateness of an event that gold takes, in seconds: the broker's time less the event's time",
+    )
+    silence_s: Real = Field(
+        default=2_592_000, gt=0, le=1e10, description="Seconds of silence after which a device loses its state"
+    )
     jump: Real | None = Field(
         default=None,
         ge=1,
         le=1e11,
-        description="a device's `seq` and `run`, with `order: ts` its time in seconds, may differ by so much from its newest "
-        "record; farther off, records are refused until three rising ones in a row confirm it; if left out 1,000,000, "
-        "with `order: ts` 31,536,000 (a year) and 1,000,000 for `run`",
+        description="Largest step of `seq` and `run` from the newest record of the device; with `order: ts`, of the time in "
+        "seconds. Records beyond it are refused until three rising records in a row confirm the step. Without this key: 1,000,000 "
+        "for `seq` and `run`, and 31,536,000 (a year) for the time.",
     )
     devices: Whole = Field(
         default=1_000_000,
         ge=1,
-        description="devices whose state is kept, an equal share in each partition; beyond it the longest-silent are forgotten",
+        description="Devices whose state is kept, an equal share in each partition. A full partition evicts the device that was "
+        "silent longest.",
     )
 
 
 class Quality(_Part):
-    """Shares above which the gates stop a run, or warn."""
+    """Shares above which a gate fails or warns."""
 
     refused_share: Share = Field(
         default=0.1,
-        description="of the records, not admitted: stops the gate of silver, and the scorer where many devices are to blame",
+        description="Refused records, as a share. Above it the gate of silver fails. Scorers stop if many devices cause it.",
     )
-    null_share: Share = Field(default=0.2, description="of a nullable reading, null: stops")
+    null_share: Share = Field(
+        default=0.2,
+        description="Nulls of a nullable reading, as a share of the new rows. Above it the gate of silver fails.",
+    )
     minimum_rows: Whole = Field(
-        default=50, ge=1, le=1_000_000, description="fewer new rows stop no run by a share: they warn, or are set aside"
+        default=50,
+        ge=1,
+        le=1_000_000,
+        description="With fewer new rows, a share fails no gate: the gate warns, or sets rows aside",
     )
     window_rows: Whole = Field(
-        default=30, ge=2, le=10_000, description="rows of a device that are looked at together for the shares below"
+        default=30, ge=2, le=10_000, description="Length of a window, in rows of one device, for the two shares below"
     )
     stuck_share: Share = Field(
-        default=0.02, description="of the new windows, a sensor not moving that usually does: warns"
+        default=0.02,
+        description="New windows in which a sensor stands still, as a share beyond the usual. Above it the gate warns.",
     )
     shifted_share: Share = Field(
-        default=0.05, description="of the new windows, a sensor's mean far from the usual ones: warns"
+        default=0.05,
+        description="New windows with an unusual mean of a sensor, as a share beyond the usual. Above it the gate warns.",
     )
 
 
 class Split(_Part):
-    """Shares of the devices; a permanent hash of the device id decides."""
+    """Shares of the devices. A hash of the device id assigns each device to one part for good. The shares add up to 1."""
 
-    train: Share = Field(default=0.7, description="the model learns from these")
-    validation: Share = Field(default=0.15, description="candidates are picked on these")
-    calibration: Share = Field(default=0.0, description="kept for intervals; with 0 these come from cross-validation")
-    test: Share = Field(default=0.15, description="reported on, never learned from")
+    train: Share = Field(default=0.7, description="Devices that train the model")
+    validation: Share = Field(default=0.15, description="Devices that compare the candidates")
+    calibration: Share = Field(
+        default=0.0,
+        description="Devices that calibrate the intervals. `0`: the intervals come from the cross-validation.",
+    )
+    test: Share = Field(
+        default=0.15, description="Devices for the reported metrics and for promotion. No model is trained on them."
+    )
 
     @model_validator(mode="after")
     def _whole(self) -> Split:
@@ -244,11 +282,13 @@ class Split(_Part):
 
 
 class Schedule(_Part):
-    """When the DAGs run."""
+    """Schedules of the DAGs, as cron expressions in UTC."""
 
-    ingest: str = Field(default="*/15 * * * *", description="cron expression")
-    train: str = Field(default="0 3 * * *", description="cron expression")
-    train_after_outcomes: Whole = Field(default=20, ge=1, description="a run trains when so many new outcomes are in")
+    ingest: str = Field(default="*/15 * * * *", description="Schedule of the DAG `<fleet>_ingest`")
+    train: str = Field(default="0 3 * * *", description="Schedule of the DAG `<fleet>_train`")
+    train_after_outcomes: Whole = Field(
+        default=20, ge=1, description="New outcomes that a run of `<fleet>_train` needs to train"
+    )
 
     @field_validator("ingest", "train")
     @classmethod
@@ -259,42 +299,50 @@ class Schedule(_Part):
 
 
 class Topics(_Part):
-    """Kafka settings of this fleet's topics; a name overrides `iot.<fleet>.<topic>`."""
+    """Kafka settings of the topics of the fleet."""
 
     partitions: Whole = Field(
-        default=4, ge=1, le=1_000, description="`aimaas topics grow` gives more once the topics are there"
+        default=4,
+        ge=1,
+        le=1_000,
+        description="Partitions of a new topic. `aimaas topics grow` adds partitions to a topic that exists.",
     )
     partitioner: Literal["murmur2", "any"] = Field(
         default="murmur2",
-        description="how all producers choose a device's partition: `murmur2` (`murmur2_random` in librdkafka, the default of "
-        "Java's client): a record of a new device elsewhere is refused; `any`: such devices are only reported",
+        description="Partitioner of all producers. `murmur2` (`murmur2_random` in librdkafka, the Java default): a record of "
+        "a new device in another partition is refused. `any`: such devices are only reported.",
     )
-    replication: Whole = Field(default=1, ge=1, le=7, description="copies of each partition")
-    retention_days: Real = Field(default=7, gt=0, le=36_500, description="how long events and predictions are kept")
+    replication: Whole = Field(default=1, ge=1, le=7, description="Replicas of each partition")
+    retention_days: Real = Field(
+        default=7, gt=0, le=36_500, description="Retention of events, predictions and dead letters, in days"
+    )
     names: dict[
         Literal[
             "events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status"
         ],
         Topic,
-    ] = Field(default={}, description="`events: plant.engines` and so on, for topics that exist under another name")
+    ] = Field(
+        default={},
+        description="Names that replace `iot.<fleet>.<topic>`, for topics that exist: `events: plant.engines`",
+    )
 
 
 class FleetSpec(_Part):
-    """One fleet file, checked."""
+    """The keys at the top of a fleet file."""
 
-    fleet: Name = Field(description="the file's own name without `.yaml`")
-    version: Whole = Field(ge=1, description="raise it with each change of meaning")
-    description: str = Field(default="", description="for people")
-    order: Literal["seq", "ts"] = Field(default="seq", description="what orders the events of a run")
-    settings: dict[Name, Reading] = Field(
-        default={}, description="how the device is run: set by people or a controller"
+    fleet: Name = Field(description="Name of the fleet. The file has the same name, with `.yaml`.")
+    version: Whole = Field(ge=1, description="Version of the file. Increase it when the meaning of the file changes.")
+    description: str = Field(default="", description="Text for people")
+    order: Literal["seq", "ts"] = Field(
+        default="seq", description="Order of the events in a run: by the counter `seq`, or by the time `ts`"
     )
-    sensors: dict[Name, Reading] = Field(min_length=1, description="what the device measures")
+    settings: dict[Name, Reading] = Field(default={}, description="Readings that a person or a controller sets")
+    sensors: dict[Name, Reading] = Field(min_length=1, description="Readings that the device measures")
     derived: dict[Name, str] = Field(
-        default={}, description="channels by arithmetic over readings: names, numbers, + - * / and parentheses"
+        default={}, description="Channels computed from readings: names, numbers, `+ - * /` and parentheses"
     )
     features: Features = Features()
-    task: Annotated[RemainingUsefulLife | FailureWithin, Field(discriminator="kind", description="what is predicted")]
+    task: Annotated[RemainingUsefulLife | FailureWithin, Field(discriminator="kind", description="Prediction task")]
     training: Training
     gates: Gates = Gates()
     limits: Limits = Limits()
@@ -303,7 +351,7 @@ class FleetSpec(_Part):
     schedule: Schedule = Schedule()
     topics: Topics = Topics()
     rules: list[dict[str, Any]] = Field(
-        default=[], max_length=0, description="reserved: predictions into alerts and commands"
+        default=[], max_length=0, description="Reserved for rules that turn predictions into alerts and commands"
     )
 
     @model_validator(mode="after")

@@ -1,25 +1,25 @@
-"""The reference of the fleet file, written from the model itself: `python -m aimaas.fleet_reference > docs/fleet-file.md`.
+"""Writes docs/reference/fleet-file.md from the model: `python -m aimaas.fleet_reference > docs/reference/fleet-file.md`.
 
-A test fails where the file and the model differ.
+A test fails if the page and the model differ.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aimaas.fleet import NAME, FleetSpec
 
-_INTRODUCTION = """# The fleet file
+_INTRODUCTION = """# Fleet file
 
 <!-- Written by `python -m aimaas.fleet_reference`; change aimaas/fleet.py instead. -->
 
-One YAML file in `fleets/` declares one device type. `aimaas fleets draft TABLE` proposes one from recorded data
-([mapping.md](mapping.md)). Or copy `fleets/turbofan.yaml` (a regression over windows) or `fleets/mill.yaml`
-(a classification of single rows). `aimaas fleets validate` checks all files and names all mistakes: one line for each, with file,
-key, what was found and what is allowed. The smallest file that works:
+Look up here every key of a fleet file: its meaning, the values it allows and its default.
+
+A fleet file is a YAML file in the folder `fleets/`. It declares one device type. This is the smallest one that works:
 
 ```yaml
 fleet: pump
@@ -33,29 +33,47 @@ training:
   candidates: {ridge: {}, boosting: {}}
 ```
 
-A device then sends, keyed by its id, to `iot.pump.events`:
+A device of this fleet sends events to the topic `iot.pump.events`. The key of the record is the device id:
 
 ```json
 {"fleet": "pump", "device_id": "p-1", "run": 0, "seq": 1, "ts": "2026-11-23T10:00:00Z",
  "readings": {"pressure": 21.5, "vibration": null}}
 ```
 
-A key without a default must be given, and each key once. `NAME` stands for a name of your own: lower-case letters, digits and `_`,
-a letter first. The names of features that the kernel makes are reserved: `age`, `now`, and with any number `mean_5`,
-`deviation_5`, `slope_5`, `from_first_5` and `back_5`. Numbers stand without quotes, as YAML 1.2 has them. A file with mistakes
-stops its own fleet, no other.
+- `aimaas fleets draft TABLE` proposes a fleet file from recorded data: [Your own fleet](../your-own-fleet.md).
+- `fleets/turbofan.yaml` (regression over windows) and `fleets/mill.yaml` (classification of single rows) are examples.
+- `aimaas fleets validate` checks all fleet files. Each mistake is one line: file, key, value found, values allowed.
+- A file with mistakes stops its own fleet only.
+
+Rules for all keys:
+
+- A key without a default is required. No key may occur twice.
+- `NAME` is a name that you choose: lower-case letters, digits and `_`, starting with a letter.
+- Names of features are reserved: `age`, `now`, and with any number `mean_5`, `deviation_5`, `slope_5`, `from_first_5`, `back_5`.
+- Write numbers without quotes, as in YAML 1.2.
 """
 Schema = Mapping[str, Any]
 
 _TYPES = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false", "array": "list",
           "object": "mapping"}  # fmt: skip
-_BOUNDS = {"minimum": "from {}", "exclusiveMinimum": "above {}", "maximum": "to {}", "exclusiveMaximum": "below {}"}
+_PAGE = re.compile(r"docs/([\w-]+)/([\w-]+)\.md")
+_BOUNDS = {
+    "minimum": "at least {}",
+    "exclusiveMinimum": "above {}",
+    "maximum": "at most {}",
+    "exclusiveMaximum": "below {}",
+}
 
 
 def reference() -> str:
     """The page, Markdown."""
     schema = FleetSpec.model_json_schema()
-    return "\n".join([_INTRODUCTION, *_tables(schema, schema["$defs"], "Top level", "")])
+    return "\n".join([_INTRODUCTION, *map(_linked, _tables(schema, schema["$defs"], "Top level", ""))])
+
+
+def _linked(line: str) -> str:
+    """The line with a link for each page that it names: `docs/how-to/tune-a-model.md` becomes `Tune a model`."""
+    return _PAGE.sub(lambda page: f"[{page[2].replace('-', ' ').capitalize()}](../{page[1]}/{page[2]}.md)", line)
 
 
 def _tables(model: Schema, parts: Mapping[str, Schema], title: str, prefix: str) -> Iterator[str]:
@@ -67,7 +85,7 @@ def _tables(model: Schema, parts: Mapping[str, Schema], title: str, prefix: str)
         meaning = field.get("description") or (named[0]["description"].split(". ")[0].rstrip(".") if named else "")
         default = f"`{json.dumps(field['default'])}`" if field.get("default") is not None and not named else ""
         default = default or (
-            "" if key in model.get("required", ()) else "as below" if named and "$ref" in field else "none"
+            "required" if key in model.get("required", ()) else "see below" if named and "$ref" in field else "none"
         )
         yield f"| `{prefix}{key}` | {meaning} | {_allowed(field)} | {default} |"
     yield ""
@@ -107,9 +125,11 @@ def _allowed(field: Schema) -> str:
 
 
 def _rules(field: Schema) -> Iterator[str]:
-    for name, words in _BOUNDS.items():
-        if abs(field.get(name, 1e30)) < 1e30:
-            yield words.format(f"{field[name]:,.12g}")
+    bounds = {name: f"{field[name]:,.12g}" for name in _BOUNDS if abs(field.get(name, 1e30)) < 1e30}
+    if bounds.keys() == {"minimum", "maximum"}:
+        yield f"{bounds['minimum']} to {bounds['maximum']}"
+    else:
+        yield from (_BOUNDS[name].format(bound) for name, bound in bounds.items())
     if field.get("pattern") == NAME:
         yield "a NAME"
     if field.get("minLength") or field.get("minProperties"):

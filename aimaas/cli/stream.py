@@ -60,7 +60,7 @@ def replay(
     """Send recorded data as events and outcomes: any CSV or Parquet file with a mapping, or a C-MAPSS directory.
 
     All of the file is read and checked before the first event is sent; try --check first. A mapping names the
-    columns (docs/mapping.md has all keys):
+    columns (docs/reference/mapping.md has all keys):
 
     \b
       fleet: pump

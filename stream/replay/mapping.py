@@ -1,7 +1,7 @@
-"""The mapping file of a replay: which column of recorded data is the device, the order, each reading, and the outcome.
+"""The mapping file of a table replay: which columns hold the device, the order, the readings and the outcome.
 
-`docs/mapping.md` is written from these models (`stream/replay/mapping_reference.py`). Every scalar of the YAML file arrives as
-text, so a word such as `0012` or `no` stays as it is written (`stream/replay/mapping_file.py`).
+`stream/replay/mapping_reference.py` writes docs/reference/mapping.md from these models. Every scalar of the YAML file arrives as
+text, so `0012` and `no` stay as written (`stream/replay/mapping_file.py`).
 """
 
 from __future__ import annotations
@@ -46,22 +46,29 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_as_list)]
 class Column(_Part):
     """A column by its name."""
 
-    column: str = Field(description="name of the column")
+    column: str = Field(description="Name of the column")
 
 
 class TableFormat(_Part):
-    """How a file is written. Parquet needs none of it, except `missing` for text."""
+    """Format of the file. For Parquet only `missing` applies, to text."""
 
-    delimiter: str = Field(default=",", min_length=1, max_length=1, description="what separates cells")
-    quote: str = Field(default='"', max_length=1, description="what encloses a cell; empty: nothing does")
-    encoding: str = Field(default="utf-8", description="such as `latin-1`, `windows-1252`, `utf-16`")
-    decimal: Literal[".", ","] = Field(default=".", description="the decimal mark, `.` or `,`")
-    thousands: Literal[".", ",", "'", "_", " "] | None = Field(
-        default=None, description="what groups digits by three: `.`, `,`, `'`, `_` or a blank, also a no-break one"
+    delimiter: str = Field(default=",", min_length=1, max_length=1, description="Character between two cells")
+    quote: str = Field(
+        default='"',
+        max_length=1,
+        description="Character around a cell that contains delimiters. Empty: cells have no quotes.",
     )
-    missing: Words = Field(default=MISSING, description="cells that say no value; also an empty Parquet cell")
-    skip_rows: int = Field(default=0, ge=0, le=10_000, description="lines before the header")
-    columns: tuple[str, ...] | None = Field(default=None, description="names of the columns, for a file without header")
+    encoding: str = Field(default="utf-8", description="Text encoding, such as `latin-1`, `windows-1252` or `utf-16`")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark: `.` or `,`")
+    thousands: Literal[".", ",", "'", "_", " "] | None = Field(
+        default=None,
+        description="Thousands separator: `.`, `,`, `'`, `_` or a space. A space includes the no-break space.",
+    )
+    missing: Words = Field(default=MISSING, description="Cells without a value. An empty Parquet cell is always one.")
+    skip_rows: int = Field(default=0, ge=0, le=10_000, description="Lines to skip before the header")
+    columns: tuple[str, ...] | None = Field(
+        default=None, description="Names of the columns, for a file without a header"
+    )
 
     @field_validator("encoding")
     @classmethod
@@ -82,12 +89,18 @@ class TableFormat(_Part):
 
 
 class DeviceSource(_Part):
-    """Where the device's name comes from: a column, the number of the row, or one name for the whole table."""
+    """Source of the device id: a column, the row number, or one id for the whole table. Give one key."""
 
-    column: str | None = Field(default=None, description="its cells are the names, exactly as they are written")
-    row: str | None = Field(default=None, description='each row is a device, named by its number: `"m-{:05d}"`')
+    column: str | None = Field(default=None, description="Column of the ids. aimaas sends them as written.")
+    row: str | None = Field(
+        default=None,
+        description='Format of an id from the row number, for tables in which each row is another device: `"m-{:05d}"`',
+    )
     name: str | None = Field(
-        default=None, min_length=1, max_length=128, description="the table is of this one device and has no id column"
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="Id of the only device, for a table without an id column",
     )
 
     @model_validator(mode="after")
@@ -105,21 +118,24 @@ class DeviceSource(_Part):
 
 
 class TimeSource(_Part):
-    """Where an event's time comes from. A number needs `unit`; a time without a zone needs `zone`; a plain date is its midnight."""
+    """Source of the time. A number needs `unit`. A time without a zone needs `zone`. A date without a time means midnight."""
 
     column: Words = Field(
-        min_length=1, description="name of the column; a list such as `[Date, Time]` is joined by blanks"
+        min_length=1,
+        description="Name of the column. The values of a list such as `[Date, Time]` are joined with a space.",
     )
-    unit: Unit | None = Field(default=None, description="numbers count `ns`, `us`, `ms`, `s`, `min`, `h` or `d`")
+    unit: Unit | None = Field(default=None, description="Unit of a number: `ns`, `us`, `ms`, `s`, `min`, `h` or `d`")
     since: AwareDatetime = Field(
-        default=EPOCH, description="what the numbers count from; Excel's: `1899-12-30T00:00:00Z`"
+        default=EPOCH, description="Time at which a number is 0. For Excel: `1899-12-30T00:00:00Z`."
     )
     format: str | None = Field(
-        default=None, description="of text that is not RFC 3339: `%d.%m.%Y %H:%M:%S`, Python's `strptime`"
+        default=None,
+        description="Format of text that is not RFC 3339, as for `strptime` of Python: `%d.%m.%Y %H:%M:%S`",
     )
-    zone: str | None = Field(default=None, description="of times without one: `UTC`, `Europe/Berlin`")
+    zone: str | None = Field(default=None, description="Time zone of times without a zone: `UTC`, `Europe/Berlin`")
     ambiguous: Literal["refuse", "earlier", "later"] = Field(
-        default="refuse", description="which of two a time means in the hour that comes twice when clocks are set back"
+        default="refuse",
+        description="Meaning of a time that occurs twice because clocks go back: `earlier`, `later`, or an error (`refuse`)",
     )
 
     @model_validator(mode="after")
@@ -156,26 +172,26 @@ class TimeSource(_Part):
 
 
 class LongSource(_Part):
-    """A table in long format: a row is one value of one tag. Rows of one device and time become one event."""
+    """Columns of a table in long format, in which a row is one value of one tag."""
 
-    tag: str = Field(description="column that names the tag; a reading's `column` is then a tag")
-    value: str = Field(description="column of the values")
+    tag: str = Field(description="Column of the tag. `readings.NAME.column` then names a tag.")
+    value: str = Field(description="Column of the value")
 
 
 class ReadingSource(_Part):
-    """Where a reading comes from: a column (its words as numbers, or scaled), or a constant."""
+    """Source of a reading: a column or a constant."""
 
-    column: str | None = Field(default=None, description="name of the column, or of the tag in long format")
-    values: dict[str, float] | None = Field(default=None, description="words as numbers: `{L: 0, M: 1}`")
-    scale: float = Field(default=1.0, description="value × scale + offset is the reading")
-    offset: float = Field(default=0.0, description="see `scale`")
+    column: str | None = Field(default=None, description="Name of the column; in long format, name of the tag")
+    values: dict[str, float] | None = Field(default=None, description="Number of each word: `{L: 0, M: 1}`")
+    scale: float = Field(default=1.0, description="The reading is value × `scale` + `offset`")
+    offset: float = Field(default=0.0, description="The reading is value × `scale` + `offset`")
     unit: str | None = Field(
-        default=None, description="the file's unit; another one than the fleet file's needs `scale` or `offset`"
+        default=None, description="Unit of the table. If the fleet file has another unit, give `scale` or `offset` too."
     )
     optional: bool = Field(
-        default=False, description="whether the file may have no such column, or no value in it: then it is null"
+        default=False, description="Whether the column may be absent or empty. The reading is then null."
     )
-    constant: float | None = Field(default=None, description="the reading of all rows, instead of a column")
+    constant: float | None = Field(default=None, description="Value of the reading in all rows, instead of a column")
 
     @model_validator(mode="after")
     def _one(self) -> ReadingSource:
@@ -185,17 +201,21 @@ class ReadingSource(_Part):
 
 
 class OutcomeWords(_Part):
-    """Which words of a column say what became of a run."""
+    """Words of a column that mean an outcome."""
 
     column: str | None = Field(
-        default=None, description="column that says what became of the run; other words say nothing"
+        default=None, description="Column of the outcome. Words that you do not list mean no outcome."
     )
-    failed: Words = Field(default=(), description="words that say that it failed")
-    repaired: Words = Field(default=(), description="words that say that it was repaired")
-    retired: Words = Field(default=(), description="words that say that it was retired")
-    optional: bool = Field(default=False, description="whether these words may be absent: a file without failures")
-    mode: str | None = Field(default=None, description="column that names the failure mode")
-    modes: dict[str, str] = Field(default={}, description="column that is 1 in this mode: the mode's name")
+    failed: Words = Field(default=(), description="Words that mean `failed`")
+    repaired: Words = Field(default=(), description="Words that mean `repaired`")
+    retired: Words = Field(default=(), description="Words that mean `retired`")
+    optional: bool = Field(
+        default=False, description="Whether the column may lack all these words, as in a table without failures"
+    )
+    mode: str | None = Field(default=None, description="Column of the failure mode")
+    modes: dict[str, str] = Field(
+        default={}, description="Failure mode for each column that is 1 in this mode: `{TWF: tool_wear}`"
+    )
 
     @model_validator(mode="after")
     def _words(self) -> OutcomeWords:
@@ -213,14 +233,14 @@ class OutcomeWords(_Part):
 
 
 class OutcomeSource(OutcomeWords):
-    """How rows of the telemetry say what became of a run."""
+    """Source of the outcomes, if the table of readings has them."""
 
     last_row: OutcomeKind | None = Field(
-        default=None, description="what became of runs without such a row; if left out it is not known"
+        default=None, description="Outcome of the runs without an outcome. Without this key it is unknown."
     )
     observed: bool = Field(
         default=False,
-        description="instead of `last_row`: such runs were watched for the whole horizon and did not fail",
+        description="Instead of `last_row`: whether runs without an outcome were observed for the whole horizon, without a failure",
     )
 
     @model_validator(mode="after")
@@ -233,20 +253,22 @@ class OutcomeSource(OutcomeWords):
 
 
 class OutcomesTable(TableFormat, OutcomeWords):
-    """A file of its own with outcomes: one row for each."""
+    """Source of the outcomes, if another table has them: one row per outcome."""
 
-    file: str = Field(min_length=1, description="its name, beside the telemetry; `*` stands for anything")
+    file: str = Field(min_length=1, description="Name of the file, in the same folder; `*` matches any text")
     device: Annotated[DeviceSource, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="as for the telemetry, which is the default"
+        default=None, description="Source of the device id. Without this key: as in the table of readings."
     )
-    run: Annotated[Column, BeforeValidator(_as_column)] | None = Field(default=None, description="left out: run 0")
+    run: Annotated[Column, BeforeValidator(_as_column)] | None = Field(
+        default=None, description="Column of the run. Without this key: run 0."
+    )
     seq: Annotated[Column, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="the row's place in its run; needed with `order: seq`"
+        default=None, description="Column of the counter. Required with `order: seq`."
     )
     ts: Annotated[TimeSource, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="when it happened; needed with `order: ts`"
+        default=None, description="Source of the time. Required with `order: ts`."
     )
-    kind: OutcomeKind | None = Field(default=None, description="of all rows, instead of column and words")
+    kind: OutcomeKind | None = Field(default=None, description="Outcome of all rows, instead of `column` and words")
 
     @model_validator(mode="after")
     def _one_kind(self) -> OutcomesTable:
@@ -256,25 +278,28 @@ class OutcomesTable(TableFormat, OutcomeWords):
 
 
 class Mapping(TableFormat):
-    """One mapping file, checked."""
+    """The keys at the top of a mapping file."""
 
-    fleet: str = Field(description="the fleet whose events it makes")
+    fleet: str = Field(description="Name of the fleet")
     file: str | None = Field(
-        default=None, description="name of the telemetry in FILE, where that is a folder; `*` stands for anything"
+        default=None, description="Name of the table of readings, if FILE is a folder; `*` matches any text"
     )
-    device: Annotated[DeviceSource, BeforeValidator(_as_column)] = Field(description="a column, or the keys below")
+    device: Annotated[DeviceSource, BeforeValidator(_as_column)] = Field(
+        description="Source of the device id: a column, or the keys below"
+    )
     run: Annotated[Column, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="a column; left out: run 0"
+        default=None, description="Column of the run. Without this key: run 0."
     )
     seq: Annotated[Column, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="a column; left out: the row's number in its run, from 1"
+        default=None, description="Column of the counter. Without this key: the row number in the run, from 1."
     )
     ts: Annotated[TimeSource, BeforeValidator(_as_column)] | None = Field(
-        default=None, description="a column, or the keys below; left out: the rows end now, one second apart"
+        default=None,
+        description="Source of the time: a column, or the keys below. Without it the last row is now, and rows are a second apart.",
     )
     long: LongSource | None = None
     readings: dict[str, Annotated[ReadingSource, BeforeValidator(_as_column)]] = Field(
-        description="of each reading of the fleet: a column, or the keys below"
+        description="Source of each reading of the fleet: a column, or the keys below"
     )
     outcome: OutcomeSource = OutcomeSource()
     outcomes: OutcomesTable | None = None

@@ -1,6 +1,6 @@
-"""The page of the mapping file, written from its models: `python -m stream.replay.mapping_reference > docs/mapping.md`.
+"""Writes docs/reference/mapping.md from the models: `python -m stream.replay.mapping_reference > docs/reference/mapping.md`.
 
-A test fails where the page and the models differ, and another tries every kind of file in the table.
+A test fails if the page and the models differ. Another test tries every kind of file in the table.
 """
 
 from __future__ import annotations
@@ -25,57 +25,35 @@ from stream.replay.mapping import (
     TimeSource,
 )
 
-_INTRODUCTION = """# Replay your own data: the mapping file
+_INTRODUCTION = """# Mapping file
 
 <!-- Written by `python -m stream.replay.mapping_reference`; change stream/replay/mapping.py instead. -->
 
-`aimaas replay FILE --fleet pump --mapping pump-csv.yaml` sends a CSV or Parquet file as events and outcomes. The mapping file says
-which column is what. This one reads a German export with semicolons:
+Look up here every key of a mapping file, and how aimaas reads each kind of table.
+[Replay a table](../how-to/replay-a-table.md) shows the steps.
+
+A mapping file is a YAML file that tells `aimaas replay` and `aimaas replay --backfill` which column is what.
+This one reads a German export with semicolons:
 
 ```yaml
 fleet: pump
 delimiter: ";"
 decimal: ","
 encoding: windows-1252
-device: Anlage                     # a column; its cells are the ids, as written
+device: Anlage                     # a column; its cells are the device ids
 ts: {column: Zeit, format: "%d.%m.%Y %H:%M", zone: Europe/Berlin}
 readings:
-  pressure: Druck                  # the fleet's reading: the column
+  pressure: Druck                  # reading of the fleet file: column of the table
   vibration: {column: Schwingung, scale: 25.4, unit: in/s}
 outcome:
   column: Status
   failed: [defekt]
-  optional: true                   # a file without failures is all right
+  optional: true                   # the table may have no failures
 ```
-
-`aimaas fleets draft export.csv` proposes both files, the mapping and the fleet file, from the table alone: device, time, counter,
-ranges with a margin, units from headers such as `temp [°C]`, gaps, and the words that say that a device failed. A comment marks
-each guess. Constant columns, categories, other texts and columns that hold the answer (`RUL`) are left out, and the fleet file says
-why. It reads the file twice in constant memory, and overwrites nothing without `--overwrite`. Long formats and several
-tables are yours to write.
-
-Try the mapping first without sending anything. The check counts which rows cannot be read, and which events would become dead
-letters:
-
-    aimaas replay export.csv --fleet pump --mapping pump-csv.yaml --check
-
-Three rules hold for every file:
-
-- **A replay is faithful, or it refuses.** Nothing is guessed. The error names file, column, row, and the key to write.
-- **All of the file is read before the first event is sent.** A mistake in the last row sends nothing.
-- **Memory does not grow with the file.** Rows that do not fit lie in `TMPDIR`, which needs some three times the room of the file.
-  What grows is a name for each device.
-
-How old the rows are does not matter. Retention and silence count by the broker's clock, which starts when a row is sent.
-`limits.jump` compares the rows of one device with each other.
-
-Events are sent in the order of time. Without `ts`, the rows end now, one second apart, all devices side by side. Times go out in
-microseconds. One rule holds for times on the stream and in files: a time without a zone is refused. In a file, `zone` can say which
-it is. Only a plain date needs none: it is midnight in UTC.
 
 ## Several tables
 
-FILE may be a folder. `file` then names the telemetry in it, and `outcomes` a table with a row for each outcome:
+FILE may be a folder. Then `file` names the table of readings, and `outcomes` names a table with one row per outcome:
 
 ```yaml
 fleet: pdm
@@ -85,23 +63,17 @@ ts: {column: datetime, zone: UTC}
 readings: {volt: volt, rotate: rotate}
 outcomes:
   file: PdM_failures.csv
-  kind: failed                     # of each row
-  mode: failure                    # the column that names the failure mode
+  kind: failed                     # every row is a failure
+  mode: failure                    # column of the failure mode
   ts: {column: datetime, zone: UTC}
 ```
 
-The table of outcomes is written like the telemetry, and names devices by the same column, unless its own keys say otherwise.
-
-## Data that is older than what was sent
-
-`aimaas replay` sends as devices do, so a table that is older than what a device has sent is refused as `late`.
-`aimaas replay --backfill` takes the same mapping and writes past the stream, into the lake:
-[Backfill history](how-to/backfill-history.md). It needs `ts`, and with `order: seq` also `seq`. Send the oldest table first
-where you can: only what is sent is predicted.
+The table of outcomes has the format and the device column of the table of readings, unless its own keys say otherwise.
 
 ## Long format
 
-Where a row is one value (`device, tag, value, time`), `long` names the two columns, and each reading names its tag:
+In long format, a row is one value: device, tag, value, time. `long` names the columns of tag and value.
+Each reading names its tag:
 
 ```yaml
 fleet: pump
@@ -111,57 +83,71 @@ long: {tag: tag, value: value}
 readings: {pressure: PT-101, vibration: VT-7}
 ```
 
-Rows of one device and time become one event. Tags without a reading are left out. A tag without a value at that time is null:
-values of different times are not joined.
+- Rows of one device and one time become one event.
+- aimaas ignores tags without a reading.
+- A tag without a value at that time is null. aimaas does not join values of different times.
 
-## Kinds of files
+## Rules for every table
 
-Each row of this table is a test.
+- **A replay is faithful, or it refuses.** aimaas does not guess. The error names the file, the column, the row and the key to add.
+- **aimaas reads the whole table before it sends the first event.** A mistake in the last row sends nothing.
+- **Memory does not grow with the table**, except for one name per device. Sorting needs space in `TMPDIR`: about three times the
+  size of the table.
+- aimaas sends events in the order of time. Rows may be in any order.
+- Without `ts`, the last row is now, rows are one second apart, and all devices run in parallel.
+- Times are sent in microseconds. A time without a zone is refused, unless `ts.zone` gives the zone. A date without a time means
+  midnight in UTC.
+- The age of the rows does not matter. Retention and `limits.silence_s` count by the broker's clock, from the moment a row is sent.
+- `limits.jump` compares the rows of one device with each other.
+
+## Kinds of tables
+
+A test covers each row of this list.
 """
 
 KINDS: tuple[tuple[str, str], ...] = (
-    ("ids with leading zeros, twenty digits, exponents or quotes", "sent as written; `NA` and `true` are ids too"),
-    ("ids that are missing, too long, or floating-point numbers", "refused: another type does not say how an id is written"),
-    ("one machine, without an id column", "`device: {name: press-7}`"),
-    ("rows that are a device each", "`device: {row: \"m-{:05d}\"}`"),
-    ("times with a zone", "read as on the stream (RFC 3339), to the microsecond"),
-    ("times without a zone", "refused until `ts.zone` says which; also Parquet's"),
-    ("times that clocks show twice or never", "refused; `ts.ambiguous: earlier` or `later` for those that come twice"),
-    ("plain dates", "midnight in UTC, or in `ts.zone`; also Parquet's `date32` and `date64`"),
-    ("numbers as times", "refused until `ts.unit` says `s`, `ms`, …; `ts.since` for another beginning, such as Excel's"),
-    ("times outside the years 1900 to 2199", "refused, which also finds a wrong unit"),
-    ("times in a local form", "refused until `ts.format` says it"),
-    ("date and time in two columns", "`ts: {column: [Date, Time]}`"),
-    ("decimal commas", "refused until `decimal: \",\"`; a point is refused then"),
-    ("groups of thousands", "refused until `thousands`; groups of other than three digits are refused then too"),
-    ("infinity, and numbers too large", "refused; they never become null"),
-    ("cells that are almost numbers", "refused: `1_0`, `0x10`, `1.5 bar`, `5 %`"),
-    ("missing values", "null: an empty cell and the words of `missing`, which may name `-999`; a missing id or time is refused"),
-    ("words for numbers", "`values: {no: 0, yes: 1}`; other words are refused"),
-    ("another unit", "refused until `scale` or `offset` converts it, where `unit` declares it"),
-    ("Latin-1, Windows-1252 and other encodings", "refused until `encoding` says it"),
-    ("UTF-16, and UTF-8 with a byte order mark", "UTF-16: refused until `encoding: utf-16`; the mark of UTF-8 is skipped"),
-    ("another delimiter", "refused until `delimiter` says it"),
-    ("columns that are missing or there twice", "refused, if the mapping names them"),
-    ("rows with too many or too few cells", "refused"),
-    ("cells with delimiters and line ends in quotes", "one cell; `quote` says which quotes"),
-    ("lines before the header, or no header", "`skip_rows: 2`, `columns: [id, time, …]`"),
-    ("compressed files", "read: gzip, bzip2, zstd, lz4"),
-    ("files without rows", "refused"),
-    ("other kinds of file", "refused: Excel, zip, Feather, ORC, SQLite, HDF5"),
-    ("Parquet categories, decimals, truth values", "read: a category as its text, true as 1; dates are no readings"),
-    ("long format", "`long`: one event for each device and time; two values of a tag at one time are refused"),
-    ("outcomes in a column", "`outcome`; a word that matches no row is refused, unless `optional: true`"),
-    ("outcomes in a table of their own", "`outcomes`; refused where none of its devices is in the telemetry"),
-    ("telemetry in several files", "`file: \"telemetry-*.csv\"`, in the order of their names"),
-    ("a reading without a value in the whole file", "refused, unless `optional: true` for the reading"),
-    ("rows in any order", "sorted by time, within a device and run by `seq`"),
+    ("ids with leading zeros, twenty digits, exponents or quotes", "Sent as written. `NA` and `true` are ids too."),
+    ("ids that are missing, too long, or floating-point numbers", "Refused. A float does not tell how the id is written."),
+    ("one machine, without an id column", "Write `device: {name: press-7}`."),
+    ("rows that are a device each", "Write `device: {row: \"m-{:05d}\"}`."),
+    ("times with a zone", "Read as RFC 3339, as on the topic, to the microsecond."),
+    ("times without a zone", "Refused without `ts.zone`, also in Parquet."),
+    ("times that clocks show twice or never", "Refused. `ts.ambiguous: earlier` or `later` admits times that occur twice."),
+    ("plain dates", "Midnight in UTC or in `ts.zone`, also for `date32` and `date64` of Parquet."),
+    ("numbers as times", "Refused without `ts.unit` (`s`, `ms`, …). `ts.since` sets another epoch, such as that of Excel."),
+    ("times outside the years 1900 to 2199", "Refused. This also finds a wrong unit."),
+    ("times in a local form", "Refused without `ts.format`."),
+    ("date and time in two columns", "Write `ts: {column: [Date, Time]}`."),
+    ("decimal commas", "Refused without `decimal: \",\"`. With it, decimal points are refused."),
+    ("groups of thousands", "Refused without `thousands`. With it, groups that do not have three digits are refused."),
+    ("infinity, and numbers too large", "Refused. They never become null."),
+    ("cells that are almost numbers", "Refused: `1_0`, `0x10`, `1.5 bar`, `5 %`."),
+    ("missing values", "Null: an empty cell and the words of `missing`, such as `-999`. A missing id or time is refused."),
+    ("words for numbers", "Write `values: {no: 0, yes: 1}`. Other words are refused."),
+    ("another unit", "Refused without `scale` or `offset`, if `unit` declares it."),
+    ("Latin-1, Windows-1252 and other encodings", "Refused without `encoding`."),
+    ("UTF-16, and UTF-8 with a byte order mark", "UTF-16 is refused without `encoding: utf-16`. The mark of UTF-8 is skipped."),
+    ("another delimiter", "Refused without `delimiter`."),
+    ("columns that are missing or there twice", "Refused, if the mapping names them."),
+    ("rows with too many or too few cells", "Refused."),
+    ("cells with delimiters and line ends in quotes", "Read as one cell. `quote` sets the quotation mark."),
+    ("lines before the header, or no header", "Write `skip_rows: 2`, or `columns: [id, time, …]`."),
+    ("compressed files", "Read: gzip, bzip2, zstd, lz4."),
+    ("files without rows", "Refused."),
+    ("other kinds of file", "Refused: Excel, zip, Feather, ORC, SQLite, HDF5."),
+    ("Parquet categories, decimals, truth values", "Read: a category as its text, true as 1. Dates are not readings."),
+    ("long format", "Write `long`. One device and time makes one event. Two values of a tag at one time are refused."),
+    ("outcomes in a column", "Write `outcome`. A word that matches no row is refused, unless `optional: true`."),
+    ("outcomes in a table of their own", "Write `outcomes`. Refused if the table of readings has none of its devices."),
+    ("telemetry in several files", "Write `file: \"telemetry-*.csv\"`. aimaas reads the files in the order of their names."),
+    ("a reading without a value in the whole file", "Refused, unless the reading has `optional: true`."),
+    ("rows in any order", "Sorted by time; within a device and run by `seq`."),
 )  # fmt: skip
-"""Kinds of files, and what is done with each. `tests/stream/replay/test_kinds.py` tries them all."""
+"""Kinds of tables, and how aimaas reads each. `tests/stream/replay/test_kinds.py` tries them all."""
 
 _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
     ("Top level", "", Mapping),
-    ("How the file is written", "", TableFormat),
+    ("Format", "", TableFormat),
     ("`device`", "device.", DeviceSource),
     ("`ts`", "ts.", TimeSource),
     ("`long`", "long.", LongSource),
@@ -174,8 +160,8 @@ _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 def reference() -> str:
     """The page, Markdown."""
     kinds = "\n".join(f"| {kind} | {done} |" for kind, done in KINDS)
-    table = f"| kind | what is done |\n|---|---|\n{kinds}\n"
-    return "\n".join([_INTRODUCTION, table, "# All keys\n", *(_table(*part) for part in _TABLES)]).rstrip() + "\n"
+    table = f"| table | how aimaas reads it |\n|---|---|\n{kinds}\n"
+    return "\n".join([_INTRODUCTION, table, *(_table(*part) for part in _TABLES)]).rstrip() + "\n"
 
 
 def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
@@ -184,7 +170,7 @@ def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
     own = [(name, field) for name, field in model.model_fields.items() if model is TableFormat or not _is_format(name)]
     rows = "\n".join(_row(prefix, name, field) for name, field in own)
     takes_format = issubclass(model, TableFormat) and model is not TableFormat
-    more = "\nIt takes the keys of “How the file is written” too.\n" if takes_format else ""
+    more = "\nIt also takes the keys of [Format](#format).\n" if takes_format else ""
     return f"## {title}\n\n{described}\n{more}\n| key | meaning | default |\n|---|---|---|\n{rows}\n"
 
 
@@ -210,12 +196,12 @@ def _models(annotation: Any) -> Iterator[type[BaseModel]]:
 
 def _default(field: FieldInfo) -> str:
     if field.is_required():
-        return "must be given"
+        return "required"
     value = field.default
     if value == MISSING:
-        return "empty, `NA`, `N/A`, `NaN`, `NULL`, `None` and their like"
+        return "empty, `NA`, `N/A`, `NaN`, `NULL`, `None` and variants"
     if value == EPOCH:
-        return "1970"
+        return "`1970-01-01T00:00:00Z`"
     if value is None or isinstance(value, BaseModel) or value in ((), {}):
         return "none"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"

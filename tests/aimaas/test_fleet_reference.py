@@ -8,11 +8,13 @@ from aimaas.admission import Judge, Reason
 from aimaas.fleet import load_fleet
 from aimaas.fleet_reference import reference
 
-PAGE = Path(__file__).parents[2] / "docs" / "fleet-file.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "fleet-file.md"
 
 
 def test_the_page_is_what_the_model_says() -> None:
-    assert PAGE.read_text() == reference() + "\n", "run: python -m aimaas.fleet_reference > docs/fleet-file.md"
+    assert PAGE.read_text() == reference() + "\n", (
+        "run: python -m aimaas.fleet_reference > docs/reference/fleet-file.md"
+    )
 
 
 def test_the_pages_smallest_fleet_file_works_and_admits_the_pages_event(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ def _head(draft: Draft) -> Iterator[str]:
     rows, devices = draft.order.rows, draft.order.devices
     of = f"{rows:,} rows of {devices:,} device{'s' * (devices != 1)}"
     yield f"# Drafted by `aimaas fleets draft` from {comment(draft.table)}: {of}."
-    yield "# A comment marks each guess: read it, mend it, delete it. docs/fleet-file.md has all keys."
+    yield "# A comment marks each guess: read it, mend it, delete it. docs/reference/fleet-file.md has all keys."
     yield f"fleet: {scalar(draft.fleet)}"
     yield "version: 1"
     yield f"description: {scalar(f'Drafted from {draft.table}.')}  # write what the devices are"

@@ -16,7 +16,7 @@ def mapping_yaml(draft: Draft) -> str:
 
 
 def _mapping_head(draft: Draft) -> Iterator[str]:
-    yield f"# Drafted by `aimaas fleets draft` from {comment(draft.table)}. docs/mapping.md has all keys."
+    yield f"# Drafted by `aimaas fleets draft` from {comment(draft.table)}. docs/reference/mapping.md has all keys."
     yield from (f"# This row cannot be read: {comment(line)}" for line in draft.torn)
     yield f"fleet: {scalar(draft.fleet)}"
     plain = TableFormat().model_dump()

@@ -1,4 +1,4 @@
-"""Every kind of file that docs/mapping.md names, tried: read as the page says, or refused with what to write."""
+"""Every kind of file that docs/reference/mapping.md names, tried: read as the page says, or refused with what to write."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def test_a_kind_of_file_is_read_or_refused_as_the_page_says(
 
 def test_the_page_has_a_row_for_each_kind_that_is_tried_and_no_other() -> None:
     assert list(CASES) == [kind for kind, _ in KINDS]
-    page = (Path(__file__).parents[3] / "docs" / "mapping.md").read_text()
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "mapping.md").read_text()
     assert all(re.search(rf"^\| {re.escape(kind)} \| {re.escape(done)} \|$", page, re.M) for kind, done in KINDS)
