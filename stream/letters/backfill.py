@@ -22,11 +22,11 @@ from stream.letters.letters import Letter
 from stream.letters.log import OrderKey, Sent
 from stream.model.load import Model
 from stream.records.dead_letters import Source
-from stream.records.predictions import Answer, encode_prediction, no_prediction, shared_headers
+from stream.records.predictions import BACKFILL_TYPE, Answer, encode_prediction, no_prediction, shared_headers
 
-BACKFILL_TYPE = "aimaas.prediction.backfill"  # `ce_type` of these predictions
-
-_NO_BEGINNING = "retention has deleted the beginning of its run, so its state cannot be rebuilt; score it from the lake"
+_NO_BEGINNING = (
+    "retention has deleted the beginning of its run, so its state cannot be rebuilt: it stays without a prediction"
+)
 
 
 @dataclass(frozen=True)

@@ -96,7 +96,7 @@ def why_unknown(letter: Letter, account: Account) -> str | None:
             begins = f"begins at {_time(oldest_ms)}" if oldest_ms is not None else "has lost all that it held"
             return (
                 f"whether it was answered is no longer known: partition {partition} of the predictions topic {begins}; "
-                "score it from the lake"
+                "the table predictions of `aimaas export` may still have it"
             )
     return None
 

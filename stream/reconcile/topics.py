@@ -13,10 +13,10 @@ from aimaas.kafka import begin_offsets, end_offsets, kafka_errors
 from aimaas.reconcile import NONE, Codes, Logged, Refusals, codes_of, has_code
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_of
-from stream.letters.backfill import BACKFILL_TYPE
 from stream.letters.letters import letter_of
 from stream.letters.log import CLOCKS_MS
 from stream.records.dead_letters import Source, header_list, source_of
+from stream.records.predictions import BACKFILL_TYPE
 from stream.state.log_reader import LogReader, Span
 
 

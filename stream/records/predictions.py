@@ -18,6 +18,7 @@ from stream.records.outgoing import Outgoing
 from stream.state.partition import Records
 
 EVENT_TYPE = "aimaas.prediction"
+BACKFILL_TYPE = "aimaas.prediction.backfill"  # of predictions that a replay of dead letters scores by batch
 
 Answer = tuple[float, float | None, float | None]  # prediction, lower, upper
 

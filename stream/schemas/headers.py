@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aimaas.reasons import Reason
 from stream.records.dead_letters import PREFIX, REPLAY_MAC, REPLAY_OF, TRUNCATED
-from stream.records.predictions import EVENT_TYPE
+from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE
 from stream.schemas.structs import Schema, time_schema
 
 _PLACE = "^.+/[0-9]+/[0-9]+$"
@@ -15,7 +15,7 @@ def prediction_headers(fleet: str) -> Schema:
     return _headers(
         {
             "ce_specversion": {"const": "1.0"},
-            "ce_type": {"const": EVENT_TYPE},
+            "ce_type": {"enum": [EVENT_TYPE, BACKFILL_TYPE]},
             "ce_source": {"const": f"/aimaas/{fleet}/scorer"},
             "ce_time": time_schema("when it was scored"),
             "ce_id": {"type": "string", "pattern": _PLACE, "description": "the event: topic/partition/offset"},

@@ -1,7 +1,7 @@
 // Prints a fleet's predictions, one JSON object a line: `node predictions.js localhost:9092 iot.turbofan.predictions my-group`
 //
-// Each prediction is printed at least once, also over restarts: records are committed after they were printed. Whoever stores them
-// makes that exactly once by the key (fleet, device_id, run, seq), which the consumer of a repeated record finds taken.
+// Each prediction is printed at least once, also over restarts: records are committed after they were printed. A consumer that
+// stores them makes that exactly once with the unique key (fleet, device_id, run, seq, ts): a repeated record violates it.
 const { Kafka, logLevel } = require('@confluentinc/kafka-javascript').KafkaJS
 
 const [brokers, topic, group] = process.argv.slice(2)

@@ -1,8 +1,8 @@
 """Print a fleet's predictions, one JSON object a line: `python predictions.py localhost:9092 iot.turbofan.predictions my-group`.
 
 Needs `pip install confluent-kafka`. Each prediction is printed at least once, also over restarts: records are committed after they
-were printed. Whoever stores them makes that exactly once by the key (fleet, device_id, run, seq), which the consumer of a repeated
-record finds taken.
+were printed. A consumer that stores them makes that exactly once with the unique key (fleet, device_id, run, seq, ts):
+a repeated record violates it.
 """
 
 import json

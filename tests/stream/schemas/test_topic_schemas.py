@@ -26,6 +26,8 @@ from aimaas.rule_log import Claim, Rejudged
 from aimaas.topics import topic_specs
 from spark_jobs.outcomes import judge_outcomes
 from stream.records.dead_letters import PREFIX
+from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE, shared_headers
+from stream.schemas.headers import prediction_headers
 from stream.schemas.topics import contracts, schemas
 from tests.aimaas.test_event_schema import anything, device_ids, numbers, scalars, times
 from tests.spark_jobs.conftest import small_fleet
@@ -124,6 +126,16 @@ def fits(record: Record, topic: str, found: dict[str, Any]) -> None:
         Draft202012Validator(found[topic]).validate(json.loads(record.value or b""))
     if f"{topic}.headers" in found:
         Draft202012Validator(found[f"{topic}.headers"]).validate({k: v.decode() for k, v in record.headers.items()})
+
+
+@pytest.mark.parametrize(
+    ("kind", "fits_it"), [(EVENT_TYPE, True), (BACKFILL_TYPE, True), ("aimaas.prediction.late", False)]
+)
+def test_headers_of_predictions_fit_whether_the_stream_or_a_batch_scored_them(kind: str, fits_it: bool) -> None:
+    headers = dict(shared_headers(FLEET.fleet, datetime(2026, 11, 30, tzinfo=UTC), kind))
+    headers["ce_id"] = f"iot.{FLEET.fleet}.events/0/17"
+
+    assert valid(prediction_headers(FLEET.fleet), headers) is fits_it
 
 
 @pytest.mark.broker
