@@ -33,8 +33,9 @@ from local.supervisor import NAME as SUPERVISOR
 MANIFEST = "aimaas-backup.json"
 _HOME = "home"
 _RESTORING = ".restoring-"
-# of what ran: which processes, and what they may write anew
-_LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "__pycache__"})
+_OF_THE_DISK = "lost+found"  # an ext4 file system has it at its root, and only root may read it
+# records of running processes, and files that these write again when they start
+_LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "__pycache__", _OF_THE_DISK})
 
 Progress = Callable[[str, int], None]  # a file, and bytes so far
 
@@ -90,18 +91,18 @@ def restore(settings: Settings, source: Path) -> Manifest:
     """Bring the home back from a backup. Raises BackupError where there is one already, and where a file is not what was saved."""
     home = settings.home
     _require_still(settings, "restored")
-    left = [path.name for path in home.iterdir()] if home.exists() else []
-    if any(not name.startswith(_RESTORING) for name in left):
-        raise BackupError(f"{home}: is not empty; move it away, then run this again")
-    for name in left:  # a restore was killed before it had moved anything
-        shutil.rmtree(home / name)
+    left = _contents(home) if home.exists() else []
+    if any(not path.name.startswith(_RESTORING) for path in left):
+        raise BackupError(f"{home} is not empty: move its contents away, then run this again")
+    for path in left:  # an earlier restore was killed before it had moved anything
+        shutil.rmtree(path)
     fresh = home / f"{_RESTORING}{uuid.uuid4().hex[:8]}"
     try:
         home.mkdir(parents=True, exist_ok=True)
         with tarfile.open(source, "r:") as archive:
             archive.extractall(fresh, filter="data")
         manifest = _checked(fresh, source, home)
-        for path in (fresh / _HOME).iterdir():
+        for path in _contents(fresh / _HOME):
             path.rename(home / path.name)
     except tarfile.TarError as e:
         raise BackupError(f"{source}: is no backup, or torn ({e}); nothing was restored") from None
@@ -110,6 +111,11 @@ def restore(settings: Settings, source: Path) -> Manifest:
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     return manifest
+
+
+def _contents(folder: Path) -> list[Path]:
+    """Files and folders in `folder`, without the one that belongs to the file system."""
+    return [path for path in folder.iterdir() if path.name != _OF_THE_DISK]
 
 
 def _require_still(settings: Settings, done: str) -> None:

@@ -123,8 +123,51 @@ def test_a_restore_that_was_killed_is_done_again(
     restore(home, tmp_path / "b.tar")
     assert files(home.home).keys() == before.keys() - {"stack.env"}
 
-    with pytest.raises(BackupError, match="is not empty; move it away"):
+    with pytest.raises(BackupError, match="is not empty: move its contents away"):
         restore(home, tmp_path / "b.tar")
+
+
+def test_a_restore_accepts_a_freshly_mounted_disk_and_leaves_its_lost_and_found_alone(
+    home: Settings, tmp_path: Path
+) -> None:
+    found_by_fsck = home.home / "lost+found" / "#12"
+    found_by_fsck.parent.mkdir(mode=0o700)
+    found_by_fsck.write_text("old disk")
+    before = files(home.home)
+    saved = backup(home, tmp_path / "b.tar")
+    shutil.rmtree(home.home)
+    found_by_fsck.parent.mkdir(mode=0o700, parents=True)
+    found_by_fsck.write_text("new disk")
+    restore(home, tmp_path / "b.tar")
+
+    assert saved.files == 4
+    assert files(home.home).keys() == before.keys() - {"stack.env"}
+    assert found_by_fsck.read_text() == "new disk"
+
+
+def test_a_backup_that_holds_a_lost_and_found_of_its_own_is_restored_beside_that_of_the_disk(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home.home / "lost+found").mkdir()
+    (home.home / "lost+found" / "#12").write_text("old disk")
+    with monkeypatch.context() as earlier_release:
+        earlier_release.setattr("local.backup._LEFT_OUT", frozenset())
+        assert backup(home, tmp_path / "b.tar").files == 6
+    shutil.rmtree(home.home)
+    (home.home / "lost+found").mkdir(parents=True)
+    restore(home, tmp_path / "b.tar")
+
+    assert (home.home / "replay.key").read_text() == "secret"
+    assert list((home.home / "lost+found").iterdir()) == []
+
+
+def test_a_home_with_a_file_beside_lost_and_found_is_not_restored_into(home: Settings, tmp_path: Path) -> None:
+    (home.home / "lost+found").mkdir()
+    backup(home, tmp_path / "b.tar")
+
+    with pytest.raises(BackupError, match="is not empty: move its contents away"):
+        restore(home, tmp_path / "b.tar")
+    assert (home.home / "replay.key").read_text() == "secret"
 
 
 def test_a_home_comes_back_to_where_it_was_and_what_lies_elsewhere_is_named(home: Settings, tmp_path: Path) -> None:
