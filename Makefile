@@ -14,7 +14,7 @@ DEMO_ARGS ?=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup preflight jars archive test test-long test-deep test-lake test-compose fuzz chaos lint format docs lock demo clean distclean
+.PHONY: help setup preflight jars archive test quick test-long test-deep test-lake test-compose fuzz chaos lint format docs lock demo clean distclean
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .ve
 # two files at once, in the order of tests/conftest.py: each test waits half of its time for an engine
 test: setup ## all tests but the long ones, on real engines (PYTEST_ARGS="-k broker" for some)
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(PYTEST_ARGS)
+
+quick: setup ## the tests that start no engine: a first answer while you edit
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not broker and not spark and not airflow and not long and not rendered" -q $(PYTEST_ARGS)
 
 test-long: setup ## the tests that take most of a minute or more each: kills at every step, whole passes over the lake, searches, Airflow's programs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long $(PYTEST_ARGS)
