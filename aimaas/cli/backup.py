@@ -15,9 +15,11 @@ backup_app = typer.Typer()
 
 @backup_app.command()
 def backup(
-    to: Annotated[Path, typer.Argument(metavar="FILE", help="a file on another disk, such as backup.tar")],
+    to: Annotated[
+        Path, typer.Argument(metavar="FILE", help="File of the backup, on another disk, such as backup.tar.")
+    ],
 ) -> None:
-    """Save AIMAAS_HOME: topics, lake, registry, Airflow's database, training sets, secrets. Nothing may run in it meanwhile."""
+    """Save AIMAAS_HOME into one file: topics, lake, registry, Airflow database, training sets, secrets. Stop the stack first."""
     from local.backup import backup as save
 
     settings = read_settings()
@@ -34,8 +36,8 @@ def backup(
 
 
 @backup_app.command()
-def restore(source: Annotated[Path, typer.Argument(metavar="FILE", help="what `aimaas backup` wrote")]) -> None:
-    """Bring AIMAAS_HOME back to where it was, from a backup; each file is compared with its digest first."""
+def restore(source: Annotated[Path, typer.Argument(metavar="FILE", help="File of the backup.")]) -> None:
+    """Restore AIMAAS_HOME from a backup. Compares each file with its digest first."""
     from local.backup import restore as bring_back
 
     settings = read_settings()

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from aimaas.settings import Settings
     from stream.letters.letters import Letter
 
-dlq_app = typer.Typer(no_args_is_help=True, help="Dead letters: list, look, send again.")
+dlq_app = typer.Typer(no_args_is_help=True, help="List, show and replay dead letters.")
 
-Reason = Annotated[str | None, typer.Option(help="only letters of this reason, such as late or out_of_range")]
+Reason = Annotated[str | None, typer.Option(help="Only dead letters with this reason, such as late or out_of_range.")]
 
 
 @dlq_app.command("list")
@@ -31,7 +31,7 @@ def dlq_list(
     limit: Limit = 50,
     as_json: AsJson = False,
 ) -> None:
-    """Count the dead letters by reason and show the newest, each with the coordinates of the record that was refused."""
+    """Count the dead letters by reason and list the newest, with the coordinates of the refused records."""
     from stream.letters.letters import counts_of, read_letters, since_ms, with_reason
 
     settings = read_settings()
@@ -55,9 +55,9 @@ def dlq_list(
 @dlq_app.command("show")
 def dlq_show(
     fleet: Fleet,
-    coordinates: Annotated[str, typer.Argument(help="topic/partition/offset of the record that was refused")],
+    coordinates: Annotated[str, typer.Argument(help="Coordinates of the refused record: topic/partition/offset.")],
 ) -> None:
-    """Show one letter as a whole: where the record was, why it was refused, its headers and its value."""
+    """Show one dead letter: coordinates, reason, headers and value."""
     from stream.letters.letters import find_letters, read_letters
 
     settings = read_settings()
@@ -69,21 +69,24 @@ def dlq_show(
 @dlq_app.command("replay")
 def dlq_replay(
     fleet: Fleet,
-    coordinates: Annotated[list[str] | None, typer.Argument(help="topic/partition/offset of refused records")] = None,
+    coordinates: Annotated[
+        list[str] | None, typer.Argument(help="Coordinates of refused records: topic/partition/offset.")
+    ] = None,
     reason: Reason = None,
-    everything: Annotated[bool, typer.Option("--all", help="all letters")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send letters again that can be admitted now: into the stream, or where the device is further, scored by batch.
+    """Replay the dead letters that can be admitted now.
 
-    Run it again whenever you like: an event never gets a second prediction.
+    The command sends a record to the events topic again. If the device has sent newer events since, the command scores the record
+    by batch instead. You may repeat the command: an event never gets a second prediction.
     """
     from aimaas.logs import set_up_logs
     from stream.letters.letters import find_letters, read_letters, with_reason
     from stream.letters.replay import replay_letters
 
     if sum((bool(coordinates), reason is not None, everything)) != 1:
-        raise typer.BadParameter("say which letters: coordinates, --reason, or --all")
+        raise typer.BadParameter("name the dead letters: coordinates, --reason, or --all")
     settings = read_settings()
     set_up_logs(settings)
     spec = fleet_of(settings, fleet)

@@ -16,20 +16,21 @@ export_app = typer.Typer()
 def export(
     fleet: Fleet,
     to: Annotated[
-        str | None, typer.Option(metavar="URL", help="the database, as SQLAlchemy names it; default: AIMAAS_EXPORT_URL")
+        str | None, typer.Option(metavar="URL", help="SQLAlchemy URL of the database. Default: AIMAAS_EXPORT_URL.")
     ] = None,
-    follow: Annotated[bool, typer.Option("--follow", help="go on until asked to stop (Ctrl-C, SIGTERM)")] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Continue until Ctrl-C or SIGTERM.")] = False,
     accept_loss: Annotated[
-        bool, typer.Option("--accept-loss", help="go on where retention deleted predictions that were not exported")
+        bool,
+        typer.Option("--accept-loss", help="Continue although retention deleted predictions that were not exported."),
     ] = False,
 ) -> None:
-    """Write a fleet's predictions into a table of SQLite or Postgres, each once.
+    """Write the predictions of a fleet into a table of SQLite or Postgres, each once.
 
     \b
       aimaas export --fleet pump --to sqlite:///predictions.db
       aimaas export --fleet pump --to postgresql://user@host/plant --follow
 
-    The next run goes on where this one ended or was killed. A password belongs into AIMAAS_EXPORT_URL or ~/.pgpass.
+    The next run continues from the last exported prediction. Put a password into AIMAAS_EXPORT_URL or ~/.pgpass.
     """
     from aimaas.logs import set_up_logs
     from stream.export.run import export as run

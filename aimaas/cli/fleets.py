@@ -14,14 +14,18 @@ from rich.table import Table
 from aimaas.cli.options import Fleet, fleet_of, out, say, warn
 from aimaas.settings import read_settings
 
-fleets_app = typer.Typer(no_args_is_help=True, help="Fleet files: draft, check, try, list, derive; and reset a fleet.")
+fleets_app = typer.Typer(
+    no_args_is_help=True, help="Draft, validate, try and list fleet files; derive schemas; reset a fleet."
+)
 
 
 @fleets_app.command("validate")
 def fleets_validate(
-    files: Annotated[list[Path] | None, typer.Argument(help="fleet files; all of AIMAAS_FLEETS if left out")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="Fleet files. Default: all files in AIMAAS_FLEETS.")
+    ] = None,
 ) -> None:
-    """Check fleet files: a verdict for each, and one line for each mistake: file, key, what was found and what is allowed."""
+    """Validate fleet files. Prints one line per mistake: file, key, value found, values allowed."""
     from aimaas.cli.validation import mistakes_of
     from aimaas.errors import FleetFileError
 
@@ -42,7 +46,7 @@ def fleets_validate(
 
 @fleets_app.command("list")
 def fleets_list() -> None:
-    """List the fleets; files with mistakes are named and left out."""
+    """List the fleets. Names the files with mistakes and leaves them out."""
     from aimaas.fleet_folder import read_folder
 
     table = Table("fleet", "version", "readings", "task", "description", box=None)
@@ -55,18 +59,19 @@ def fleets_list() -> None:
 
 @fleets_app.command("draft")
 def fleets_draft(
-    table: Annotated[Path, typer.Argument(help="CSV (also compressed) or Parquet file", metavar="FILE")],
+    table: Annotated[Path, typer.Argument(help="CSV or Parquet file. A CSV file may be compressed.", metavar="FILE")],
     fleet: Annotated[
-        str | None, typer.Option("--fleet", "-f", help="name of the fleet; the file's if left out")
+        str | None, typer.Option("--fleet", "-f", help="Name of the fleet. Default: the name of the file.")
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--into", help="folder for fleet file and mapping; AIMAAS_FLEETS if left out")
+        Path | None,
+        typer.Option("--into", help="Folder for the fleet file and the mapping file. Default: AIMAAS_FLEETS."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="replace files that are there")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
 ) -> None:
-    """Propose a fleet file and a mapping from a table: columns, types, ranges, units, gaps. A comment marks each guess.
+    """Draft a fleet file and a mapping file from a table. A comment marks each guess.
 
-    It reads the whole file in constant memory and sends nothing. Then read both files, and try them:
+    The command reads the whole file in constant memory. It sends nothing. Next, read both files and try them:
 
     \b
       aimaas fleets validate fleets/pump.yaml
@@ -98,10 +103,10 @@ def fleets_draft(
 
 @fleets_app.command("compose")
 def fleets_compose(
-    write: Annotated[bool, typer.Option("--write", help="write the files in the project's folder")] = False,
-    scorers: Annotated[int, typer.Option(min=1, max=64, help="scorers of each fleet")] = 2,
+    write: Annotated[bool, typer.Option("--write", help="Write the files into the present folder.")] = False,
+    scorers: Annotated[int, typer.Option(min=1, max=64, help="Scorers per fleet.")] = 2,
 ) -> None:
-    """Print what serves each fleet in Docker Compose (docker-compose.fleets.yml), or write it, with Prometheus' targets."""
+    """Print docker-compose.fleets.yml, the services of each fleet, or write it together with the targets of Prometheus."""
     from aimaas.fleet_folder import read_folder
     from local.compose_fleets import compose_files, write_compose_files
 
@@ -116,14 +121,14 @@ def fleets_compose(
 
 @fleets_app.command("reset")
 def fleets_reset(
-    name: Annotated[str, typer.Argument(metavar="FLEET", help="the fleet that begins anew")],
-    yes: Annotated[bool, typer.Option("--yes", help="do not ask")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="only say what would go")] = False,
+    name: Annotated[str, typer.Argument(metavar="FLEET", help="Name of the fleet.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")] = False,
 ) -> None:
-    """Delete topics, lake tables, registered models and local copies of one fleet, so that it begins anew: for development.
+    """Delete the topics, lake tables, registered models and local model copies of a fleet. For development.
 
-    It lists what will go and asks. It refuses while a scorer of the fleet runs. Pause the fleet's DAGs and stop its devices first.
-    Run it again if it was interrupted: it goes on where it was.
+    Pause the DAGs of the fleet and stop its devices first. The command lists what it will delete and asks for confirmation.
+    It refuses while a scorer of the fleet runs. After an interruption, run it again: it continues.
     """
     from aimaas.cli.resetting import print_contents
     from stream.forget.topics import erase_topics, fleet_topics
@@ -150,13 +155,15 @@ def fleets_reset(
 
 @fleets_app.command("try")
 def fleets_try(
-    file: Annotated[Path, typer.Argument(help="a changed copy of a fleet's file", metavar="FILE")],
-    last: Annotated[int, typer.Option(min=1, max=1_000_000, help="so many of the newest events are judged")] = 100_000,
+    file: Annotated[Path, typer.Argument(help="Changed copy of the fleet file.", metavar="FILE")],
+    last: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of events to judge, the newest first.")
+    ] = 100_000,
 ) -> None:
-    """Judge the newest events on the topic by a changed fleet file, and say what would differ: refused, rows, labels, features.
+    """Try a changed fleet file on the newest events of the topic. Prints the differences in refusals, rows, labels and features.
 
-    It changes nothing. Under both files devices begin without a history, and features are not normalised. The events lie in memory:
-    1,000,000 at most. Labels come from all outcomes on their topic.
+    The command changes nothing. With both files, devices start without a history, and features are not normalised. The events must
+    fit in memory. Labels come from all outcomes on the outcomes topic.
     """
     from aimaas.cli.previewed import print_preview
     from aimaas.errors import FleetFileError
@@ -178,18 +185,22 @@ def fleets_try(
 
 @fleets_app.command("schema")
 def fleets_schema(
-    name: Annotated[str | None, typer.Argument(metavar="[FLEET]", help="the fleet; default: all fleets")] = None,
-    fleet: Annotated[str | None, typer.Option("--fleet", "-f", help="the same as an option")] = None,
-    topic: Annotated[
-        str | None, typer.Option(help="one schema alone, such as `events` or `events.dlq.headers`")
+    name: Annotated[
+        str | None, typer.Argument(metavar="[FLEET]", help="Name of the fleet. Default: all fleets.")
     ] = None,
-    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="the AsyncAPI 3 document alone")] = False,
-    to: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="write each to a file in this folder")] = None,
+    fleet: Annotated[str | None, typer.Option("--fleet", "-f", help="Name of the fleet, as an option.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Print one schema only, such as `events` or `events.dlq.headers`.")
+    ] = None,
+    asyncapi: Annotated[bool, typer.Option("--asyncapi", help="Print the AsyncAPI 3 document only.")] = False,
+    to: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Folder in which to write one file per schema.")
+    ] = None,
 ) -> None:
-    """Print the JSON Schemas of the records on a fleet's topics, for those who write producers and consumers.
+    """Print the JSON Schemas of the records on a fleet's topics, for authors of producers and consumers.
 
-    An object with a schema for each topic, and for its headers (decoded as UTF-8) under `<topic>.headers`; with --out the AsyncAPI
-    document too. --topic and --asyncapi print one of them and need a fleet.
+    The output has one schema per topic, and one for its headers (decoded as UTF-8) under `<topic>.headers`. --out also writes the
+    AsyncAPI document. --topic and --asyncapi need a fleet.
     """
     from aimaas.fleet_folder import read_folder
     from stream.schemas.asyncapi import asyncapi as document
@@ -201,7 +212,7 @@ def fleets_schema(
     fleets = list(folder.fleets.values()) if folder else [fleet_of(settings, str(wanted))]
     warn(folder.warning if folder else None)
     if (topic or asyncapi) and not wanted:
-        raise typer.BadParameter("--topic and --asyncapi print of one fleet: name it")
+        raise typer.BadParameter("--topic and --asyncapi need a fleet")
     if to is not None:
         for path in write_documents(all_documents(fleets), to):
             out.print(str(path), highlight=False, soft_wrap=True)
@@ -217,9 +228,9 @@ def _print_json(found: dict[str, object]) -> None:
 
 @fleets_app.command("rules")
 def fleets_rules(fleet: Fleet) -> None:
-    """List the rules by which stream and lake judge: from which offsets they hold, and what changed.
+    """List the rules of a fleet: the offsets from which they apply, and what changed.
 
-    Rules are the parts of the fleet file that decide admission and device state. A changed file is listed once a scorer has it.
+    Rules are the parts of the fleet file that decide admission and device state. A changed file appears once a scorer runs with it.
     """
     from aimaas.journal import read_journal
     from aimaas.rules import changes, digest_of, rules_of

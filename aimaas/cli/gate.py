@@ -20,24 +20,25 @@ if TYPE_CHECKING:
     from expectations.resolve import Resolution
 
 gate_app = typer.Typer(
-    no_args_is_help=True, help="The gates of silver and gold: show, resolve a failure, judge by hand."
+    no_args_is_help=True, help="Show the verdicts of the gates, resolve a failed gate, run a gate by hand."
 )
 
-Which = Annotated[str | None, typer.Option("--table", help="silver or gold; the first that failed, if left out")]
-Why = Annotated[str, typer.Option(help="the reason, kept beside the verdict")]
-By = Annotated[str | None, typer.Option(help="who decides; if left out the user of this machine")]
+Which = Annotated[
+    str | None, typer.Option("--table", help="silver or gold. Default: the first table with a failed gate.")
+]
+Why = Annotated[str, typer.Option(help="Reason of the decision. It is stored with the verdict.")]
+By = Annotated[str | None, typer.Option(help="Name of the person who decides. Default: the user of this shell.")]
 Day = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="a rebuilt day that is held back, instead of a table")
+    datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Rebuilt day that is held back, instead of a table.")
 ]
-AsJson = Annotated[
-    bool, typer.Option("--json", help="one JSON object for each table and each day held back, for programs")
-]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per table and per day that is held back.")]
 
 
 @gate_app.command("show")
 def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
-    """Show the newest verdict on silver, on gold and on rebuilt days that are held back: offsets, suite, and of a failure what was
-    observed and what is allowed.
+    """Show the newest verdicts on silver, on gold and on rebuilt days that are held back.
+
+    A verdict has the offsets, the suite and, for a failed expectation, the observed and the allowed values.
     """
     from aimaas.audits import GATED, newest_audit
     from aimaas.rebuilt_days import held_days
@@ -57,7 +58,7 @@ def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
 
 @gate_app.command("acknowledge")
 def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None, day: Day = None) -> None:
-    """Publish the offsets that failed, or a rebuilt day, as they are, under your name and with your reason."""
+    """Publish the failed offsets, or a rebuilt day, unchanged. The verdict stores your name and your reason."""
     from expectations.resolve import acknowledge, acknowledge_day, find_failed
 
     settings = read_settings()
@@ -75,7 +76,7 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None,
 
 @gate_app.command("set-aside")
 def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
-    """Move the failing rows to quarantine (reason `expectation`) and publish the others of these offsets."""
+    """Move the failing rows to quarantine (reason `expectation`) and publish the other rows of the failed offsets."""
     from expectations.gate import GATE_MEMORY
     from expectations.resolve import find_failed, set_failing_aside
     from spark_jobs.session import session_on_demand
@@ -91,9 +92,16 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
 
 
 @gate_app.command("check")
-def gate_check(fleet: Fleet, table: Which = None, day: Day = None) -> None:
-    """Judge what no gate has judged yet, as the tasks check_silver and check_gold do; silver, unless --table says gold. With --day
-    judge a day of silver, as the task check_day does.
+def gate_check(
+    fleet: Fleet,
+    table: Annotated[str | None, typer.Option("--table", help="silver or gold. Default: silver.")] = None,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day of silver to judge, instead of new rows.")
+    ] = None,
+) -> None:
+    """Run a gate by hand, as the tasks check_silver, check_gold and check_day do.
+
+    The command judges the rows of silver that no gate has judged yet. --table gold judges such rows of gold, --day a day of silver.
     """
     from expectations.gate import GATE_MEMORY, check_day, check_table
     from spark_jobs.session import session_on_demand

@@ -18,19 +18,21 @@ history_app = typer.Typer()
 @history_app.command()
 def rescore(
     fleet: Fleet,
-    version: Annotated[str, typer.Option(help="registered model version")],
+    version: Annotated[str, typer.Option(help="Registered model version.")],
     first: Annotated[
         datetime | None,
         typer.Option(
-            "--from", formats=["%Y-%m-%d"], help="first day in UTC, by the broker's time; the lake's if left out"
+            "--from",
+            formats=["%Y-%m-%d"],
+            help="First day in UTC, by the broker's time. Default: the first day of the lake.",
         ),
     ] = None,
     last: Annotated[
         datetime | None,
-        typer.Option("--to", formats=["%Y-%m-%d"], help="last day, itself included; the newest if left out"),
+        typer.Option("--to", formats=["%Y-%m-%d"], help="Last day, included. Default: the newest day."),
     ] = None,
 ) -> None:
-    """Predict history with any registered version, into the table `rescored`: to the bit what the stream says with that version."""
+    """Compute the predictions of a version for past events, bit for bit as the stream would, into the table `rescored`."""
     from spark_jobs.job import Job, done
     from spark_jobs.rescore import rescore as run_rescore
 
@@ -49,17 +51,21 @@ def train(
     as_of: Annotated[
         str | None,
         typer.Option(
-            help="version of gold, or a time such as 2026-11-23T10:00:00Z: train on what was known then; else on all"
+            help="Version of gold, or a time such as 2026-11-23T10:00:00Z. Trains on the data known then. Default: all data."
         ),
     ] = None,
     into: Annotated[
-        Path | None, typer.Option("--out", help="folder for training set and model; in the lake if left out")
+        Path | None,
+        typer.Option("--out", help="Folder for the training set and the model. Default: a folder in the lake."),
     ] = None,
     register: Annotated[
-        bool, typer.Option("--register", help="put the model into the registry; it is not promoted")
+        bool, typer.Option("--register", help="Register the model. The command does not promote it.")
     ] = False,
 ) -> None:
-    """Freeze a training set, or find the same one again, and train on it. Prints the digest of its rows."""
+    """Freeze a training set and train on it. Prints the digest of its rows.
+
+    The same rows give the same digest, so you can compare the training set with that of a registered version.
+    """
     from aimaas.plan import plan_of
     from aimaas.registry import register as to_registry
     from aimaas.registry import trained_on

@@ -14,34 +14,41 @@ from aimaas.settings import read_settings
 
 local_app = typer.Typer()
 
-ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="show the password of Airflow too")]
-KafkaPort = Annotated[int | None, typer.Option(help="port of the broker (as before, else 9092)", show_default=False)]
+ShowSecrets = Annotated[bool, typer.Option("--show-secrets", help="Show the password of Airflow too.")]
+KafkaPort = Annotated[
+    int | None,
+    typer.Option(help="Port of the Kafka broker. Default: the last port, at first 9092.", show_default=False),
+]
 AirflowPort = Annotated[
-    int | None, typer.Option(help="port of the Airflow UI (as before, else 8080)", show_default=False)
+    int | None, typer.Option(help="Port of the Airflow UI. Default: the last port, at first 8080.", show_default=False)
 ]
 MlflowPort = Annotated[
-    int | None, typer.Option(help="port of the MLflow UI (as before, else 5000)", show_default=False)
+    int | None, typer.Option(help="Port of the MLflow UI. Default: the last port, at first 5000.", show_default=False)
 ]
 DocsPort = Annotated[
-    int | None, typer.Option(help="port of the pages of Data Docs (as before, else 8090)", show_default=False)
+    int | None,
+    typer.Option(help="Port of the Data Docs pages. Default: the last port, at first 8090.", show_default=False),
 ]
 
 
 @local_app.command()
 def up(
-    fleet: Annotated[list[str] | None, typer.Option("--fleet", "-f", help="fleets to score; all if left out")] = None,
+    fleet: Annotated[
+        list[str] | None,
+        typer.Option("--fleet", "-f", help="Fleet to score. Repeat the option for several. Default: all fleets."),
+    ] = None,
     kafka_port: KafkaPort = None,
     airflow_port: AirflowPort = None,
     mlflow_port: MlflowPort = None,
     data_docs_port: DocsPort = None,
     show_secrets: ShowSecrets = False,
 ) -> None:
-    """Start the local stack, or repair the one that runs: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet.
+    """Start or repair the local stack: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet.
 
-    It runs until `aimaas down`, and outlives this shell. What ends is started
-    again, after growing pauses if it ends again and again. On a running stack
-    the command starts what is missing, moves parts to ports that are given,
-    and adds new fleet files with their topics, scorers and DAGs.
+    The stack runs until `aimaas down`, also after you close the shell. It
+    restarts a part that ends. On a running stack the command starts missing
+    parts, moves parts to the ports that you give, and adds topics, scorers
+    and DAGs of new fleet files.
     """
     from aimaas.fleet_folder import read_folder
     from local.stack_ports import Ports
@@ -61,7 +68,7 @@ def up(
 
 @local_app.command()
 def status(show_secrets: ShowSecrets = False) -> None:
-    """Say how each part of the local stack is, since when, where, and how often it was started again.
+    """Show the state, the restarts and the address of each part of the local stack.
 
     Exits with 1 unless all parts are up.
     """
@@ -71,7 +78,7 @@ def status(show_secrets: ShowSecrets = False) -> None:
 
 @local_app.command()
 def down() -> None:
-    """Stop the local stack; what it wrote stays in AIMAAS_HOME."""
+    """Stop the local stack. Its data stays in AIMAAS_HOME."""
     from local.stack import stop_stack
 
     stopped = stop_stack(read_settings())
@@ -80,7 +87,7 @@ def down() -> None:
 
 @local_app.command()
 def doctor() -> None:
-    """Check this machine: Python, Java, memory, disk, jars, ports, broker."""
+    """Check this machine: Python, Java, memory, disk, jars, ports, broker. Exits with 1 if something is missing."""
     from local.doctor import examine
 
     checks = examine(read_settings())
@@ -93,13 +100,13 @@ def doctor() -> None:
 @local_app.command()
 def demo(
     fleet: Annotated[
-        str, typer.Option("--fleet", "-f", help="turbofan or mill, or a fleet file of your own")
+        str, typer.Option("--fleet", "-f", help="Name of the fleet: turbofan, mill or your own.")
     ] = "turbofan",
-    cmapss: Annotated[Path | None, typer.Option(help="a C-MAPSS directory: run on NASA's data instead")] = None,
-    subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
-    json_path: Annotated[Path | None, typer.Option("--json", help="write the figures here too")] = None,
+    cmapss: Annotated[Path | None, typer.Option(help="C-MAPSS directory. Runs the demo on the data of NASA.")] = None,
+    subset: Annotated[str, typer.Option(help="Subset of C-MAPSS: FD001 to FD004.")] = "FD001",
+    json_path: Annotated[Path | None, typer.Option("--json", help="File for the figures, as JSON.")] = None,
 ) -> None:
-    """Run the whole pipeline on real engines in a few minutes, and compare what came out with what went in."""
+    """Run the whole pipeline on real engines in a few minutes, and compare its outputs with its inputs."""
     from local.demo.run import run_demo
 
     settings = read_settings()

@@ -12,12 +12,14 @@ from rich.table import Table
 from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import SIGNING_KEY, VERIFY_KEY, read_settings
 
-models_app = typer.Typer(no_args_is_help=True, help="Registered models: look, promote, roll back, veto, announce.")
+models_app = typer.Typer(
+    no_args_is_help=True, help="List, compare, promote, roll back, veto and announce model versions."
+)
 
 
 @models_app.command("list")
 def models_list(fleet: Fleet) -> None:
-    """List the registered versions of a fleet's model, newest first."""
+    """List the registered versions, newest first."""
     from aimaas.registry import list_models
 
     settings = read_settings()
@@ -29,8 +31,8 @@ def models_list(fleet: Fleet) -> None:
 
 
 @models_app.command("show")
-def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
-    """Show where a version comes from and how good it is."""
+def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="Version number.")]) -> None:
+    """Show the provenance and the metrics of a version."""
     from aimaas.registry import show_model
 
     settings = read_settings()
@@ -40,9 +42,9 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="versi
 @models_app.command("compare")
 def models_compare(
     fleet: Fleet,
-    first: Annotated[str, typer.Argument(help="version number")],
-    second: Annotated[str, typer.Argument(help="version number")],
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of a table")] = False,
+    first: Annotated[str, typer.Argument(help="Version number.")],
+    second: Annotated[str, typer.Argument(help="Version number.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Compare two versions on the same frozen test rows."""
     from models.compare import compare
@@ -63,7 +65,7 @@ def models_compare(
 
 @models_app.command("refused")
 def models_refused(fleet: Fleet) -> None:
-    """List the versions that scorers refused to serve, with their reasons, oldest first."""
+    """List the versions that scorers refused to serve, with the reasons, oldest first."""
     from aimaas.model_status import refusals
 
     settings = read_settings()
@@ -79,7 +81,7 @@ def models_refused(fleet: Fleet) -> None:
 
 @models_app.command("keys")
 def models_keys() -> None:
-    """Make a pair of keys for signed announcements, and print the two variables that hold them."""
+    """Create a key pair for signed announcements. Prints the two environment variables."""
     from aimaas.signatures import make_keys
 
     signing, verify = make_keys()
@@ -87,8 +89,8 @@ def models_keys() -> None:
 
 
 @models_app.command("promote")
-def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
-    """Make a version the champion, whatever the gates say, and announce it; not a vetoed one."""
+def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="Version number.")]) -> None:
+    """Promote a version, whatever the gates say, and announce it. Refuses a vetoed version."""
     from aimaas.registry import set_champion
     from models.announce import announce
 
@@ -101,7 +103,7 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="ve
 
 @models_app.command("rollback")
 def models_rollback(fleet: Fleet) -> None:
-    """Make the champion before the present one serve again, and announce it; the present one is vetoed."""
+    """Roll back to the champion before the present one, and announce it. Vetoes the present one."""
     from aimaas.registry import rollback
     from models.announce import announce
 
@@ -115,10 +117,10 @@ def models_rollback(fleet: Fleet) -> None:
 @models_app.command("veto")
 def models_veto(
     fleet: Fleet,
-    version: Annotated[str, typer.Argument(help="version number")],
-    why: Annotated[str, typer.Option(help="what the others are to know")],
+    version: Annotated[str, typer.Argument(help="Version number.")],
+    why: Annotated[str, typer.Option(help="Reason of the veto.")],
 ) -> None:
-    """Let nobody promote a version, nor the same bytes under another, until somebody lifts that."""
+    """Forbid the promotion of a version, and of the same bytes under another version."""
     from aimaas.registry import veto
 
     settings = read_settings()
@@ -127,8 +129,8 @@ def models_veto(
 
 
 @models_app.command("unveto")
-def models_unveto(fleet: Fleet, version: Annotated[str, typer.Argument(help="version number")]) -> None:
-    """Let a vetoed version be promoted again."""
+def models_unveto(fleet: Fleet, version: Annotated[str, typer.Argument(help="Version number.")]) -> None:
+    """Lift a veto."""
     from aimaas.registry import unveto
 
     settings = read_settings()
@@ -138,9 +140,9 @@ def models_unveto(fleet: Fleet, version: Annotated[str, typer.Argument(help="ver
 
 @models_app.command("announce")
 def models_announce(
-    fleet: Fleet, watch: Annotated[bool, typer.Option(help="go on until asked to stop")] = False
+    fleet: Fleet, watch: Annotated[bool, typer.Option(help="Continue until Ctrl-C or SIGTERM.")] = False
 ) -> None:
-    """Bring the models topic in line with the registry's alias."""
+    """Announce the champion of the registry on the models topic, if it is not announced yet."""
     from models.announce import announce, announce_forever
 
     settings = read_settings()

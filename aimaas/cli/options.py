@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 out = Console(width=None if sys.stdout.isatty() else 120)  # in a log: wide enough for every table
 
-Fleet = Annotated[str, typer.Option("--fleet", "-f", help="name of a fleet file, without .yaml")]
+Fleet = Annotated[str, typer.Option("--fleet", "-f", help="Name of the fleet.")]
 
 
 def fleet_of(settings: Settings, name: str) -> FleetSpec:

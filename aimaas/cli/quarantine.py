@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from aimaas.fleet import FleetSpec
     from aimaas.quarantine import Place, Quarantined
 
-quarantine_app = typer.Typer(no_args_is_help=True, help="The lake's quarantine: list, look, send again.")
+quarantine_app = typer.Typer(no_args_is_help=True, help="List, show and replay the refused records of the lake.")
 
-Reason = Annotated[str | None, typer.Option(help="only records of this reason, such as late or out_of_range")]
+Reason = Annotated[str | None, typer.Option(help="Only records with this reason, such as late or out_of_range.")]
 
 
 @quarantine_app.command("list")
 def quarantine_list(
     fleet: Fleet, reason: Reason = None, since: Since = None, limit: Limit = 50, as_json: AsJson = False
 ) -> None:
-    """Count the refused records by reason and show the newest: where each was read, what was observed, which run refused it."""
+    """Count the refused records by reason and list the newest: coordinates, observed value, and the run that refused it."""
     from aimaas.quarantine import read_quarantine
     from stream.letters.letters import since_ms
 
@@ -47,9 +47,11 @@ def quarantine_list(
 @quarantine_app.command("show")
 def quarantine_show(
     fleet: Fleet,
-    coordinates: Annotated[str, typer.Argument(help="topic/partition/offset of the record, or without the topic")],
+    coordinates: Annotated[
+        str, typer.Argument(help="Coordinates of the record: topic/partition/offset or partition/offset.")
+    ],
 ) -> None:
-    """Show one refused record as a whole."""
+    """Show one refused record: coordinates, reason, observed value and bytes."""
     from aimaas.quarantine import find_quarantined
 
     settings = read_settings()
@@ -64,12 +66,14 @@ def quarantine_show(
 @quarantine_app.command("replay")
 def quarantine_replay(
     fleet: Fleet,
-    coordinates: Annotated[list[str] | None, typer.Argument(help="topic/partition/offset of records")] = None,
+    coordinates: Annotated[
+        list[str] | None, typer.Argument(help="Coordinates of records: topic/partition/offset or partition/offset.")
+    ] = None,
     reason: Reason = None,
-    everything: Annotated[bool, typer.Option("--all", help="all records")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All records.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send refused events again: as `aimaas dlq replay` does their dead letters, also where the topic has dropped these."""
+    """Replay refused events as `aimaas dlq replay` does, also after retention deleted their dead letters."""
     from aimaas.logs import set_up_logs
     from aimaas.quarantine import find_quarantined, read_quarantine
     from stream.letters.decisions import Action, Replayed
@@ -78,7 +82,7 @@ def quarantine_replay(
     from stream.letters.replay import replay_letters
 
     if sum((bool(coordinates), reason is not None, everything)) != 1:
-        raise typer.BadParameter("say which records: coordinates, --reason, or --all")
+        raise typer.BadParameter("name the records: coordinates, --reason, or --all")
     settings = read_settings()
     set_up_logs(settings)
     spec = fleet_of(settings, fleet)

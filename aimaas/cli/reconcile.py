@@ -1,4 +1,4 @@
-"""`aimaas reconcile`: a day reckoned up."""
+"""`aimaas reconcile`: an account of every record of a day."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ class _Day:
 def reconcile(
     fleet: Fleet,
     day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="day in UTC, by the broker's time; today if left out")
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Day in UTC, by the broker's time. Default: today.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="one JSON object, for programs")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Account for a day: records sent, landed, admitted, quarantined, in gold, predicted, dead-lettered. Exits with 1 on a gap.
+    """Account for every record of a day: sent, landed, admitted, quarantined, in gold, predicted, dead-lettered.
 
-    What was backfilled on the day stands in a column of its own. Records that were gone before they could be landed or scored are
-    shown as lost, with the reason. Devices that were admitted in two partitions at once are named.
+    Exits with 1 if a record is missing. Backfilled events have their own column. Records that retention deleted before they were
+    landed or scored are shown as lost, with the reason. The command also names devices that were admitted in two partitions.
     """
     from aimaas.journal import read_journal
     from aimaas.reconcile import counts_of, gaps_of, without

@@ -15,9 +15,11 @@ from aimaas.cli.options import out
 if TYPE_CHECKING:
     from stream.letters.decisions import Replayed
 
-Limit = Annotated[int, typer.Option(min=0, help="show so many, the newest; the counts are of all")]
-Since = Annotated[str | None, typer.Option(help="not older: 2026-11-23T10:00:00Z, or 30m, 2h, 7d")]
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object a line, for programs")]
+Limit = Annotated[int, typer.Option(min=0, help="Number of rows to list, the newest first. The counts include all.")]
+Since = Annotated[
+    str | None, typer.Option(help="Only records since this time (2026-11-23T10:00:00Z), or of the last 30m, 2h, 7d.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
 def text(content: bytes | str | None) -> str:

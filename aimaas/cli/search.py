@@ -28,26 +28,27 @@ _MINUTES = 10.0  # where neither minutes nor trials are asked for
 def search(
     fleet: Fleet,
     minutes: Annotated[
-        float | None, typer.Option(min=0.01, help="no trial begins, and none takes up another fold, after so long")
+        float | None, typer.Option(min=0.01, help="Duration in minutes. No trial or fold begins later.")
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(min=1, help="so many in all, those of a search that was stopped counted")
+        int | None, typer.Option(min=1, help="Number of trials, including those of an interrupted search.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="processes that try settings; 0: one for each core")] = 0,
+    workers: Annotated[int, typer.Option(min=0, help="Parallel processes. 0: one per core.")] = 0,
     candidate: Annotated[
-        list[str] | None, typer.Option(help="search this candidate only; give it again for another")
+        list[str] | None,
+        typer.Option(help="Candidate to search. Repeat the option for several. Default: all candidates."),
     ] = None,
     training_set: Annotated[
-        Path | None, typer.Option(help="folder of a frozen training set; the fleet's newest if left out")
+        Path | None, typer.Option(help="Folder of a frozen training set. Default: the newest of the fleet.")
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="put the best settings into the fleet file, for you to look at and commit")
+        bool, typer.Option("--write", help="Write the best settings into the fleet file. Review and commit them.")
     ] = False,
 ) -> None:
-    """Search better settings for the fleet's candidates, by cross-validation on its training devices.
+    """Search better hyperparameters for the candidates, by cross-validation on the training devices.
 
-    Settings that do worse than half of the others after a fold are given up. The same command goes on with a search that was
-    stopped or killed. Without --minutes and --trials it takes 10 minutes.
+    A trial that is worse than half of the others after a fold is pruned. The same command continues an interrupted search.
+    Without --minutes and --trials the search takes 10 minutes.
     """
     from aimaas.training_set import newest_training_set
     from models.search.fleet_file import shown, write_settings

@@ -16,14 +16,14 @@ stream_app = typer.Typer()
 @stream_app.command()
 def devices(
     fleet: Fleet,
-    devices: Annotated[int, typer.Option("--devices", "-n", min=1, help="how many devices")] = 100,
+    devices: Annotated[int, typer.Option("--devices", "-n", min=1, help="Number of devices.")] = 100,
     rate: Annotated[
-        float | None, typer.Option(help="events/s over all devices; as fast as possible if left out")
+        float | None, typer.Option(help="Events per second, over all devices. Default: as fast as possible.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="same seed, same events")] = 7,
-    first: Annotated[int, typer.Option(help="number of the first device")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same events.")] = 7,
+    first: Annotated[int, typer.Option(help="Number of the first device.")] = 0,
 ) -> None:
-    """Simulate devices that run to failure, and send their events and outcomes."""
+    """Simulate devices that run until they fail. Sends their events and outcomes."""
     from stream.devices.run import run_devices
 
     settings = read_settings()
@@ -37,29 +37,34 @@ def replay(
     source: Annotated[
         Path,
         typer.Argument(
-            help="CSV or Parquet file, a folder of them, or a C-MAPSS directory as published", metavar="FILE"
+            help="CSV or Parquet file, a folder of such files, or a C-MAPSS directory as published.", metavar="FILE"
         ),
     ],
     mapping: Annotated[
-        Path | None, typer.Option("--mapping", "-m", help="YAML file: which column is what (not for C-MAPSS)")
+        Path | None, typer.Option("--mapping", "-m", help="Mapping file. Required, except for C-MAPSS.")
     ] = None,
     check: Annotated[
         bool,
-        typer.Option("--check", help="send nothing: count what would be refused, and why; exit 1 if anything would"),
+        typer.Option(
+            "--check",
+            help="Send nothing. Print which rows and events would be refused, and why. Exits with 1 if there are any.",
+        ),
     ] = False,
-    subset: Annotated[str, typer.Option(help="C-MAPSS: FD001 to FD004")] = "FD001",
-    part: Annotated[str, typer.Option(help="C-MAPSS: train or test")] = "train",
-    rate: Annotated[float | None, typer.Option(min=0.001, help="events/s; as fast as possible if left out")] = None,
+    subset: Annotated[str, typer.Option(help="Subset of C-MAPSS: FD001 to FD004.")] = "FD001",
+    part: Annotated[str, typer.Option(help="Part of C-MAPSS: train or test.")] = "train",
+    rate: Annotated[
+        float | None, typer.Option(min=0.001, help="Events per second. Default: as fast as possible.")
+    ] = None,
     backfill: Annotated[
         bool,
         typer.Option(
-            "--backfill", help="the file is older than what was sent: write it into the lake, past the stream"
+            "--backfill", help="Write data that is older than the sent events into the lake, not to the events topic."
         ),
     ] = False,
 ) -> None:
-    """Send recorded data as events and outcomes: any CSV or Parquet file with a mapping, or a C-MAPSS directory.
+    """Send a recorded table as events and outcomes: a CSV or Parquet file with a mapping file, or a C-MAPSS directory.
 
-    All of the file is read and checked before the first event is sent; try --check first. A mapping names the
+    The command reads the whole table before it sends the first event. Try --check first. A mapping file names the
     columns (docs/reference/mapping.md has all keys):
 
     \b
@@ -83,7 +88,7 @@ def replay(
     if check and mapping is None:
         raise typer.BadParameter("needs --mapping FILE", param_hint="--check")
     if backfill and (mapping is None or check or rate):
-        raise typer.BadParameter("needs --mapping FILE, and goes without --check and --rate", param_hint="--backfill")
+        raise typer.BadParameter("needs --mapping FILE, and excludes --check and --rate", param_hint="--backfill")
     with Stages() as stages:
         if check and mapping is not None:
             report = check_file(spec, source, mapping, stages)
@@ -112,19 +117,30 @@ def replay(
 @stream_app.command()
 def score(
     fleet: Fleet,
-    instance: Annotated[str, typer.Option(help="stable name of this scorer; two at once need two names")] = "0",
+    instance: Annotated[
+        str,
+        typer.Option(
+            help="Name of this scorer. It must stay the same over restarts, and differ from the names of other scorers."
+        ),
+    ] = "0",
     commit_interval_ms: Annotated[
-        int, typer.Option(min=1, max=5_000, help="a prediction is visible after at most about so long")
+        int, typer.Option(min=1, max=5_000, help="Time between two commits. Predictions become visible with a commit.")
     ] = 100,
     at_least_once: Annotated[
-        bool, typer.Option("--at-least-once", help="no transactions: a crash may send predictions twice, never none")
+        bool,
+        typer.Option(
+            "--at-least-once", help="Use no transactions. A crash may then send predictions twice. It loses none."
+        ),
     ] = False,
     metrics_port: Annotated[
-        int | None, typer.Option(min=0, max=65_535, help="serve /metrics, /healthz, /readyz here; 0 takes a free port")
+        int | None,
+        typer.Option(
+            min=0, max=65_535, help="Port of /metrics, /healthz and /readyz. 0: any free port. Default: not served."
+        ),
     ] = None,
-    metrics_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
+    metrics_host: Annotated[str, typer.Option(help="Address for that port. 0.0.0.0: all addresses.")] = "127.0.0.1",
 ) -> None:
-    """Score events as they come, with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    """Score events with the champion until Ctrl-C or SIGTERM."""
     from aimaas.logs import set_up_logs
     from stream.scorer.options import ScorerOptions
     from stream.scorer.run import score as run
@@ -143,26 +159,30 @@ def score(
 @stream_app.command()
 def serve(  # noqa: PLR0913, PLR0917 - a command has as many arguments as options
     fleet: Fleet,
-    host: Annotated[str, typer.Option(help="address to listen on; 0.0.0.0 for all")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65_535, help="port to listen on; 0 for any free one")] = 8000,
-    body_kib: Annotated[int, typer.Option(min=1, help="largest body of a request, in KiB")] = 1_024,
-    instances: Annotated[int, typer.Option(min=1, help="most instances in one request")] = 1_000,
-    cache: Annotated[int, typer.Option(min=0, help="predictions that are remembered; 0 for none")] = 10_000,
-    connections: Annotated[int, typer.Option(min=1, max=50_000, help="connections that are open at once")] = 800,
-    rate: Annotated[float, typer.Option(min=0, help="requests a second of each API key; 0 for any number")] = 0,
-    burst: Annotated[int, typer.Option(min=1, help="requests of a key at once, before its rate counts")] = 100,
+    host: Annotated[str, typer.Option(help="Address to listen on. 0.0.0.0: all addresses.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on. 0: any free port.")] = 8000,
+    body_kib: Annotated[int, typer.Option(min=1, help="Largest request body, in KiB.")] = 1_024,
+    instances: Annotated[int, typer.Option(min=1, help="Maximum number of instances in one request.")] = 1_000,
+    cache: Annotated[int, typer.Option(min=0, help="Number of cached predictions. 0: no cache.")] = 10_000,
+    connections: Annotated[int, typer.Option(min=1, max=50_000, help="Maximum number of open connections.")] = 800,
+    rate: Annotated[float, typer.Option(min=0, help="Requests per second of each API key. 0: no limit.")] = 0,
+    burst: Annotated[int, typer.Option(min=1, help="Requests that a key may send at once, beyond its rate.")] = 100,
     health_port: Annotated[
         int | None,
-        typer.Option(min=0, max=65_535, help="serve /healthz, /readyz, /metrics here too; 0 takes a free port"),
+        typer.Option(
+            min=0, max=65_535, help="Second port for /healthz, /readyz and /metrics. 0: any free port. Default: none."
+        ),
     ] = None,
-    health_host: Annotated[str, typer.Option(help="address to serve them at; 0.0.0.0 for all")] = "127.0.0.1",
-    tls_cert: Annotated[Path | None, typer.Option(help="certificate in PEM: serve HTTPS, with --tls-key")] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="its key in PEM")] = None,
+    health_host: Annotated[str, typer.Option(help="Address for that port. 0.0.0.0: all addresses.")] = "127.0.0.1",
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate in PEM. Serves HTTPS, together with --tls-key.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Private key of the certificate, in PEM.")] = None,
     tls_client_ca: Annotated[
-        Path | None, typer.Option(help="who signs callers' certificates, in PEM: callers need one")
+        Path | None, typer.Option(help="CA certificate in PEM. Callers then need a client certificate of this CA.")
     ] = None,
 ) -> None:
-    """Answer over HTTP with the newest champion, until asked to stop (Ctrl-C, SIGTERM)."""
+    """Serve predictions of the champion over HTTP until Ctrl-C or SIGTERM."""
     from aimaas.logs import set_up_logs
     from stream.service.options import ServiceOptions, tls_of
     from stream.service.server import serve as run

@@ -9,12 +9,17 @@ import typer
 from aimaas.cli.options import Fleet, fleet_of, out
 from aimaas.settings import read_settings
 
-topics_app = typer.Typer(no_args_is_help=True, help="Kafka topics of a fleet.")
+topics_app = typer.Typer(
+    no_args_is_help=True, help="Create and grow the Kafka topics of a fleet, print ACLs, skip an unreadable batch."
+)
 
 
 @topics_app.command("create")
 def topics_create(fleet: Fleet) -> None:
-    """Create the fleet's topics with their settings; those that exist get settings that lose no record, and else are compared."""
+    """Create the topics of a fleet with their settings.
+
+    If a topic exists, the command changes its settings where that loses no record, and otherwise prints the difference.
+    """
     from aimaas.kafka import create_topics
     from aimaas.topics import topic_specs
 
@@ -29,10 +34,10 @@ def topics_create(fleet: Fleet) -> None:
 @topics_app.command("acls")
 def topics_acls(
     fleet: Fleet,
-    role: Annotated[str | None, typer.Option(help="this role alone; all roles if left out")] = None,
-    user: Annotated[str | None, typer.Option(help="name of the Kafka user; the role's name if left out")] = None,
+    role: Annotated[str | None, typer.Option(help="Role. Default: all roles.")] = None,
+    user: Annotated[str | None, typer.Option(help="Name of the Kafka user. Default: the name of the role.")] = None,
 ) -> None:
-    """Print the `kafka-acls` commands that grant each role what it needs on a broker that denies by default."""
+    """Print the `kafka-acls` commands that grant each role its rights, for a broker that denies by default."""
     from aimaas.roles import ROLES, rights_of
 
     if role is not None and role not in ROLES:
@@ -46,11 +51,12 @@ def topics_acls(
 
 @topics_app.command("grow")
 def topics_grow(
-    fleet: Fleet, partitions: Annotated[int, typer.Option(min=1, max=1_000, help="so many each topic gets")]
+    fleet: Fleet,
+    partitions: Annotated[int, typer.Option(min=1, max=1_000, help="New number of partitions of each topic.")],
 ) -> None:
-    """Give the topics more partitions and move the devices' state with them; nothing may send or score meanwhile.
+    """Add partitions to the topics and move the device state. Stop producers and scorers first.
 
-    Run it again if it was interrupted: it goes on where it was.
+    After an interruption, run the command again: it continues.
     """
     from aimaas.logs import set_up_logs
     from stream.growth.grow import grow
@@ -82,13 +88,13 @@ def topics_grow(
 @topics_app.command("skip")
 def topics_skip(
     fleet: Fleet,
-    partition: Annotated[int, typer.Option(min=0)],
-    offset: Annotated[int, typer.Option(min=0, help="any offset of the batch, as the error names it")],
-    topic: Annotated[str | None, typer.Option(help="its topic; the fleet's events topic unless given")] = None,
+    partition: Annotated[int, typer.Option(min=0, help="Partition, as in the error message.")],
+    offset: Annotated[int, typer.Option(min=0, help="Any offset of the batch, as in the error message.")],
+    topic: Annotated[str | None, typer.Option(help="Topic. Default: the events topic of the fleet.")] = None,
 ) -> None:
-    """Go on without a batch that cannot be read: its offsets are a gap in the fleet's journal, for the scorer and for landing.
+    """Skip a batch that no client can read. Its offsets become a gap in the journal of the fleet.
 
-    A batch that can be read is never skipped. Start the scorer again afterwards.
+    Stop the scorer first, and start it again afterwards. The command refuses to skip a batch that can be read.
     """
     from datetime import UTC, datetime
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 upkeep_app = typer.Typer()
 
-AsJson = Annotated[bool, typer.Option("--json", help="one JSON object, for programs")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="only say what would go")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")]
 
 _NOT_TOUCHED = (
     "statistics of old commits in Delta's logs (until these are cleaned up, 30 days), logs of programs and of Airflow's tasks "
@@ -30,14 +30,14 @@ _NOT_TOUCHED = (
 
 @upkeep_app.command()
 def forget(
-    device: Annotated[str, typer.Argument(help="device id, as its records have it")],
+    device: Annotated[str, typer.Argument(help="Device id, as in its records.")],
     fleet: Fleet,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
-    """Erase one device from the lake, from what was made of it and from the scorers' state, and say what is left and until when.
+    """Erase one device from the lake, its derived data and the state of the scorers. Prints which copies remain, and until when.
 
-    Run it again if it was interrupted: it goes on where it was.
+    After an interruption, run the command again: it continues.
     """
     from aimaas.lake import held
     from stream.forget.retention import remains
@@ -112,10 +112,10 @@ def _print(report: dict[str, Any]) -> None:
 
 @upkeep_app.command()
 def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Put small files of the lake together, delete old ones, old pages of Data Docs and frozen training sets that no registered
-    version learned from, and tell each table's size.
+    """Compact the small files of the lake and delete old files. Prints the size of each table.
 
-    It goes beside running jobs; the DAG `<fleet>_maintenance` runs it every day.
+    The command also deletes old pages of Data Docs, and frozen training sets that no registered version was trained on. It may run
+    beside other jobs. The DAG `<fleet>_maintenance` runs it every day.
     """
     from dataclasses import asdict
 

@@ -69,7 +69,7 @@ def print_report(console: Console, report: Report, unit: str, places: Places) ->
     table = Table(box=None, show_header=False, padding=(0, 2), width=110)
     table.add_column(style="dim", no_wrap=True)
     table.add_column()
-    table.add_row("events in (valid)", f"{f['events_valid']:,}")
+    table.add_row("valid events in", f"{f['events_valid']:,}")
     table.add_row("predictions out", f"{f['predictions']:,}")
     table.add_row("missing / doubled / unexpected", f"{f['missing']} / {f['duplicates']} / {f['unexpected']}")
     table.add_row(
@@ -79,15 +79,15 @@ def print_report(console: Console, report: Report, unit: str, places: Places) ->
     shown = [f"{r} {f['dead_letters'].get(r, 0)} ({f['dead_letters_expected'].get(r, 0)})" for r in reasons]
     for i in range(0, len(shown), 4):
         table.add_row("", f"[dim]{', '.join(shown[i : i + 4])}[/dim]")
-    table.add_row("RMSE (always the mean)", f"{f['rmse']:.4g} ({f['baseline_rmse']:.4g}) {unit}")
+    table.add_row("RMSE (predicting the mean)", f"{f['rmse']:.4g} ({f['baseline_rmse']:.4g}) {unit}")
     if f["phm_score"] is not None:
         table.add_row("PHM08 score", f"{f['phm_score']:,.0f}")
     table.add_row("ONNX against scikit-learn", f"{f['parity_max_rel']:.1e} of the target's range")
     latency = f["latency_ms"]
     if latency["p50"] is not None:
         table.add_row("latency p50 / p99", f"{latency['p50']} / {latency['p99']} ms from event sent to prediction seen")
-    table.add_row("models that served", ", ".join(f"version {v}" for v in f["model_versions"]))
-    table.add_row("seconds in all", f"{f['seconds']:.0f}")
+    table.add_row("model versions that served", ", ".join(f"version {v}" for v in f["model_versions"]))
+    table.add_row("total seconds", f"{f['seconds']:.0f}")
     console.print()
     console.print(table, highlight=False)
     console.print()
@@ -100,5 +100,7 @@ def print_report(console: Console, report: Report, unit: str, places: Places) ->
         console.print(f"  [dim]{name:<10}[/dim] {where}", highlight=False, soft_wrap=True)
     console.print()
     console.print(
-        "[bold green]all adds up[/bold green]" if not report.problems else "[bold red]something is wrong[/bold red]"
+        "[bold green]all records accounted for[/bold green]"
+        if not report.problems
+        else "[bold red]something is wrong[/bold red]"
     )

@@ -113,7 +113,7 @@ def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
 
 def reckon_topics(demo: Demo) -> Account:
     """Read predictions and dead letters as a downstream system would, from the beginning, and compare with what was sent."""
-    with demo.narrator.stage("reckon", "read everything back and reckon up"):
+    with demo.narrator.stage("reckon", "read all topics and compare"):
         names = topic_names(demo.fleet)
         decode = msgspec.json.Decoder(Prediction).decode
         predictions = [decode(r.value or b"") for r in read_all(demo.settings, names.predictions)]
