@@ -1,10 +1,10 @@
-"""Admit: judges what is new in bronze and parts it into silver, outcomes and quarantine, each record in exactly one of them.
+"""Admit: judge the new records of bronze, and write each to exactly one of silver, outcomes and quarantine.
 
-The verdicts are the scorer's: same judge, same order, the state of the devices per Kafka partition, and each offset by the rules of
-the fleet file that the scorer judges it by (`aimaas/rule_log.py`). That state is written last and
-says how far admission came. A run that was killed before is done again from the same state, which gives the same verdicts; each
-table then takes the rows above the newest offset it holds, so nothing is lost or doubled, also where bronze has grown since.
-A backlog is judged in portions, each with its state, so memory does not grow with it.
+The verdicts equal the scorer's: the code, the order of records and the device state per Kafka partition are the same, and each
+offset is judged by the rules that the scorer applied to it (`aimaas/rule_log.py`). The job commits the device state last, and that
+state holds the offset that admission reached. After a kill, the next run starts from the same state and gets the same verdicts.
+Each table then takes only the rows above its newest offset. So no row is lost or doubled, even if bronze has grown meanwhile.
+The job judges a backlog in portions and commits the state after each, so its memory does not grow with the backlog.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
 
 APP_ID = "admit"
 TAKING: tuple[Table, ...] = ("silver", "outcomes", "quarantine")
-_MOST = 2_000_000  # offsets that are judged at once
+_MOST = 2_000_000  # offsets that one portion judges
 
 
 @dataclass(frozen=True)
 class Portion:
-    """What is to be judged: rows of bronze at `version` from `start` up to `end`. `state` is the admission state before them."""
+    """Offsets to judge: rows of bronze at `version` from `start` up to `end`. `state` is the admission state before them."""
 
     version: int
     start: Offsets
@@ -52,16 +52,16 @@ class Portion:
 
 
 def find_portion(settings: Settings, fleet: FleetSpec) -> Portion | None:
-    """What bronze holds beyond the last admission; None where that is nothing."""
+    """The offsets of bronze that admission has not judged; None if there are none."""
     bronze = held(settings, fleet.fleet, "bronze", "land")
-    state = held(settings, fleet.fleet, "admission_state", APP_ID)  # its rows have the offset that admission came to
+    state = held(settings, fleet.fleet, "admission_state", APP_ID)  # its rows have the offset that admission reached
     end = {at: end for at, end in bronze.offsets.items() if state.offsets.get(at, 0) < end}
     start = {at: state.offsets.get(at, 0) for at in end}
     return Portion(bronze.version, start, end, state) if start and bronze.version is not None else None
 
 
 def bounded(portion: Portion, records: Callable[[], DataFrame], most: int) -> Portion:
-    """The first part of a portion of too many offsets; `records` reads its rows. Each partition's part has a row at least."""
+    """The first part of a portion that has too many offsets; `records` reads its rows. The part of each partition has rows."""
     from pyspark.sql import functions as f
 
     if sum(portion.end.values()) - sum(portion.start.values()) <= most:
@@ -86,7 +86,7 @@ def beyond(offsets: Offsets) -> Column:
 
 
 def judge(by: JudgedBy, records: DataFrame, state: DataFrame | None, tasks: int) -> DataFrame:
-    """Rows of bronze and of the last state, judged: rows of `wide_columns`."""
+    """Judge rows of bronze, given the rows of the last state. Returns rows of `wide_columns`."""
     from pyspark.sql import functions as f
 
     columns = ["topic", "partition", "offset", "broker_ts", "key", "value"]
@@ -112,7 +112,7 @@ def records_of(spark: SparkSession, settings: Settings, fleet: FleetSpec, portio
 def judge_portion(
     spark: SparkSession, settings: Settings, fleet: FleetSpec, portion: Portion, by: JudgedBy
 ) -> DataFrame:
-    """The portion's verdicts and the state after it."""
+    """The verdicts of the portion, and the state after it."""
     records = records_of(spark, settings, fleet, portion)
     known = portion.state.version
     state = None if known is None else read_version(spark, settings, fleet, "admission_state", known)
@@ -120,7 +120,7 @@ def judge_portion(
 
 
 def rows_of(judged: DataFrame, kind: str, fleet: FleetSpec) -> DataFrame:
-    """The rows of one table out of the judge's pass."""
+    """The rows of one table, taken from the result of the judge's pass."""
     from pyspark.sql import functions as f
 
     mine = judged.where(f.col("verdict") == kind)
@@ -143,7 +143,7 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
 
 
 def _refused_ends(spark: SparkSession, settings: Settings, fleet: FleetSpec, seen: Held, start: Offsets) -> Offsets:
-    """Where the rows of quarantine beyond `start` that admission wrote end: gates note rows there too."""
+    """Where the rows that admission wrote to quarantine from `start` on end. Gates write rows to quarantine too."""
     from pyspark.sql import functions as f
 
     rows = read_version(spark, settings, fleet, "quarantine", seen.version or 0)
@@ -153,7 +153,7 @@ def _refused_ends(spark: SparkSession, settings: Settings, fleet: FleetSpec, see
 
 
 def admit(job: Job) -> Report:
-    """Judge what is new; rows by table. Raises LakeError where the fleet file has changed in a way that the lake cannot follow."""
+    """Judge all new records; returns rows by table. Raises LakeError if the lake cannot follow a change of the fleet file."""
     rows: Counter[str] = Counter(dict.fromkeys(TAKING, 0))
     while (portion := find_portion(job.settings, job.fleet)) is not None:
         rows.update(_admit_portion(job, portion))
@@ -161,7 +161,7 @@ def admit(job: Job) -> Report:
 
 
 def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
-    """Judge the portion, or its first part; rows by table."""
+    """Judge the portion, or its first part; returns rows by table."""
     settings, fleet, spark = job.settings, job.fleet, job.spark
     check_changes(fleet, note_of(portion.state))
     portion = bounded(portion, partial(records_of, spark, settings, fleet, portion), _MOST)
@@ -170,7 +170,7 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
     judged = judge_portion(spark, settings, fleet, portion, by).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
-    with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each waits more than it works
+    with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each of them mostly waits
         list(pool.map(lambda table: append(settings, fleet, table, judged, portion), wanted))
     state = rows_of(judged, STATE, fleet)
     commit(settings, fleet, "admission_state", APP_ID, state, portion.state, note, "overwrite")
@@ -179,7 +179,7 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     return run("admit", parser("admit", __doc__).parse_args(argv), admit)
 
 

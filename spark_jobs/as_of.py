@@ -1,6 +1,7 @@
-"""Tables as they were at a version, also where a vacuum has taken the files of then.
+"""Tables as they were at a version, even if a vacuum has deleted the files of that version.
 
-Gold and outcomes are only ever appended to, in the order of offsets: the rows of then are those of now below the offsets of then.
+Gold and outcomes are only appended to, in the order of offsets. So the rows of an older version are the rows of the present
+version below the offsets of the older one.
 """
 
 from __future__ import annotations
@@ -19,15 +20,15 @@ if TYPE_CHECKING:
 
 
 def gold_as_of(job: Job, version: int) -> DataFrame:
-    """Gold at a version. Raises LakeError where it can be read no more."""
+    """Gold at a version. Raises LakeError if nobody can read that version any more."""
     settings, fleet = job.settings, job.fleet
     if has_files(settings, fleet.fleet, "gold", version):
         return read_version(job.spark, settings, fleet, "gold", version)
     then, newest = sources_of(settings, fleet, version), _newest(job, "gold")
     if not sources_of(settings, fleet, newest).goes_on_from(then):
         raise LakeError(
-            f"{table_path(settings, fleet.fleet, 'gold')}: version {version} can be read no more: a vacuum took its files, and "
-            "gold was written anew since; the frozen set that the registry names is all that is left of it"
+            f"{table_path(settings, fleet.fleet, 'gold')}: version {version} cannot be read any more: a vacuum deleted its files, "
+            "and gold has been written as a whole since; use the frozen training set that the registry names"
         )
     return read_version(job.spark, settings, fleet, "gold", newest).where(between({}, then.offsets))
 

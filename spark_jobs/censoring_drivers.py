@@ -1,7 +1,7 @@
-"""What drives the censoring of a fleet: the readings, where a model of them says so of devices that it has not seen.
+"""A model of the censoring rate by readings, if it predicts the censoring of devices that it has not seen.
 
-The driver learns it from landmarks (`aimaas.censoring_hazard`) of some whole devices, which the SHA-256 of their ids chooses, so
-that the pass costs little, and the same gold gives the same model.
+The driver trains it on landmarks (`aimaas.censoring_hazard`) of some whole devices. The SHA-256 of their ids selects the devices.
+So the pass stays small, and the same gold gives the same model.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _ALL = 2**28  # seven hex digits
 def with_readings(
     fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: DataFrame, lives: DataFrame, censoring: Censoring
 ) -> Censoring:
-    """The censoring with its hazard, learned from `rows` of gold with their lives; as it is where few are censored by chance."""
+    """The censoring with a hazard trained on `rows` of gold with their lives; unchanged if few lives are censored by chance."""
     if censoring.by_chance < FEWEST:
         return censoring
     some = rows.where(_among_the(min(1.0, MOST_LANDMARKS / _landmarks(fleet, lives))))
@@ -48,12 +48,12 @@ def with_readings(
 
 
 def _columns(plan: FeaturePlan) -> tuple[int, ...]:
-    """The vector's features but the age, which the hazard knows of the future too."""
+    """The features of the vector without the age: the hazard knows the age of later rows by itself."""
     return tuple(i for i, name in enumerate(plan.vector_names) if name != "age")
 
 
 def _landmarks(fleet: FleetSpec, lives: DataFrame) -> int:
-    """About how many landmarks these lives have, at least 1."""
+    """The approximate number of landmarks of these lives, at least 1."""
     from pyspark.sql import functions as f
 
     watched = f.coalesce("failure_order", "end_order", "life_newest") - f.col("life_first")
@@ -62,7 +62,7 @@ def _landmarks(fleet: FleetSpec, lives: DataFrame) -> int:
 
 
 def _among_the(share: float) -> Column:
-    """Whether a row's device is among this share of all."""
+    """Condition: the device of the row belongs to this share of all devices."""
     from pyspark.sql import functions as f
 
     place = f.conv(f.substring(f.sha2("device_id", 256), 1, 7), 16, 10).cast("bigint")

@@ -1,7 +1,8 @@
-"""Commits that either follow on what the job looked at, or fail: the lake's compare-and-set.
+"""Commits that fail if another commit came first: the lake's compare-and-set.
 
-A job numbers its commits to a table (Delta's transaction version): it writes n + 1 where it has seen n. If another run of the
-same job came first, Delta passes the write over, in silence: so every commit carries a mark that is looked for.
+A job numbers its commits to a table (Delta's transaction version). If it has seen number n, it writes n + 1. If another run of the
+same job has already written n + 1, Delta skips the write without an error. So each commit carries a unique mark, and the job looks
+for its mark afterwards.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ _OVERTAKEN = (
     "[DELTA_CONCURRENT_",
     "[DELTA_METADATA_CHANGED",
     "[DELTA_PROTOCOL_CHANGED",
-)  # Delta's names of a lost race
+)  # Delta's exceptions for a concurrent commit
 
 
 @dataclass(frozen=True)
 class Replace:
-    """How rows are written that take the place of those that meet a condition, in Spark's SQL; the new rows must meet it too."""
+    """A write that replaces the rows which meet a condition (Spark's SQL). The new rows must meet the condition too."""
 
     condition: str
 
@@ -44,8 +45,8 @@ def commit(
 ) -> None:
     """Write the rows if the table is still as the job has `seen` it.
 
-    What is overwritten may have had other columns, and what is appended may bring new ones. Raises LakeError where another run of
-    the job committed since, or a commit of another job cannot be followed by this one.
+    An overwrite may change the columns. An append may add columns. Raises LakeError if another run of the job has committed since,
+    or if a commit of another job conflicts with this one.
     """
     from py4j.protocol import Py4JJavaError
     from pyspark.errors import PySparkException
@@ -59,38 +60,38 @@ def commit(
     path = table_path(settings, fleet.fleet, table)
     try:
         write.option("txnAppId", app_id).option("txnVersion", seen.number + 1).save(path)
-    except (Py4JJavaError, PySparkException) as e:  # as Py4J's where Delta's own classes are not known to pyspark
+    except (Py4JJavaError, PySparkException) as e:  # Py4J's error if pyspark does not know Delta's class
         if not any(sign in str(e) for sign in _OVERTAKEN):
             raise
-        raise LakeError(f"{path}: another job wrote to it meanwhile; nothing is changed, run this one again") from None
+        raise LakeError(f"{path}: another job wrote to it meanwhile; nothing was changed, run this job again") from None
     if mark not in commit_notes(settings, fleet.fleet, table, seen.version):
         raise LakeError(
-            f"{path}: another {app_id} job wrote to it meanwhile; nothing is lost or doubled, run this one again"
+            f"{path}: another {app_id} job wrote to it meanwhile; nothing is lost or doubled, run this job again"
         )
 
 
 def undo(settings: Settings, fleet: FleetSpec, table: Table, seen: Held) -> None:
-    """Bring a table back to what it was when the job has `seen` it, by a commit of its own.
+    """Restore a table to the version that the job has `seen`, by a new commit.
 
-    Raises LakeError where there was no table then.
+    Raises LakeError if there was no table before.
     """
     from deltalake import CommitProperties
 
     found = find_table(settings, fleet.fleet, table)
     if found is None or seen.version is None:
         raise LakeError(
-            f"{table_path(settings, fleet.fleet, table)}: its first commit holds records of a topic that was made anew meanwhile: "
-            "remove the table, and run this job again"
+            f"{table_path(settings, fleet.fleet, table)}: its first commit holds records of a topic that was deleted and created "
+            "again meanwhile: remove the table, and run this job again"
         )
     kept = CommitProperties(custom_metadata={"userMetadata": seen.note} if seen.note else {})
     found.restore(seen.version, commit_properties=kept)
 
 
 def note_of(seen: Held) -> str:
-    """What the table's newest commit was noted with; empty where it was not made by `commit`."""
+    """The note of the table's newest commit; empty if `commit` did not write that commit."""
     return without_mark(seen.note or "")
 
 
 def without_mark(note: str) -> str:
-    """The note that was given to `commit`."""
+    """The note as it was given to `commit`."""
     return note.partition(" ")[2]

@@ -1,4 +1,4 @@
-"""The corrected view, as frames: served and late rows together, one for each place in a device's life."""
+"""The corrected view as frames: served and late rows together, one row for each device, run and order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PLACE = "place among rows of one key"
 
 
 def between(start: Offsets, end: Offsets) -> Column:
-    """Condition: the row's offset lies in [start, end) of its topic and partition; a partition that `start` lacks begins at 0."""
+    """Condition: the row's offset lies in [start, end) of its topic and partition; a partition not in `start` begins at 0."""
     from pyspark.sql import functions as f
 
     parts = [
@@ -34,7 +34,7 @@ def between(start: Offsets, end: Offsets) -> Column:
 
 
 def split(shares: Split) -> Column:
-    """The device's split, as `aimaas.split.split_of` has it."""
+    """The split of the device, equal to `aimaas.split.split_of`."""
     from pyspark.sql import functions as f
 
     digits = f.substring(f.sha2(f.col("device_id").cast("binary"), 256), 1, HEX_DIGITS)
@@ -47,7 +47,7 @@ def split(shares: Split) -> Column:
 
 
 def received(fleet: FleetSpec, silver: DataFrame, quarantine: DataFrame, history: DataFrame | None = None) -> DataFrame:
-    """Served, late and backfilled rows as gold's; of rows with one key the first that was received, each device's in order."""
+    """Served, late and backfilled rows with gold's columns, sorted by device. Of rows with one key, the first received stays."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
@@ -68,10 +68,10 @@ def received(fleet: FleetSpec, silver: DataFrame, quarantine: DataFrame, history
 
 
 def not_there_yet(rows: DataFrame, newest: DataFrame, there: DataFrame) -> DataFrame:
-    """The rows whose keys gold does not hold. Only those not newer than their device's `newest` key are looked for `there`.
+    """The rows whose keys gold does not hold. Only rows not newer than their device's `newest` key are looked for in `there`.
 
-    Few such keys go to every worker and gold stays where it is; of a mass of them, as after a device's clock went wrong, the driver
-    holds none.
+    A few such keys are broadcast to the workers, and gold is not shuffled. Many of them, as after a device's clock went wrong, do
+    not pass through the driver.
     """
     from pyspark.sql import functions as f
 

@@ -1,4 +1,4 @@
-"""Where judging must begin so that a day's verdicts come out as they did: the newest state of admission from before the day."""
+"""Where a rebuild starts to judge, so that a day gets the same verdicts again: the newest admission state before the day."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _WRITES = ("WRITE", "CREATE TABLE AS SELECT", "CREATE OR REPLACE TABLE AS SELECT
 
 @dataclass(frozen=True)
 class DayStart:
-    """A version of `admission_state`, and the offsets that it came to; None and no offsets: from the beginning of bronze."""
+    """A version of `admission_state` and the offsets that it reached; None and no offsets mean the beginning of bronze."""
 
     version: int | None = None
     offsets: Offsets = field(default_factory=dict)
 
 
 def find_start(settings: Settings, fleet: FleetSpec, first: Offsets, end: Offsets) -> DayStart:
-    """The newest readable state that has seen nothing at or after the offsets `first`. `end` is where the day ends, exclusive.
+    """The newest readable state from before the offsets `first`. `end` is the end of the day, exclusive.
 
-    Offsets only rise from version to version, so the place is found by halving. Raises LakeError where a growth of the topic lies
-    between the state and the day's end: devices changed their partition there, which bronze does not say.
+    Offsets only rise from version to version, so a binary search finds the state. Raises LakeError if the topic grew between the
+    state and the end of the day: devices changed their partition then, and bronze does not record that.
     """
     found = find_table(settings, fleet.fleet, _STATE)
     writes = [c for c in (found.history() if found else []) if str(c.get("operation")) in _WRITES]
@@ -48,14 +48,14 @@ def find_start(settings: Settings, fleet: FleetSpec, first: Offsets, end: Offset
 def _refuse_growth(
     settings: Settings, fleet: FleetSpec, writes: list[dict[str, Any]], start: DayStart, end: Offsets
 ) -> None:
-    """The admit job notes its commits, the growth of a topic does not."""
+    """The admit job writes notes on its commits. The growth of a topic does not."""
     since = -1 if start.version is None else start.version
     grown = [int(c["version"]) for c in writes if not c.get("userMetadata") and int(c["version"]) > since]
     for version in grown:
         then = offsets_at(settings, fleet.fleet, _STATE, version)
         if then is None or any(then.get(at, 0) < offset for at, offset in end.items()):
             raise LakeError(
-                f"{table_path(settings, fleet.fleet, _STATE)}: the topic grew at version {version}, between the state from which "
-                "this day would be judged and its end: the day cannot be judged again; days before the growth, and later ones "
-                "whose state is kept, can"
+                f"{table_path(settings, fleet.fleet, _STATE)}: partitions were added to the topic at version {version}, between "
+                "the admission state before this day and the end of the day, so the day cannot be rebuilt; days before that, and "
+                "later days whose admission state is kept, can be rebuilt"
             )

@@ -1,6 +1,7 @@
-"""What may change in a fleet file once the lake has rows: readings may be added, if nullable; none may go or mean something else.
+"""The changes of a fleet file that are allowed once the lake has rows.
 
-Each admission notes what was declared in its commit to `admission_state`, and the next one holds the fleet file against it.
+You may add nullable readings. You may not remove a reading or change its meaning. Each admission notes the declared readings in its
+commit to `admission_state`, and the next one compares the fleet file with that note.
 """
 
 from __future__ import annotations
@@ -16,50 +17,50 @@ if TYPE_CHECKING:
 
 
 def check_changes(fleet: FleetSpec, note: str) -> None:
-    """Raise LakeError, a line for each change that is not allowed since `note`; an empty one, of older releases, allows all."""
+    """Raise LakeError with a line for each forbidden change since `note`; an empty note, of older releases, allows all."""
     if not note:
         return
     before, now = read_note(note), read_note(declared(fleet))
     mistakes = [line for name in {**before, **now} if (line := _mistake(name, before.get(name), now.get(name)))]
     if not mistakes and [name for name in now if name in before] != list(before):
-        mistakes = [f"the order of readings changed: put back {', '.join(before)}; new ones may stand anywhere"]
+        mistakes = [f"the order of readings changed: restore {', '.join(before)}; you may put new readings anywhere"]
     if mistakes:
         raise LakeError("\n".join(f"fleet {fleet.fleet}: {line}" for line in mistakes))
 
 
 def _mistake(name: str, before: Declared | None, now: Declared | None) -> str | None:
-    """What is wrong with a reading, and what to do."""
+    """The line that says which change of a reading is forbidden, and what to do; None if the reading is all right."""
     if now is None:
         return (
-            f"{name} is gone, but history and models have it: keep it, with nullable: true and a fill where devices "
+            f"{name} was removed, but older rows and models have it: keep it, with nullable: true and a fill if devices "
             "no longer send it, or give the fleet another name"
         )
     if before is None:
-        what = "nullable: true and a fill, since older rows do not have it"
+        what = "nullable: true and a fill, because older rows do not have it"
         return None if now.nullable else f"{name} is new and must be nullable: give it {what}"
     if before.nullable and not now.nullable:
-        return f"{name} was nullable, and history has nulls: put nullable: true back"
+        return f"{name} was nullable, and older rows have nulls: restore nullable: true"
     if before.setting != now.setting:
         return (
-            f"{name} is now among the {'settings' if now.setting else 'sensors'}: put it back, or give it another name"
+            f"{name} is now among the {'settings' if now.setting else 'sensors'}: move it back, or give it another name"
         )
     if before.unit != now.unit:
         return (
-            f"{name} was in {before.unit!r} and is in {now.unit!r} now, but history is not: put the unit back, and add a reading "
-            "with another name for values in the new one"
+            f"{name} changed its unit from {before.unit!r} to {now.unit!r}, but older rows have the old unit: restore the unit, "
+            "and add a reading with another name for values in the new unit"
         )
     return None
 
 
 def widened(rows: DataFrame, fleet: FleetSpec) -> DataFrame:
-    """Rows of a table with all readings that are declared, null where one was added since. Raises LakeError."""
+    """Rows of a table with all declared readings; null in rows from before a reading was added. Raises LakeError."""
     from pyspark.sql import functions as f
 
     added = [name for name in fleet.readings if name not in rows.columns]
     required = [name for name in added if name not in fleet.nullable]
     if required:
         raise LakeError(
-            f"fleet {fleet.fleet}: {required[0]} is not in the lake, and must be nullable to be added: "
+            f"fleet {fleet.fleet}: {required[0]} is not in the lake, and a new reading must be nullable: "
             "give it nullable: true and a fill"
         )
     return rows.withColumns({name: f.lit(None).cast("double") for name in added}) if added else rows

@@ -1,4 +1,4 @@
-"""What the errors of Spark and of the disk mean for a person: one line instead of Java's stack trace."""
+"""Errors of Spark and of the disk, explained in one line instead of Java's stack trace."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ _TORN = (
 
 
 def explained(error: Exception, places: Sequence[str], settings: Settings | None = None) -> AimaasError | None:
-    """The error of a job that writes to `places`, as a user is told it; None where it is none of those a user can mend.
+    """The error as one line for the user; None if the user cannot fix its cause. The job writes to `places`.
 
-    What Kafka's Java client says is explained with the `settings` by which it connected.
+    Errors of Kafka's Java client are explained with the `settings` of the connection.
     """
     from py4j.protocol import Py4JError, Py4JJavaError
 
@@ -47,14 +47,14 @@ def explained(error: Exception, places: Sequence[str], settings: Settings | None
         return torn_error(path)
     if isinstance(error, Py4JError | ConnectionError) and not isinstance(error, Py4JJavaError):
         return LakeError(
-            "Spark's driver ended in the middle of the work: it was killed, or there was no memory left for it; "
+            "Spark's driver ended in the middle of the work: it was killed, or it ran out of memory; "
             "nothing is lost or doubled, run this job again"
         )
     return None
 
 
 def _with_causes(error: BaseException) -> str:
-    """What an error says, with Java's stack trace where it has one, which names the causes."""
+    """The text of an error, with Java's stack trace if it has one, because the trace names the causes."""
     parts = [str(error), str(getattr(error, "_stackTrace", None) or "")]
     cause = getattr(error, "_cause", None) or error.__cause__
     return "\n".join(parts) + (_with_causes(cause) if cause is not None else "")
@@ -73,15 +73,15 @@ def _of_kafka(settings: Settings, kind: str, said: str) -> KafkaError:
 
 
 def _full(places: Sequence[str]) -> LakeError:
-    """Which disk it was nobody says: free room of each."""
+    """The error does not say which disk is full, so the line lists the free space of each."""
     rooms = [f"{place} has {free >> 20} MB left" for place in places if (free := _free(place)) is not None]
     return LakeError(
-        f"disk full: {', '.join(rooms) or ', '.join(places)}; nothing is lost or doubled, free some room and run this job again"
+        f"disk full: {', '.join(rooms) or ', '.join(places)}; nothing is lost or doubled, free some space and run this job again"
     )
 
 
 def _free(place: str) -> int | None:
-    """Bytes left for a folder; None for what is no folder of this machine."""
+    """Free bytes on the disk of a folder; None if it is no folder of this machine."""
     try:
         return shutil.disk_usage(Path(place.removeprefix("file://"))).free
     except OSError:

@@ -1,10 +1,10 @@
 """The table `features`: feature rows of gold for one plan and fit, without labels, and each device's kernel state after them.
 
-A run puts only what is new through the kernel (`kept_rows`). Its commit appends feature rows, numbered with the commit, and
-replaces the state of all devices. Where a device had to begin anew, its rows of before stay in their files: its state says
-`since` which number its rows count. Once these superseded rows are many, the table is written whole.
+A run sends only new rows through the kernel (`kept_rows`). Its commit appends the feature rows, with the number of the commit, and
+replaces the state of all devices. If a device was computed from its beginning, its older rows stay in the files, and its state says
+`since` which number its rows count. Once there are many of these superseded rows, the table is written as a whole.
 
-The commit's note says which rows of gold, plan and fit the table stands for.
+The commit's note names the rows of gold, the plan and the fit.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 APP_ID = "features"
-_MEANING = 1  # raise it when columns mean something else or the kernel computes other bits: the table is then made anew
-_MOST = 3  # rows in the table for each of gold; beyond it superseded ones take too much room
+_MEANING = 1  # raise it if columns change their meaning or the kernel computes other bits: the table is then written as a whole
+_MOST = 3  # rows in the table for each row of gold; beyond that, superseded rows take too much space
 
 
 class StandsFor(msgspec.Struct, frozen=True):
-    """What the table holds: features of the rows of gold made of `sources`, for a plan and a fit (their hashes)."""
+    """What the table holds: features of the rows of gold that `sources` describe, for a plan and a fit (their hashes)."""
 
     sources: Sources
     plan: str
@@ -45,16 +45,16 @@ class StandsFor(msgspec.Struct, frozen=True):
     meaning: int = _MEANING
 
     def goes_on_from(self, before: StandsFor) -> bool:
-        """Whether the table that stands for `before` has the first part of these rows."""
+        """Whether the table with the content `before` holds the first part of these rows."""
         same = (before.plan, before.fit, before.meaning) == (self.plan, self.fit, self.meaning)
         return same and self.sources.holds(before.sources)
 
 
 def bring_up(job: Job, plan: FeaturePlan, fit: Fit, gold: DataFrame, version: int) -> int | None:
-    """Bring the table up to `gold`, which is that table at a version; the version of `features` that has just its rows.
+    """Bring the table up to `gold`, which is that table at a version; returns the version of `features` with exactly its rows.
 
-    None where the table has moved on, or holds something else and `version` is not the newest: it then stays as it is.
-    Raises LakeError where another run wrote to it meanwhile.
+    Returns None, and changes nothing, if the table already holds a later gold, or holds something else while `version` is not the
+    newest. Raises LakeError if another run wrote to the table meanwhile.
     """
     settings, name = job.settings, job.fleet.fleet
     wanted = StandsFor(sources_of(settings, job.fleet, version), plan.hash, fit.id)
@@ -75,7 +75,7 @@ def bring_up(job: Job, plan: FeaturePlan, fit: Fit, gold: DataFrame, version: in
 
 
 def labelled_rows(job: Job, version: int, lives: DataFrame, ends: DataFrame, censoring: Censoring) -> DataFrame:
-    """The rows of a training set (`columns_of`) of the table at a version; `lives` are those of `ends` (`spark_jobs.labels`)."""
+    """The rows of a training set (`columns_of`) from the table at a version; `lives` belong to `ends` (`spark_jobs.labels`)."""
     from pyspark.sql import functions as f
 
     table = _read_table(job, version)
@@ -96,14 +96,14 @@ def _write(
     wanted: StandsFor,
     mode: Literal["overwrite"] | Replace,
 ) -> int:
-    """Put the rows through the kernel and commit what comes out; the version that this makes."""
+    """Send the rows through the kernel and commit the result; returns the new version."""
     settings, name, note = job.settings, job.fleet.fleet, msgspec.json.encode(wanted).decode()
     made = rows.mapInArrow(table_pass(job.fleet, plan, fit, seen.number + 1), TABLE_COLUMNS)
     commit(settings, job.fleet, "features", APP_ID, made, seen, note, mode)
     now = held(settings, name, "features", APP_ID)
     if note_of(now) != note or now.version is None:
         raise LakeError(
-            f"{table_path(settings, name, 'features')}: another features job wrote to it meanwhile; run this one again"
+            f"{table_path(settings, name, 'features')}: another features job wrote to it meanwhile; run this job again"
         )
     return now.version
 
@@ -113,7 +113,7 @@ def _read_table(job: Job, version: int) -> DataFrame:
 
 
 def _read(note: str, fleet: FleetSpec) -> StandsFor | None:
-    """What the table was noted with; None where there is none, or a later release wrote it."""
+    """The content that the table's note names; None if there is none, or if a later release wrote it."""
     try:
         found = msgspec.json.decode(note, type=StandsFor)
     except msgspec.DecodeError:

@@ -1,9 +1,9 @@
-"""Features: freezes a training set from published gold, fit and feature rows made by the kernel that the scorer runs.
+"""Features: freeze a training set from published gold: compute the fit, and feature rows with the scorer's kernel.
 
-A version of gold names its rows and the outcomes known then; labels, and where the kernel begins anew, are computed in the pass
-that computes the features. With `training.refit_growth` a fit is kept (`fits`), and so are its features (`feature_table`): then
-only new rows take that pass, and labels are joined when the set is frozen. The folder is written once: Parquet rows, then
-`training_set.json`, which names what they were made of and their digest.
+A version of gold names its rows and the outcomes that were known. The pass that computes the features also computes labels and run
+beginnings. With `training.refit_growth` the fit (`fits`) and its features (`feature_table`) are kept: then only new rows go through
+that pass, and labels are joined when the set is frozen. The folder is written once: first Parquet rows, then `training_set.json`
+with the sources of the rows and their digest.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ if TYPE_CHECKING:
 
 
 def feature_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, gold: DataFrame, ends: DataFrame) -> DataFrame:
-    """Labelled rows with their weights and features (`columns_of`); the kernel runs over all rows of a device, in order.
+    """Labelled rows with their weights and features (`columns_of`). The kernel processes all rows of a device, in order.
 
-    `ends` says how lives ended, as `run_ends` does.
+    `ends` says how lives ended, as `run_ends` returns it.
     """
     lives = lives_of(gold, ends)
     return weighted_rows(fleet, plan, fit, with_lives(gold, ends, lives), censoring_of(fleet, lives))
 
 
 def weighted_rows(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: DataFrame, censoring: Censoring) -> DataFrame:
-    """The same of rows of gold with their lives."""
+    """The same from rows of gold that have their lives already."""
     return (
         rows.select(*LIFE, "order", "broker_ts", "split", *ENDS, *plan.readings)
         .repartition("device_id")
@@ -69,7 +69,7 @@ def failures_by_split(rows: DataFrame, ends: DataFrame) -> dict[str, int]:
 
 
 def period_of(gold: DataFrame) -> tuple[datetime, datetime] | None:
-    """Times (UTC) of the first and last event, by the devices' clocks; None where there is none, or gold has no such column."""
+    """Times (UTC) of the first and last event by the devices' clocks; None if gold has no rows or no such column."""
     from pyspark.sql import functions as f
 
     if "ts" not in gold.columns:
@@ -82,9 +82,9 @@ def period_of(gold: DataFrame) -> tuple[datetime, datetime] | None:
 
 
 def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None) -> int:
-    """The published version of gold that `as_of` means: a number, or the newest at an ISO 8601 time; None is the newest of all.
+    """The published version of gold that `as_of` names: a number, or the newest version at an ISO 8601 time; None: the newest.
 
-    Raises LakeError where there is no such version, or it has not passed its gate.
+    Raises LakeError if there is no such version, or if it has not passed its gate.
     """
     newest = table_version(settings, fleet.fleet, "gold")
     where = table_path(settings, fleet.fleet, "gold")
@@ -93,7 +93,9 @@ def gold_version(settings: Settings, fleet: FleetSpec, as_of: str | None = None)
     version = newest if as_of is None else _version_of(settings, fleet, as_of, newest)
     published = published_gold(settings, fleet, version)
     if published is None or (published != version and as_of is not None and as_of.isdecimal()):
-        others = "none before it has" if published is None else f"the newest before it that has is {published}"
+        others = (
+            "no earlier version has" if published is None else f"the newest earlier version that has is {published}"
+        )
         raise LakeError(
             f"{where}: version {version} has not passed its gate, {others}; run the task check_gold of the DAG "
             f"{fleet.fleet}_prepare, or `aimaas gate check --fleet {fleet.fleet} --table gold`; `aimaas gate show` says what failed"
@@ -106,22 +108,22 @@ def _version_of(settings: Settings, fleet: FleetSpec, as_of: str, newest: int) -
     if as_of.isdecimal():
         if int(as_of) > newest:
             where = table_path(settings, fleet.fleet, "gold")
-            raise LakeError(f"{where}: no version {as_of}; the newest is {newest}")
+            raise LakeError(f"{where}: there is no version {as_of}; the newest is {newest}")
         return int(as_of)
     try:
         at = datetime.fromisoformat(as_of)
     except ValueError:
         raise LakeError(
-            f"as of {as_of!r}: neither a version of gold nor a time such as 2026-11-23T10:00:00Z; "
+            f"as of {as_of!r}: this is neither a version of gold nor a time such as 2026-11-23T10:00:00Z; "
             f"the newest version is {newest}"
         ) from None
     return version_at(settings, fleet.fleet, "gold", at if at.tzinfo else at.replace(tzinfo=UTC))
 
 
 def frozen(folder: str, fleet: FleetSpec, plan: FeaturePlan, version: int | None) -> TrainingSetInfo | None:
-    """The training set in `folder` if it is finished and of this gold (None: of any) and plan; raises LakeError if it is another.
+    """The finished training set in `folder`, if it has this gold (None: any) and plan. Raises LakeError if it has others.
 
-    Of any gold, because a task that is tried again must find what it had finished, also where gold has gone on since.
+    A retried task gives None: it must find the set that its first try finished, even if gold has grown since.
     """
     if not exists(f"{folder}/{DESCRIPTION}"):
         return None
@@ -132,20 +134,20 @@ def frozen(folder: str, fleet: FleetSpec, plan: FeaturePlan, version: int | None
     ):  # fmt: skip
         raise LakeError(
             f"{folder}: holds a training set of fleet {info.fleet} version {info.fleet_version}, gold version {info.gold_version}, "
-            f"plan {info.plan.hash}, not of {fleet.fleet} version {fleet.version}, {wanted}, {plan.hash}; "
+            f"plan {info.plan.hash}, but you asked for {fleet.fleet} version {fleet.version}, {wanted}, {plan.hash}; "
             "training sets are never overwritten: give another --out"
         )
     return info
 
 
 def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSetInfo:
-    """Write the training set; a folder without description, left by a killed run, is written anew."""
+    """Write the training set. A folder without description, which a killed run left, is written again."""
     fleet, rows = job.fleet, uri_of(f"{folder}/{ROWS}")
     outcomes = sources_of(job.settings, fleet, version).outcomes
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
-    job.tell(f"gold version {version}: the fit of units, regimes and means")
+    job.tell(f"gold version {version}: computing the fit of regimes, means and scales")
     taken_at, fit = fit_at(job, plan, gold, version)
-    job.tell(f"with the fit of version {taken_at}: features, through the kernel")
+    job.tell(f"computing features with the fit of version {taken_at}")
     table = bring_up(job, plan, fit, gold, version) if fleet.training.refit_growth else None
     ends, _ = sent(ends)
     found_lives = lives_of(gold, ends).persist()
@@ -157,7 +159,7 @@ def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSe
     else:
         found = labelled_rows(job, table, lives, ends, censoring)
     found.write.mode("overwrite").parquet(rows)
-    job.tell("rows are written; counts and digest")
+    job.tell("rows written; computing counts and digest")
     written = job.spark.read.parquet(rows).where("NOT isnan(label)")
     failures = failures_by_split(written, ends)
     info = censoring_info(fleet, with_their_lives, censoring, written.count())
@@ -167,7 +169,7 @@ def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSe
 
 
 def features(job: Job) -> Report:
-    """Freeze the training set, or find it frozen already; with `--outcomes` a refusal is remembered."""
+    """Freeze the training set, or find it frozen already. With `--outcomes` the job remembers a refusal."""
     folder, plan = str(job.arguments.out), plan_of(job.fleet)
     as_of = getattr(job.arguments, "as_of", None)
     version = gold_version(job.settings, job.fleet, as_of)
@@ -179,7 +181,7 @@ def features(job: Job) -> Report:
         raise
     rows = {name: counts.rows for name, counts in info.splits.items()}
     for line in held_back(job.settings, job.fleet):
-        job.tell(f"gold version {info.gold_version} is what was published before {line}")
+        job.tell(f"gold version {info.gold_version} was the published version before {line}")
     return {
         "out": folder,
         "gold": info.gold_version,
@@ -197,17 +199,19 @@ def _remember(job: Job, version: int, why: str) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     arguments = parser("features", __doc__)
     arguments.add_argument(
         "--out", required=True, help="folder to write, a path or a URI, on storage that all workers share"
     )
     arguments.add_argument(
         "--as-of",
-        help="version of gold, or a time (ISO 8601): the set as it was then; if left out the newest, or what `--out` holds",
+        help="version of gold, or a time (ISO 8601); the default is the newest version, or the version of the set in `--out`",
     )
     arguments.add_argument(
-        "--outcomes", type=int, help="of a scheduled training: how many were known, so that a refusal is not repeated"
+        "--outcomes",
+        type=int,
+        help="for scheduled trainings: the number of known outcomes, so that a refusal is not repeated",
     )
     return run("features", arguments.parse_args(argv), features)
 

@@ -1,8 +1,8 @@
-"""The table `fits`: fits that were taken of gold, each with what it was taken of; one is kept while gold has grown little.
+"""The table `fits`: fits that were computed from gold, each with its sources. A fit is kept while gold has grown little.
 
-For a version of gold that fit counts which was taken last of its rows or of a first part of them. Rows only grow, so a fit that is
-taken later of some version in between is one that no version after it had kept: what counts for a version counts for good, as
-long as the fleet file says the same.
+For a version of gold, the latest fit counts that was computed from that version or from an earlier one that its rows begin with.
+Rows are only appended. A later fit of an earlier version is written only if no newer version has kept the older fit. So the fit
+of a version never changes as long as the fleet file says the same.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _COLUMNS = "gold_version bigint, made_of string, plan string, seed bigint, train
 
 
 class TakenFit(NamedTuple):
-    """A fit, and the version of gold that it was taken at."""
+    """A fit, and the version of gold from which it was computed."""
 
     gold_version: int
     fit: Fit
 
 
 def fit_at(job: Job, plan: FeaturePlan, gold: DataFrame, version: int) -> TakenFit:
-    """The fit for `gold`, which is the table at a version: one kept, while the training rows have grown by no more than
+    """The fit for `gold`, which is the table at a version: the kept fit, while the training rows have grown by at most
     `training.refit_growth`, or a new one.
 
-    Raises TrainingRefusedError where there is no row of a training device, LakeError where another run took a fit meanwhile.
+    Raises TrainingRefusedError if there is no row of a training device, LakeError if another run wrote a fit meanwhile.
     """
     training, train = job.fleet.training, gold.where("split = 'train'")
     if not training.refit_growth:
@@ -52,7 +52,7 @@ def fit_at(job: Job, plan: FeaturePlan, gold: DataFrame, version: int) -> TakenF
 
 
 def _newest_of(job: Job, plan: FeaturePlan, now: Sources) -> dict[str, Any] | None:
-    """The row of the fit that was taken last of the rows of `now` or of a first part of them."""
+    """The row of the latest fit that was computed from the rows of `now`, or from a first part of them."""
     if table_version(job.settings, job.fleet.fleet, "fits") is None:
         return None
     found = []

@@ -1,7 +1,7 @@
-"""The fit on the training devices: regimes from a sample, moments in parts that Spark's workers sum up.
+"""Computes the fit from the training devices: regimes from a sample, moments from parts that Spark's workers sum.
 
-The rows of a part come in a fixed order and are summed in chunks of a fixed size, and parts and chunks are merged in order, so the
-fit has the same bits however Spark cuts the work.
+The rows of a part have a fixed order and are summed in chunks of a fixed size. Parts and chunks are merged in order. So the fit has
+the same bits however Spark cuts the work.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SUMS = "part int, chunk int, count binary, total binary, squares binary"
 
 
 def fit_of(fleet: FleetSpec, plan: FeaturePlan, train: DataFrame) -> Fit:
-    """The fit of all rows of the training devices. Raises TrainingRefusedError where there are none."""
+    """The fit of all rows of the training devices. Raises TrainingRefusedError if there are none."""
     shift = _shift(fleet, plan)
     regimes = _regimes(fleet, plan, train)
     parts = _sums(plan, regimes, shift, train)
@@ -39,7 +39,7 @@ def fit_of(fleet: FleetSpec, plan: FeaturePlan, train: DataFrame) -> Fit:
 
 
 def _shift(fleet: FleetSpec, plan: FeaturePlan) -> npt.NDArray[np.float64]:
-    """A value near each channel's mean, which keeps the digits of the sums: that of the middle of the readings' ranges."""
+    """A value near the mean of each channel, which keeps the digits of the sums: the channel at the middle of all ranges."""
     middle = np.array([[sum(r.range) / 2 for r in fleet.reading_specs]])
     with np.errstate(divide="ignore", invalid="ignore"):
         channels = channel_matrix(plan, middle)[0]
@@ -80,7 +80,7 @@ def _moments_of(row: object, regimes: Regimes, shift: Matrix) -> Moments:
 def sum_parts(
     plan: FeaturePlan, regimes: Regimes, shift: Matrix
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: rows sorted by part in, moments of each chunk out."""
+    """The function for `mapInArrow`: takes rows sorted by part, returns the moments of each chunk."""
 
     def summed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow as pa
@@ -96,7 +96,7 @@ def sum_parts(
 
 
 def _chunks(batches: Iterator[pa.RecordBatch], plan: FeaturePlan) -> Iterator[tuple[int, int, Matrix]]:
-    """(part, number of the chunk within it, rows), cut every `_CHUNK` rows of a part whatever the batches are."""
+    """(part, number of the chunk within it, rows), cut every `_CHUNK` rows of a part, independent of the batches."""
     part, chunk, held = -1, 0, np.zeros((0, len(plan.readings)))
     for batch in batches:
         of, rows = batch["part"].to_numpy(), matrix(batch, plan)

@@ -1,6 +1,6 @@
-"""Gaps: offsets that retention deleted before they were landed; a row of the lake for each.
+"""Gaps: offsets that retention deleted before they were landed; one row of the lake for each gap.
 
-Somebody accepted them as lost, or the first landing of a topic found them gone.
+Somebody accepted them as lost, or the first landing of a topic found them deleted.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ _PLACE = ("topic", "partition", "first_offset", "last_offset")
 
 
 def record_gaps(settings: Settings, fleet: FleetSpec, lost: Offsets, start: Offsets, now: datetime) -> None:
-    """Write down that the offsets from `lost` on and below `start` are gone; what is written already is not written again.
+    """Record that the offsets from `lost` on and below `start` are gone. A gap that is recorded already is not recorded again.
 
-    Done before the landing that passes over them, so that no kill leaves a gap untold. Where such a landing was killed and
-    retention went on before the next, two rows begin at one offset: the longer one holds.
+    This runs before the landing that skips the offsets, so a kill leaves no gap unrecorded. If that landing was killed and
+    retention deleted more before the next, two rows begin at one offset: the longer one counts.
     """
     import pyarrow as pa
 
@@ -36,7 +36,7 @@ def record_gaps(settings: Settings, fleet: FleetSpec, lost: Offsets, start: Offs
 
 
 def told(lost: Offsets, start: Offsets) -> dict[str, str]:
-    """The gaps for people: first and last offset by `topic/partition`."""
+    """The gaps as text: first and last offset by `topic/partition`."""
     return {f"{topic}/{p}": f"{first} to {start[topic, p] - 1}" for (topic, p), first in sorted(lost.items())}
 
 

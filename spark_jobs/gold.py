@@ -1,10 +1,9 @@
-"""Gold: the rows of the corrected view, with their split; each run appends what passed the gate of silver since the last.
+"""Gold: the rows of the corrected view with their split. Each run appends the rows that silver's gate has passed since the last.
 
-The corrected view has the rows of silver and, beside them, the events in quarantine that came late but within `limits.lateness_s`,
-and those of the past that were backfilled (`aimaas/history.py`); of rows with one (device, run, order) it has the first that was
-received. Where a run begins and what a label is follow from rows beside it and from outcomes: readers compute that
-(`aimaas.lifetimes`), so what is stored never changes. The commit's note says what a version is made of; outcomes that come late
-make a version without new rows.
+The corrected view has the rows of silver, the events in quarantine that were late by at most `limits.lateness_s`, and the
+backfilled events (`aimaas/history.py`). Of rows with the same device, run and order it has the first that was received. Run
+beginnings and labels follow from neighbouring rows and from outcomes, and readers compute them (`aimaas.lifetimes`). So stored rows
+never change. The commit's note names the sources of a version. A late outcome makes a version without new rows.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ _SOURCE = ["topic", "partition", "offset"]
 
 
 def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
-    """The rows of the corrected view that were received at offsets in [start, end), without those an expectation set aside."""
+    """The rows of the corrected view that were received at offsets in [start, end), without rows that were set aside."""
     from pyspark.sql import functions as f
 
     settings, fleet = job.settings, job.fleet
@@ -55,7 +54,7 @@ def all_rows(job: Job, start: Offsets, end: Offsets) -> DataFrame:
 
 
 def _history(job: Job, start: Offsets, end: Offsets) -> DataFrame | None:
-    """What was backfilled at offsets in [start, end); None where nothing was."""
+    """The events that were backfilled at offsets in [start, end); None if there are none."""
     if start.get(PLACE, 0) >= end.get(PLACE, 0):
         return None
     version = table_version(job.settings, job.fleet.fleet, "history") or 0
@@ -69,7 +68,7 @@ def write_whole(job: Job, seen: Held, now: Sources) -> None:
 
 
 def go_on(job: Job, seen: Held, before: Sources, now: Sources) -> None:
-    """Append what gold, made of `before`, lacks of `now`; an empty commit where only outcomes came."""
+    """Append the rows of `now` that gold, made of `before`, lacks. The commit is empty if only outcomes are new."""
     there = _gold(job, seen.version or 0)
     if before.rows_digest == now.rows_digest:
         _commit(job, seen, now, there.limit(0), "append")
@@ -91,10 +90,10 @@ def _commit(job: Job, seen: Held, now: Sources, rows: DataFrame, mode: Literal["
 
 
 def gold(job: Job) -> Report:
-    """Bring gold up to what the gate of silver has passed and to the outcomes.
+    """Bring gold up to the published rows of silver and to the outcomes.
 
-    Whole where what the fleet file says of it has changed, a rebuilt day has passed its gate, or rows in it were set aside.
-    Raises LakeError where it must be written whole while a rebuilt day has not passed its gate.
+    Gold is written as a whole if the fleet file's definition of it changed, a rebuilt day passed its gate, or rows in it were set
+    aside. Raises LakeError if it must be written as a whole while a rebuilt day has not passed its gate.
     """
     settings, fleet = job.settings, job.fleet
     begin_audits(settings, fleet, datetime.now(UTC))
@@ -106,14 +105,14 @@ def gold(job: Job) -> Report:
         write_whole(job, seen, now)
     elif before != now:
         go_on(job, seen, before, now)
-    elif kept_at(job, now) is None:  # the run before was killed, or found the disk full, between the two
+    elif kept_at(job, now) is None:  # the last run was killed, or found the disk full, between its two commits
         keep_state(job, now, newest_of(_gold(job, seen.version or 0)))
     after = row_count(settings, fleet.fleet, "gold")
     return {"version": table_version(settings, fleet.fleet, "gold"), "rows": after, "added": after - rows}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     return run("gold", parser("gold", __doc__).parse_args(argv), gold)
 
 

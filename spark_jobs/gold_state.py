@@ -1,7 +1,7 @@
-"""The newest key of each device in gold: what tells a run of the gold job which rows cannot be there yet.
+"""The newest key of each device in gold. A row with a newer key cannot be in gold yet, so the gold job does not look for it.
 
-A table of one row per device, written after gold and noted with what gold held then. Where the note says otherwise (a run was
-killed between the two), the keys are read from gold itself, and the next run writes them.
+The table has one row per device. It is written after gold, and its note says which rows gold held. If the note does not fit (a run
+was killed between the two commits), the keys are read from gold itself, and the next run writes them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ APP_ID = "gold"
 
 
 def newest_keys(job: Job, made_of: Sources, gold: DataFrame) -> DataFrame:
-    """The newest key of each device in gold, which was made of `made_of`: device_id, run, order."""
+    """The newest key of each device in gold, which consists of `made_of`: device_id, run, order."""
     version = kept_at(job, made_of)
     return (
         newest_of(gold) if version is None else read_version(job.spark, job.settings, job.fleet, "gold_state", version)
@@ -29,7 +29,7 @@ def newest_keys(job: Job, made_of: Sources, gold: DataFrame) -> DataFrame:
 
 
 def kept_at(job: Job, made_of: Sources) -> int | None:
-    """The version that the table has for gold as it is made of `made_of`; None where it was not written for it."""
+    """The version of the table that belongs to gold made of `made_of`; None if there is none."""
     seen = held(job.settings, job.fleet.fleet, "gold_state", APP_ID)
     return seen.version if note_of(seen) == made_of.rows_digest else None
 
@@ -43,6 +43,6 @@ def newest_of(rows: DataFrame) -> DataFrame:
 
 
 def keep_state(job: Job, made_of: Sources, newest: DataFrame) -> None:
-    """Write the newest keys of gold as it is made of `made_of`. Raises LakeError where another gold job has written since."""
+    """Write the newest keys of gold made of `made_of`. Raises LakeError if another gold job has written meanwhile."""
     seen = held(job.settings, job.fleet.fleet, "gold_state", APP_ID)
     commit(job.settings, job.fleet, "gold_state", APP_ID, newest.coalesce(1), seen, made_of.rows_digest, "overwrite")

@@ -101,7 +101,7 @@ def test_a_sensor_added_to_a_running_fleet_changes_nothing_of_what_old_models_sa
         line.fleet = changed(newer, s2=None)
         line.send(events[:1])
         land(job(line, spark))
-        with pytest.raises(LakeError, match="s2 is gone, but history and models have it: keep it"):
+        with pytest.raises(LakeError, match="s2 was removed, but older rows and models have it: keep it"):
             admit(job(line, spark))
 
 
@@ -117,8 +117,8 @@ def _failed(line: Line, key: bytes) -> bytes:
     ("change", "says"),
     [
         ({"load": None}, "load is gone"),
-        ({"heat": {"unit": "°C"}}, "heat was in 'K' and is in '°C' now"),
-        ({"load": {"nullable": False}}, "load was nullable, and history has nulls"),
+        ({"heat": {"unit": "°C"}}, "heat changed its unit from 'K' to '°C'"),
+        ({"load": {"nullable": False}}, "load was nullable, and older rows have nulls"),
         ({"new": ADDED | {"nullable": False}}, "new is new and must be nullable"),
     ],
 )
@@ -135,7 +135,7 @@ def test_ranges_more_nulls_and_new_nullable_readings_are_allowed(make_fleet: Cal
     now = changed(fleet, heat={"range": [0, 2000], "nullable": True, "fill": 300}, new=ADDED)
     check_changes(now, declared(fleet))
     moved = fleet.model_copy(update={"sensors": dict(reversed(fleet.sensors.items()))})
-    with pytest.raises(LakeError, match="the order of readings changed: put back mode, heat, load"):
+    with pytest.raises(LakeError, match="the order of readings changed: restore mode, heat, load"):
         check_changes(moved, declared(fleet))
 
 

@@ -87,5 +87,5 @@ def test_a_set_made_again_as_of_then_has_the_same_digest_after_all_that_came_sin
             again(as_of, "none")
     lake.fleet = lake.fleet.model_copy(update={"limits": lake.fleet.limits.model_copy(update={"lateness_s": 10.0})})
     lake.gold()
-    with pytest.raises(LakeError, match="written anew since"):
+    with pytest.raises(LakeError, match="written as a whole since"):
         again(version, "anew")

@@ -56,7 +56,7 @@ def test_gold_takes_what_was_published_and_training_versions_that_were(lake: Lak
     publish(lake.job("gate"), "silver")
     first = gold(lake.job("gold"))
     with pytest.raises(
-        LakeError, match=r"version 0 has not passed its gate, none before it has; run the task check_gold"
+        LakeError, match=r"version 0 has not passed its gate, no earlier version has; run the task check_gold"
     ):
         gold_version(lake.settings, lake.fleet)
     publish(lake.job("gate"), "gold")
@@ -73,7 +73,7 @@ def test_gold_takes_what_was_published_and_training_versions_that_were(lake: Lak
     assert gold_version(lake.settings, lake.fleet) == first["version"]
     assert gold_version(lake.settings, lake.fleet, "2100-01-01T00:00:00Z") == first["version"]
     with pytest.raises(
-        LakeError, match=f"has not passed its gate, the newest before it that has is {first['version']}"
+        LakeError, match=f"has not passed its gate, the newest earlier version that has is {first['version']}"
     ):
         gold_version(lake.settings, lake.fleet, str(second["version"]))
     acknowledge(lake.settings, lake.fleet, failed, Resolution("me", "so be it", NOW))
