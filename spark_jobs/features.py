@@ -1,4 +1,4 @@
-"""Features: freeze a training set from published gold: compute the fit, and feature rows with the scorer's kernel.
+"""Features: compute the fit and the feature rows of published gold, and freeze them as a training set.
 
 A version of gold names its rows and the outcomes that were known. The pass that computes the features also computes labels and run
 beginnings. With `training.refit_growth` the fit (`fits`) and its features (`feature_table`) are kept: then only new rows go through

@@ -1,4 +1,4 @@
-"""What all jobs share at their edge: arguments, settings, the session, one line of report, errors as one line."""
+"""The frame of every job: arguments, settings, the session, the report line, and the error line."""
 
 from __future__ import annotations
 
@@ -27,39 +27,39 @@ Report = dict[str, Any]
 
 @dataclass
 class Job:
-    """A job on one fleet; its Spark session starts when it is first used."""
+    """A job on one fleet. Its Spark session starts at the first use."""
 
     name: str
     settings: Settings
     fleet: FleetSpec
     arguments: argparse.Namespace
     start: Callable[[Settings, str], SparkSession] = spark_session
-    journal: RuleJournal | None = None  # the fleet's, unless a test has another
+    journal: RuleJournal | None = None  # None: the fleet's journal; tests pass another
 
     def tell(self, line: str) -> None:
-        """Say in the job's log, which is standard error, what it does now."""
+        """Write a progress line to the job's log, which is standard error."""
         sys.stderr.write(f"{self.name}: {line}\n")
 
     @cached_property
     def rule_journal(self) -> RuleJournal:
-        """Where scorers and the lake agree on rules."""
+        """The journal in which scorers and the lake agree on rules."""
         return self.journal or KafkaJournal(self.settings, self.fleet)
 
     @cached_property
     def spark(self) -> SparkSession:
-        """The session: a job that finds nothing to do never starts one."""
+        """The session. A job without work never starts one."""
         return self.start(self.settings, f"aimaas {self.name} {self.fleet.fleet}")
 
 
 def parser(name: str, doc: str | None) -> argparse.ArgumentParser:
-    """Arguments that every job takes; `doc` is its module's docstring."""
+    """The arguments of every job; `doc` is the docstring of its module."""
     arguments = argparse.ArgumentParser(prog=f"spark_jobs.{name}", description=(doc or "").partition("\n")[0])
     arguments.add_argument("--fleet", required=True, help="name of the fleet file")
     return arguments
 
 
 def done(job: Job, work: Callable[[Job], Report]) -> Report:
-    """Do the work; its report. What Spark's and the disk's errors mean for a user is raised as a LakeError."""
+    """Do the work; returns its report. Errors of Spark and of the disk that a user can fix are raised as LakeError."""
     try:
         check_tables(job.settings, job.fleet.fleet)
         return work(job)
@@ -73,7 +73,7 @@ def done(job: Job, work: Callable[[Job], Report]) -> Report:
 
 
 def run(name: str, arguments: argparse.Namespace, work: Callable[[Job], Report]) -> int:
-    """Do the work and write its report to stdout as one line of JSON; the exit code. A known error is one line on stderr."""
+    """Do the work and write its report to stdout as one line of JSON; return the exit code. A known error is one line on stderr."""
     began = time.monotonic()
     try:
         settings = read_settings()

@@ -1,6 +1,6 @@
-"""The Kafka settings, given with librdkafka's names, as Spark's Java client takes them.
+"""Translates the Kafka settings from librdkafka's names to those of Spark's Java client.
 
-What decides where and how to connect is translated or refused, never dropped; librdkafka's tuning knobs are not the Java client's.
+A setting that decides where and how to connect is translated or refused, never dropped. librdkafka's tuning settings are ignored.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOGIN = {
     "SCRAM-SHA-512": f"{_SECURITY}.scram.ScramLoginModule",
 }
 _OAUTH = "sasl.oauthbearer."
-# what decides how to connect; whatever of it is not translated is refused
+# settings that decide how to connect; those that cannot be translated are refused
 _DECIDES = (
     "ssl.",
     "sasl.",
@@ -37,9 +37,9 @@ Translate = Callable[[Mapping[str, str]], dict[str, str]]
 
 
 def connection_options(settings: Settings) -> dict[str, str]:
-    """Options of Spark's source: brokers, TLS, client certificates, SASL, and what its groups are called.
+    """Options of Spark's source: brokers, TLS, client certificates, SASL, and the prefix of its consumer groups.
 
-    Raises SettingsError for a setting that the Java client has no like of.
+    Raises SettingsError for a setting that has no equivalent in the Java client.
     """
     given = {name: value for name, value in settings.kafka.items() if value}
     java, used = {"isolation.level": "read_committed"}, set[str]()
@@ -49,12 +49,12 @@ def connection_options(settings: Settings) -> dict[str, str]:
             used |= set(names)
     left = sorted(name for name in given if name.startswith(_DECIDES) and name not in used)
     if left:
-        raise _refused(left[0], "Spark's Kafka client has nothing like it")
+        raise _refused(left[0], "Spark's Kafka client has no such setting")
     return {f"kafka.{name}": value for name, value in java.items()} | {"groupIdPrefix": SPARK_GROUPS}
 
 
 def _refused(name: str, why: str) -> SettingsError:
-    return SettingsError(f"{kafka_variable(name)}: {why}; leave it out where Spark jobs run, or connect in another way")
+    return SettingsError(f"{kafka_variable(name)}: {why}; unset it where Spark jobs run, or connect in another way")
 
 
 def _where(given: Mapping[str, str]) -> dict[str, str]:
@@ -65,7 +65,7 @@ def _where(given: Mapping[str, str]) -> dict[str, str]:
 
 def _host_check(given: Mapping[str, str]) -> dict[str, str]:
     name = "ssl.endpoint.identification.algorithm"
-    return {name: "" if given[name] == "none" else given[name]}  # Java: an empty one checks nothing
+    return {name: "" if given[name] == "none" else given[name]}  # Java: an empty value disables the check
 
 
 def _verification(given: Mapping[str, str]) -> dict[str, str]:
@@ -79,9 +79,9 @@ def _authority(given: Mapping[str, str]) -> dict[str, str]:
         return {"ssl.truststore.type": "PEM", "ssl.truststore.certificates": given["ssl.ca.pem"]}
     place = given["ssl.ca.location"]
     if place == "probe":
-        return {}  # the machine's own authorities
+        return {}  # the certificate authorities of the machine
     if Path(place).is_dir():
-        raise _refused("ssl.ca.location", "Spark's Kafka client takes one PEM file, no folder")
+        raise _refused("ssl.ca.location", "Spark's Kafka client takes one PEM file, not a folder")
     return {"ssl.truststore.type": "PEM", "ssl.truststore.location": place}
 
 
@@ -90,7 +90,7 @@ def _client_certificate(given: Mapping[str, str]) -> dict[str, str]:
     key = _pem(given, "ssl.key.pem", "ssl.key.location")
     if "PRIVATE KEY" not in key or "RSA PRIVATE" in key or "EC PRIVATE" in key:
         raise _refused(
-            "ssl.key.location", "Spark's Kafka client takes a key in PKCS #8 (`openssl pkcs8 -topk8` makes it)"
+            "ssl.key.location", "Spark's Kafka client takes a key in PKCS #8 (convert it with `openssl pkcs8 -topk8`)"
         )
     password = {"ssl.key.password": given["ssl.key.password"]} if "ssl.key.password" in given else {}
     return {"ssl.keystore.type": "PEM", "ssl.keystore.certificate.chain": chain, "ssl.keystore.key": key, **password}
@@ -118,14 +118,14 @@ def _sasl(given: Mapping[str, str]) -> dict[str, str]:
     if mechanism == "OAUTHBEARER":
         return {"sasl.mechanism": mechanism, **_oauth(given)}
     if mechanism not in _LOGIN:
-        raise _refused("sasl.mechanism", f"{mechanism or 'none'} is not among {', '.join([*_LOGIN, 'OAUTHBEARER'])}")
+        raise _refused("sasl.mechanism", f"{mechanism or 'none'} is not one of {', '.join([*_LOGIN, 'OAUTHBEARER'])}")
     login = {name: given.get(f"sasl.{name}", "") for name in ("username", "password")}
     return {"sasl.mechanism": mechanism, "sasl.jaas.config": _jaas(_LOGIN[mechanism], login)}
 
 
 def _oauth(given: Mapping[str, str]) -> dict[str, str]:
     if given.get(f"{_OAUTH}method", "default").lower() != "oidc":
-        raise _refused(f"{_OAUTH}method", "Spark's Kafka client takes oidc alone")
+        raise _refused(f"{_OAUTH}method", "Spark's Kafka client takes only oidc")
     kept = {"clientId": "client.id", "clientSecret": "client.secret", "scope": "scope"}
     login = {java: given[_OAUTH + name] for java, name in kept.items() if _OAUTH + name in given}
     for extension in filter(None, given.get(f"{_OAUTH}extensions", "").split(",")):
@@ -161,7 +161,7 @@ _TRANSLATED: tuple[tuple[tuple[str, ...], Translate], ...] = (
 
 
 def partitions_json(offsets: Offsets) -> str:
-    """The partitions of `offsets` as the option `assign` takes them: {topic: [partition, …]}."""
+    """The partitions of `offsets` in the form of the option `assign`: {topic: [partition, …]}."""
     topics: dict[str, list[int]] = {}
     for topic, partition in sorted(offsets):
         topics.setdefault(topic, []).append(partition)

@@ -1,7 +1,7 @@
-"""Which rows must go through the kernel when the table `features` is brought up to a newer gold.
+"""Selects the rows that the kernel must process to bring the table `features` up to a newer gold.
 
-A device whose new rows all come after its newest one goes on from its stored state. Otherwise rows that are there would come out
-otherwise, so all of the device's rows go through anew.
+A device whose new rows all come after its newest row continues from its stored state. Otherwise existing rows would change, so all
+rows of the device are processed again.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 
-_FEW = 200_000  # some 10 MB of ids and keys
+_FEW = 200_000  # about 10 MB of ids and keys
 
 
 def all_rows(plan: FeaturePlan, gold: DataFrame) -> DataFrame:
-    """All rows of gold, for `table_pass`: each device begins."""
+    """All rows of gold, for `table_pass`: each device starts without state."""
     return _in_order(_raw(plan, gold))
 
 
 def new_rows(plan: FeaturePlan, gold: DataFrame, came: DataFrame, states: DataFrame) -> DataFrame:
-    """Rows for `table_pass` where gold has gone on: `came` are the rows of gold that came since the `states` were stored.
+    """Rows for `table_pass` when gold has grown: `came` are the rows of gold since the `states` were stored.
 
-    States of devices that nothing came of pass through as they are.
+    States of devices without new rows pass through unchanged.
     """
     late, is_any = sent(late_devices(came, states))
-    if is_any:  # else gold is not looked through
+    if is_any:  # without late devices gold is not read
         whole = gold.join(late, "device_id", "left_semi")
         came = came.join(late, "device_id", "left_anti").unionByName(whole)
         states = states.join(late, "device_id", "left_anti")
@@ -36,10 +36,10 @@ def new_rows(plan: FeaturePlan, gold: DataFrame, came: DataFrame, states: DataFr
 
 
 def late_devices(came: DataFrame, states: DataFrame) -> DataFrame:
-    """Devices (device_id) with a row among those that `came` which changes what was before it.
+    """Devices (device_id) with a new row in `came` that changes earlier rows.
 
-    That is a row with a key not after the device's newest, or one that the broker took earlier than the newest: its time may end a
-    silence that the rows before it were thought to have kept (`aimaas.lifetimes.beginnings`).
+    Such a row has a key not after the device's newest key, or the broker received it earlier than the newest row: its time may end
+    a silence that the earlier rows seemed to keep (`aimaas.lifetimes.beginnings`).
     """
     from pyspark.sql import functions as f
 
@@ -53,7 +53,7 @@ def late_devices(came: DataFrame, states: DataFrame) -> DataFrame:
 def sent(rows: DataFrame) -> tuple[DataFrame, bool]:
     """The rows, to be joined with many others, and whether there are any.
 
-    Few are fetched and go to every worker, so that the others stay where they are; nothing is cached that would have to be let go.
+    If there are few, they are broadcast to the workers, so the other side is not shuffled. Nothing is cached.
     """
     from pyspark.sql import functions as f
 
@@ -77,5 +77,5 @@ def _stored(plan: FeaturePlan, states: DataFrame) -> DataFrame:
 
 
 def _in_order(rows: DataFrame) -> DataFrame:
-    """Whole devices in order; a stored state has the key of the newest row before, so it comes first."""
+    """Whole devices in order. A stored state has the key of the newest earlier row, so it comes first."""
     return rows.repartition("device_id").sortWithinPartitions("device_id", "run", "order")

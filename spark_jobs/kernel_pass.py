@@ -1,7 +1,7 @@
-"""The kernel over sorted rows of whole devices, as it runs in Spark's Python workers.
+"""Runs the kernel over sorted rows of whole devices, in Spark's Python workers.
 
-Two passes: `labelled_pass` makes labelled feature rows in one go, `table_pass` feature rows without labels and, of each device, the
-kernel's state after them, from which a later pass goes on.
+There are two passes. `labelled_pass` computes labelled feature rows at once. `table_pass` computes feature rows without labels,
+and each device's kernel state after them, from which a later pass continues.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LANDMARK_COLUMNS = (
 )
 STATE_NUMBER = -1  # in the column `number` of rows that hold state
 _KEPT = ["device_id", "run", "order", "split"]
-_PIECE = 10_000  # rows that go through the kernel at once
+_PIECE = 10_000  # rows per call of the kernel
 _Batches = Iterator["pa.RecordBatch"]
 Float64 = npt.NDArray[np.float64]
 
@@ -47,8 +47,8 @@ Float64 = npt.NDArray[np.float64]
 def labelled_pass(
     fleet: FleetSpec, plan: FeaturePlan, fit: Fit, censoring: Censoring
 ) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: ordered raw rows with their lives (`places_of`) in, those that `told` keeps with label,
-    weight and features out.
+    """The function for `mapInArrow`: takes ordered raw rows with their lives (`places_of`), returns the rows that `told` keeps,
+    with label, weight and features.
     """
 
     def passed(batches: _Batches) -> _Batches:
@@ -63,7 +63,7 @@ def labelled_pass(
 
 
 def landmark_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: ordered raw rows with their lives in, landmarks (`LANDMARK_COLUMNS`) with features out."""
+    """The function for `mapInArrow`: takes ordered raw rows with lives, returns landmarks (`LANDMARK_COLUMNS`) with features."""
 
     def passed(batches: _Batches) -> _Batches:
         import pyarrow as pa
@@ -81,10 +81,10 @@ def landmark_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_B
 
 
 def table_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, number: int) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: ordered raw rows in, rows of the table `features` (`TABLE_COLUMNS`) out.
+    """The function for `mapInArrow`: takes ordered raw rows, returns rows of the table `features` (`TABLE_COLUMNS`).
 
-    Where a device's first row has a `state`, it is no row of gold but the stored state, with the key and the broker time of the row
-    that it was stored after: the device goes on from there. Others begin. `number` is what the written rows are numbered with.
+    If a device's first row has a `state`, it is no row of gold but the stored state, with the key and the broker time of the row
+    after which it was stored: the device continues from there. Other devices start without state. `number` goes into the rows.
     """
 
     def passed(batches: _Batches) -> _Batches:
@@ -103,7 +103,7 @@ def table_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, number: int) -> Ca
 
 @dataclass(frozen=True)
 class _Devices:
-    """Whole devices: their rows in order, their lives, and the kernel's state with the slot of each row (n,)."""
+    """Whole devices: their rows in order, their lives, and the kernel state with the slot of each row (n,)."""
 
     plan: FeaturePlan
     rows: pa.RecordBatch
@@ -113,22 +113,22 @@ class _Devices:
 
     @classmethod
     def of(cls, fleet: FleetSpec, plan: FeaturePlan, rows: pa.RecordBatch) -> _Devices:
-        """The devices before their first rows: the state is empty."""
+        """The devices before their first rows, with empty state."""
         lives, state = lives_of(fleet, rows), DeviceState(plan.readings, plan.window, plan.first)
         ids = chosen(rows["device_id"], lives.new_device).to_pylist()
         return cls(plan, rows, lives, state, state.slots(ids)[np.cumsum(lives.new_device) - 1])
 
     def features(self, kernel: Kernel, among: npt.NDArray[np.bool_]) -> Iterator[tuple[slice, pa.RecordBatch, Any]]:
-        """Advance by the rows `among` them (n,): where a piece lies in these, its rows and their features (m, F) float32."""
+        """Advance the rows that `among` (n,) selects; yields each piece's position, its rows and their features (m, F) float32."""
         rows, slots, begins = chosen(self.rows, among), self.slots[among], self.lives.begins[among]
-        for at in range(0, len(rows), _PIECE):  # of one device there may be millions
+        for at in range(0, len(rows), _PIECE):  # one device may have millions of rows
             piece, part = slice(at, at + _PIECE), rows.slice(at, _PIECE)
             values = matrix(part, self.plan).astype(np.float32)
             yield piece, part, kernel.advance(self.state, slots[piece], values, begins[piece])
 
 
 def chosen(rows: Any, among: npt.NDArray[np.bool_]) -> Any:
-    """The chosen rows of a batch or of a column."""
+    """The selected rows of a batch or of a column."""
     import pyarrow as pa
 
     return rows.filter(pa.array(among))
@@ -143,7 +143,7 @@ def _lists(features: Any) -> pa.ListArray:
 
 
 def _labelled(rows: pa.RecordBatch, kept: npt.NDArray[np.bool_], made: dict[str, Any], features: Any) -> pa.RecordBatch:
-    """The kept rows with the columns `made` of their lives, the features behind label and weight."""
+    """The kept rows with the columns `made` from their lives; the features follow label and weight."""
     import pyarrow as pa
 
     numbers = {name: pa.array(column[kept]) for name, column in made.items()}
@@ -163,7 +163,7 @@ def _table_rows(rows: pa.RecordBatch, features: Any, number: int) -> pa.RecordBa
 
 
 def _states(devices: _Devices, number: int) -> pa.RecordBatch:
-    """Of each device its state, with the key and the broker time of its newest row; one that began does so `since` this number."""
+    """The state of each device with the key and broker time of its newest row. A new device counts `since` this number."""
     import pyarrow as pa
 
     first = np.flatnonzero(devices.lives.new_device)

@@ -1,4 +1,4 @@
-"""Lives of the corrected view out of rows and outcomes, and labels and weights of rows that come in any order.
+"""Lives of the corrected view from rows and outcomes, and labels and weights of rows in any order.
 
 The rules are those of `aimaas.lifetimes.labels` and `aimaas.censoring`.
 """
@@ -28,9 +28,9 @@ ENDS = ("life_first", "life_newest", "failure_order", "end_order")  # order keys
 
 
 def run_ends(outcomes: DataFrame) -> DataFrame:
-    """What the lives of each run ended in: device_id, run, `life_ends`, an array of (order, failed) that rises.
+    """How the lives of each run ended: device_id, run, `life_ends`, an ascending array of (order, failed).
 
-    Of outcomes with one order a failure counts.
+    If several outcomes have one order, a failure counts.
     """
     from pyspark.sql import functions as f
 
@@ -40,7 +40,7 @@ def run_ends(outcomes: DataFrame) -> DataFrame:
 
 
 def numbered(rows: DataFrame, ends: DataFrame) -> DataFrame:
-    """The rows with their `life_number` in the run, and the run's `life_ends` (null where there are none)."""
+    """The rows with their `life_number` in the run, and the run's `life_ends` (null without outcomes)."""
     from pyspark.sql import functions as f
 
     return rows.join(ends, ["device_id", "run"], "left").withColumn("life_number", _ended_before(f.col("order")))
@@ -55,7 +55,7 @@ def _ended_before(order: Column) -> Column:
 
 
 def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
-    """The lives that have rows: `LIFE`, and their `ENDS`, null where a life has none."""
+    """The lives that have rows: `LIFE`, and their `ENDS`, null where a life has no such end."""
     from pyspark.sql import functions as f
 
     found = numbered(rows.select("device_id", "run", "order"), ends).groupBy(*LIFE)
@@ -68,33 +68,33 @@ def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
 
 
 def with_lives(rows: DataFrame, ends: DataFrame, lives: DataFrame) -> DataFrame:
-    """The rows, each with its life among `lives`, which are those of `ends`."""
+    """The rows, each with its life from `lives`, which belong to `ends`."""
     return numbered(rows, ends).join(lives, list(LIFE))
 
 
 def censoring_of(fleet: FleetSpec, lives: DataFrame) -> Censoring:
-    """The censoring of these lives, which the driver holds: four numbers a life."""
+    """The censoring of these lives. The driver holds four numbers for each life."""
     found = lives.select("life_number", *ENDS).toArrow().combine_chunks()
     first, newest, failure, end = (order_keys(found[name].combine_chunks()) for name in ENDS)
     until = np.where(failure != NEVER, failure, np.where(end != NEVER, end, newest))
-    order = np.lexsort((failure, end, newest, first))  # Spark gives them in any order
+    order = np.lexsort((failure, end, newest, first))  # Spark returns them in any order
     return Censoring.of(fleet, Watched(first, until, failure != NEVER, found["life_number"].to_numpy() > 0).at(order))
 
 
 def order_keys(column: pa.Array) -> npt.NDArray[np.int64]:
-    """Order keys (n,), NEVER for null."""
+    """Order keys (n,), NEVER in place of null."""
     keys: npt.NDArray[np.int64] = column.fill_null(NEVER).to_numpy(zero_copy_only=False)
     return keys
 
 
 def places_of(rows: pa.RecordBatch) -> Places:
-    """Where rows lie in their lives; they have the columns order, life_number and `ENDS`."""
+    """The positions of rows in their lives; the batch has the columns order, life_number and `ENDS`."""
     order, first, newest, failure, end = (order_keys(rows[name]) for name in ("order", *ENDS))
     return Places(order, first, newest, failure, end, rows["life_number"].to_numpy() > 0)
 
 
 def columns_of(fleet: FleetSpec) -> str:
-    """The columns of a training set's rows, as Spark writes a schema."""
+    """The columns of a training set's rows, as a Spark schema."""
     return f"{COLUMNS}, lower float, upper float" if _wants_bounds(fleet) else COLUMNS
 
 
@@ -105,9 +105,9 @@ def _wants_bounds(fleet: FleetSpec) -> bool:
 def told(
     fleet: FleetSpec, censoring: Censoring, places: Places, features: npt.NDArray[np.float32] | None
 ) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.float32]]]:
-    """Which rows (n,) the training set keeps, and what lives tell of all: label, weight, and bounds where the fleet wants them.
+    """The rows (n,) that the training set keeps, and what the lives give for all rows: label, weight, bounds if the fleet has them.
 
-    Kept are rows that have a label and are not cut; with bounds all rows, those others with the label NaN and the weight 0.
+    A row is kept if it has a label and is not dropped. With bounds all rows are kept; the others have the label NaN and weight 0.
     """
     label, weight = labelled(fleet, censoring, places, features)
     kept, columns = ~np.isnan(label), {"label": label, "weight": weight}
@@ -119,7 +119,7 @@ def told(
 
 
 def features_in(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
-    """The column `features` (n, F) of at least one row."""
+    """The column `features` (n, F); the batch has at least one row."""
     flat: npt.NDArray[np.float32] = rows["features"].flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(rows), -1)
 
@@ -127,9 +127,9 @@ def features_in(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
 def label_rows(
     fleet: FleetSpec, censoring: Censoring
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: rows with the columns order, life_number, `ENDS`, split and features in, in any order.
+    """The function for `mapInArrow`: takes rows in any order with the columns order, life_number, `ENDS`, split and features.
 
-    Out go those that `told` keeps: device_id, run, order, split, label, weight, features, and bounds where the fleet wants them.
+    Returns the rows that `told` keeps: device_id, run, order, split, label, weight, features, and bounds if the fleet has them.
     """
 
     names = [part.split()[0].strip("`") for part in columns_of(fleet).split(", ")]
@@ -148,7 +148,7 @@ def label_rows(
 
 
 def censoring_info(fleet: FleetSpec, rows: DataFrame, censoring: Censoring, kept: int) -> CensoringInfo:
-    """What becomes of rows of gold with their lives, of which `kept` are labelled: how many have no label yet, how many are cut."""
+    """Counts of rows of gold with their lives, of which `kept` are labelled: rows without a label yet, and dropped rows."""
     by_readings = censoring.hazard is not None
     info = CensoringInfo(censoring.clock, censoring.lives, censoring.failures, by_readings=by_readings)
     if not censoring.is_any:

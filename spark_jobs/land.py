@@ -1,11 +1,11 @@
-"""Land: copies what came to the events and outcomes topics into bronze, as it came, exactly once.
+"""Land: copy new records of the events and outcomes topics into bronze, unchanged and exactly once.
 
-The job starts from the offsets that bronze itself holds, or from the ends that its newest commit notes where these lie further
-(transaction markers are offsets without a record), so there is no checkpoint to lose. A landing is one Delta commit, numbered after
-the one before: a killed landing has written nothing, and of two at once one fails.
+The job starts from the offsets in bronze, or from the ends in the note of bronze's newest commit if they are higher (transaction
+markers are offsets without a record). So there is no checkpoint that could be lost. A landing is one Delta commit with the next
+number: a killed landing has written nothing, and of two landings at once one fails.
 
-A topic that was deleted and made anew has another id: it lands under a label of its own (`aimaas.journal`), from its beginning,
-however long it is. Were it made anew while it is read, the commit is undone.
+A topic that was deleted and created again has another id. It is landed from its beginning under a label of its own
+(`aimaas.journal`). If a topic is created again while the job reads it, the job undoes its commit.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ APP_ID = "land"
 
 @dataclass(frozen=True)
 class Landing:
-    """What is to be read of the partitions with anything new: from `start` on and before `end`; from `lost` to `start` is a gap.
+    """The offsets to read: from `start` up to `end` of each partition with new ones. From `lost` up to `start` is a gap.
 
-    Where nothing is left behind a gap, `start` is `end`.
+    If nothing is left after a gap, `start` equals `end`.
     """
 
     start: Offsets
@@ -54,11 +54,11 @@ class Landing:
 
 
 def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: bool = False) -> Landing:
-    """Decide what to read, given the offset after the newest landed and where the topics begin and end.
+    """Decide what to read, given the offset after the newest landed one, and the begins and ends of the topics.
 
-    A partition that was never looked at is read from where it begins; that an old topic has lost its oldest records by then is a
-    gap, but no reason to stop. Raises LakeError where records are gone that came since the last landing (with `accept_loss` they
-    are passed over), and where a topic ends before what was landed of it.
+    A new partition is read from its beginning. If an old topic has lost its oldest records by then, that is a gap, but no reason
+    to stop. Raises LakeError if records that came since the last landing are gone (with `accept_loss` they are skipped), and if a
+    topic ends before the newest landed offset.
     """
     start: Offsets = {}
     lost: Offsets = {}
@@ -68,13 +68,13 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
         if start[at] > stop:
             raise LakeError(
                 f"{where}: landed up to offset {start[at] - 1}, the topic ends at {stop}: the cluster has lost the end of its log; "
-                "bring back the broker that holds it, or delete the topic and make it anew with `aimaas topics create`"
+                "bring back the broker that holds it, or delete the topic and create it again with `aimaas topics create`"
             )
         if start[at] < begin[at]:
             if at in landed and not accept_loss:
                 raise LakeError(
                     f"{where}: offsets {start[at]} to {begin[at] - 1} were deleted by retention before they were landed; "
-                    "run the land job with --accept-loss to go on without them, and raise topics.retention_days"
+                    "run the land job with --accept-loss to continue without them, and raise topics.retention_days"
                 )
             lost[at], start[at] = start[at], begin[at]
     new = {at: stop for at, stop in end.items() if stop > start[at] or at in lost}
@@ -82,13 +82,13 @@ def plan_landing(landed: Offsets, begin: Offsets, end: Offsets, accept_loss: boo
 
 
 def landed_offsets(seen: Held, erased: Forgotten) -> Offsets:
-    """The offsets after the newest landed: bronze's ends, with what was erased there, or the ends that its newest commit notes."""
+    """The offsets after the newest landed ones: bronze's ends, erased rows included, or the ends that its newest note has."""
     bronze, noted = passed_over(seen.offsets, erased), offsets_of(note_of(seen) or "{}")
     return {at: max(bronze.get(at, 0), noted.get(at, 0)) for at in {*bronze, *noted}}
 
 
 def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
-    """Where the partitions of both topics begin, and where they end for readers of committed records. Raises KafkaError."""
+    """Begins and ends of the partitions of both topics, as readers of committed records see them. Raises KafkaError."""
     names = topic_names(fleet)
     topics = (names.events, names.outcomes)
     check_granted(settings, f"land fleet {fleet.fleet}", *(on_topic("Read", topic) for topic in topics))
@@ -98,7 +98,7 @@ def ask_topics(settings: Settings, fleet: FleetSpec) -> tuple[Offsets, Offsets]:
 
 
 def read_topics(spark: SparkSession, settings: Settings, landing: Landing, polled_records: int = 500) -> DataFrame:
-    """The records of a landing as rows of bronze; so many are unpacked at once."""
+    """The records of a landing as rows of bronze; `records` of them are unpacked at once."""
     records = (
         spark.read.format("kafka")
         .options(**connection_options(settings))
@@ -116,7 +116,7 @@ def read_topics(spark: SparkSession, settings: Settings, landing: Landing, polle
 
 
 def read_landing(job: Job, landing: Landing, now: datetime) -> DataFrame:
-    """The records of a landing as rows of bronze, large ones cut. Raises KafkaError at a batch that nobody can read."""
+    """The records of a landing as rows of bronze; large ones are cut. Raises KafkaError at a batch that nobody can read."""
     settings, fleet = job.settings, job.fleet
     found = scan(settings, fleet, landing.start, landing.end)
     if found.skipped:
@@ -133,7 +133,7 @@ def read_landing(job: Job, landing: Landing, now: datetime) -> DataFrame:
 
 
 def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: Offsets) -> DataFrame:
-    """The records but for those that `aimaas forget` erased; only these from `start` on are looked for."""
+    """The records without those that `aimaas forget` erased; only erased records from `start` on are looked up."""
     from pyspark.sql import functions as f
 
     gone = [(*at, o) for at, offsets in erased.items() if at in start for o in offsets[offsets >= start[at]].tolist()]
@@ -144,7 +144,7 @@ def without(spark: SparkSession, records: DataFrame, erased: Forgotten, start: O
 
 
 def land(job: Job) -> Report:
-    """Bring bronze up to the topics' ends; offsets read (transaction markers take offsets too) and, where there are any, lost."""
+    """Bring bronze up to the topics' ends; returns offsets read (transaction markers have offsets too) and lost ones, if any."""
     settings, fleet, now = job.settings, job.fleet, datetime.now(UTC)
     names = topic_names(fleet)
     check_settings(settings, fleet, (names.events, names.outcomes))
@@ -172,9 +172,11 @@ def land(job: Job) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     arguments = parser("land", __doc__)
-    arguments.add_argument("--accept-loss", action="store_true", help="go on where retention deleted unread records")
+    arguments.add_argument(
+        "--accept-loss", action="store_true", help="continue if retention deleted records before landing"
+    )
     return run("land", arguments.parse_args(argv), land)
 
 

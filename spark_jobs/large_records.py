@@ -1,9 +1,9 @@
-"""Records that only fit into their topic compressed: unpacked they may have a gigabyte, which no JVM of a landing holds.
+"""Records that fit into their topic only compressed. Unpacked they may have a gigabyte, which the JVM of a landing cannot hold.
 
-A landing first looks through what is new with the C client, and notes where such records lie. Spark's own source reads all other
-partitions. A partition with such a record is read by the C client too, in Spark's Python workers, outside of the JVM. Of a large
-record bronze gets the first bytes, with size and digest of the whole beside them. A batch that not even the C client can unpack
-stops the landing with its place, until `aimaas topics skip` notes it as a gap.
+A landing first looks through the new records with the C client, and notes the partitions that hold such records. Spark's own source
+reads all other partitions. The C client reads the noted partitions in Spark's Python workers, outside of the JVM. Of a large record
+bronze gets the first bytes, with size and digest of the whole. A batch that even the C client cannot unpack stops the landing, and
+the error names its offset, until `aimaas topics skip` notes it as a gap.
 """
 
 from __future__ import annotations
@@ -33,23 +33,26 @@ if TYPE_CHECKING:
 
 At = tuple[str, int]  # label of a topic, partition
 
-CUT_COLUMNS = {"value_bytes": "bigint", "value_sha256": "string"}  # of the whole, where bronze has a part; else null
+CUT_COLUMNS = {
+    "value_bytes": "bigint",
+    "value_sha256": "string",
+}  # of the whole value, if bronze has a part of it; else null
 _COLUMNS = {
     "topic": "string", "partition": "int", "offset": "bigint", "broker_ts": "timestamp", "key": "binary", "value": "binary",
     "headers": "array<struct<key:string,value:binary>>", **CUT_COLUMNS,
 }  # fmt: skip
-_KEY_BYTES = 1_024  # of a large record, as dead letters have it; no device id has more
+_KEY_BYTES = 1_024  # of a large record, as in dead letters; no device id is longer
 _HEADERS_NOTE = "aimaas.truncated.headers"
-_POLLED_BYTES = 32 << 20  # Spark's source unpacks so much at once, of records as large as the largest
+_POLLED_BYTES = 32 << 20  # Spark's source unpacks this much at once if all records are as large as the largest
 _POLL_S = 0.1
 _ROWS, _ROW_BYTES = 1_000, 8 << 20  # of one batch for Spark
 
 
 @dataclass
 class Scan:
-    """What a landing is to know before Spark reads: the partitions that hold `large` records, gaps, and the largest other record.
+    """What a landing knows before Spark reads: the partitions that hold `large` records, gaps, and the largest other record.
 
-    `skipped` has first offset and the offset behind of batches that the journal says were skipped.
+    `skipped` holds the first offset, and the offset after the last, of batches that the journal lists as skipped.
     """
 
     large: set[At] = field(default_factory=set)
@@ -63,7 +66,7 @@ class Scan:
 
 
 def scan(settings: Settings, fleet: FleetSpec, start: Offsets, end: Offsets) -> Scan:
-    """Look through the records of a landing, from `start` on and before `end`. Raises KafkaError, also where one cannot be read."""
+    """Look through the records from `start` up to `end`. Raises KafkaError, also if a batch cannot be read."""
     found, limit = Scan(), largest_record(fleet)
 
     def skipped(at: At, first: int, behind: int) -> None:
@@ -85,13 +88,13 @@ def read_records(
     end: Offsets,
     skipped: Callable[[At, int, int], None] = lambda *_: None,
 ) -> Iterator[tuple[At, list[Any]]]:
-    """Yield the messages from `start` on and before `end`, some of one partition at a time, in order. Raises KafkaError.
+    """Yield the messages from `start` up to `end`, some of one partition at a time, in order. Raises KafkaError.
 
     Little is fetched ahead: the client unpacks all that it fetched, and each packed batch may become a gigabyte.
     """
     labels = {(topic_of(label), p): (label, p) for label, p in end}
     pending = {at: stop for at, stop in end.items() if stop > start.get(at, 0)}
-    with kafka_errors(settings, "read what is to be landed"):
+    with kafka_errors(settings, "read the records to land"):
         consumer = Consumer(
             consumer_config(
                 settings,
@@ -122,10 +125,10 @@ def _read(
         limit = time.monotonic() + READ_LIMIT_S if messages else limit
         if time.monotonic() > limit:
             raise KafkaError(
-                f"read what is to be landed: nothing came for {READ_LIMIT_S:g} s; look into the broker's log"
+                f"read the records to land: nothing came for {READ_LIMIT_S:g} s; look into the broker's log"
             )
         for (topic, p, is_good), group in itertools.groupby(messages, _kind):
-            at, found = labels.get((topic, p)), list(group)  # None for an error of the whole client: it tries again
+            at, found = labels.get((topic, p)), list(group)  # None for an error of the whole client, which tries again
             if at is None or at not in pending:
                 continue
             if is_good:
@@ -144,7 +147,7 @@ def _kind(message: Any) -> tuple[str, int, bool]:
 
 
 def _behind(consumer: Any, at: At, message: Any, journal: Skipped, skipped: Callable[[At, int, int], None]) -> int:
-    """The offset that a consumer stands at that met this error; 0 where the error goes away by itself. Raises at all others."""
+    """The offset of a consumer that met this error; 0 if the error goes away by itself. Raises at all other errors."""
     error, offset = message.error(), int(message.offset())
     if is_unreadable(error):
         behind = journal.behind(message)
@@ -201,7 +204,7 @@ def _batch(rows: list[list[Any]], schema: pa.Schema) -> pa.RecordBatch:
 
 
 def bronze_schema() -> pa.Schema:
-    """The columns of bronze but for `day`, as Arrow has them."""
+    """The columns of bronze without `day`, as an Arrow schema."""
     import pyarrow as pa
 
     header = pa.struct([("key", pa.string()), ("value", pa.binary())])
@@ -210,7 +213,7 @@ def bronze_schema() -> pa.Schema:
 
 
 def _row(at: At, message: Any, limit: int, kept: int) -> list[Any]:
-    """A message as a row of bronze. Of one beyond `limit` bytes a value beyond it is cut to `kept`, and the key to 1,024."""
+    """A message as a row of bronze. If it is larger than `limit`, its value is cut to `kept` bytes, and its key to 1,024."""
     key, value, headers = message.key(), message.value(), _headers(message, limit)
     size: int | None = None
     digest: str | None = None
@@ -222,10 +225,10 @@ def _row(at: At, message: Any, limit: int, kept: int) -> list[Any]:
 
 
 def _headers(message: Any, limit: int) -> list[dict[str, Any]] | None:
-    """The headers, or a note in their place where they are beyond `limit` bytes or no text."""
+    """The headers, or a note in their place if they are larger than `limit` bytes or not UTF-8."""
     try:
         found = message.headers()
-    except UnicodeDecodeError:  # anyone may name a header by any bytes
+    except UnicodeDecodeError:  # a producer may use any bytes as a header's name
         return [{"key": _HEADERS_NOTE, "value": b"names are not UTF-8"}]
     if (size := _header_bytes(message)) > limit:
         return [{"key": _HEADERS_NOTE, "value": b"%d bytes in %d headers" % (size, len(found))}]
@@ -238,7 +241,7 @@ def _size(message: Any) -> int:
 
 
 def _header_bytes(message: Any) -> int:
-    """Bytes of the headers, eight more for each; one byte more than any limit where their names are not UTF-8: nobody can say."""
+    """Bytes of the headers plus eight for each; more than any limit if their names are not UTF-8, because then nobody knows."""
     try:
         headers = message.headers()
         return sum(len(name) + len(content or b"") + 8 for name, content in headers) if headers else 0
@@ -247,7 +250,7 @@ def _header_bytes(message: Any) -> int:
 
 
 class CutValue(bytes):
-    """The first bytes of a value that was landed cut. It counts as long as the whole was, so admission refuses it for its size."""
+    """The first bytes of a value that was cut. Its length is the length of the whole, so admission refuses it for its size."""
 
     whole_bytes: int
     sha256: str
@@ -257,7 +260,7 @@ class CutValue(bytes):
 
 
 def values_of(rows: pa.RecordBatch) -> list[bytes | None]:
-    """The values of rows of bronze; of those that were landed cut as `CutValue`."""
+    """The values of rows of bronze; values that were cut come as `CutValue`."""
     values: list[bytes | None] = rows["value"].to_pylist()
     if rows["value_bytes"].null_count == len(rows):
         return values
@@ -272,12 +275,12 @@ def values_of(rows: pa.RecordBatch) -> list[bytes | None]:
 
 
 def sha256_of(value: bytes) -> str:
-    """The digest of the whole value, however much of it was landed."""
+    """The digest of the whole value, even if only a part was landed."""
     return value.sha256 if isinstance(value, CutValue) else hashlib.sha256(value).hexdigest()
 
 
 def cut_columns(records: DataFrame) -> list[Column]:
-    """`CUT_COLUMNS` of rows of bronze; null where an older release landed all."""
+    """`CUT_COLUMNS` of rows of bronze; null if an older release landed the whole records."""
     from pyspark.sql import functions as f
 
     return [

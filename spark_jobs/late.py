@@ -1,4 +1,4 @@
-"""Late events, read back from quarantine, and those of the past that were backfilled: what the corrected view has beside silver."""
+"""Late events, read back from quarantine, and backfilled events: the rows that the corrected view has in addition to silver."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 
 def late_columns(fleet: FleetSpec) -> dict[str, str]:
-    """Columns of a late row with their Spark types: those of silver but for `begins`, which only a served row has."""
+    """Columns of a late row with their Spark types: silver's columns without `begins`, which only a served row has."""
     return {name: kind for name, kind in (SOURCE | columns_of(SILVER, fleet)).items() if name != "begins"}
 
 
 def late_rows(fleet: FleetSpec, quarantine: DataFrame) -> DataFrame:
-    """Rows (`late_columns`) of the events in quarantine that came late, but not later than `limits.lateness_s`."""
+    """Rows (`late_columns`) of the events in quarantine that were late by at most `limits.lateness_s`."""
     late = quarantine.where(f"reason = '{Reason.LATE.label}'").select(*SOURCE, "key", "value")
     return late.mapInArrow(decode_events(fleet, fleet.limits.lateness_s), ddl(late_columns(fleet)))
 
 
 def history_rows(fleet: FleetSpec, history: DataFrame) -> DataFrame:
-    """Rows (`late_columns`) of the backfilled events, which may be as old as they like."""
+    """Rows (`late_columns`) of the backfilled events, however old they are."""
     records = history.select(*SOURCE, "key", "value")
     return records.mapInArrow(decode_events(fleet, math.inf), ddl(late_columns(fleet)))
 
@@ -37,9 +37,9 @@ def history_rows(fleet: FleetSpec, history: DataFrame) -> DataFrame:
 def decode_events(
     fleet: FleetSpec, lateness_s: float
 ) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: records (`SOURCE`, key, value) in, rows of `late_columns` out.
+    """The function for `mapInArrow`: takes records (`SOURCE`, key, value), returns rows of `late_columns`.
 
-    Out come those that the fleet file, as it is now, admits, and that were received no later than `lateness_s` after their time.
+    It returns the events that the present fleet file admits and that were received at most `lateness_s` after their time.
     """
 
     def decoded(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -68,7 +68,7 @@ def _rows(judge: Judge, records: pa.RecordBatch, lateness_s: float) -> pa.Record
         **{
             name: pa.array(
                 np.ascontiguousarray(batch.values[rows, c]), from_pandas=True
-            )  # NaN: how the judge holds a null
+            )  # the judge holds a null as NaN
             for c, name in enumerate(fleet.readings)
         },
     }

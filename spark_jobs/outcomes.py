@@ -1,4 +1,4 @@
-"""Decode outcomes: the same reasons as for events, where they apply."""
+"""Decodes outcomes, and refuses them for the same reasons as events, where these apply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _DECODER = msgspec.json.Decoder(Outcome)
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a record is no outcome."""
+    """The reason why a record is no outcome."""
 
     reason: Reason
     detail: str
@@ -28,7 +28,7 @@ class Refused:
 def judge_outcomes(
     fleet: FleetSpec, keys: Sequence[bytes | None], values: Sequence[bytes | None]
 ) -> list[Outcome | Refused]:
-    """Judge each record by itself: size, JSON, schema, fleet, key. Never raises for what is in a record."""
+    """Judge each record by itself: size, JSON, schema, fleet, key. No content of a record raises an error."""
     return [_judge(fleet, key, value) for key, value in zip(keys, values, strict=True)]
 
 
@@ -63,7 +63,7 @@ def _refusal_of(fleet: FleetSpec, key: bytes | None, outcome: Outcome) -> Refuse
 
 
 def _read_slowly(fleet: FleetSpec, value: bytes, error: Exception) -> Outcome | Refused:
-    """The outcome of a record that the decoder refuses, as events are read (`aimaas/parsing.py`), or why it is none."""
+    """The outcome of a record that the decoder refuses, read as events are (`aimaas/parsing.py`), or the reason why it is none."""
     try:
         found = plain_json.parse(value)
     except (ValueError, RecursionError):

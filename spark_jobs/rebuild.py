@@ -1,12 +1,11 @@
-"""Rebuild: judges one day of bronze again and puts right what silver, quarantine and outcomes hold of it.
+"""Rebuild: judge one day of bronze again and repair the day in silver, quarantine and outcomes.
 
-Bronze is never changed, and what admission made of a day is a function of it and of the state before the day. So the job judges the
-day from that state and compares. Rows that are missing or doubled are put right, in one commit per table that replaces the
-day's rows; where nothing differs nothing is written, so a day may be rebuilt as often as one likes. Each offset is judged by the
-rules that held for it, so a fleet file that has changed since makes no difference. `--rejudge` judges the day by the present file,
-and notes that in the journal, so that later rebuilds do the same. Gold takes a day that was put right up after its gate has passed
-it (aimaas.rebuilt_days). Rows that would come out *otherwise* without it mean that the
-code has changed: they stop the job, because silver says what the stream served.
+Bronze never changes, and the verdicts of a day follow from bronze and the admission state before the day. So the job judges the day
+from that state and compares the result with the tables. If rows are missing or doubled, one commit per table replaces the rows of
+the day. If nothing differs, the job writes nothing, so you may repeat it. Each offset is judged by the rules that applied to it, so
+a changed fleet file makes no difference. `--rejudge` judges the day by the present fleet file and notes that in the journal, so
+that later rebuilds do the same. Gold takes up a repaired day after its gate has passed (aimaas.rebuilt_days). If rows would come
+out *otherwise* without `--rejudge`, the code has changed. Then the job stops, because silver records what the stream served.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ GATED_PARTS = {"silver", "quarantine"}  # outcomes pass no gate
 
 @dataclass(frozen=True)
 class Difference:
-    """What a table holds of a day against what bronze gives: rows `missing`, rows there more than once, rows that differ."""
+    """The difference between a table and the new verdicts of a day: rows `missing`, rows held more than once, rows that differ."""
 
     missing: int
     doubled: int
@@ -48,9 +47,9 @@ class Difference:
 
 
 def rebuild(job: Job) -> Report:
-    """Compare a day with what bronze gives, and put it right; rows missing, doubled and other by table."""
+    """Compare a day with the verdicts from bronze, and repair it; returns missing, doubled and other rows by table."""
     day: date = job.arguments.day
-    # looked at first: bronze and the tables are never behind it, and what lies beyond it is admission's, which may be at work
+    # read first: bronze and the tables hold all offsets below it; offsets beyond it belong to admission, which may be running
     admitted = held(job.settings, job.fleet.fleet, "admission_state", ADMIT).offsets
     judged = judge_day(job, day, admitted)
     if judged is None:
@@ -73,7 +72,7 @@ def rebuild(job: Job) -> Report:
 
 
 def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
-    """Verdicts (`wide_columns`) of the day's records that were `admitted`; None where there are none."""
+    """Verdicts (`wide_columns`) of the records of the day that were `admitted`; None if there are none."""
     from pyspark.sql import functions as f
 
     settings, fleet = job.settings, job.fleet
@@ -88,7 +87,7 @@ def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
     if job.arguments.rejudge:
         rejudge(job.rule_journal, fleet, first, end, datetime.now(UTC))
     by = JudgedBy.of(fleet, job.rule_journal.read())
-    by.files(start.offsets, end)  # raises before a worker meets rules that cannot be followed
+    by.files(start.offsets, end)  # raises here, before a worker meets rules that cannot be followed
     known = (
         None if start.version is None else read_version(job.spark, settings, fleet, "admission_state", start.version)
     )
@@ -99,7 +98,7 @@ def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
 
 
 def _taken_on(day: date) -> Column:
-    """Condition: the broker took the record on that day. Files whose statistics exclude it are not read."""
+    """Condition: the broker received the record on that day. Files whose statistics exclude it are not read."""
     from pyspark.sql import functions as f
 
     begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
@@ -107,7 +106,7 @@ def _taken_on(day: date) -> Column:
 
 
 def _stretch(records: DataFrame, day: date, admitted: Offsets) -> tuple[Offsets, Offsets]:
-    """The day's first offset by topic and partition, and where it ends (exclusive), but not past what was admitted."""
+    """The day's first offset by topic and partition, and its end (exclusive), which is not beyond the admitted offsets."""
     from pyspark.sql import functions as f
 
     mine = records.where(_taken_on(day)).groupBy("topic", "partition")
@@ -121,7 +120,7 @@ def _stretch(records: DataFrame, day: date, admitted: Offsets) -> tuple[Offsets,
 
 
 def _held(job: Job, table: Table, mine: str, like: DataFrame) -> DataFrame:
-    """What a table holds of the rows that are `mine`, in the columns of `like`; a column that it has not yet is null."""
+    """The rows of a table that are `mine`, with the columns of `like`; a column that the table lacks is null."""
     from pyspark.sql import functions as f
 
     version = table_version(job.settings, job.fleet.fleet, table)
@@ -134,7 +133,7 @@ def _held(job: Job, table: Table, mine: str, like: DataFrame) -> DataFrame:
 
 
 def compare(fresh: DataFrame, there: DataFrame) -> Difference:
-    """Count, whole rows compared, null and NaN each equal to itself."""
+    """Count the differences of whole rows; null equals null, and NaN equals NaN."""
     from pyspark.sql import functions as f
 
     both = fresh.withColumn("is_fresh", f.lit(1)).unionByName(there.withColumn("is_fresh", f.lit(0)))
@@ -150,7 +149,7 @@ def compare(fresh: DataFrame, there: DataFrame) -> Difference:
 
 
 def _mine(table: Table, day: date, admitted: Offsets) -> str:
-    """Condition: the day's rows that admission made up to where it had come; what a gate set aside is the gate's."""
+    """Condition: rows of the day that admission wrote up to `admitted`; rows that a gate set aside are not among them."""
     before = [f"(topic = '{topic}' AND partition = {p} AND offset < {end})" for (topic, p), end in admitted.items()]
     by_judge = f" AND reason <> '{EXPECTATION}'" if table == "quarantine" else ""
     return f"day = DATE'{day}' AND ({' OR '.join(before) or 'false'}){by_judge}"
@@ -166,12 +165,12 @@ def _told(job: Job, day: date, others: dict[Table, int]) -> str:
     return (
         f"{job.fleet.fleet}, {day}: rows would come out otherwise than they did ({counts}): the release has changed since, or "
         "the fleet's journal was lost. Nothing was written. To judge that day by the present rules, run this job with --rejudge "
-        '(the DAG with {"rejudge": true}); what the stream has answered stays as it is'
+        '(the DAG with {"rejudge": true}); the predictions that the stream has sent stay as they are'
     )
 
 
 def _day(text: str) -> date:
-    """A day in UTC, by broker time; it may not lie ahead."""
+    """A day in UTC, by broker time; not in the future."""
     day = date.fromisoformat(text)
     if day > datetime.now(UTC).date():
         raise ValueError(text)
@@ -179,12 +178,12 @@ def _day(text: str) -> date:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     arguments = parser("rebuild", __doc__)
     arguments.add_argument("--day", required=True, type=_day, help="the day in UTC, by broker time: 2026-11-23")
     both = argparse.BooleanOptionalAction
     arguments.add_argument(
-        "--rejudge", action=both, default=False, help="replace rows that present rules judge otherwise"
+        "--rejudge", action=both, default=False, help="replace rows that the present rules judge otherwise"
     )
     return run("rebuild", arguments.parse_args(argv), rebuild)
 

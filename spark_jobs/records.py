@@ -1,7 +1,7 @@
-"""Schemas of what admission makes of bronze: silver, outcomes, quarantine and the state it goes on from.
+"""Schemas of the tables that admission writes from bronze: silver, outcomes, quarantine and the admission state.
 
-The judge's pass over bronze returns one wide frame with all of them (`verdict` says which), so that it runs once; each table takes
-its columns of it.
+The judge's pass over bronze returns one wide frame for all of them (`verdict` names the table), so that the pass runs once. Each
+table takes its columns from that frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 SILVER, OUTCOME, QUARANTINE, STATE = "silver", "outcomes", "quarantine", "admission_state"
-READING = "reading."  # before a reading's name where it stands beside columns of other tables
+READING = "reading."  # prefix of a reading's column where columns of other tables stand beside it
 
 SOURCE = {"topic": "string", "partition": "int", "offset": "bigint", "broker_ts": "timestamp"}
 _DEVICE = {"device_id": "string", "run": "bigint", "seq": "bigint", "order": "bigint", "ts": "timestamp"}
@@ -32,19 +32,21 @@ _COLUMNS = {
 
 
 def columns_of(kind: str, fleet: FleetSpec) -> dict[str, str]:
-    """Columns of a kind with their Spark types, without those of `SOURCE`. Raises LakeError where a reading's name is taken."""
+    """Columns of a kind with their Spark types, without `SOURCE`. Raises LakeError if a reading has the name of a column."""
     if kind != SILVER:
         return _COLUMNS[kind]
     columns = {**_DEVICE, "begins": "boolean"}
     made = {"day", "label", "split", "late", "life_ends", *LIFE, *ENDS}
     taken = sorted({*columns, *SOURCE, *made} & set(fleet.readings))
     if taken:
-        raise LakeError(f"fleet {fleet.fleet}: a reading is called {taken[0]!r}, as a column of the lake is: rename it")
+        raise LakeError(
+            f"fleet {fleet.fleet}: the reading {taken[0]!r} has the name of a column of the lake: rename the reading"
+        )
     return columns | dict.fromkeys(fleet.readings, "double")
 
 
 def wide_columns(fleet: FleetSpec) -> dict[str, str]:
-    """Columns of the judge's pass: `verdict`, the source, then those of every kind."""
+    """Columns of the judge's pass: `verdict`, the source, then the columns of every kind."""
     wide = {"verdict": "string", **SOURCE, **columns_of(SILVER, fleet)}
     for name in fleet.readings:
         wide[READING + name] = wide.pop(name)
@@ -52,12 +54,12 @@ def wide_columns(fleet: FleetSpec) -> dict[str, str]:
 
 
 def ddl(columns: dict[str, str]) -> str:
-    """The columns as a schema that Spark parses."""
+    """The columns as a schema string for Spark."""
     return ", ".join(f"`{name}` {kind}" for name, kind in columns.items())
 
 
 def arrow_schema(columns: dict[str, str]) -> pa.Schema:
-    """The columns as Arrow has them in a Spark worker of a session in UTC."""
+    """The columns as an Arrow schema, as a Spark worker of a session in UTC expects it."""
     import pyarrow as pa
 
     kinds = {

@@ -1,8 +1,8 @@
-"""Rescore: what a registered model says of history, to the bit what the stream said where that model served.
+"""Rescore: compute what a registered model predicts for past events, bit for bit as the stream where that model served.
 
-It runs over silver, the as-served view: the stream's verdicts, the stream's order, and the kernel begun anew where the stream began
-it. Rows go to the table `rescored`, one for each event and model version; a repeat replaces what it wrote before. An answer that is
-not finite is null there, and the report counts it: on the stream such an event is a dead letter.
+The job reads silver: the verdicts and the order of the stream, with a new kernel history where the stream began one. It writes one
+row per event and model version to the table `rescored`; a repeat replaces earlier rows. If a prediction is not finite, the row has
+null and the report counts it: on the stream such an event is a dead letter.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _TAKEN = "newest broker_ts so far"
 
 
 def find_artefact(settings: Settings, fleet: FleetSpec, version: str) -> Artefact:
-    """The registered version, opened once to see that it can be. Raises RegistryError, ModelRefusedError."""
+    """The registered version. It is opened once, to find errors early. Raises RegistryError, ModelRefusedError."""
     where = f"model {fleet.fleet} version {version}"
     content = load_artefact(settings, fleet, version)
     artefact = Artefact(content, version, read_metadata(content, where), settings.home / "models", where)
@@ -43,16 +43,16 @@ def find_artefact(settings: Settings, fleet: FleetSpec, version: str) -> Artefac
 
 
 def days(first: date | None, last: date | None) -> str:
-    """Condition, in SQL: the day lies in [first, last], either of which may be open."""
+    """Condition, in SQL: the day lies in [first, last]; None is open."""
     ends = ((">=", first), ("<=", last))
     return " AND ".join(f"day {sign} DATE '{day}'" for sign, day in ends if day is not None) or "true"
 
 
 def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> DataFrame:
-    """Rows of silver that those from the `first` day on follow from: whole devices, in the order in which the stream took them.
+    """Rows of silver that the rows from the `first` day on depend on: whole devices, in the order of the stream.
 
-    Within a Kafka partition that is the order of offsets. A device that moved to another one, when the topic grew, came there
-    later: the newest broker time so far, which never falls, says what was before.
+    Within a Kafka partition that is the order of offsets. A device that moved to another partition when the topic grew arrived
+    there later, so the running maximum of the broker time sorts its rows first.
     """
     from pyspark.sql import Window
     from pyspark.sql import functions as f
@@ -62,7 +62,7 @@ def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> Data
     if lacking:
         raise ModelRefusedError(
             f"{artefact.where}: it reads {lacking[0]!r}, which silver has no column for; "
-            "put the reading back into the fleet file"
+            "restore the reading in the fleet file"
         )
     wanted = days(first, None)
     if first is not None:
@@ -78,12 +78,12 @@ def as_served(silver: DataFrame, artefact: Artefact, first: date | None) -> Data
 
 
 def rescore(job: Job) -> Report:
-    """Write the version's predictions of the days asked for."""
+    """Write the version's predictions of the requested days."""
     settings, fleet, asked = job.settings, job.fleet, job.arguments
     silver = landed_version(settings, fleet, "silver")
     artefact = find_artefact(settings, fleet, asked.version)
     served = widened(read_version(job.spark, settings, fleet, "silver", silver), fleet).where(days(None, asked.last))
-    app_id = f"rescore {artefact.version}"  # runs of other versions go on beside this one
+    app_id = f"rescore {artefact.version}"  # runs of other versions may commit at the same time
     seen, between = held(settings, fleet.fleet, "rescored", app_id), days(asked.first, asked.last)
     rows = as_served(served, artefact, asked.first).mapInArrow(predict_served(artefact), ddl(COLUMNS)).persist()
     count, answered = rows.count(), rows.where("prediction IS NOT NULL").count()
@@ -100,13 +100,13 @@ def rescore(job: Job) -> Report:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job; the exit code."""
+    """Run the job; returns the exit code."""
     arguments = parser("rescore", __doc__)
     arguments.add_argument("--version", required=True, help="registered model version")
     arguments.add_argument(
         "--from", dest="first", type=date.fromisoformat, help="first day in UTC, by the broker's time"
     )
-    arguments.add_argument("--to", dest="last", type=date.fromisoformat, help="last day; its events count too")
+    arguments.add_argument("--to", dest="last", type=date.fromisoformat, help="last day, included")
     return run("rescore", arguments.parse_args(argv), rescore)
 
 

@@ -1,4 +1,4 @@
-"""The lake's side of `aimaas.rule_log`: claim what is to be judged, and judge each offset by the rules that hold for it."""
+"""The lake's side of `aimaas.rule_log`: claim the offsets to judge, and judge each offset by the rules that apply to it."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Place = tuple[str, int]
 
 
 class RuleJournal(Protocol):
-    """Where the entries are kept, in one order for all."""
+    """The log of the entries, in one order for all readers."""
 
     def read(self) -> RuleLog:
-        """All that was appended before this call."""
+        """All entries that were appended before this call."""
         ...
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Append in this order; returns when everybody can read it."""
+        """Append the entries in this order; returns when everybody can read them."""
         ...
 
 
@@ -49,29 +49,29 @@ class KafkaJournal:
 
 @dataclass(frozen=True)
 class JudgedBy:
-    """The rules of all partitions as they travel to Spark's workers; without a timeline those of the present file hold."""
+    """The rules of all partitions, as Spark's workers get them; without a timeline the present fleet file applies."""
 
     book: RuleBook
     timelines: Mapping[Place, Timeline] = field(default_factory=dict)
 
     @classmethod
     def of(cls, fleet: FleetSpec, log: RuleLog) -> JudgedBy:
-        """Each offset by the rules that hold for it in the lake."""
+        """The rules that apply to each offset in the lake."""
         return cls(RuleBook(fleet, log.versions), log.of_lake)
 
     def judges(self, topic: str, partition: int) -> Judges:
-        """Who judges a partition."""
+        """The judges of a partition."""
         return self.book.judges(self.timelines.get((topic, partition), Timeline()))
 
     def files(self, start: Offsets, end: Offsets) -> list[FleetSpec]:
-        """The fleet files that hold somewhere from `start` up to `end`. Raises StateError where one cannot be followed any more."""
+        """The fleet files that apply anywhere from `start` up to `end`. Raises StateError if one cannot be followed any more."""
         known = ((self.timelines.get(at, Timeline()), start.get(at, 0), stop) for at, stop in end.items())
         digests = {digest for timeline, begin, stop in known for digest in timeline.digests(begin, stop)}
         return [self.book.judge(digest).fleet for digest in sorted(digests)]
 
 
 def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, now: datetime) -> JudgedBy:
-    """Claim a portion from `start` up to `end`; by which rules its events are judged. Offsets of other topics are passed over."""
+    """Claim a portion from `start` up to `end`; returns the rules that judge its events. Offsets of other topics are ignored."""
     found, entries = journal.read(), list[Entry]()
     for topic in _events_topics(fleet, end):
         entries += found.by_lake(fleet, topic, _of_topic(topic, start), _of_topic(topic, end), now)
@@ -82,7 +82,7 @@ def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, 
 
 
 def rejudge(journal: RuleJournal, fleet: FleetSpec, first: Offsets, end: Offsets, now: datetime) -> None:
-    """Note that offsets from `first` up to `end` are judged again by the fleet file as it is."""
+    """Note that offsets from `first` up to `end` are judged again by the present fleet file."""
     log = journal.read()
     for topic in _events_topics(fleet, end):
         begins, ends = _of_topic(topic, first), _of_topic(topic, end)

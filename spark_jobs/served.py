@@ -1,7 +1,7 @@
-"""A model over the as-served view, as it runs in Spark's Python workers: what the stream would have said of each event.
+"""Runs a model over silver in Spark's Python workers: what the stream would have predicted for each event.
 
-Rows come with all of a device's together, in the order in which the stream took them. The kernel begins anew where silver says the
-stream did; features go through the same `predict` as the scorer's, which gives a single row company.
+All rows of a device come together, in the order of the stream. The kernel begins a new history where silver says that the stream
+did. Features go through the scorer's own `predict`, which pads single rows.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ KEPT = {
     "device_id": "string", "run": "bigint", "seq": "bigint", "ts": "timestamp",
 }  # fmt: skip
 COLUMNS = {**KEPT, "prediction": "float", LOWER: "float", UPPER: "float", "model_version": "string", "day": "date"}
-_PIECE = 10_000  # rows that go through the kernel at once
+_PIECE = 10_000  # rows per call of the kernel
 
 
 @dataclass(frozen=True)
 class Artefact:
-    """A registered model as it travels to the workers; `cache` is a folder for optimised graphs, `where` names it in errors."""
+    """A registered model as the workers get it; `cache` is a folder for optimised graphs, `where` names the model in errors."""
 
     content: bytes
     version: str
@@ -43,12 +43,12 @@ class Artefact:
     where: str
 
     def open(self) -> OpenModel:
-        """Open, check and warm it. Raises ModelRefusedError."""
+        """Open the model, check it, and run it once. Raises ModelRefusedError."""
         return open_model(self.content, self.version, self.metadata, self.metadata.plan, self.cache, self.where)
 
 
 def predict_served(artefact: Artefact) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: ordered rows of silver with `day` and `wanted` in; `COLUMNS` of the wanted ones out."""
+    """The function for `mapInArrow`: takes ordered rows of silver with `day` and `wanted`, returns `COLUMNS` of the wanted rows."""
 
     def predicted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         model = artefact.open()
@@ -64,7 +64,7 @@ def _advance(model: OpenModel, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]
     state = DeviceState(plan.readings, plan.window, plan.first)
     slots = state.slots(ids.dictionary.to_pylist())[ids.indices.to_numpy(zero_copy_only=False)]
     begins = rows["begins"].to_numpy(zero_copy_only=False).astype(np.bool_)
-    for at in range(0, len(rows), _PIECE):  # of one device there may be millions
+    for at in range(0, len(rows), _PIECE):  # one device may have millions of rows
         piece, part = slice(at, at + _PIECE), rows.slice(at, _PIECE)
         values = matrix(part, plan).astype(np.float32)
         features = model.kernel.advance(state, slots[piece], values, begins[piece])
@@ -74,7 +74,7 @@ def _advance(model: OpenModel, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]
 
 
 def _answered(model: OpenModel, rows: pa.RecordBatch, wanted: Any, features: Any) -> pa.RecordBatch:
-    """The wanted rows with what the model says of them; null where that is not finite, and so no prediction."""
+    """The wanted rows with the model's predictions; null where the result is not finite, and so no prediction."""
     import pyarrow as pa
 
     chosen = rows.filter(pa.array(wanted))

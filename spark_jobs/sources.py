@@ -1,4 +1,4 @@
-"""What a version of gold is made of. It stands in the note of the commit that made the version."""
+"""The sources of a version of gold: the rows and outcomes that it consists of. The note of its commit holds them."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ from spark_jobs.commits import note_of, without_mark
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MEANING = 2  # raise it when columns or the way to them mean something else: gold is then written anew
-# what of the fleet file decides which rows gold has, what they say and what is read out of them
+_MEANING = 2  # raise it if columns, or the way they are computed, change their meaning: gold is then written as a whole
+# the keys of the fleet file that decide which rows gold has, and what their columns mean
 _SAID: dict[str, Any] = {
     "order": True, "settings": True, "sensors": True, "task": True, "split": True,
     "limits": {"record_bytes", "lateness_s", "silence_s"},
 }  # fmt: skip
 
 
-_SHOWN = ("name", "command")  # of a reading, for people and commands
+_SHOWN = ("name", "command")  # keys of a reading that do not change gold
 
 
 class Sources(msgspec.Struct, frozen=True):
-    """Published rows of silver and quarantine, and backfilled ones, up to `admitted` (offsets as JSON); outcomes at a version; a
-    digest of the file.
+    """Published rows of silver and quarantine, and backfilled rows, up to `admitted` (offsets as JSON); the version of outcomes; a
+    digest of the fleet file.
 
-    `rebuilt` counts how often rows below `admitted` were replaced by the rebuild job. `aside` are the rows below `admitted` that
-    expectations have set aside, `remade` counts how often their number changed under gold that was there.
+    `rebuilt` counts how often the rebuild job replaced rows below `admitted`. `aside` is the number of rows below `admitted` that
+    expectations have set aside. `remade` counts how often that number changed for rows that gold had already.
     """
 
     admitted: str
@@ -60,28 +60,28 @@ class Sources(msgspec.Struct, frozen=True):
 
     @property
     def offsets(self) -> Offsets:
-        """Where the rows end, by topic and partition."""
+        """The ends of the rows by topic and partition."""
         return offsets_of(self.admitted)
 
     @property
     def rows_digest(self) -> str:
-        """The same for two versions of gold that hold the same rows."""
+        """Equal for two versions of gold that hold the same rows."""
         return hashlib.sha256(f"{self.admitted} {self.fleet} {self.meaning}".encode()).hexdigest()[:16]
 
     def goes_on_from(self, before: Sources) -> bool:
-        """Whether the rows of `before`, if it is the older, are the first part of these."""
+        """Whether gold made of `before`, if it is older, is the first part of gold made of these sources."""
         mine, theirs = ((s.fleet, s.meaning, s.rebuilt, s.remade) for s in (self, before))
         return mine == theirs
 
     def holds(self, before: Sources) -> bool:
-        """Whether the rows of `before` are the first part of these, or all of them."""
+        """Whether the rows of `before` are the first part of these rows, or all of them."""
         ends = self.offsets
         return self.goes_on_from(before) and all(ends.get(at, 0) >= end for at, end in before.offsets.items())
 
 
 def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -> Sources:
-    """The newest that is published, to follow on gold made of `before`. Raises LakeError before the first admission, and before
-    the gate of silver has passed anything.
+    """The newest published sources, to continue gold made of `before`. Raises LakeError before the first admission, and before
+    the gate of silver has passed any rows.
     """
     for table in ("silver", "quarantine", "outcomes"):
         landed_version(settings, fleet, table)
@@ -102,14 +102,14 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
 
 
 def _rebuilt(settings: Settings, fleet: FleetSpec, before: Sources | None) -> int:
-    """How often rows were replaced; as `before` as long as a rebuilt day has not passed its gate."""
+    """How often rows were replaced; unchanged from `before` while a rebuilt day has not passed its gate."""
     if before is not None and held_days(settings, fleet):
         return before.rebuilt
     return sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
 
 
 def gold_is_behind(settings: Settings, fleet: FleetSpec) -> bool:
-    """Whether days were rebuilt, rows in it set aside, or rows backfilled since gold was made. False before the first gold."""
+    """Whether days were rebuilt, or rows set aside or backfilled, since gold was written. False before the first gold."""
     before = read_sources(note_of(held(settings, fleet.fleet, "gold", "gold")), fleet)
     if before is None:
         return False
@@ -133,7 +133,7 @@ def _below(places: pa.Table, ends: Offsets) -> int:
 
 
 def read_sources(note: str, fleet: FleetSpec) -> Sources | None:
-    """What a commit to gold was noted with; None where it is no note of this release."""
+    """The sources in the note of a commit to gold; None if it is no note of this release."""
     try:
         return known_by(msgspec.json.decode(note, type=Sources), fleet)
     except msgspec.DecodeError:
@@ -141,13 +141,13 @@ def read_sources(note: str, fleet: FleetSpec) -> Sources | None:
 
 
 def known_by(sources: Sources, fleet: FleetSpec) -> Sources:
-    """The sources with the digest of this release, where an earlier one noted this very fleet file."""
+    """The sources with the digest of this release, if an earlier release noted the same fleet file."""
     same = sources.fleet == _digest_with_names(fleet)
     return msgspec.structs.replace(sources, fleet=digest_of(fleet)) if same else sources
 
 
 def digest_of(fleet: FleetSpec) -> str:
-    """A digest of what the fleet file says of gold; what a reading is called by people does not count."""
+    """A digest of the keys of the fleet file that define gold; the display name of a reading does not count."""
     said = fleet.model_dump(mode="json", include=_SAID)
     for part in ("settings", "sensors"):
         said[part] = {n: {k: v for k, v in r.items() if k not in _SHOWN} for n, r in said[part].items()}
@@ -155,23 +155,23 @@ def digest_of(fleet: FleetSpec) -> str:
 
 
 def _digest_with_names(fleet: FleetSpec) -> str:
-    """The digest as earlier releases took it."""
+    """The digest as earlier releases computed it."""
     return hashlib.sha256(fleet.model_dump_json(include=_SAID).encode()).hexdigest()[:16]
 
 
 def sources_of(settings: Settings, fleet: FleetSpec, version: int) -> Sources:
-    """What gold was made of at a version. Raises LakeError where its log says it no more, or an older release made it."""
+    """The sources of a version of gold. Raises LakeError if its log has been cleaned up, or if an older release made it."""
     sources = read_sources(without_mark(newest_note(settings, fleet.fleet, "gold", version) or ""), fleet)
     if sources is None:
         raise LakeError(
             f"{table_path(settings, fleet.fleet, 'gold')}: version {version} does not say what it is made of: its log was cleaned "
-            "up, or an older release made it; run the gold job, and take the version that it names"
+            "up, or an older release wrote it; run the gold job, and use the version that it reports"
         )
     return sources
 
 
 def landed_version(settings: Settings, fleet: FleetSpec, table: Table) -> int:
-    """Version of a table that landing or admission writes. Raises LakeError where there is none yet."""
+    """The version of a table that landing or admission writes. Raises LakeError if the table does not exist yet."""
     version = table_version(settings, fleet.fleet, table)
     if version is None:
         raise LakeError(f"{table_path(settings, fleet.fleet, table)}: no such table; run the land and admit jobs first")

@@ -1,7 +1,7 @@
 """The judge's pass over bronze, as it runs in Spark's Python workers.
 
-Rows come sorted by topic, partition and offset, before them the state that the last run left of that partition's devices. The same
-judge as the scorer's goes through them with the state of one Kafka partition at a time.
+Rows come sorted by topic, partition and offset. Before them comes the state of the partition's devices that the last run left. The
+scorer's judge processes the rows with the state of one Kafka partition at a time.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _SHOWN = 1_000
 
 
 def judge_partitions(by: JudgedBy) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: rows of bronze and of the state in, rows of `wide_columns` out."""
+    """The function for `mapInArrow`: takes rows of bronze and of the state, returns rows of `wide_columns`."""
 
     def judged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         return _Pass(by).over(batches)
@@ -45,13 +45,13 @@ def judge_partitions(by: JudgedBy) -> Callable[[Iterator[pa.RecordBatch]], Itera
 
 
 def order_state() -> DeviceState:
-    """Empty state of what the judge needs of a device: its order keys, and no readings."""
+    """Empty state with all that the judge needs of a device: its order keys, and no readings."""
     return DeviceState((), 1, 0)
 
 
 @dataclass
 class _Partition:
-    """One Kafka partition on the way: its judges, the state of its devices, and the offset of its last record."""
+    """The Kafka partition that is processed now: its judges, the state of its devices, and the offset of its last record."""
 
     topic: str
     partition: int
@@ -76,7 +76,7 @@ class _Pass:
         yield from self._leave()
 
     def _enter(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Go on to the partition of these rows; what is left of the one before is its state."""
+        """Go on to the partition of these rows, and return the state of the partition before."""
         topic, partition = rows["topic"][0].as_py(), rows["partition"][0].as_py()
         if self._at is None or (self._at.topic, self._at.partition) != (topic, partition):
             yield from self._leave()
@@ -95,7 +95,7 @@ class _Pass:
         yield from self._events_of(rows) if topic_of(self._at.topic) == self._events else self._outcomes_of(rows)
 
     def _events_of(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Each stretch by the rules that hold for it."""
+        """Judge each stretch by the rules that apply to it."""
         assert self._at is not None  # noqa: S101  _enter came before
         for judge, stretch in self._at.judges.parts(rows["offset"].to_numpy()):
             part = rows.slice(stretch.start, stretch.stop - stretch.start)
@@ -107,7 +107,7 @@ class _Pass:
             yield self._batch(_source(part, list(refused)) | _quarantine(judge.fleet, refused, keys, values))
 
     def _outcomes_of(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Only the lake reads outcomes: the fleet file holds as it is."""
+        """Judge outcomes by the present fleet file: only the lake reads them."""
         keys, values = rows["key"].to_pylist(), values_of(rows)
         verdicts = judge_outcomes(self._fleet, keys, values)
         refused = {i: (v.reason, v.detail) for i, v in enumerate(verdicts) if isinstance(v, Refused)}
@@ -116,7 +116,7 @@ class _Pass:
         yield self._batch(_source(rows, list(refused)) | _quarantine(self._fleet, refused, keys, values))
 
     def _silver(self, judge: Judge, batch: Batch) -> Columns:
-        """The admitted rows with the readings of today; null where the rules of then did not have one."""
+        """The admitted rows with the present readings; null if the rules of their time lacked the reading."""
         import pyarrow as pa
 
         rows = batch.admitted
@@ -130,7 +130,7 @@ class _Pass:
             "ts": batch.ts_us[rows],
             "begins": batch.reset[rows],
             **{
-                READING + name: pa.array(values[:, c], from_pandas=True)  # NaN is how the judge holds a null
+                READING + name: pa.array(values[:, c], from_pandas=True)  # the judge holds a null as NaN
                 for c, name in enumerate(self._fleet.readings)
             },
         }
@@ -149,7 +149,7 @@ class _Pass:
         }
 
     def _batch(self, columns: Columns) -> pa.RecordBatch:
-        """A batch of the wide schema; columns that are not given are null."""
+        """A batch of the wide schema; missing columns are null."""
         import pyarrow as pa
 
         n = len(columns["offset"])
@@ -169,7 +169,7 @@ def _quarantine(
     keys: list[bytes | None],
     values: list[bytes | None],
 ) -> Columns:
-    """Refused records; of one too large for the fleet file the first bytes, with size and digest of the whole."""
+    """Refused records. Of a record that is too large, only the first bytes stay, with size and digest of the whole."""
     whole = [values[i] for i in refused]
     return {
         "verdict": QUARANTINE,
@@ -183,7 +183,7 @@ def _quarantine(
 
 
 def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """Cut a batch where topic, partition, or state and records meet."""
+    """Cut a batch where the topic or the partition changes, and between state and records."""
     if not len(batch):
         return
     topic = batch["topic"].dictionary_encode().indices.to_numpy(zero_copy_only=False)
@@ -196,7 +196,7 @@ def _pieces(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
 
 
 def _restore(at: _Partition, rows: pa.RecordBatch) -> None:
-    """Take over what the last run left, up to the offset of its last record."""
+    """Restore the state that the last run left, and the offset of its last record."""
     for device, state, offset in zip(*(rows[c].to_pylist() for c in ("device_id", "state", "offset")), strict=True):
         at.last = offset
         if device is not None:
@@ -204,7 +204,7 @@ def _restore(at: _Partition, rows: pa.RecordBatch) -> None:
 
 
 def _state_rows(at: _Partition) -> Columns:
-    """What the next run goes on from: a row per device, and one without a device for the partition itself."""
+    """The state for the next run: a row per device, and one without a device for the partition itself."""
     devices = list(at.state.devices)
     n = len(devices) + 1
     return {
@@ -218,7 +218,7 @@ def _state_rows(at: _Partition) -> Columns:
 
 
 def _source(rows: pa.RecordBatch, places: Any) -> dict[str, Any]:
-    """The coordinates of the records at these places."""
+    """The coordinates of the records at these positions."""
     import pyarrow as pa
 
     taken = rows.select(["topic", "partition", "offset", "broker_ts"]).take(pa.array(places, pa.int64()))
@@ -226,7 +226,7 @@ def _source(rows: pa.RecordBatch, places: Any) -> dict[str, Any]:
 
 
 def _cut(found: Any) -> Any:
-    """The first thousand characters or bytes of what a device wrote; text as UTF-8 can hold it."""
+    """The first thousand characters or bytes of a device's text, as valid UTF-8."""
     if isinstance(found, str):
         return found[:_SHOWN].encode("utf-8", "backslashreplace").decode()
     return found and found[:_SHOWN]

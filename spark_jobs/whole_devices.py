@@ -1,4 +1,4 @@
-"""Cuts a Spark task's sorted rows where devices end, whatever batches they come in."""
+"""Cuts the sorted rows of a Spark task where devices end, independent of the batches."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ if TYPE_CHECKING:
 
 
 def whole_devices(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yield batches that hold all rows of each of their devices. Held back is one device, so that is the memory it takes."""
+    """Yield batches that hold all rows of each of their devices. Only one device at a time is held in memory."""
     held: list[pa.RecordBatch] = []
     for batch in batches:
         if not len(batch):
             continue
         ids = batch["device_id"]
-        start = ids.index(ids[-1]).as_py()  # of the device that may go on in the next batch
+        start = ids.index(ids[-1]).as_py()  # first row of the device that may continue in the next batch
         if start:
             yield _joined([*held, batch.slice(0, start)])
             held = []

@@ -243,7 +243,9 @@ def test_a_training_set_is_the_same_when_made_again_and_never_overwritten(
     with pytest.raises(LakeError, match="never overwritten"):
         freeze("a", as_of="1")
     changed, fleet = fleet, fleet.model_copy(update={"version": fleet.version + 1})
-    with pytest.raises(LakeError, match=f"version {changed.version}, .* not of {fleet.fleet} version {fleet.version}"):
+    with pytest.raises(
+        LakeError, match=f"version {changed.version}, .* but you asked for {fleet.fleet} version {fleet.version}"
+    ):
         freeze("a")
 
 
