@@ -1,4 +1,4 @@
-"""Few rows of a table, in the memory of this process."""
+"""A few rows of a table, in the memory of this process."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArrowRows:
-    """The rows of a part, and those that lay in the table `before` it."""
+    """The rows of a part, and the rows that were in the table `before` it."""
 
     table: pa.Table
     part: Part
@@ -30,26 +30,26 @@ class ArrowRows:
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of rows."""
         return int(self.table.num_rows)
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns that the table has, of those that were asked for."""
+        """The requested columns that the table has."""
         return list(self.table.column_names)
 
     def frame(self, columns: Collection[str]) -> pd.DataFrame:
-        """These columns; one that is missing is then told by the expectation itself."""
+        """These columns; the expectation itself reports a missing column."""
         found: pd.DataFrame = self.table.select([c for c in self.table.column_names if c in columns]).to_pandas()
         return found
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut them, and the rows before them, into windows of so many rows."""
+        """Cut the rows, and the rows before them, into windows of so many rows."""
         return cut(sensors, rows, self.table, self.before)
 
     def set_aside(
         self, settings: Settings, fleet: FleetSpec, docs: DataDocs, expected: Sequence[Expected], frame: pd.DataFrame
     ) -> int:
-        """Note those of `frame` that fail in quarantine; how many were not noted yet."""
+        """Note the failing rows of `frame` in quarantine; returns how many were not noted yet."""
         failing = list(zip(expected, docs.failing(expected, frame), strict=True))
         return set_aside(settings, fleet, self.table, self.part, failing)

@@ -1,10 +1,10 @@
-"""The pages of Data Docs: one for each validation, an index of a fleet's, an index of the fleets.
+"""The pages of Data Docs: one for each validation, an index for each fleet, and an index of the fleets.
 
-Great Expectations' own pages take styles and scripts from other hosts, show failures and warnings alike, and show no observed value
-of what passed. These pages are single files that fetch nothing. Great Expectations' own results lie in `results`, as ever. What an
-expectation asks for is said in its words.
+Great Expectations' own pages load styles and scripts from other hosts, show failures and warnings alike, and show no observed value
+of a passed expectation. These pages are single files that load nothing. Great Expectations' own results are in `results`, as
+usual. The pages describe each expectation in Great Expectations' words.
 
-Layout below the site: `validations/<suite>/<run>/<time>.html` with a summary beside it (`.json`), which the index is made of.
+Layout below the site: `validations/<suite>/<run>/<time>.html`, with a summary (`.json`) beside it from which the index is made.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _TEMPLATES = Path(__file__).parent / "templates"
-_MOST_RUNS = 500  # that an index lists; older pages stay where they are
+_MOST_RUNS = 500  # that an index lists; older pages are kept
 
 Spans = Mapping[str, tuple[float, float]]
 """Lowest and highest value of each numeric column."""
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A validation in the index: its verdict is its worst outcome, `counts` are those of `OUTCOMES`; `page` is below the site."""
+    """A validation in the index: its verdict is its worst outcome, `counts` are by `OUTCOMES`; `page` is relative to the site."""
 
     suite: str
     run: str
@@ -42,14 +42,14 @@ class Summary(msgspec.Struct, frozen=True):
 
 
 def spans_of(frame: pd.DataFrame) -> Spans:
-    """What was observed of each numeric column of the rows that were judged, nulls aside."""
+    """Lowest and highest value of each numeric column of the judged rows, without nulls."""
     numbers = frame.select_dtypes("number")
     low, high = numbers.min(), numbers.max()
     return {str(name): (float(low[name]), float(high[name])) for name in numbers.columns if low[name] == low[name]}
 
 
 def spans_in_spark(frame: DataFrame, columns: Collection[str]) -> Spans:
-    """As `spans_of`, by one aggregate over the rows."""
+    """As `spans_of`, in one aggregate over the rows."""
     from pyspark.sql import functions as f
     from pyspark.sql.types import NumericType
 
@@ -62,7 +62,7 @@ def spans_in_spark(frame: DataFrame, columns: Collection[str]) -> Spans:
 
 
 def write_page(site: Path, fleet: str, result: Any, spans: Spans) -> Path:
-    """Write the page and the summary of a result of Great Expectations; the page's path."""
+    """Write the page and the summary of a Great Expectations result; returns the page's path."""
     found, run_id = [judged(r, spans) for r in result.results], result.meta["run_id"]
     run, at = str(run_id.run_name), run_id.run_time.astimezone(UTC)
     counts = {name: sum(j.outcome == name for j in found) for name in OUTCOMES}
@@ -77,7 +77,7 @@ def write_page(site: Path, fleet: str, result: Any, spans: Spans) -> Path:
 
 
 def write_indexes(site: Path, fleet: str) -> None:
-    """Write the index of the fleet's validations, newest first, and that of all fleets two folders above."""
+    """Write the index of the fleet's validations, newest first, and the index of all fleets two folders above."""
     found = sorted(_summaries(site), key=lambda s: s.at, reverse=True)
     newest = {s.suite: s for s in reversed(found)}
     older = sorted(str(p.relative_to(site)) for p in (site / "validations").glob("*/*/*/*.html"))
@@ -92,7 +92,7 @@ def write_indexes(site: Path, fleet: str) -> None:
 
 
 def _summaries(site: Path) -> Iterator[Summary]:
-    """Those whose pages are still there."""
+    """The summaries whose pages still exist."""
     for path in (site / "validations").glob("*/*/*.json"):
         if path.with_suffix(".html").is_file():
             yield msgspec.json.decode(path.read_bytes(), type=Summary)
@@ -113,4 +113,4 @@ def _rendered(template: str, **given: Any) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    write(path, text.encode())  # whole or not at all: somebody may be reading
+    write(path, text.encode())  # atomically, because somebody may be reading

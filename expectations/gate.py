@@ -1,9 +1,9 @@
-"""The gate after each table: rows that no gate has judged must meet the suite, or they are not published.
+"""The gate after each table: rows that no gate has judged must pass the suite, or they are not published.
 
-The verdict is a record in the lake (`aimaas.audits`). Offsets that failed are judged again as they were, never together with later
+The verdict is a record in the lake (`aimaas.audits`). Offsets that failed are judged again by themselves, never together with later
 rows, until they pass or a person resolves them (`expectations.resolve`).
 
-Few rows are judged in this process, more in Spark (`expectations.slices`), so that memory does not grow with what is new.
+A few rows are judged in this process, more in Spark (`expectations.slices`), so memory does not grow with the number of new rows.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ from expectations.validation import Finding
 
 GATE = "the gate"
 GATE_MEMORY = "1g"
-"""Heap of a session for a gate: a larger one fills and is no quicker."""
+"""Heap of a gate's session: a larger heap fills and is no faster."""
 
 
 @dataclass(frozen=True)
 class GateReport:
-    """What a gate saw and passed. `versions` are the Delta versions that it judged."""
+    """The result of a gate that passed. `versions` are the Delta versions that it judged."""
 
     fleet: str
     table: str
@@ -58,19 +58,19 @@ class GateReport:
 
     @property
     def quarantine_share(self) -> float:
-        """Refused records of all that came."""
+        """Refused records as a share of all new records."""
         return self.refused / max(self.rows + self.refused, 1)
 
 
 def check_table(
     settings: Settings, fleet: FleetSpec, table: Table, now: datetime | None = None, spark: StartSpark | None = None
 ) -> GateReport | None:
-    """Judge what no gate has passed of `silver` or `gold`, first what failed, as it was; None where there is nothing.
+    """Judge the offsets of `silver` or `gold` that no gate has passed, failed offsets first; None if there are none.
 
-    The audit bears the time `now` (UTC), by the clock where it is None. `spark` starts a session, if there are many rows;
-    without it all are judged in this process. Data Docs and the audit are written whatever comes out. Raises GateFailedError
-    naming each critical expectation that failed, what was observed, its limit and the page to read; LakeError where the table
-    is missing, or another gate judged it meanwhile; FleetFileError for a broken hand-written suite.
+    The audit has the time `now` (UTC), or the clock's time if `now` is None. `spark` starts a session if there are many rows;
+    without it all rows are judged in this process. Data Docs and the audit are written whatever the verdict is. Raises
+    GateFailedError that names each failed critical expectation, the observed value, the limit and the page to read; LakeError if
+    the table is missing, or if another gate judged it meanwhile; FleetFileError for an invalid hand-written suite.
     """
     now = datetime.now(UTC) if now is None else now
     begin_audits(settings, fleet, now)
@@ -88,10 +88,10 @@ def check_table(
 def check_day(
     settings: Settings, fleet: FleetSpec, day: date, now: datetime, spark: StartSpark | None = None
 ) -> GateReport | None:
-    """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; else as `check_table`.
+    """Judge the rows of silver of one day (UTC, broker time), with pages of their own in Data Docs; otherwise like `check_table`.
 
-    Rows that were set aside or acknowledged are not judged again. Of a day that was rebuilt the verdict is written down, and lets
-    gold take it up or not. None where the lake has no record of that day.
+    Rows that were set aside or acknowledged are not judged again. The verdict on a rebuilt day is recorded and decides whether
+    gold takes up the day. None if the lake has no record of that day.
     """
     held = held_day(settings, fleet, day)
     suite, run = suite_of(settings, fleet, "silver"), f"day-{day}"
@@ -112,18 +112,18 @@ def check_day(
 
 
 def _check_left_out(settings: Settings, fleet: FleetSpec, span: Span) -> None:
-    """Raise LakeError where a version of gold holds rows that were set aside after the gold job had looked for these."""
+    """Raise LakeError if a version of gold holds rows that were set aside after the gold job had looked for set-aside rows."""
     aside = count_in(settings, fleet, "quarantine", Part(end=span.end, set_aside=True))
     noted = json.loads(span.made_of or "{}").get("aside")
     if noted is not None and noted != aside:
         raise LakeError(
-            f"{table_path(settings, fleet.fleet, 'gold')}: version {span.version} leaves out {noted} rows that were set aside, and "
-            f"there are {aside} now: run the gold job (the DAG {fleet.fleet}_prepare), then this gate"
+            f"{table_path(settings, fleet.fleet, 'gold')}: version {span.version} leaves out {noted} rows that were set aside, but "
+            f"{aside} rows are set aside now: run the gold job (the DAG {fleet.fleet}_prepare), then this gate"
         )
 
 
 def failed_span(settings: Settings, fleet: FleetSpec, failed: Audit) -> Span:
-    """The offsets that failed, in the table as it is now."""
+    """The offsets that failed, in the present version of the table."""
     now = span_since(settings, fleet, failed.of_table, offsets_of(failed.start))
     same = failed.table == "silver" or failed.end == offsets_json(now.end)
     return Span(now.start, offsets_of(failed.end), now.version, now.table_id, now.made_of if same else "")
@@ -133,7 +133,7 @@ def _audit(
     settings: Settings, fleet: FleetSpec, table: Table, span: Span, number: int, last: Audit | None, now: datetime,
     spark: StartSpark | None,
 ) -> tuple[GateReport, Audit]:  # fmt: skip
-    """Judge a span and write the audit down, if it says anything new. Raises GateFailedError."""
+    """Judge a span and record the audit if it is new. Raises GateFailedError."""
     if span.made_of:
         _check_left_out(settings, fleet, span)
     suite = [*([] if span.start else [ANY_ROWS]), *suite_of(settings, fleet, table)]
@@ -155,7 +155,7 @@ def _audit(
 def _written(
     fleet: FleetSpec, table: Table, span: Span, number: int, suite: Sequence[Expected], part: Slice, found: Judgement, now: datetime
 ) -> Audit:  # fmt: skip
-    """The audit of what was found. What was carried is carried on, unless the share refused was judged and passed."""
+    """The audit of a judgement. Carried counts are carried on, unless the refused share was judged and passed."""
     few = part.refused is not None and part.records < fleet.quality.minimum_rows
     carried = (part.records, part.carried[1] + (part.refused or 0)) if few else (0, 0)
     carried = part.carried if found.failed else carried
@@ -168,7 +168,7 @@ def _written(
 
 
 def _failure(finding: Finding) -> Failure:
-    """A finding as it is kept in the lake: without examples where these are ids of devices, which `aimaas forget` erases."""
+    """A finding as the lake keeps it: without examples that are ids of devices, because `aimaas forget` erases ids."""
     names_devices = "device_id" in f"{finding.subject} {finding.limit}"
     observed = finding.observed.partition(" (")[0] if names_devices else finding.observed
     return Failure(finding.subject, finding.expectation, observed, finding.limit)
@@ -191,10 +191,10 @@ def _told(fleet: FleetSpec, table: Table, run: str, part: Slice, found: Judgemen
     lines = [head, *(f"- {f}" for f in found.failed), f"Data Docs: {found.docs.index}"]
     if run.startswith("day-"):
         lines.append(
-            "gold does not take up what a rebuild changed of this day until the day passes, or a person acknowledges it"
+            "gold keeps the day as it was before the rebuild until the gate passes, or a person acknowledges the day"
         )
     else:
         lines.append(
-            f"neither these rows nor later ones are published until it is resolved: `aimaas gate show --fleet {fleet.fleet}`"
+            f"these rows and later ones are not published until somebody resolves this: `aimaas gate show --fleet {fleet.fleet}`"
         )
     return "\n".join(lines)

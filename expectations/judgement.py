@@ -1,4 +1,4 @@
-"""Judges rows of a table by the suites, with pages in Data Docs; what a gate makes of it stands in `expectations.gate`."""
+"""Judges rows of a table by its suites and writes Data Docs; `expectations.gate` acts on the result."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What was found: critical findings that `failed`, and `warnings`.
+    """The findings: critical expectations that `failed`, and `warnings`.
 
-    Of what failed, `failing` are the expectations on rows; others are about the slice as a whole. Rows of `frame` that fail one of
-    `to_set_aside` are to be set aside.
+    `failing` are the failed expectations on rows; the other failed ones are about the slice as a whole. Rows of `frame` that fail
+    an expectation of `to_set_aside` are to be set aside.
     """
 
     checked: int
@@ -48,14 +48,14 @@ class Judgement:
 
 
 def suite_of(settings: Settings, fleet: FleetSpec, table: Table) -> list[Expected]:
-    """The expectations on rows of a table. Raises FleetFileError for a broken hand-written suite."""
+    """The expectations on rows of a table. Raises FleetFileError for an invalid hand-written suite."""
     return [*derived(as_admitted(settings, fleet), table), *hand_written(settings.fleets, fleet, table)]
 
 
 def judge(
     settings: Settings, fleet: FleetSpec, table: Table, suite: Sequence[Expected], part: Slice, run: str
 ) -> Judgement:
-    """Judge a slice; `run` names its pages. Shares of fewer than `quality.minimum_rows` rows stop nothing."""
+    """Judge a slice; `run` names its pages. With fewer than `quality.minimum_rows` rows no share stops the run."""
     docs, name, least = (
         DataDocs(settings.data_docs, fleet.fleet, settings.data_docs_url),
         f"{fleet.fleet}_{table}",
@@ -77,12 +77,12 @@ def judge(
 def move_aside(
     settings: Settings, fleet: FleetSpec, part: Slice, found: Judgement, expected: Sequence[Expected]
 ) -> int:
-    """Note the rows that fail one of these expectations in quarantine; how many were not noted yet."""
+    """Note the rows that fail one of these expectations in quarantine; returns how many were not noted yet."""
     return part.rows.set_aside(settings, fleet, found.docs, expected, found.frame) if expected else 0
 
 
 def _of_run(docs: DataDocs, fleet: FleetSpec, part: Slice, name: str, run: str) -> Validation:
-    """The run as a whole: the share refused, and what can be seen over many rows."""
+    """The expectations on the run as a whole: the refused share, and faults that show over many rows."""
     ranges = {name: reading.range for name, reading in fleet.sensors.items() if name in part.rows.columns}
     seen = shares(ranges, part.rows.windows(list(ranges), fleet.quality.window_rows))
     share = derived_of_run(fleet)
@@ -92,7 +92,7 @@ def _of_run(docs: DataDocs, fleet: FleetSpec, part: Slice, name: str, run: str) 
 
 
 def _run_row(part: Slice, seen: Mapping[str, Share]) -> pd.DataFrame:
-    """The run as a whole, in one row."""
+    """The run as a whole, as one row."""
     import pandas as pd
 
     refused = (part.refused or 0) + part.carried[1]
@@ -105,7 +105,7 @@ def _run_row(part: Slice, seen: Mapping[str, Share]) -> pd.DataFrame:
 
 
 def _named(done: Validation, seen: Mapping[str, Share]) -> Validation:
-    """The findings about devices name some of them."""
+    """Add the names of some devices to the findings about devices."""
 
     def named(finding: Finding) -> Finding:
         devices = ", ".join(seen[finding.subject].devices) if finding.subject in seen else ""

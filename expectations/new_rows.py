@@ -1,4 +1,4 @@
-"""What is new in a table since its newest audit, and readers of a part of a table that run in this process."""
+"""The new rows of a table since its newest audit, and readers of a part of a table that run in this process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Span:
-    """Rows at offsets in [start, end), in a table as it was at a version; `made_of` is the note of that version of gold."""
+    """Rows at offsets in [start, end) of one version of a table; `made_of` is the note of that version of gold."""
 
     start: Offsets
     end: Offsets
@@ -31,18 +31,18 @@ class Span:
 
     @property
     def part(self) -> Part:
-        """Its rows."""
+        """The rows of the span, as a part."""
         return Part(self.start, self.end)
 
     @property
     def is_empty(self) -> bool:
-        """Whether it has no offset."""
+        """Whether the span has no offset."""
         return all(self.start.get(at, 0) >= end for at, end in self.end.items())
 
 
 def span_since(settings: Settings, fleet: FleetSpec, table: Gated, start: Offsets) -> Span:
-    """What a table holds from `start` on. Raises LakeError where there is no table yet, or it does not say where it ends."""
-    # of silver looked at first: written last by each admission, so silver and quarantine hold all that was judged below it
+    """The rows of a table from `start` on. Raises LakeError if the table does not exist yet, or does not say where it ends."""
+    # read first for silver: each admission writes it last, so silver and quarantine hold everything that was judged below it
     admitted = held(settings, fleet.fleet, "admission_state", ADMIT).offsets if table == "silver" else {}
     found = find_table(settings, fleet.fleet, table)
     if found is None or (table == "silver" and not admitted):
@@ -54,7 +54,7 @@ def span_since(settings: Settings, fleet: FleetSpec, table: Gated, start: Offset
 
 
 def rows_in(settings: Settings, fleet: FleetSpec, table: Table, part: Part, columns: Collection[str]) -> pa.Table:
-    """The rows of a part of `silver`, `quarantine` or `gold`, of those `columns` that the table has; none where there is no table.
+    """The rows of a part of `silver`, `quarantine` or `gold`, with the `columns` that the table has; no rows without a table.
 
     One scan; files whose statistics exclude such rows are not read.
     """
@@ -70,7 +70,7 @@ def rows_in(settings: Settings, fleet: FleetSpec, table: Table, part: Part, colu
 
 
 def count_in(settings: Settings, fleet: FleetSpec, table: Table, part: Part) -> int:
-    """How many rows a part has, 0 where there is no table. They are counted as they are read; none is kept."""
+    """The number of rows of a part, 0 without a table. The rows are counted while they are read, and not kept."""
     found = find_table(settings, fleet.fleet, table)
     if found is None:
         return 0
@@ -79,6 +79,6 @@ def count_in(settings: Settings, fleet: FleetSpec, table: Table, part: Part) -> 
 
 
 def not_set_aside(settings: Settings, fleet: FleetSpec, rows: pa.Table, part: Part) -> pa.Table:
-    """The rows of silver, read with their `PLACE`, without those that an expectation has set aside."""
+    """The rows of silver, read with their `PLACE`, without rows that an expectation has set aside."""
     aside = rows_in(settings, fleet, "quarantine", part.of_quarantine(set_aside=True), PLACE)
     return rows.join(aside, list(PLACE), join_type="left anti") if aside.num_rows else rows

@@ -1,4 +1,4 @@
-"""What came of one expectation, in words: passed, set aside, warning or failed, with what is allowed and what was observed."""
+"""The outcome of one expectation in words: passed, set aside, warning or failed, with the allowed and the observed values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Judged:
 
 
 def judged(result: Any, spans: Mapping[str, tuple[float, float]]) -> Judged:
-    """A result of Great Expectations in words; `spans` are lowest and highest values of the columns that were judged."""
+    """A result of Great Expectations in words; `spans` are the lowest and highest values of the judged columns."""
     config = result.expectation_config
     subject = config.kwargs.get("column") or ", ".join(config.kwargs.get("column_list", [])) or _pair(config.kwargs)
     severity = config.meta["severity"]
@@ -48,7 +48,7 @@ def _outcome(result: Any, severity: str) -> str:
 
 
 def _allowed(result: Any) -> str:
-    """What is expected, in the words of Great Expectations' own renderer."""
+    """The allowed values, in the words of Great Expectations' own renderer."""
     from great_expectations.render import AtomicPrescriptiveRendererType
     from great_expectations.render.renderer.inline_renderer import InlineRenderer
 
@@ -65,10 +65,10 @@ def _plain(value: Any) -> str:
 
 
 def _observed(result: Any, span: tuple[float, float] | None) -> str:
-    """Rows that failed of all, the column's values; a value that is of the table as a whole; why there is none."""
+    """The number of failing rows and the values of the column; the value of a table as a whole; or why there is none."""
     found = result.result
     if (rows := found.get("element_count")) is not None and "unexpected_count" in found:
-        if rows == 1 and span is not None:  # a run as a whole
+        if rows == 1 and span is not None:  # the run as a whole
             return f"{span[0]:.4g}"
         values = "" if span is None else f"; values {span[0]:.6g} to {span[1]:.6g}"
         return f"{found['unexpected_count']:,} of {rows:,} rows fail{values}"
@@ -85,7 +85,7 @@ def _reason(info: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value as people write it; those of several columns in brackets."""
+    """A value as text; the values of several columns in brackets."""
     if isinstance(value, tuple | list):
         return f"({', '.join(_value(v) for v in value)})"
     if isinstance(value, dict):

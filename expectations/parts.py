@@ -1,6 +1,6 @@
-"""Which rows of a Delta table a gate looks at, as one condition that Arrow and Spark both take.
+"""Selects the rows of a Delta table that a gate judges, by one condition for Arrow and Spark.
 
-Offsets tell what is new, not files: compaction and a rebuilt day bring old rows in new files, and these were judged.
+Offsets, not files, tell which rows are new: compaction and a rebuilt day write old rows to new files, and these were judged.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ PLACE = ("topic", "partition", "offset")
 
 @dataclass(frozen=True)
 class Part:
-    """Rows at offsets in [start, end) of their topic and partition (all where `end` is None), of one day, not of these audits.
+    """Rows at offsets in [start, end) of their topic and partition (no end if None), of one day, without those of these audits.
 
-    A partition that `start` lacks begins at 0. `set_aside` is for quarantine: what an expectation set aside (True), what admission
-    refused (False), both (None).
+    A partition that is not in `start` begins at 0. `set_aside` is for quarantine: rows that an expectation set aside (True), rows
+    that admission refused (False), both (None).
     """
 
     start: Offsets = field(default_factory=dict)
@@ -51,11 +51,11 @@ class Part:
         return self._condition(f.col, f.lit)
 
     def of_quarantine(self, set_aside: bool) -> Part:
-        """Its rows of quarantine that an expectation set aside, or that admission refused."""
+        """The rows of quarantine in this part that an expectation set aside, or that admission refused."""
         return replace(self, set_aside=set_aside)
 
     def before(self, most: int) -> Part | None:
-        """The newest offsets below it, at most `most`; None where it begins at no offset."""
+        """The newest offsets below this part, at most `most`; None if it begins at no offset."""
         if not self.start:
             return None
         share = max(most // len(self.start), 1)

@@ -1,4 +1,4 @@
-"""What a person does about rows that failed their gate: publish them as they are, or without those that fail."""
+"""How a person resolves a failed gate: publish all rows, or publish them without the failing rows."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from expectations.slices import Slice, StartSpark, columns_read, read_slice
 
 @dataclass(frozen=True)
 class Resolution:
-    """What a person decided, and why."""
+    """Who decided, and why."""
 
     by: str
     why: str
@@ -30,7 +30,7 @@ class Resolution:
 
 
 def find_failed(settings: Settings, fleet: FleetSpec, table: Gated | None = None) -> Audit:
-    """The failed audit of a table; of the first that has one where none is named. Raises LakeError where there is none."""
+    """The failed audit of a table; without a name, of the first table that has one. Raises LakeError if there is none."""
     for name in GATED if table is None else (table,):
         audit = newest_audit(settings, fleet, name)
         if audit is not None and audit.verdict == "failed":
@@ -42,25 +42,25 @@ def find_failed(settings: Settings, fleet: FleetSpec, table: Gated | None = None
 
 
 def acknowledge(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution) -> Audit:
-    """Publish the failed offsets as they are. Raises LakeError where a gate or a person was faster."""
+    """Publish the failed offsets with all rows. Raises LakeError if a gate or another person resolved them first."""
     return _resolve(settings, fleet, failed, "acknowledged", said)
 
 
 def acknowledge_day(settings: Settings, fleet: FleetSpec, day: date, said: Resolution) -> Audit:
-    """Let gold take a rebuilt day up as it is. Raises LakeError where it is not held back."""
+    """Let gold take up a rebuilt day as it is. Raises LakeError if the day is not held back."""
     held = held_day(settings, fleet, day)
     if held is None:
-        raise LakeError(f"fleet {fleet.fleet}: {day} is not held back: nobody rebuilt it, or its gate has passed it")
+        raise LakeError(f"fleet {fleet.fleet}: {day} is not held back: the day was not rebuilt, or its gate has passed")
     return settle_day(settings, fleet, held, DayVerdict("acknowledged", said.by, said.at, said.why))
 
 
 def set_failing_aside(
     settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution, spark: StartSpark | None = None
 ) -> tuple[Audit, int]:
-    """Move the rows that fail to quarantine and publish the others; how many were moved.
+    """Move the failing rows to quarantine and publish the others; returns how many were moved.
 
-    Killed in between and run again it moves no row twice. Of gold nothing is published by this: the gold job makes it anew without
-    these rows. Raises GateFailedError, and moves nothing, where something failed that is no row's fault.
+    If it is killed and run again, it moves no row twice. It publishes nothing of gold: the gold job writes gold as a whole without
+    these rows. Raises GateFailedError, and moves nothing, if a failure belongs to no row.
     """
     part, found = judge_again(settings, fleet, failed, spark)
     moved = move_aside(settings, fleet, part, found, found.failing)
@@ -68,9 +68,9 @@ def set_failing_aside(
 
 
 def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: Resolution) -> None:
-    """Publish what no gate has judged yet, on somebody's word: a backlog that is known to be good, a benchmark.
+    """Publish all offsets that no gate has judged yet, on a person's word: a backlog that is known to be good, a benchmark.
 
-    With silver go the rebuilt days that wait for their gate. Raises GateFailedError where a gate has failed: that is resolved
+    Rebuilt days that wait for their gate are published with silver. Raises GateFailedError if a gate has failed: resolve that
     first.
     """
     begin_audits(settings, fleet, said.at)
@@ -92,7 +92,7 @@ def publish_unjudged(settings: Settings, fleet: FleetSpec, table: Gated, said: R
 def judge_again(
     settings: Settings, fleet: FleetSpec, failed: Audit, spark: StartSpark | None = None
 ) -> tuple[Slice, Judgement]:
-    """The failed offsets and what is found in them. Raises GateFailedError where something failed that is no row's fault."""
+    """The failed offsets and the findings in them. Raises GateFailedError if a failure belongs to no row."""
     table, suite = failed.of_table, suite_of(settings, fleet, failed.of_table)
     span, columns = failed_span(settings, fleet, failed), {*columns_read(suite, table), *SOURCE}
     part = read_slice(settings, fleet, table, span.part, columns, (failed.carried, failed.carried_refused), spark)
@@ -101,7 +101,7 @@ def judge_again(
         named = {(kind, name) for kind, kwargs, _ in found.failing for name in [kwargs.get("column")]}
         others = [str(f) for f in found.failed if (f.expectation, f.subject) not in named]
         raise GateFailedError(
-            f"{fleet.fleet}: no row can be set aside for {'; '.join(others)}: mend what sends the data, or publish these offsets "
+            f"{fleet.fleet}: no row can be set aside for {'; '.join(others)}: fix the source of the data, or publish these offsets "
             f"as they are: aimaas gate acknowledge --fleet {fleet.fleet} --why …"
         )
     return part, found
@@ -111,7 +111,7 @@ def _resolve(settings: Settings, fleet: FleetSpec, failed: Audit, verdict: Verdi
     number = failed.number + 1
     if next_number(settings, fleet, failed.table) != number:
         raise LakeError(
-            f"fleet {fleet.fleet}: {failed.table} was judged or resolved meanwhile; look at `aimaas gate show` again"
+            f"fleet {fleet.fleet}: {failed.table} was judged or resolved meanwhile; run `aimaas gate show` again"
         )
     settled = {"carried": 0, "carried_refused": 0, "by": said.by, "why": said.why, "at": said.at}
     audit = msgspec.structs.replace(failed, number=number, verdict=verdict, **settled)

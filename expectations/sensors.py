@@ -1,7 +1,8 @@
-"""What no rule on a single row can see: sensors that are stuck, readings in another unit within the range, clocks that go back.
+"""Finds faults that no rule on a single row can see: stuck sensors, wrong units within the range, clocks that go back.
 
-A window that holds a new row is new, the others are what is usual. Of the new ones two shares are taken for each sensor: those in
-which it never moves, and those whose mean lies far outside the usual means. Clocks are looked at row by row, in the device's order.
+A window with a new row is new; the other windows define the usual values. Two shares of the new windows are computed for each
+sensor: windows in which it never changes, and windows whose mean lies far outside the usual means. Clocks are checked row by row,
+in the order of the device.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ from expectations.windows import Windows
 
 STUCK, SHIFTED, CLOCK_BACK = "stuck_share", "shifted_share", "clock_back_share"
 
-_NAMED = 3  # devices that a share names
-_ENOUGH = 50  # windows that say what is usual; with fewer the new ones are compared with each other
-_OFTEN = 0.2  # share of windows: a sensor that stands still more often by its nature is not judged
+_NAMED = 3  # devices that a finding names
+_ENOUGH = 50  # windows that define the usual values; with fewer, the new windows are compared with each other
+_OFTEN = 0.2  # share of windows: a sensor that stands still more often does so by nature and is not judged
 _MIDDLE = (0.2, 0.8)
-_STRETCH = 2.5  # widths of the middle that a mean may lie beyond it
-_LEAST_WIDTH = 0.01  # of a sensor's range: closer means are never far apart
+_STRETCH = 2.5  # a mean may lie this many widths of the middle outside it
+_LEAST_WIDTH = 0.01  # of a sensor's range: means that are closer are never far apart
 
 
 class Share(NamedTuple):
-    """A share of the new windows beyond what is usual, NaN where there are none, and some devices that it is of."""
+    """A share of the new windows beyond the usual share, NaN without new windows, and some of the devices concerned."""
 
     value: float
     devices: tuple[str, ...] = ()
@@ -35,7 +36,7 @@ class Share(NamedTuple):
 def shares(ranges: Mapping[str, tuple[float, float]], windows: Windows) -> dict[str, Share]:
     """`<sensor>_stuck_share` and `<sensor>_shifted_share` of the new windows, and `clock_back_share`.
 
-    `ranges` are those of the sensors that the windows are of, by name, in their order.
+    `ranges` are the ranges of the windows' sensors, by name and in their order.
     """
     result = {CLOCK_BACK: Share(windows.clock_back)}
     for c, (name, bounds) in enumerate(ranges.items()):
@@ -45,9 +46,9 @@ def shares(ranges: Mapping[str, tuple[float, float]], windows: Windows) -> dict[
 
 
 def _stuck(windows: Windows, c: int) -> Share:
-    """New windows in which a sensor never moves, less the usual share; none of one that often stands still.
+    """The share of new windows in which a sensor never changes, less the usual share; 0 for a sensor that often stands still.
 
-    Where nothing is usual yet, a sensor that stands still in most windows is taken for one that does.
+    Without usual windows, a sensor that stands still in most windows counts as one that does so by nature.
     """
     still, new = windows.low[:, c] == windows.high[:, c], windows.is_new
     if not new.any():
@@ -59,7 +60,7 @@ def _stuck(windows: Windows, c: int) -> Share:
 
 
 def _shifted(windows: Windows, c: int, bounds: tuple[float, float]) -> Share:
-    """New windows whose mean is far from the usual means, less the share of the usual ones that are."""
+    """The share of new windows whose mean is far from the usual means, less the same share of the usual windows."""
     mean = windows.mean[:, c]
     known = ~np.isnan(mean)
     new, usual = known & windows.is_new, known & ~windows.is_new

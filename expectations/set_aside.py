@@ -1,6 +1,6 @@
-"""Rows that were admitted and fail an expectation of severity `quarantine`: noted in quarantine, so that gold leaves them out.
+"""Notes admitted rows that fail an expectation of severity `quarantine` in quarantine, so that gold leaves them out.
 
-They stay in silver, which says what the stream served. A gate that runs again over the same rows notes none twice.
+The rows stay in silver, which records what the stream served. A gate that runs again over the same rows notes no row twice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SOURCE = (*PLACE, "broker_ts")
 def set_aside(
     settings: Settings, fleet: FleetSpec, rows: pa.Table, part: Part, failing: Sequence[tuple[Expected, Sequence[int]]]
 ) -> int:
-    """Note the rows of a part of silver (with `SOURCE`, device_id and the readings) at the failing places; how many were new."""
+    """Note the failing rows of a part of silver (with `SOURCE`, device_id and the readings); returns how many were new."""
     fails: dict[int, list[Expected]] = {}
     for expected, places in failing:
         for place in places:
@@ -41,12 +41,12 @@ def set_aside(
 
 
 def told(expected: Sequence[Expected], row: Mapping[str, Any]) -> str:
-    """What was observed and which expectation it fails, for each of them."""
+    """The observed value and the failed expectation, for each of `expected`."""
     return "; ".join(f"{', '.join(_observed(row, c) for c in columns_of(e))}: {_name(e)}" for e in expected)
 
 
 def note(row: Mapping[str, Any], detail: str) -> dict[str, Any]:
-    """The row of quarantine for a row of silver; the record itself lies in bronze."""
+    """The quarantine row for a row of silver; the record itself is in bronze."""
     source = {name: row[name] for name in SOURCE}
     key, day = row["device_id"].encode(), row["broker_ts"].date()
     return {**source, "reason": EXPECTATION, "detail": detail, "key": key, "day": day}

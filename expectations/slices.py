@@ -1,7 +1,7 @@
-"""What a gate judges together: rows, and of silver what admission refused beside them.
+"""The rows that a gate judges together, with the records of silver's offsets that admission refused.
 
-Few rows are read with Arrow and judged in this process, which takes seconds and no JVM. More are never held here: they stay in
-Spark, which gives Great Expectations the counts and `expectations.sensors` the windows. The suites are the same for both.
+A few rows are read with Arrow and judged in this process, which takes seconds and no JVM. More rows are never held here: they stay
+in Spark, which gives Great Expectations the counts and `expectations.sensors` the windows. The suites are the same for both.
 """
 
 from __future__ import annotations
@@ -25,39 +25,39 @@ if TYPE_CHECKING:
     from expectations.validation import DataDocs, Frame
 
 FEW_ROWS = 50_000
-"""So many rows of 24 readings take 60 MB in this process; a session takes 1.3 to 2.5 GB and 40 s of processor time."""
+"""This many rows of 24 readings take 60 MB in this process; a session takes 1.3 to 2.5 GB and 40 s of processor time."""
 
 StartSpark = Callable[[], "SparkSession"]
 
 
 class Rows(Protocol):
-    """Rows of a table, wherever they are."""
+    """Rows of a table, in this process or in Spark."""
 
     @property
     def count(self) -> int:
-        """How many there are."""
+        """The number of rows."""
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns that the table has, of those that were asked for."""
+        """The requested columns that the table has."""
 
     def frame(self, columns: Collection[str]) -> Frame:
-        """These columns as Great Expectations takes them."""
+        """These columns, in the form that Great Expectations takes."""
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut them, and the rows that lay in silver before them, into windows of so many rows."""
+        """Cut the rows, and the earlier rows of silver, into windows of so many rows."""
 
     def set_aside(
         self, settings: Settings, fleet: FleetSpec, docs: DataDocs, expected: Sequence[Expected], frame: Any
     ) -> int:
-        """Note those of `frame` that fail in quarantine; how many were not noted yet."""
+        """Note the failing rows of `frame` in quarantine; returns how many were not noted yet."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """What is judged together: rows, and of silver what admission refused beside them.
+    """The rows that are judged together, and for silver the number of records that admission refused.
 
-    `carried` are records of earlier gates, and how many of them were refused, that were too few to judge the share refused.
+    `carried` are records of earlier gates, and how many of them were refused: too few to judge the refused share then.
     """
 
     rows: Rows
@@ -66,12 +66,12 @@ class Slice:
 
     @property
     def records(self) -> int:
-        """Records that the share refused is taken of."""
+        """The records from which the refused share is computed."""
         return self.rows.count + (self.refused or 0) + self.carried[0]
 
 
 def columns_read(suite: Sequence[Expected], table: Table) -> set[str]:
-    """What is read of a table: the columns that the suite names, and those that tell rows and devices apart."""
+    """The columns to read: those that the suite names, and those that identify rows and devices."""
     named = {name for expected in suite for name in columns_of(expected)}
     return named | {*((*PLACE, "broker_ts") if table == "silver" else ()), *ORDER}
 
@@ -80,7 +80,7 @@ def read_slice(
     settings: Settings, fleet: FleetSpec, table: Table, part: Part, columns: Collection[str], carried: tuple[int, int],
     spark: StartSpark | None,
 ) -> Slice:  # fmt: skip
-    """Look at a part of a table; of silver without the rows that were set aside, and beside what lay there before.
+    """Open a part of a table; for silver without the rows that were set aside, and with earlier rows for the windows.
 
     Without `spark` all rows are read into this process, however many there are.
     """

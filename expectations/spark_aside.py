@@ -1,4 +1,4 @@
-"""Rows in Spark that fail an expectation, noted in quarantine as `expectations.set_aside` notes few; none comes to this process."""
+"""Notes failing rows in quarantine, in Spark: as `expectations.set_aside` does for a few rows. No row comes to this process."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ _NOTES = (
 def note_failing(
     settings: Settings, fleet: FleetSpec, failing: DataFrame, part: Part, expected: Sequence[Expected]
 ) -> int:
-    """Note the rows of silver in quarantine; how many were new.
+    """Note the rows of silver in quarantine; returns how many were new.
 
-    A row stands in `failing` once for each expectation that it fails, whose place in `expected` is in the column `WHICH`.
+    `failing` has a row once for each expectation that it fails; the column `WHICH` has the expectation's position in `expected`.
     """
     from pyspark import StorageLevel
     from pyspark.sql import functions as f
@@ -51,7 +51,7 @@ def note_failing(
 
 
 def _notes(expected: Sequence[Expected]) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: failing rows in, rows of quarantine out."""
+    """The function for `mapInArrow`: takes failing rows, returns rows of quarantine."""
 
     def noted(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in batches:

@@ -1,4 +1,4 @@
-"""Many rows of a table, in Spark: this process holds their counts and their windows only."""
+"""Many rows of a table, in Spark: this process holds only their counts and their windows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SparkRows:
-    """The rows of a part, and those that lay in the table `before` it, at most `most` of both."""
+    """The rows of a part, and the rows that were in the table `before` it; at most `most` of both for the windows."""
 
     table: DataFrame
     part: Part
@@ -34,34 +34,34 @@ class SparkRows:
 
     @property
     def columns(self) -> Sequence[str]:
-        """The columns that the table has, of those that were asked for."""
+        """The requested columns that the table has."""
         return list(self.table.columns)
 
     def frame(self, columns: Collection[str]) -> DataFrame:
-        """All of its columns: Spark reads those that are used."""
+        """All columns: Spark reads only those that are used."""
         return self.table
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut them, and the rows before them, into windows of so many rows."""
+        """Cut the rows, and the rows before them, into windows of so many rows."""
         return cut_in_spark(sensors, rows, self.table, self.before, self.most)
 
     def set_aside(
         self, settings: Settings, fleet: FleetSpec, docs: DataDocs, expected: Sequence[Expected], frame: DataFrame
     ) -> int:
-        """Note those of `frame` that fail in quarantine; how many were not noted yet."""
+        """Note the failing rows of `frame` in quarantine; returns how many were not noted yet."""
         return note_failing(settings, fleet, docs.failing_in_spark(expected, frame), self.part, expected)
 
 
 @dataclass(frozen=True)
 class SparkLake:
-    """The tables of a fleet's lake, as a session reads them."""
+    """The tables of a fleet's lake, as a Spark session reads them."""
 
     session: SparkSession
     settings: Settings
     fleet: FleetSpec
 
     def rows(self, table: Table, part: Part, columns: Collection[str]) -> DataFrame:
-        """The rows of a part, of those `columns` that the table has. NaN is null, as pandas has it."""
+        """The rows of a part, with the `columns` that the table has. NaN is null, as in pandas."""
         from pyspark.sql import functions as f
 
         version = table_version(self.settings, self.fleet.fleet, table) or 0
@@ -73,16 +73,16 @@ class SparkLake:
         )
 
     def count(self, table: Table, part: Part) -> int:
-        """How many rows a part has."""
+        """The number of rows of a part."""
         return count_in(self.settings, self.fleet, table, part)
 
 
 def read_in_spark(
     lake: SparkLake, table: Table, part: Part, count: int, columns: Collection[str], before: Part | None, sensors: Collection[str]
 ) -> SparkRows:  # fmt: skip
-    """Look at a part of `count` rows; of silver without the rows that were set aside.
+    """Open a part of `count` rows; for silver without the rows that were set aside.
 
-    Spark reads them when it is asked something. `before` is the part that lay there before, of which `sensors` are read.
+    Spark reads the rows when they are needed. `before` is the earlier part, of which only the `sensors` are read.
     """
     rows, aside = lake.rows(table, part, columns), part.of_quarantine(set_aside=True)
     if table == "silver" and lake.count("quarantine", aside):

@@ -1,6 +1,6 @@
-"""The rows of each device cut into windows by Spark: as `expectations.windows.cut`, of any number of rows.
+"""Cuts the rows of each device into windows, in Spark: like `expectations.windows.cut`, for any number of rows.
 
-Where there are more than `MOST_ROWS`, whole devices are left out by the hash of their id; at least one device stays.
+With more than `MOST_ROWS` rows, whole devices are left out by the hash of their id; at least one device stays.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 _DEVICE, _NEW, _BACK = "device_id", "__is_new", "__back"
-_MOST_WINDOWS = 50_000  # a device of very many rows fills more: then windows are left out
+_MOST_WINDOWS = 50_000  # a device with very many rows fills more: then windows are left out
 
 
 def cut_in_spark(sensors: Sequence[str], rows: int, new: DataFrame, before: DataFrame | None, count: int) -> Windows:
-    """Cut the rows of each device into windows of `rows` rows, the newest one full. `count` is how many rows there are."""
+    """Cut the rows of each device into windows of `rows` rows, the newest one full. `count` is the number of rows."""
     from pyspark.sql import functions as f
 
     every = _columns(new, sensors, is_new=True)
@@ -49,7 +49,7 @@ def _columns(rows: DataFrame, sensors: Sequence[str], *, is_new: bool) -> DataFr
 
 
 def _thinned(rows: DataFrame, every_nth: int) -> DataFrame:
-    """The rows of every n-th device by the hash of its id, and of the device with the least hash."""
+    """The rows of every n-th device by the hash of its id, and of the device with the smallest hash."""
     from pyspark.sql import functions as f
 
     if every_nth <= 1:
@@ -60,7 +60,7 @@ def _thinned(rows: DataFrame, every_nth: int) -> DataFrame:
 
 
 def _windows(rows: DataFrame, sensors: Sequence[str], size: int) -> DataFrame:
-    """One row for each window: whether it is full, what it holds, and of its rows how many came and whose clock went back."""
+    """One row for each window: whether it is full, its content, and how many of its rows are new or have a clock that went back."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
@@ -71,7 +71,7 @@ def _windows(rows: DataFrame, sensors: Sequence[str], size: int) -> DataFrame:
     whole = f.count(f.lit(1)) == size
 
     def known(name: str, value: Column) -> Column:
-        """The value, of a window without a null."""
+        """The value, if the window has no null."""
         return f.when(f.count(f.col(name)) == size, value)
 
     figures = [

@@ -1,7 +1,7 @@
-"""Expectations derived from the fleet file, and the hand-written ones that stand beside it.
+"""Expectations that follow from the fleet file, and the hand-written ones beside the fleet file.
 
-Severity decides what becomes of rows that fail. `critical` stops the run where their share exceeds the limit (`mostly`); so does
-`quarantine`, which within the limit sets the rows aside; a `warning` is shown in Data Docs and the task's log.
+The severity decides what happens to failing rows. `critical` stops the run if their share exceeds the limit (`mostly`).
+`quarantine` does so too, and sets the rows aside within the limit. A `warning` appears in Data Docs and in the task's log.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ Expected = tuple[str, Kwargs, Severity]
 SEVERITIES = ("critical", "quarantine", "warning")
 
 ANY_ROWS: Expected = ("expect_table_row_count_to_be_between", {"min_value": 1}, "critical")
-"""Of a table as a whole; what came since a gate before may be nothing but an outcome, or files put together."""
+"""On a table as a whole, for the first gate only: later, only an outcome or a compaction may have come since the last gate."""
 
-_CLOCK_BACK = 0.01  # share of rows: no rule on a row looks at the times of others
+_CLOCK_BACK = 0.01  # share of rows: a rule on one row cannot see the times of other rows
 SPLITS = ("train", "validation", "calibration", "test")
 _HAND_WRITTEN_KEYS = {"type", "kwargs", "severity"}
 
 
 def derived(fleet: FleetSpec, table: Table) -> list[Expected]:
-    """Return what the fleet file alone says about the rows of a table."""
+    """The expectations on rows of a table that follow from the fleet file alone."""
     return [*_order(), *_readings(fleet, table), *(_gold() if table == "gold" else [])]
 
 
 def derived_of_run(fleet: FleetSpec) -> list[Expected]:
-    """Return what the fleet file says about one run as a whole, which `expectations.gate` describes in one row."""
+    """The expectations on one run as a whole, which `expectations.gate` describes in one row."""
     share = {"column": "refused_share", "min_value": 0, "max_value": fleet.quality.refused_share}
     return [("expect_column_values_to_be_between", share, "critical")]
 
 
 def derived_of_windows(fleet: FleetSpec) -> list[Expected]:
-    """Return what the fleet file says about sensors over many rows, whose shares `expectations.sensors` finds."""
+    """The expectations on sensors over many rows, whose shares `expectations.sensors` computes."""
     limits = {STUCK: fleet.quality.stuck_share, SHIFTED: fleet.quality.shifted_share}
     of_sensors = {f"{name}_{what}": most for name in fleet.sensors for what, most in limits.items()}
     return [
@@ -54,12 +54,12 @@ def derived_of_windows(fleet: FleetSpec) -> list[Expected]:
 
 
 def of_few_rows(suite: Sequence[Expected]) -> list[Expected]:
-    """The suite for too few rows to judge a share: what allows some rows to fail warns, or sets them aside, but stops nothing."""
+    """The suite for too few rows to judge a share: an expectation that allows some failing rows stops nothing."""
     return [_of_few_rows(expected) for expected in suite]
 
 
 def warning_only(suite: Sequence[Expected]) -> list[Expected]:
-    """The suite with what fails as a warning."""
+    """The suite with every failure as a warning."""
     return [(kind, kwargs, "warning") for kind, kwargs, _ in suite]
 
 
@@ -77,18 +77,18 @@ def _of_few_rows(expected: Expected) -> Expected:
 
 
 def hand_written(fleets: Path, fleet: FleetSpec, table: Table) -> list[Expected]:
-    """Read `<fleets>/expectations/<fleet>_<table>.yaml`, a list of GX expectations; none where there is no file.
+    """Read `<fleets>/expectations/<fleet>_<table>.yaml`, a list of GX expectations; an empty list if there is no file.
 
-    An entry has `type` and `kwargs` as GX names them, and `severity` (default critical). One of severity `quarantine` has as its
-    limit the share that the fleet file lets be refused, unless it says `mostly` itself. Raises FleetFileError with one line for
-    each mistake.
+    An entry has `type` and `kwargs` as GX names them, and `severity` (default critical). The limit of severity `quarantine` is
+    `quality.refused_share` of the fleet file, unless the entry has its own `mostly`. Raises FleetFileError with one line for each
+    mistake.
     """
     path = fleets / "expectations" / f"{fleet.fleet}_{table}.yaml"
     if not path.is_file():
         return []
     found = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     if not isinstance(found, list):
-        raise FleetFileError([f"{path}: holds {type(found).__name__}, allowed is a list of expectations"])
+        raise FleetFileError([f"{path}: found {type(found).__name__}, allowed: a list of expectations"])
     mistakes = [line for i, entry in enumerate(found) if (line := _mistake(path, i, entry, table))]
     if mistakes:
         raise FleetFileError(mistakes)
@@ -112,7 +112,7 @@ def _order() -> list[Expected]:
 
 
 def _readings(fleet: FleetSpec, table: Table) -> list[Expected]:
-    """Ranges, and nulls: of a nullable reading by run, in silver, since in gold rows from before it was added have none."""
+    """Ranges and nulls. Nulls of a nullable reading are checked per run in silver only: older rows of gold may lack the reading."""
     rules: list[Expected] = []
     for name, reading in zip(fleet.readings, fleet.reading_specs, strict=True):
         low, high = reading.range

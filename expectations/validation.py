@@ -1,10 +1,10 @@
-"""Runs Great Expectations over a data frame, of pandas or of Spark, and keeps the result with its Data Docs.
+"""Runs Great Expectations over a data frame of pandas or Spark, and keeps the result with its Data Docs.
 
-Of a Spark data frame Great Expectations takes counts: those of all rules on one column in one aggregate, those of rules on several
-columns or on several rows in one each. Examples are looked up in a second pass, for the expectations that some rows fail.
+In Spark, Great Expectations computes counts: one aggregate for all rules on one column, one aggregate each for rules on several
+columns or rows. A second pass finds examples, only for expectations with failing rows.
 
-Layout below the folder of Data Docs: `<fleet>/site/index.html` is what a person opens, `<fleet>/results` holds every run's
-results as JSON, so that the pages of old runs stay.
+Layout below the folder of Data Docs: a person opens `<fleet>/site/index.html`. `<fleet>/results` holds the results of every run as
+JSON, so that the pages of old runs stay.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     Frame: TypeAlias = pd.DataFrame | DataFrame
 
 
-_PLACE = "place"  # in an expectation's meta: its place in the suite
+_PLACE = "place"  # in an expectation's meta: its position in the suite
 _WITH_EXAMPLES = {"result_format": "SUMMARY", "partial_unexpected_count": 20}
 _COUNTS = {"result_format": "BASIC", "partial_unexpected_count": 0}
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One expectation that failed: what was expected, what was seen, how bad that is."""
+    """One failed expectation: the limit, the observed value, and the severity."""
 
     subject: str
     expectation: str
@@ -45,16 +45,16 @@ class Finding:
     severity: Severity
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """The finding as one line."""
         return f"{self.subject} {self.expectation}: {self.observed}, expected {self.limit}"
 
 
 @dataclass(frozen=True)
 class Validation:
-    """One suite run over one batch; `page` is its own page in Data Docs.
+    """The result of one suite over one batch; `page` is its own page in Data Docs.
 
-    `to_set_aside` are the expectations of severity `quarantine` that some rows fail, within the limit, `failing` those beyond it,
-    critical ones among them.
+    `to_set_aside` are the expectations of severity `quarantine` that some rows fail within the limit. `failing` are those that rows
+    fail beyond the limit, and critical ones.
     """
 
     checked: int
@@ -65,10 +65,10 @@ class Validation:
 
 
 class DataDocs:
-    """The Data Docs of one fleet. Validations are added by `validate`, the pages are written by `build`."""
+    """The Data Docs of one fleet. `validate` adds validations, `build` writes the pages."""
 
     def __init__(self, folder: Path, fleet: str, url: str | None = None) -> None:
-        """`url` is where the folder is served over HTTP, None where it is not."""
+        """`url` is the HTTP address of the folder, None if the folder is not served."""
         self._site, self._fleet, self._root = folder / fleet / "site", fleet, url or folder.as_uri()
         self._context = _context(folder / fleet / "results")
         self._done: list[tuple[Any, Spans]] = []
@@ -79,7 +79,7 @@ class DataDocs:
         return f"{self._root.rstrip('/')}/{self._fleet}/site/index.html"
 
     def validate(self, suite_name: str, expected: Sequence[Expected], frame: Frame, run_name: str) -> Validation:
-        """Run the expectations over all rows of `frame`; at most 20 examples of what failed are kept."""
+        """Run the expectations over all rows of `frame`; keep at most 20 examples of failing rows."""
         import great_expectations as gx
         import pandas as pd
         from great_expectations.core.run_identifier import RunIdentifier
@@ -107,14 +107,14 @@ class DataDocs:
         )
 
     def failing(self, expected: Sequence[Expected], frame: pd.DataFrame) -> list[list[int]]:
-        """For each expectation on rows the places in `frame` of those that fail it; nothing of it is kept."""
+        """For each expectation on rows, the positions of the failing rows in `frame`; nothing is written."""
         batch = self._batch(frame.reset_index(drop=True))
         found = batch.validate(_suite("failing", expected), result_format={"result_format": "COMPLETE"})
         places = {_place(r): r.result["unexpected_index_list"] for r in found.results}
         return [places[i] for i in range(len(expected))]
 
     def failing_in_spark(self, expected: Sequence[Expected], frame: DataFrame) -> DataFrame:
-        """The rows that fail an expectation on rows, once for each; its place in `expected` is in the column `WHICH`."""
+        """The failing rows, once for each expectation on rows that they fail; column `WHICH` has its position in `expected`."""
         from functools import reduce
 
         from great_expectations.execution_engine import SparkDFExecutionEngine
@@ -130,7 +130,7 @@ class DataDocs:
         return reduce(lambda a, b: a.unionByName(b), found)
 
     def _add_examples(self, result: Any, expected: Sequence[Expected], frame: DataFrame) -> None:
-        """Put examples into a result that has counts only, here and where it is kept."""
+        """Put examples into a result that has only counts, here and in the store."""
         from great_expectations.data_context.types.resource_identifiers import (
             ExpectationSuiteIdentifier,
             ValidationResultIdentifier,
@@ -152,18 +152,20 @@ class DataDocs:
         return self._rows("failing", frame).get_batch(batch_parameters={"dataframe": frame})
 
     def _rows(self, name: str, frame: Frame) -> Any:
-        """A definition of batches that are whole data frames of this kind."""
+        """A batch definition for whole data frames of this kind."""
         import pandas as pd
 
         sources = self._context.data_sources
         if isinstance(frame, pd.DataFrame):
             source = sources.add_or_update_pandas("lake")
         else:
-            source = sources.add_or_update_spark("lake in Spark", persist=False)  # rows are read again rather than kept
+            source = sources.add_or_update_spark(
+                "lake in Spark", persist=False
+            )  # reading again is cheaper than keeping rows
         return source.add_dataframe_asset(name).add_batch_definition_whole_dataframe("rows")
 
     def build(self) -> None:
-        """Write the pages of what was validated here, and the index of all runs; older pages are left as they are."""
+        """Write the pages of the validations made here, and the index of all runs; older pages are not changed."""
         for result, spans in self._done:
             write_page(self._site, self._fleet, result, spans)
         write_indexes(self._site, self._fleet)
@@ -173,8 +175,8 @@ class DataDocs:
 
 
 def _context(results: Path) -> Any:
-    os.environ["GX_ANALYTICS_ENABLED"] = "False"  # read when GX is imported; nothing is sent to anybody
-    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # one line for each method it registers
+    os.environ["GX_ANALYTICS_ENABLED"] = "False"  # GX reads this at import; it then sends nothing to anybody
+    logging.getLogger("great_expectations").setLevel(logging.WARNING)  # below that, one line for each registered method
     import great_expectations as gx
     from great_expectations.data_context.types.base import DataContextConfig, ProgressBarsConfig
 
@@ -210,9 +212,9 @@ def _suite(name: str, expected: Sequence[Expected]) -> Any:
     for place, (kind, kwargs, severity) in enumerate(expected):
         known = (
             "critical" if severity == "quarantine" else severity
-        )  # GX has no word for it; beyond the limit it stops the run
+        )  # GX has no such severity; beyond the limit it stops the run
         meta = {_PLACE: place, "severity": severity}
-        # of a pair with one null pandas says that it fails and Spark that it passes: neither judges it
+        # for a pair with one null, pandas reports a failure and Spark none: here neither judges it
         pair = {"ignore_row_if": "either_value_is_missing"} if {"column_A", "column_B"} <= kwargs.keys() else {}
         configuration = ExpectationConfiguration(kind, {**pair, **kwargs}, meta=meta, severity=known)
         suite.add_expectation_configuration(configuration)
@@ -220,12 +222,12 @@ def _suite(name: str, expected: Sequence[Expected]) -> Any:
 
 
 def _place(result: Any) -> int:
-    """The place of a result's expectation in its suite."""
+    """The position of a result's expectation in its suite."""
     return int(result.expectation_config.meta[_PLACE])
 
 
 def _unexpected(expectation: Any, engine: Any) -> tuple[Column, dict[str, Any]]:
-    """Great Expectations' own condition for a row that fails, and the domain of rows that it holds for."""
+    """Great Expectations' own condition for a failing row, and the rows to which the condition applies."""
     from great_expectations.validator.metric_configuration import MetricConfiguration
     from great_expectations.validator.metrics_calculator import MetricsCalculator
 
@@ -257,7 +259,7 @@ def _observed(result: Any) -> str:
 
 
 def _exception(info: dict[str, Any]) -> str:
-    """Return the first line of why a result has no value; GX nests one entry for each metric that failed."""
+    """The first line of the reason why a result has no value; GX nests one entry for each failed metric."""
     entries = [info, *(v for v in info.values() if isinstance(v, dict))]
     messages = [str(e["exception_message"]) for e in entries if e.get("exception_message")]
     return messages[0].splitlines()[0] if messages else "could not be computed"

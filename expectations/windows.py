@@ -1,4 +1,4 @@
-"""The rows of each device cut into windows of W rows, from its newest row backwards: what `expectations.sensors` looks at."""
+"""Cuts the rows of each device into windows of W rows, backwards from its newest row, for `expectations.sensors`."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 Float64 = npt.NDArray[np.float64]
 
 ORDER = ("device_id", "run", "order")
-MOST_ROWS = 1_000_000  # more are thinned by leaving devices out, so that the work has a limit
+MOST_ROWS = 1_000_000  # above this, devices are left out, so that the work is bounded
 
 
 @dataclass(frozen=True)
 class Windows:
     """Lowest, highest and mean value of each sensor (n windows, S), NaN where a window has a null.
 
-    `is_new` (n,) says which hold a new row, `device` (n,) whose they are. `clock_back` is the share of new rows whose time is
-    before that of the device's row before.
+    `is_new` (n,) tells which windows hold a new row, `device` (n,) their devices. `clock_back` is the share of new rows whose time
+    is before the time of the device's previous row.
     """
 
     low: Float64
@@ -57,7 +57,7 @@ def cut(sensors: Sequence[str], rows: int, new: pa.Table, before: pa.Table | Non
 
 
 def _whole_windows(code: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int64]:
-    """Places of the rows that fill windows, of rows grouped by device: of each device the newest multiple of `rows`."""
+    """Positions of the rows that fill windows, for rows grouped by device: the newest multiple of `rows` of each device."""
     begins = np.flatnonzero(np.r_[True, code[1:] != code[:-1]])
     lengths = np.diff(np.r_[begins, len(code)])
     rest = np.repeat(lengths % rows, lengths)
@@ -65,7 +65,7 @@ def _whole_windows(code: npt.NDArray[np.int64], rows: int) -> npt.NDArray[np.int
 
 
 def _codes(parts: Sequence[pa.Table]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.object_]]:
-    """A number for each row's device, and the devices by number."""
+    """The number of each row's device, and the devices by number."""
     import pyarrow as pa
 
     devices = pa.chunked_array([chunk for part in parts for chunk in part["device_id"].chunks])

@@ -407,5 +407,7 @@ def test_gold_is_not_published_while_it_holds_rows_that_were_set_aside(
     write(
         "gold", rows(MILL, 3, 1, **{name: values[:1] for name, values in bad.items()})
     )  # by a job that had not seen it
-    with pytest.raises(LakeError, match="leaves out 0 rows that were set aside, and there are 1 now: run the gold job"):
+    with pytest.raises(
+        LakeError, match="leaves out 0 rows that were set aside, but 1 rows are set aside now: run the gold job"
+    ):
         check(offline_settings, "gold")

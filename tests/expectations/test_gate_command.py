@@ -67,7 +67,7 @@ def test_a_rebuilt_day_is_shown_until_its_gate_passes_or_a_person_takes_it(gate:
     told = gate("acknowledge", "--day", day, "--why", "the heater was off", "--by", "ada").output
 
     assert f"aimaas gate check --fleet mill --day {day}" in waits and "not judged yet" in waits
-    assert isinstance(failed, GateFailedError) and "gold does not take up" in str(failed)
+    assert isinstance(failed, GateFailedError) and "gold keeps the day as it was" in str(failed)
     assert f"aimaas gate acknowledge --why … --fleet mill --day {day}" in shown and "11 of 100 rows fail" in shown
     assert (audit["table"], audit["verdict"], audit["made_of"]) == ("day", "failed", day)
     assert told.startswith(f"published: the rebuilt {day}")

@@ -46,7 +46,7 @@ def test_hand_written_expectations_of_the_project_are_read(fleet: FleetSpec) -> 
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        ("type: x", "holds dict, allowed is a list of expectations"),
+        ("type: x", "found dict, allowed: a list of expectations"),
         ("- kwargs: {}", "entry 1: found {'kwargs': {}}, allowed: a mapping with type, kwargs and severity"),
         ("- {type: x, limit: 3}", "entry 1: unknown key 'limit', allowed: kwargs, severity, type"),
         ("- {type: x, severity: fatal}", "entry 1: severity: found 'fatal', allowed: critical, quarantine, warning"),

@@ -130,7 +130,7 @@ def test_a_rebuilt_day_that_fails_its_gate_stays_out_of_gold_until_a_person_take
     assert lost and not early("gold") & lost
     assert of_day(lake, day)["silver"]["missing"] == len(lost)
 
-    with pytest.raises(GateFailedError, match="gold does not take up"):
+    with pytest.raises(GateFailedError, match="gold keeps the day as it was"):
         check_day(strict(lake, tmp_path), lake.fleet, day, datetime.now(UTC))
 
     ((failed,), rows) = held_days(lake.settings, lake.fleet), lake.gold()["rows"]
