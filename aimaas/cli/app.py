@@ -48,9 +48,10 @@ app.add_typer(upkeep_app)
 
 
 def main() -> None:
-    """Run the command line; a mistake of the user is one line on standard error, never a stack trace.
+    """Run the command line. An AimaasError is printed on standard error without a stack trace, one line for each mistake.
 
-    SIGTERM ends a command as Ctrl-C does, so that it takes its temporary files with it; the scorer and the service finish first.
+    SIGTERM ends a command as Ctrl-C does, so the command deletes its temporary files. The scorer and the service finish their work
+    first.
     """
     signal.signal(signal.SIGTERM, _end)
     try:

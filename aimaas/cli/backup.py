@@ -1,4 +1,4 @@
-"""`aimaas backup` and `restore`: a home in one file."""
+"""`aimaas backup` and `restore`: save AIMAAS_HOME in one file, and bring it back."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ def backup(
     with out.status(f"saving {settings.home}") as shown:
         saved = save(settings, to, lambda name, size: shown.update(f"{size / 1e6:,.0f} MB: {name}"))
     out.print(f"saved {saved.files:,} files, {saved.bytes / 1e6:,.1f} MB in {to}", highlight=False, soft_wrap=True)
-    out.print("it holds secrets: keep it as safe as the home", highlight=False)
+    out.print("the backup contains secrets: protect it as you protect AIMAAS_HOME", highlight=False)
     for name, place in saved.elsewhere.items():
         out.print(
-            f"[yellow]not in it:[/yellow] {name} is {place}; save that by its own means",
+            f"[yellow]not in the backup:[/yellow] {name} is {place}; save it with its own tools",
             highlight=False,
             soft_wrap=True,
         )
@@ -44,8 +44,8 @@ def restore(source: Annotated[Path, typer.Argument(metavar="FILE", help="File of
     with out.status(f"restoring {settings.home}"):
         found = bring_back(settings, source)
     out.print(
-        f"restored {len(found.files):,} files of {found.at:%Y-%m-%dT%H:%M:%SZ}, saved by release {found.release}; go on with "
-        "`aimaas up`", highlight=False, soft_wrap=True,
+        f"restored {len(found.files):,} files, saved at {found.at:%Y-%m-%dT%H:%M:%SZ} by release {found.release}; start the stack "
+        "with `aimaas up`", highlight=False, soft_wrap=True,
     )  # fmt: skip
     for name, place in found.elsewhere.items():
-        out.print(f"[yellow]not in it:[/yellow] {name} was {place}", highlight=False, soft_wrap=True)
+        out.print(f"[yellow]not in the backup:[/yellow] {name} was {place}", highlight=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`aimaas dlq`: look at dead letters, and send them again."""
+"""`aimaas dlq`: list, show and replay dead letters."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ def dlq_replay(
 
 
 def _none(settings: Settings, fleet: FleetSpec) -> str:
-    """Why there are no letters: no scorer refuses anything before a model serves."""
+    """Say why there are no dead letters: a scorer refuses no record before a model serves."""
     from aimaas.model_status import statuses
 
     if any(status.state == "serves" for status in statuses(settings, fleet)):
         return "no dead letters"
     return (
-        f"no dead letters yet: no model of fleet {fleet.fleet} has served, so its events are judged in the lake alone and not yet "
-        f"predicted; `aimaas quarantine list --fleet {fleet.fleet}` shows what the lake refused"
+        f"no dead letters yet: no model of fleet {fleet.fleet} has served, so only the lake has judged its events; "
+        f"`aimaas quarantine list --fleet {fleet.fleet}` shows the records that the lake refused"
     )
 
 

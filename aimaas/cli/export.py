@@ -40,7 +40,7 @@ def export(
     set_up_logs(settings)
     url = to or settings.export_url
     if not url:
-        raise typer.BadParameter("name a database by --to or AIMAAS_EXPORT_URL")
+        raise typer.BadParameter("set the database with --to or AIMAAS_EXPORT_URL")
     done = run(settings, fleet_of(settings, fleet), url, follow, accept_loss, stop_on_signals())
-    strange = f", and passed over {done.strange} records that are no predictions" if done.strange else ""
+    strange = f", and skipped {done.strange} records that are not predictions" if done.strange else ""
     out.print(f"exported {done.predictions} predictions{strange}", highlight=False)

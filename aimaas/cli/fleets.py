@@ -1,4 +1,4 @@
-"""`aimaas fleets`: check fleet files, list them, derive from them."""
+"""`aimaas fleets`: check and list fleet files, and derive other files from them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def fleets_validate(
     folder = read_settings().fleets
     paths = files or sorted(folder.glob("*.yaml"))
     if not paths:
-        raise FleetFileError([f"{folder}: holds no fleet file; `aimaas fleets draft TABLE` proposes one"])
+        raise FleetFileError([f"{folder}: contains no fleet file; draft one with `aimaas fleets draft FILE`"])
     mistakes: list[str] = []
     for path in paths:
         spec, wrong = mistakes_of(path, folder)
@@ -92,7 +92,7 @@ def fleets_draft(
         say(f"wrote {path}")
     counts = ((drafted.rows, "row"), (drafted.devices, "device"), (drafted.readings, "reading"))
     told = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
-    say(f"{table}: {told}, {drafted.left_out} left out; read the comments, then try:")
+    say(f"{table}: {told}, {drafted.left_out} left out; read the comments in both files, then try them:")
     if drafted.unreadable:
         warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
     fleet_file, mapping, data = (shlex.quote(str(path)) for path in (*paths, table))
@@ -142,12 +142,12 @@ def fleets_reset(
     if dry_run:
         return
     if not yes:
-        typer.confirm(f"Delete all of this of fleet {spec.fleet} for good?", abort=True)
+        typer.confirm(f"Delete all of this from fleet {spec.fleet}? This cannot be undone.", abort=True)
     erase_topics(settings, spec)
     erase(settings, spec)
     out.print(
-        f"fleet {spec.fleet} is empty. `aimaas topics create --fleet {spec.fleet}` makes its topics again; scorers and `serve` on "
-        "other machines keep copies of models in their own AIMAAS_HOME/models",
+        f"fleet {spec.fleet} is empty. Create its topics with `aimaas topics create --fleet {spec.fleet}`. Other machines with "
+        f"scorers or `aimaas serve` keep copies of models: delete AIMAAS_HOME/models/{spec.fleet} there",
         highlight=False,
         soft_wrap=True,
     )
@@ -175,7 +175,7 @@ def fleets_try(
     settings, changed = read_settings(), load_fleet(file)
     present = fleet_of(settings, changed.fleet)
     if file.resolve() == (settings.fleets / f"{changed.fleet}.yaml").resolve():
-        raise FleetFileError([f"{file}: is the fleet's own file; change a copy elsewhere, and try that"])
+        raise FleetFileError([f"{file}: is the fleet's own file; change a copy in another folder, and try the copy"])
 
     def decode(keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> list[Outcome]:
         return [o for o in judge_outcomes(present, keys, values) if isinstance(o, Outcome)]
@@ -249,4 +249,6 @@ def fleets_rules(fleet: Fleet) -> None:
     present = rules_of(spec)
     if before is not None and digest_of(present) != digest_of(before):
         told = "; ".join(changes(before, present))
-        out.print(f"the fleet file differs ({told}): its rules hold once a scorer has started with it", highlight=False)
+        out.print(
+            f"the fleet file differs ({told}): its rules apply once a scorer has started with it", highlight=False
+        )

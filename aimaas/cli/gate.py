@@ -1,4 +1,4 @@
-"""`aimaas gate`: what passed its gate, what failed and why, and what is to become of it."""
+"""`aimaas gate`: show verdicts, resolve failures, and run a gate by hand."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
     found = [audit for table in GATED if (audit := newest_audit(settings, spec, table)) is not None]
     found += held_days(settings, spec)
     if not found and not as_json:
-        out.print(f"no gate of {fleet} has judged anything yet", highlight=False)
+        out.print(f"no gate of fleet {fleet} has run yet", highlight=False)
     for audit in found:
         if as_json:
             print(msgspec.json.encode(audit).decode())  # noqa: T201
@@ -65,7 +65,7 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None,
     spec, said = fleet_of(settings, fleet), _said(by, why)
     if day is not None:
         acknowledge_day(settings, spec, day.date(), said)
-        told = f"published: the rebuilt {day:%Y-%m-%d}; the next run of {fleet}_ingest has gold made anew with it"
+        told = f"published: the rebuilt day {day:%Y-%m-%d}; gold takes it in after the next run of {fleet}_ingest"
         out.print(told, highlight=False, soft_wrap=True)
         return
     audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), said)
@@ -85,9 +85,7 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
     spec, said = fleet_of(settings, fleet), _said(by, why)
     with session_on_demand(settings, f"aimaas set-aside {fleet}", GATE_MEMORY) as spark:
         audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said, spark)
-    told = (
-        f"{moved} rows moved to quarantine, the others of {audit.table} {audit.span} published; {_next(fleet, audit)}"
-    )
+    told = f"{moved} rows moved to quarantine, the other rows of {audit.table} {audit.span} published; {_next(fleet, audit)}"
     out.print(told, highlight=False, markup=False, soft_wrap=True)
 
 
@@ -115,7 +113,7 @@ def gate_check(
             else check_day(settings, spec, day.date(), now, spark)
         )
     if report is None:
-        out.print(f"{name}: nothing new", highlight=False)
+        out.print(f"{name}: no new rows to judge", highlight=False)
         return
     for warning in report.warnings:
         out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
@@ -127,7 +125,7 @@ def _table(name: str | None) -> Gated | None:
 
     found = next((table for table in GATED if table == name), None)
     if name is not None and found is None:
-        raise AimaasError(f"--table {name}: no gate judges it; there are {', '.join(GATED)}")
+        raise AimaasError(f"--table {name}: this table has no gate; use one of {', '.join(GATED)}")
     return found
 
 
@@ -135,17 +133,17 @@ def _said(by: str | None, why: str) -> Resolution:
     from expectations.resolve import Resolution
 
     if not why.strip():
-        raise AimaasError("--why: is empty; say why, it is kept beside the verdict")
+        raise AimaasError("--why: is empty; give a reason, which is stored with the verdict")
     return Resolution(by or getpass.getuser(), why, datetime.now(UTC))
 
 
 def _next(fleet: str, audit: Audit) -> str:
-    """Where these rows go on."""
+    """Say which DAG takes up the published rows."""
     if audit.table == "silver":
-        return f"the next run of {fleet}_ingest goes on from there"
+        return f"the next run of {fleet}_ingest continues from there"
     if audit.verdict == "acknowledged":
         return f"the next run of {fleet}_train reads them"
-    return f"the next run of {fleet}_prepare makes gold anew without them"
+    return f"the next run of {fleet}_prepare builds gold again without them"
 
 
 def _show(fleet: str, audit: Audit) -> None:
@@ -166,7 +164,7 @@ def _show(fleet: str, audit: Audit) -> None:
     _show_failures(audit)
     if audit.verdict == "failed":
         out.print(
-            "neither these offsets nor later ones are published. Publish them as they are, or without the failing rows:\n"
+            "these offsets and all later ones are not published. Publish them unchanged, or without the failing rows:\n"
             f"  aimaas gate acknowledge --fleet {fleet} --table {audit.table} --why …\n"
             f"  aimaas gate set-aside --fleet {fleet} --table {audit.table} --why …",
             highlight=False, markup=False, soft_wrap=True,
@@ -183,7 +181,7 @@ def _show_failures(audit: Audit) -> None:
 
 
 def _show_day(fleet: str, audit: Audit) -> None:
-    """A rebuilt day that gold has not taken up."""
+    """Print a rebuilt day that gold has not taken in."""
     table = Table(box=None, show_header=False)
     state = "failed" if audit.verdict == "failed" else "rebuilt, not judged yet"
     for name, fact in (
@@ -198,6 +196,6 @@ def _show_day(fleet: str, audit: Audit) -> None:
     _show_failures(audit)
     command = "acknowledge --why …" if audit.verdict == "failed" else "check"
     out.print(
-        f"gold keeps the day as it was before the rebuild: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
+        f"gold keeps the day from before the rebuild. Next: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""`aimaas train` and `rescore`: what people do with the lake's history, outside of the DAGs."""
+"""`aimaas train` and `rescore`: training and re-scoring by hand, outside of the DAGs."""
 
 from __future__ import annotations
 
@@ -41,8 +41,10 @@ def rescore(
     job = Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days))
     report = done(job, run_rescore)
     predictions, unanswered = report["rows"] - report["no_prediction"], report["no_prediction"]
-    without = f", {unanswered:,} events without one (null)" if unanswered else ""
-    say(f"{predictions:,} predictions of version {version}{without} in {report['table']}, of silver {report['silver']}")
+    without = f", {unanswered:,} events without a prediction (null)" if unanswered else ""
+    say(
+        f"{predictions:,} predictions of version {version}{without} in {report['table']}, from silver {report['silver']}"
+    )
 
 
 @history_app.command()
@@ -83,7 +85,7 @@ def train(
     frozen = done(Job("features", settings, spec, arguments), features)
     same = ", ".join(trained_on(settings, spec, frozen["digest"]))
     say(f"training set of gold {version}: {sum(frozen['rows'].values()):,} rows, digest {frozen['digest']}")
-    say(f"the same rows as version {same} learned from" if same else "no registered version learned from these rows")
+    say(f"the same rows as for version {same}" if same else "no registered version was trained on these rows")
     report = run_training(settings, spec, frozen_in, trained)
     say(f"{report.chosen}: {report.error} {report.metrics[report.error]:.4g} on the test devices; in {trained}")
     if register:

@@ -1,4 +1,4 @@
-"""`aimaas models`: look at registered models, promote, roll back, veto, announce."""
+"""`aimaas models`: list, show and compare registered models; promote, roll back, veto, announce."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def models_compare(
         out.print_json(json.dumps(found.as_json()))
         return
     heads = [f"version {v} ({c})" for v, c in zip(found.versions, found.candidates, strict=True)]
-    table = Table("metric", *heads, "second less first", box=None)
+    table = Table("metric", *heads, "second minus first", box=None)
     for name, (a, b) in found.headlines().items():
         less = b - a if a is not None and b is not None else None
         table.add_row(name, *("" if x is None else f"{x:.5g}" for x in (a, b, less)))
@@ -76,7 +76,7 @@ def models_refused(fleet: Fleet) -> None:
         table.add_row(
             r.version, str(r.sequence), r.instance, r.at.strftime("%Y-%m-%dT%H:%M:%SZ"), escape(what + r.reason)
         )
-    out.print(table if found else "no scorer refused a version", highlight=False)
+    out.print(table if found else "no scorer has refused a version", highlight=False)
 
 
 @models_app.command("keys")

@@ -1,4 +1,4 @@
-"""What the commands share: the console, the option that names a fleet, and how its file is found."""
+"""Shared by the commands: the console, the option `--fleet`, and reading the fleet file."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fleet = Annotated[str, typer.Option("--fleet", "-f", help="Name of the fleet.")]
 
 
 def fleet_of(settings: Settings, name: str) -> FleetSpec:
-    """The fleet called `name`; that other files have mistakes is said, and harms nothing. Raises FleetFileError."""
+    """Return the fleet called `name`. A warning names mistakes in other fleet files. Raises FleetFileError."""
     from aimaas.fleet import find_fleet
     from aimaas.fleet_folder import read_folder
 
@@ -33,7 +33,7 @@ def say(line: str) -> None:
 
 
 def warn(line: str | None) -> None:
-    """Say a warning on standard error, once in a command."""
+    """Print a warning on standard error, once per command."""
     if line is not None and line not in _warned:
         _warned.add(line)
         print(f"warning: {line}", file=sys.stderr)  # noqa: T201

@@ -1,4 +1,4 @@
-"""What `aimaas fleets try` found, for people."""
+"""The output of `aimaas fleets try`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _SHOWN = 10
 
 
 def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> None:
-    """What differs: rules, refused records by reason, rows, labels, features."""
-    files = f"its file (now, version {present.version}) and the changed one (then, version {changed.version})"
-    say(f"the newest {found.events:,} events of fleet {present.fleet} by {files}; nothing was changed")
+    """Print what differs: rules, refused records by reason, rows, labels, features."""
+    files = f"the present file (now, version {present.version}) and the changed file (then, version {changed.version})"
+    say(f"the newest {found.events:,} events of fleet {present.fleet}, judged by {files}; nothing was changed")
     for line in found.rule_changes:
         say(f"rule: {line}")
-    table = Table("", "now", "then", "first that differs", box=None)
+    table = Table("", "now", "then", "first difference", box=None)
     for reason, told in found.refused.items():
         table.add_row(f"refused: {reason.label}", f"{told.now:,}", f"{told.then:,}", text(told.example))
     table.add_row("rows admitted", *(f"{n:,}" for n in found.admitted), "")
@@ -33,18 +33,18 @@ def print_preview(present: FleetSpec, changed: FleetSpec, found: Preview) -> Non
         table.add_row("mean label", *(f"{side.mean:.4g}" if side.rows else "" for side in found.labelled), "")
     out.print(table, highlight=False)
     if found.is_same:
-        say("on these events nothing differs")
+        say("nothing differs for these events")
         return
     say(
-        f"{found.newly_refused:,} events would be refused that are admitted now, {found.newly_admitted:,} the other way round"
+        f"{found.newly_refused:,} admitted events would be refused, {found.newly_admitted:,} refused events would be admitted"
     )
     say(
-        f"{found.other_labels:,} rows that both files admit would have another label, or lose it, or get their first one"
+        f"{found.other_labels:,} rows that both files admit would get another label, lose their label or get a first one"
     )
     _names("new features", found.new_features)
-    _names("features that go", found.gone_features)
+    _names("removed features", found.gone_features)
     changed_values = sorted(found.values.items(), key=lambda item: -item[1])
-    _names("features with other values", [f"{name} ({share:.1%} of the rows)" for name, share in changed_values])
+    _names("features with changed values", [f"{name} ({share:.1%} of the rows)" for name, share in changed_values])
 
 
 def _names(what: str, names: Sequence[str]) -> None:

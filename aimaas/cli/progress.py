@@ -1,4 +1,4 @@
-"""How far a long command is, on standard error: a bar on a terminal, elsewhere a line every ten seconds."""
+"""Progress of a long command, on standard error: a bar on a terminal, otherwise a line every ten seconds."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LINE_EVERY_S = 10.0
 
 
 class Stages:
-    """Shows the stages of a command, one after the other. Call it with a stage, how much of it is done, and of how much."""
+    """Shows the stages of a command, one after the other. Call it with the name of a stage, the amount done and the total."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)

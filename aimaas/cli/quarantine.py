@@ -1,4 +1,4 @@
-"""`aimaas quarantine`: what the lake refused, and sending it again."""
+"""`aimaas quarantine`: list, show and replay the records that the lake refused."""
 
 from __future__ import annotations
 

@@ -24,15 +24,15 @@ reconcile_app = typer.Typer()
 Counts = dict[str, int | None]
 _SHOWN = 20  # split devices
 _NOTES = {
-    "sent": "the topic does not hold all of the day any more (retention, or it was made anew): `sent` counts what was landed of it",
-    "predicted": "retention has deleted predictions of the day: missing ones are not looked for",
-    "letters": "retention has deleted dead letters of the day: missing ones are not looked for",
+    "sent": "the topic no longer holds the whole day (retention, or deleted and created again): `sent` counts landed records",
+    "predicted": "retention has deleted predictions of the day: missing predictions are not reported",
+    "letters": "retention has deleted dead letters of the day: missing dead letters are not reported",
 }
 
 
 @dataclass
 class _Day:
-    """What a day came to: counts by kind of record, and of which kind each gap and loss is."""
+    """The result for one day: counts by kind of record, and each gap and loss with its kind."""
 
     fleet: str
     day: str
@@ -129,10 +129,10 @@ def _print_table(found: _Day) -> None:
     for device in found.split[:_SHOWN]:
         out.print(f"[yellow]split:[/yellow] {text(str(device))}", highlight=False, soft_wrap=True)
     if len(found.split) > _SHOWN:
-        out.print(f"[yellow]split:[/yellow] and {len(found.split) - _SHOWN} more devices; --json names them all")
+        out.print(f"[yellow]split:[/yellow] and {len(found.split) - _SHOWN} more devices; --json lists all")
     for kind, loss in found.lost:
         out.print(f"[yellow]lost:[/yellow] {kind}: {loss}", highlight=False, soft_wrap=True)
     for kind, gap in found.gaps:
         out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
     if not found.gaps:
-        out.print("no gap but for what was lost" if found.lost else "no gap", highlight=False)
+        out.print("no gap, except for lost records" if found.lost else "no gap", highlight=False)

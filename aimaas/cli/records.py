@@ -1,4 +1,4 @@
-"""How refused records are shown to people, wherever they lie: on the dead-letter topic or in the lake's quarantine."""
+"""The output for refused records, from the dead-letter topic and from the lake's quarantine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per 
 
 
 def text(content: bytes | str | None) -> str:
-    """What a device wrote, with everything escaped that is not for reading: it must not steer the terminal."""
+    """Text from a device with all unprintable characters escaped, so that it cannot control the terminal."""
     shown = content.decode("utf-8", "backslashreplace") if isinstance(content, bytes) else content or ""
     return "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in shown)
 
@@ -44,14 +44,14 @@ def time(ms: int) -> str:
 
 
 def reasons() -> list[str]:
-    """Why admission refuses records."""
+    """Return all reasons for which admission refuses a record."""
     from aimaas.reasons import Reason
 
     return [r.label for r in Reason if r != Reason.ADMITTED]
 
 
 def print_record(facts: list[tuple[str, str]], value: bytes | None) -> None:
-    """One record as a whole: a line for each fact, then its value."""
+    """Print one record: a line for each fact, then its value."""
     table = Table(box=None, show_header=False)
     for name, fact in facts:
         table.add_row(name, fact)
@@ -61,7 +61,7 @@ def print_record(facts: list[tuple[str, str]], value: bytes | None) -> None:
 
 
 def print_rows(columns: list[str], rows: list[list[str]], total: int) -> None:
-    """The newest of `total` records, one a row."""
+    """Print the newest of `total` records, one per row."""
     if rows:
         table = Table(*columns, box=None)
         for row in rows:
@@ -73,7 +73,7 @@ def print_rows(columns: list[str], rows: list[list[str]], total: int) -> None:
 
 
 def print_replayed(done: list[Replayed], as_json: bool) -> None:
-    """One row for each letter, then how many went where."""
+    """Print one row for each dead letter, then the number of dead letters for each action."""
     if as_json:
         for d in done:
             print(json.dumps({"source": str(d.letter.source), "done": d.action.value, "why": d.why}))  # noqa: T201
@@ -85,4 +85,4 @@ def print_replayed(done: list[Replayed], as_json: bool) -> None:
         out.print(table, highlight=False, markup=False)
         out.print()
     counts = Counter(d.action.value for d in done)
-    out.print(", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "no letters", highlight=False)
+    out.print(", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "no records to replay", highlight=False)

@@ -1,4 +1,4 @@
-"""What `aimaas replay --check` found and `--backfill` did, for people."""
+"""The output of `aimaas replay --check` and `aimaas replay --backfill`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_report(source: Path, report: Report) -> None:
-    """Totals, then one row for each reason of refusal with its first example."""
+    """Print totals, then one row for each reason of refusal with its first example."""
     totals = f"{report.rows} rows are {report.events} events and {report.outcomes} outcomes; nothing was sent"
     out.print(f"{source}: {totals}", highlight=False, markup=False, soft_wrap=True)
     table = Table("refused", "why", "first", box=None)
@@ -30,16 +30,16 @@ def print_report(source: Path, report: Report) -> None:
     rows = sum(refused.rows for refused in report.unreadable)
     events = report.events - report.admitted
     if rows:
-        out.print(f"{rows} rows cannot be read: a replay sends nothing until they can", highlight=False)
+        out.print(f"{rows} rows cannot be read: a replay sends nothing until they are corrected", highlight=False)
     out.print(f"{report.admitted} events would be admitted, {events} would become dead letters", highlight=False)
 
 
 def print_backfilled(fleet: FleetSpec, done: Backfilled) -> None:
-    """What a backfill wrote, what gold will not take of it, and when gold takes the rest."""
+    """Print what a backfill wrote, which events gold will not take in, and when gold takes in the rest."""
     if done.again:
-        out.print("nothing to do: all of it was backfilled before", highlight=False)
+        out.print("nothing to do: the whole file was backfilled before", highlight=False)
         return
     out.print(f"backfilled {done.events} events, sent {done.outcomes} outcomes", highlight=False)
     for reason, events in sorted(done.refused.items()):
         out.print(f"{events} of the events will not be in gold: {reason}", highlight=False)
-    out.print(f"gold takes them with the next run of the DAG {fleet.fleet}_ingest", highlight=False)
+    out.print(f"gold takes them in after the next run of the DAG {fleet.fleet}_ingest", highlight=False)

@@ -1,4 +1,4 @@
-"""What `aimaas fleets reset` is about to delete, for people."""
+"""The list of what `aimaas fleets reset` will delete."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def print_contents(
     versions: Sequence[str],
     folders: Mapping[str, int],
 ) -> None:
-    """One row for each topic, table and folder, and one for the versions."""
+    """Print one row for each topic, table and folder, and one for the versions."""
     table = Table("what", "name", "holds", box=None)
     for topic, offsets in topics.items():
         table.add_row("topic", topic, f"{offsets:,} offsets")
@@ -27,4 +27,4 @@ def print_contents(
         table.add_row("registered model", fleet, f"{len(versions)} version{'s' * (len(versions) != 1)}")
     for folder, files in folders.items():
         table.add_row("folder", folder, f"{files:,} file{'s' * (files != 1)}")
-    out.print(table if table.row_count else f"nothing is there of fleet {fleet}", highlight=False)
+    out.print(table if table.row_count else f"fleet {fleet} has no data", highlight=False)

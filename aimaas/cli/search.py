@@ -38,6 +38,8 @@ def search(
         list[str] | None,
         typer.Option(help="Candidate to search. Repeat the option for several. Default: all candidates."),
     ] = None,
+    workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 for one per core")] = 0,
+    candidate: Annotated[list[str] | None, typer.Option(help="search only this candidate; repeat it for more")] = None,
     training_set: Annotated[
         Path | None, typer.Option(help="Folder of a frozen training set. Default: the newest of the fleet.")
     ] = None,
@@ -63,19 +65,21 @@ def search(
     _print(found)
     better = found.better()
     if not better:
-        out.print("no settings did better than the fleet file's own")
+        out.print("no settings were better than those in the fleet file")
     elif write:
         path = settings.fleets / f"{fleet}.yaml"
         write_settings(path, better)
         out.print(f"written to {path}: {', '.join(better)}; the next training uses them", highlight=False)
     else:
-        out.print(f"to train with them, give --write, or put into fleets/{fleet}.yaml:\n", highlight=False)
+        out.print(
+            f"to train with these settings, pass --write or copy this into fleets/{fleet}.yaml:\n", highlight=False
+        )
         out.print(shown(better), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextmanager
 def _watched(trials: int | None, minutes: float | None) -> Iterator[Callable[[Standing], None]]:
-    """A bar with the best so far: of the trials, or of the time where it is the bound."""
+    """Show the best so far beside a bar of the trials, or of the time if only the time is limited."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[best]}"), console=out) as bar:
         task = bar.add_task("search", total=trials or (minutes or 0) * 60, best="")

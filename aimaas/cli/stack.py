@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
-    """Print each part, and more of those that are not up; whether all are. Secrets only if asked for."""
+    """Print each part, with details of those that are not up. Return whether all parts are up. Secrets need `show_secrets`."""
     from local.stack_status import stack_parts
 
     parts = stack_parts(settings)
@@ -40,16 +40,16 @@ def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
 
 
 def print_tasks(settings: Settings, now: float) -> None:
-    """What Airflow's workers do now: a first training may take most of an hour."""
+    """Print the tasks that Airflow runs now: a first training may take most of an hour."""
     from local.stack_status import tasks_at_work
 
-    told = [f"{name} since {duration(began, now)}" for name, began in tasks_at_work(settings)]
+    told = [f"{name} for {duration(began, now)}" for name, began in tasks_at_work(settings)]
     if told:
-        say(f"Airflow runs {', '.join(told)}")
+        say(f"Airflow has been running {', '.join(told)}")
 
 
 def print_login(settings: Settings, *, show_secrets: bool) -> None:
-    """How to log in to Airflow, and where logs lie."""
+    """Print the login of Airflow, and the folder of the logs."""
     from local.airflow import find_airflow
 
     airflow = find_airflow(settings.home / "airflow")
@@ -60,11 +60,11 @@ def print_login(settings: Settings, *, show_secrets: bool) -> None:
 
 
 def trouble(part: Part, now: float) -> str:
-    """One line about a part that is not up: what happens next, why it ended last, and where to read on."""
+    """Return one line about a part that is not up: its next start, its last error, and its log."""
     said = f"{part.name}: {part.state}"
     if part.state == "restarting":
         pause = None if part.next_at is None else max(0.0, part.next_at - now)
-        said += ", started again now" if not pause else f", next start in {pause:.0f} s"
+        said += ", restarting now" if not pause else f", next start in {pause:.0f} s"
     if part.state == "silent":
         said += ": its process runs, but it does not answer"
     if part.last_error:
@@ -73,7 +73,7 @@ def trouble(part: Part, now: float) -> str:
 
 
 def duration(since: float | None, now: float) -> str:
-    """How long ago, in the largest unit that fits; empty where nobody knows."""
+    """Return how long ago `since` was, in the largest unit that fits; empty if it is not known."""
     if since is None:
         return ""
     seconds = max(0, int(now - since))

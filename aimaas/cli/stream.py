@@ -107,8 +107,8 @@ def replay(
     out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
     if sent.outcomes:
         out.print(
-            f"outcomes start the DAGs {fleet}_ingest, {fleet}_prepare and {fleet}_train, where Airflow runs; "
-            f"`aimaas models list --fleet {fleet}` shows what was trained",
+            f"if Airflow runs, the outcomes start the DAGs {fleet}_ingest, {fleet}_prepare and {fleet}_train; "
+            f"`aimaas models list --fleet {fleet}` lists the trained versions",
             highlight=False,
             soft_wrap=True,
         )

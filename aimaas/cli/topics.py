@@ -1,4 +1,4 @@
-"""`aimaas topics`: create a fleet's topics, give them more partitions, and say who needs which rights."""
+"""`aimaas topics`: create a fleet's topics, add partitions, print the rights of each role, and skip a broken batch."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def topics_acls(
     from aimaas.roles import ROLES, rights_of
 
     if role is not None and role not in ROLES:
-        raise typer.BadParameter(f"{role!r} is no role: use {', '.join(ROLES)}")
+        raise typer.BadParameter(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
     spec = fleet_of(read_settings(), fleet)
     for name in ROLES if role is None else (role,):
         out.print(f"# {name}", highlight=False)
@@ -70,8 +70,8 @@ def topics_grow(
     out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
     if done.astray:
         out.print(
-            f"[red]{done.astray} events came meanwhile to their devices' old partitions[/red]: something still sends events; they "
-            f"are refused as wrong_partition: stop what sends them, start it anew, then `aimaas dlq replay --fleet {fleet} "
+            f"[red]{done.astray} events arrived meanwhile on the old partitions of their devices[/red]: a producer still runs. "
+            f"They are refused as wrong_partition. Restart the producer, then run `aimaas dlq replay --fleet {fleet} "
             "--reason wrong_partition`",
             highlight=False,
         )
@@ -82,7 +82,7 @@ def topics_grow(
             highlight=False,
             soft_wrap=True,
         )
-    out.print("then start what sends events anew, so that it sees the partitions, and the scorers", highlight=False)
+    out.print("then restart the producers, so that they see the new partitions, and start the scorers", highlight=False)
 
 
 @topics_app.command("skip")

@@ -1,4 +1,4 @@
-"""`aimaas forget` and `aimaas maintain`: erasing one device, and keeping the lake small and quick."""
+"""`aimaas forget` and `aimaas maintain`: erase one device, and keep the lake small and fast."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def forget(
 def _void_set(
     settings: Settings, fleet: FleetSpec, folder: str, digest: str, rows: int, dry_run: bool
 ) -> dict[str, Any]:
-    """What is said of a training set, and at the versions that learned from it."""
+    """Return the report on a training set. Unless it is a dry run, mark the versions that were trained on it."""
     from aimaas.registry import mark_void, trained_on
 
     why = "a device in it was forgotten: the rows are erased, this version cannot be rebuilt"
@@ -93,20 +93,22 @@ def _print(report: dict[str, Any]) -> None:
     for table in dict.fromkeys([*report["rows"], *report["old_files"]]):
         what.add_row(table, f"{report['rows'].get(table, 0):,} rows", str(report["old_files"].get(table, 0)))
     what.add_row("not landed or judged yet", f"{report['waiting']:,} records", "")
-    what.add_row("state of the scorers", f"{report['state_snapshots']} snapshots", "")
+    what.add_row("device state", f"{report['state_snapshots']} snapshots", "")
     what.add_row("pages of Data Docs", str(len(report["pages"])), "")
     out.print(what, highlight=False)
     for s in report["void_training_sets"]:
-        made = f"; versions {', '.join(s['versions'])} learned from it" if s["versions"] else ""
+        made = f", on which versions {', '.join(s['versions'])} were trained" if s["versions"] else ""
         say(
-            f"void: training set {s['folder']} ({s['rows']:,} rows){made}: train again; the registry's card may show the device"
+            f"void: training set {s['folder']} ({s['rows']:,} rows){made}. Train again. The model card may still show the device"
         )
     left = Table("topic", "newest record", "gone by", "", box=None)
     for r in report["kafka"]:
         left.add_row(r["topic"], r["newest"] or "", r["gone_by"] or "", r["how"])
     out.print(left, highlight=False)
     if report["scorers_running"]:
-        say("scorers run, and their memory holds what devices sent last: start them anew, then run this once more")
+        say(
+            "scorers are running, and their memory holds the last rows of devices: restart them, then run this command again"
+        )
     say(f"not touched: {report['not_touched']}")
 
 
@@ -131,7 +133,7 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
         told["training_sets"] = [{"folder": s.folder, "bytes": s.bytes} for s in sets]
         print(json.dumps(told))  # noqa: T201
         return
-    shown = Table("table", "rows", "files before", "files", "MB", "put together", "old files deleted", box=None)
+    shown = Table("table", "rows", "files before", "files", "MB", "compacted", "old files deleted", box=None)
     for d in done:
         size = f"{d.after.bytes / 1e6:,.1f}"
         joined = "busy: next time" if d.busy else str(d.compacted)
@@ -141,4 +143,4 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
     out.print(shown, highlight=False)
     gone, megabytes = "would be deleted" if dry_run else "deleted", sum(s.bytes for s in sets) / 1e6
     say(f"{pages} old files of Data Docs {gone}")
-    say(f"{len(sets)} old training sets that no version learned from ({megabytes:,.1f} MB) {gone}")
+    say(f"{len(sets)} old training sets that no version was trained on ({megabytes:,.1f} MB) {gone}")

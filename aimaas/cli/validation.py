@@ -1,4 +1,4 @@
-"""`aimaas fleets validate`: the mistakes of a fleet file that any stage would stumble over."""
+"""`aimaas fleets validate`: the mistakes of a fleet file that any stage would refuse."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aimaas.fleet_yaml import read_fleet_yaml
 
 
 def mistakes_of(path: Path, folder: Path) -> tuple[FleetSpec | None, list[str]]:
-    """The fleet of a file, None where it cannot be read, and a line for each mistake; `folder` is where commands look for files."""
+    """Return the fleet of a file (None if it cannot be read) and a line for each mistake. `folder` is AIMAAS_FLEETS."""
     try:
         spec = load_fleet(path)
     except FleetFileError as e:
@@ -26,7 +26,7 @@ def mistakes_of(path: Path, folder: Path) -> tuple[FleetSpec | None, list[str]]:
 
 
 def _of_a_broken_file(path: Path) -> list[str]:
-    """What other stages would say of the parts that can be read, beside the mistakes of the file itself."""
+    """Return the mistakes that other stages would find in the readable parts of a file that has mistakes."""
     try:
         found, _ = read_fleet_yaml(path)
     except FleetFileError:
@@ -37,7 +37,7 @@ def _of_a_broken_file(path: Path) -> list[str]:
 
 
 def _candidates(path: Path, spec: FleetSpec) -> list[str]:
-    """The mistakes of the candidates, which training alone knows."""
+    """Return the mistakes of the candidates, which only training can judge."""
     from models.candidates import candidate_mistakes
 
     known_as = f"fleets/{spec.fleet}.yaml: "
@@ -45,7 +45,7 @@ def _candidates(path: Path, spec: FleetSpec) -> list[str]:
 
 
 def _stand_in(found: Mapping[str, Any]) -> FleetSpec | None:
-    """A whole fleet with the task and the candidates of a file that has mistakes; None where these cannot be read either."""
+    """Return a valid fleet with the task and the candidates of a file that has mistakes; None if these cannot be read."""
     try:
         fleet: dict[str, Any] = {
             "fleet": "fleet",

@@ -29,7 +29,7 @@ def gate(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> Gate:
 def test_a_failure_is_shown_with_what_was_observed_and_allowed_and_can_be_set_aside(
     gate: Gate, strict: Settings
 ) -> None:
-    assert "no gate of mill has judged anything yet" in gate("show").output
+    assert "no gate of fleet mill has run yet" in gate("show").output
     write(strict, silver(MILL, 11))
     failed = gate("check").exception
     assert isinstance(failed, GateFailedError)
@@ -48,11 +48,11 @@ def test_a_failure_is_shown_with_what_was_observed_and_allowed_and_can_be_set_as
         assert said in shown
     assert (audit["verdict"], audit["failures"][0]["expectation"]) == ("failed", WARMER)
     assert len(json.loads(audit["suite"])) > 10, "the record says what was expected"
-    assert moved.startswith("11 rows moved to quarantine, the others of silver iot.mill.events/1/0 to 99 published")
+    assert moved.startswith("11 rows moved to quarantine, the other rows of silver iot.mill.events/1/0 to 99 published")
     assert len(read_quarantine(strict, MILL)) == 11
     assert published_offsets(strict, MILL) == {("iot.mill.events", 1): 100}
     assert "the heater was off" in gate("show").output
-    assert "silver: nothing new" in gate("check").output
+    assert "silver: no new rows to judge" in gate("check").output
 
 
 def test_a_rebuilt_day_is_shown_until_its_gate_passes_or_a_person_takes_it(gate: Gate, strict: Settings) -> None:
@@ -70,7 +70,7 @@ def test_a_rebuilt_day_is_shown_until_its_gate_passes_or_a_person_takes_it(gate:
     assert isinstance(failed, GateFailedError) and "gold keeps the day as it was" in str(failed)
     assert f"aimaas gate acknowledge --why … --fleet mill --day {day}" in shown and "11 of 100 rows fail" in shown
     assert (audit["table"], audit["verdict"], audit["made_of"]) == ("day", "failed", day)
-    assert told.startswith(f"published: the rebuilt {day}")
+    assert told.startswith(f"published: the rebuilt day {day}")
     assert (held_days(strict, MILL), audits_of(strict, MILL, "day")[-1].why) == ([], "the heater was off")
     assert "rebuilt day" not in gate("show").output
 
@@ -98,8 +98,8 @@ def test_a_verdict_on_a_day_that_was_rebuilt_again_meanwhile_does_not_count(gate
     [
         (("acknowledge", "--why", "so"), "no gate failed, so there is nothing to resolve"),
         (("acknowledge", "--why", "so", "--day", "2026-11-23"), "2026-11-23 is not held back"),
-        (("acknowledge", "--why", " "), "--why: is empty; say why"),
-        (("check", "--table", "bronze"), "--table bronze: no gate judges it; there are silver, gold"),
+        (("acknowledge", "--why", " "), "--why: is empty; give a reason"),
+        (("check", "--table", "bronze"), "--table bronze: this table has no gate; use one of silver, gold"),
         (("check",), "no such table yet: run the step before this gate"),
     ],
 )

@@ -135,7 +135,7 @@ def test_the_way_from_devices_to_predictions(fleet: Fleet) -> None:
 
 
 def test_the_operator_looks_at_letters_and_refusals(fleet: Fleet) -> None:
-    assert "no scorer refused" in fleet.run("operator", "models", "refused")
+    assert "no scorer has refused" in fleet.run("operator", "models", "refused")
     assert "unparsable" in fleet.run("operator", "dlq", "list")
 
 

@@ -63,7 +63,7 @@ def test_a_set_made_again_as_of_then_has_the_same_digest_after_all_that_came_sin
     lake.gold()
     version = table_version(lake.settings, lake.fleet.fleet, "gold")
     said, known_at = train(lake, "--register"), datetime.now(UTC)
-    assert "no registered version learned from these rows" in said and "registered as version 1" in said
+    assert "no registered version was trained on these rows" in said and "registered as version 1" in said
     folder = next(Path(training_folder(lake.settings, lake.fleet.fleet)).iterdir())
     digest = json.loads((folder / TRAINING_SET / DESCRIPTION).read_text())["digest"]
     assert f"training set of gold {version}: " in said and digest in said
@@ -80,7 +80,7 @@ def test_a_set_made_again_as_of_then_has_the_same_digest_after_all_that_came_sin
     assert again(known_at.isoformat(), "at") == digest
     compact_and_vacuum(lake)
     said = train(lake, "--as-of", str(version), "--out", str(tmp_path / "vacuumed"))
-    assert digest in said and "the same rows as version 1 learned from" in said
+    assert digest in said and "the same rows as for version 1" in said
 
     for as_of, says in (("99", "no version 99"), ("noon", "neither a version"), ("2001-01-01", "its log begins at")):
         with pytest.raises(LakeError, match=says):

@@ -167,4 +167,4 @@ def test_what_retention_deleted_before_it_was_landed_is_shown_as_lost_and_is_no_
     ]  # fmt: skip
     told = reconcile(line, "--day", today).stdout
     assert f"lost: events: {line.names.events}, partition 0, offset 4 to 6 never landed: retention" in told
-    assert "no gap but for what was lost" in told
+    assert "no gap, except for lost records" in told

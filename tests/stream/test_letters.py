@@ -148,7 +148,7 @@ def run(line: Line, monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_before_the_first_champion_the_list_says_that_events_are_not_yet_predicted(line: Line, run: Any) -> None:
     said = run("list")
 
-    assert "has served, so its events are judged in the lake alone and not yet predicted" in said
+    assert "has served, so only the lake has judged its events" in said
     assert f"`aimaas quarantine list --fleet {line.fleet.fleet}`" in said
 
 

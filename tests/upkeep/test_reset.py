@@ -77,7 +77,7 @@ def test_a_reset_lists_what_will_go_asks_and_deletes_it_and_nothing_of_other_fle
         assert [p.name for p in part.iterdir()] == ["another"]
     with client(plant.settings) as registry:
         assert registry.search_registered_models(f"name='{name}'") == []
-    assert "nothing is there" in call("fleets", "reset", name, "--yes").output
+    assert f"fleet {name} has no data" in call("fleets", "reset", name, "--yes").output
 
 
 @pytest.mark.broker

@@ -250,7 +250,7 @@ def test_the_command_writes_the_best_into_the_fleet_file_and_training_uses_it(
 
     looked = CliRunner().invoke(app, asked)
     assert looked.exit_code == 0, looked.output
-    assert "give --write" in looked.output and load_fleet(path) == fleet
+    assert "pass --write" in looked.output and load_fleet(path) == fleet
     written = CliRunner().invoke(app, [*asked, "--write"])
 
     assert written.exit_code == 0, written.output
