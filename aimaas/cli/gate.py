@@ -196,6 +196,6 @@ def _show_day(fleet: str, audit: Audit) -> None:
     _show_failures(audit)
     command = "acknowledge --why …" if audit.verdict == "failed" else "check"
     out.print(
-        f"gold keeps the day from before the rebuild. Next: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
+        f"gold keeps the day as it was before the rebuild. Next: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
         highlight=False, markup=False, soft_wrap=True,
     )  # fmt: skip

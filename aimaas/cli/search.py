@@ -38,8 +38,6 @@ def search(
         list[str] | None,
         typer.Option(help="Candidate to search. Repeat the option for several. Default: all candidates."),
     ] = None,
-    workers: Annotated[int, typer.Option(min=0, help="worker processes; 0 for one per core")] = 0,
-    candidate: Annotated[list[str] | None, typer.Option(help="search only this candidate; repeat it for more")] = None,
     training_set: Annotated[
         Path | None, typer.Option(help="Folder of a frozen training set. Default: the newest of the fleet.")
     ] = None,

@@ -206,7 +206,7 @@ def test_the_command_prints_all_schemas_one_of_them_or_writes_them(
     [
         (["mill", "--topic", "nothing"], "there are: events, events.headers, outcomes"),
         (["nothing"], "no such fleet file"),
-        (["--topic", "events"], "name one"),
+        (["--topic", "events"], "need a fleet"),
         (["mill", "--out", "/proc/no"], "cannot be written"),
     ],
 )
