@@ -62,7 +62,7 @@ def name_of(table: Path) -> str:
 def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
     """Draft the files of the fleet called `fleet` from a table. Raises ReplayError where it has nothing to make a fleet of."""
     if table.is_dir():
-        raise ReplayError(f"{table}: is a folder; name one table in it, the telemetry")
+        raise ReplayError(f"{table}: is a folder; name the table of readings in it")
     try:
         columns, names = _layout(table)
     except OSError as e:
@@ -74,9 +74,9 @@ def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
     if not found or not found[0].rows:
         raise ReplayError(f"{table}: has no rows")
     roles = _with_readings(table, roles_of(found), found)
-    roles.left_out |= {n: "its name is there twice" for n in names if names.count(n) > 1 and n.strip()}
+    roles.left_out |= {n: "two columns have this name" for n in names if names.count(n) > 1 and n.strip()}
     if not all(n.strip() for n in names):
-        roles.left_out["a column without a name"] = "give it one"
+        roles.left_out["a column without a name"] = "name it"
     made = _draft(table, fleet, written, roles, mistakes, _stage(progress, "looking at the order"))
     return Drafted(
         fleet, fleet_yaml(made), mapping_yaml(made), made.order.rows, made.order.devices, len(made.names), len(roles.left_out),
@@ -122,8 +122,8 @@ def _with_readings(table: Path, roles: Roles, columns: Sequence[Column]) -> Role
         return replace(roles, readings=constants, left_out=left)
     if len(columns) == 1 and " " in columns[0].name.strip():
         raise ReplayError(
-            f"{table}: its cells seem to be separated by blanks, which no mapping reads; write them with commas (C-MAPSS as "
-            "published is replayed as it is, with the fleet turbofan)"
+            f"{table}: its cells are separated by spaces, which a mapping cannot read; write commas (C-MAPSS as published "
+            "needs none: replay it with the fleet turbofan)"
         )
     told = "; ".join(f"{_short(name)}: {_short(why)}" for name, why in list(roles.left_out.items())[:5])
     raise ReplayError(f"{table}: has no column of numbers, so nothing can be a reading; {told or 'only ids and times'}")
@@ -140,7 +140,7 @@ def _draft(
     order = order_of(table, written, device, roles.time, roles.counters, progress)
     now_us = int(time.time() * 1e6)
     if roles.time is not None and (order.time is None or order.time.newest - now_us > _FARTHEST_US):
-        why = "times that cannot all be read, or lie too far in the future"
+        why = "times that are unreadable in part, or too far in the future"
         roles = replace(roles, time=None, left_out=roles.left_out | dict.fromkeys(roles.time.column, why))
         order = replace(order, time=None)
     seq = next((c for c in roles.counters if _orders(order, c)), None)

@@ -9,7 +9,7 @@ from stream.replay.draft.columns import Column
 from stream.replay.draft.proposal import Draft
 from stream.replay.draft.yaml_text import comment, number, scalar
 
-_MARGIN = 0.5  # of the span that was found, on both sides: new data reaches farther than a sample
+_MARGIN = 0.5  # of the range in the table, on both sides: new data has a wider range than a sample
 _LARGEST = 1e30
 _NARROW = 60_000  # bytes of an event below which the default of limits.record_bytes is enough
 
@@ -23,18 +23,18 @@ def _head(draft: Draft) -> Iterator[str]:
     rows, devices = draft.order.rows, draft.order.devices
     of = f"{rows:,} rows of {devices:,} device{'s' * (devices != 1)}"
     yield f"# Drafted by `aimaas fleets draft` from {comment(draft.table)}: {of}."
-    yield "# A comment marks each guess: read it, mend it, delete it. docs/reference/fleet-file.md has all keys."
+    yield "# Check each guess, correct it, then delete its comment. docs/reference/fleet-file.md has all keys."
     yield f"fleet: {scalar(draft.fleet)}"
     yield "version: 1"
-    yield f"description: {scalar(f'Drafted from {draft.table}.')}  # write what the devices are"
+    yield f"description: {scalar(f'Drafted from {draft.table}.')}  # write which devices these are"
     if draft.by_time:
         yield "order: ts  # guess: no two rows of a device have the same time"
     elif draft.seq:
         yield f"order: seq  # guess: column {comment(draft.seq)} counts the events of a device"
     elif draft.roles.time:
-        yield "order: seq  # guess: rows of one device share a time or are unsorted, so their place counts; else write order: ts"
+        yield "order: seq  # guess: some rows of a device have the same time or are not sorted; with order: ts the time counts"
     else:
-        yield "order: seq  # guess: the table has no column of times, so the place of a row counts"
+        yield "order: seq  # guess: the table has no column of times"
 
 
 def _readings(draft: Draft) -> Iterator[str]:
@@ -44,9 +44,9 @@ def _readings(draft: Draft) -> Iterator[str]:
     if not sensors:
         settings, sensors = [], settings
     if settings:
-        yield "\nsettings:  # guess: by their names, these are set by people or a controller"
+        yield "\nsettings:  # guess: by their names, a person or a controller sets them"
         yield from (_reading(draft, c) for c in settings)
-    yield "\n# Ranges are what was found with a margin: give what is physically possible, since events outside are refused."
+    yield "\n# Each range is that of the table, with a margin. Write what is physically possible: events beyond it are refused."
     yield "sensors:"
     yield from (_reading(draft, c) for c in sensors)
 
@@ -54,7 +54,11 @@ def _readings(draft: Draft) -> Iterator[str]:
 def _reading(draft: Draft, column: Column) -> str:
     low, high = with_margin(column)
     unit = draft.units.get(column.name)
-    told = [f"found {column.low:.6g} to {column.high:.6g}" if not column.is_constant else f"constant, {column.low:.6g}"]
+    told = [
+        f"in the table {column.low:.6g} to {column.high:.6g}"
+        if not column.is_constant
+        else f"constant, {column.low:.6g}"
+    ]
     nullable = ""
     if column.missing:
         nullable = ", nullable: true, fill: previous"
@@ -62,7 +66,7 @@ def _reading(draft: Draft, column: Column) -> str:
     if unit is None:
         told.append("no unit in the header")
     if column.low <= -99 and column.words is not None and column.low in (-99, -999, -9999):
-        told.append(f"{column.low:g} may mean no value: then list it under missing in the mapping")
+        told.append(f"{column.low:g} may mean a missing value: then add it to missing in the mapping file")
     label, key = draft.labels[column.name], draft.names[column.name]
     text = f"name: {scalar(label, flow=True)}, unit: {scalar(unit or '1', flow=True)}, range: [{number(low)}, {number(high)}]"
     return f"  {scalar(key)}: {{{text}{nullable}}}  # guess: {'; '.join(told)}"
@@ -76,9 +80,9 @@ def _left_out(draft: Draft) -> Iterator[str]:
 
 def _tail(draft: Draft) -> Iterator[str]:
     if not draft.rows_are_devices:
-        yield "\nfeatures: {windows: [5, 20]}  # guess: rows over which means are taken; the largest also gives deviation and slope"
+        yield "\nfeatures: {windows: [5, 20]}  # guess: window lengths in rows"
     else:
-        yield "\n# no features.windows: each row is of another device, so it speaks for itself"
+        yield "\n# no features.windows: each row is another device"
     yield "\ntask:"
     yield from _task(draft)
     yield "\ntraining:"
@@ -93,15 +97,15 @@ def _task(draft: Draft) -> Iterator[str]:
     unit, horizon, why = _unit_of_task(draft)
     if draft.roles.remaining is not None:
         cap = max(math.ceil(draft.roles.remaining.high), 1)
-        yield "  kind: remaining_useful_life  # guess: the table has a column that seems to be it"
+        yield "  kind: remaining_useful_life  # guess: the table has a column for it"
         yield f"  unit: {unit}  # guess: {why}"
-        yield f"  cap: {cap}  # guess: the largest value found; longer lives count as this"
+        yield f"  cap: {cap}  # guess: the largest value in the table; a longer remaining life gets this label"
         return
     rows = draft.order.rows / max(draft.order.devices, 1)
     length = "" if draft.rows_are_devices else f"; a device has {rows:,.0f} rows on average"
-    yield f"  kind: failure_within  # guess: or remaining_useful_life with a cap{length}"
+    yield f"  kind: failure_within  # guess: the other kind is remaining_useful_life, with a cap{length}"
     yield f"  unit: {unit}  # guess: {why}"
-    yield f"  horizon: {horizon}  # guess: how far ahead a failure is to be seen"
+    yield f"  horizon: {horizon}  # guess: how far ahead the model looks"
 
 
 def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
@@ -110,7 +114,7 @@ def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
     if not draft.by_time:
         return "cycles", 0 if draft.rows_are_devices else 10, "one step is one row"
     step_s = (mean or 3.6e9) / 1e6
-    told = f"rows of a device are {_span(step_s)} apart on average" if mean else "no device has two rows"
+    told = f"{_span(step_s)} between two rows of a device, on average" if mean else "no device has two rows"
     if step_s < 1:
         return "seconds", 60, told
     if step_s < 60:
@@ -130,10 +134,10 @@ def _limits(draft: Draft) -> Iterator[str]:
     time = draft.order.time
     if time is not None and draft.roles.time is not None and time.newest > draft.now_us:
         ahead = math.ceil((time.newest - draft.now_us) / 1e6) + 86_400
-        yield f"  skew_s: {ahead}  # guess: the table has times in the future; devices that send should not"
+        yield f"  skew_s: {ahead}  # guess: the table has times in the future; live devices should not"
     if draft.by_time and time is not None and time.largest > 31_536_000 * 1e6:
         days = time.largest / 8.64e10
-        yield f"  jump: {math.ceil(time.largest / 1e6 * 1.1)}  # guess: in seconds; the longest gap found is {days:,.0f} days"
+        yield f"  jump: {math.ceil(time.largest / 1e6 * 1.1)}  # guess: in seconds; the longest gap is {days:,.0f} days"
     size = sum(len(name) + 28 for name in draft.names.values()) + 500
     if size > _NARROW:
         yield f"  record_bytes: {min(2 * size, 1_000_000)}  # guess: an event has {len(draft.names)} readings"

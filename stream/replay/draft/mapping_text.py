@@ -22,26 +22,26 @@ def _mapping_head(draft: Draft) -> Iterator[str]:
     plain = TableFormat().model_dump()
     for key, value in draft.written.model_dump(exclude={"missing"}).items():
         if value != plain[key]:
-            yield f"{key}: {scalar(list(value) if isinstance(value, tuple) else value)}  # guess: how the file is written"
+            yield f"{key}: {scalar(list(value) if isinstance(value, tuple) else value)}  # guess: by the first lines"
     yield from _mapping_device(draft)
     if draft.seq:
-        yield f"seq: {scalar(draft.seq)}  # guess: rises with each event of a device"
+        yield f"seq: {scalar(draft.seq)}  # guess: the column rises with each row of a device"
     if draft.roles.time is not None and draft.order.time is not None:
         yield _mapping_time(draft)
 
 
 def _mapping_device(draft: Draft) -> Iterator[str]:
     others = draft.roles.devices[1:3]
-    also = f"; or {', '.join(comment(o) for o in others)}" if others else ""
+    also = f"; other columns: {', '.join(comment(o) for o in others)}" if others else ""
     if draft.device.column is not None:
         what = (
-            "each row is a device of its own"
+            "each row is another device"
             if draft.rows_are_devices
             else f"{draft.order.devices:,} device{'s' * (draft.order.devices != 1)}"
         )
         yield f"device: {scalar(draft.device.column)}  # guess: by its name; {what}{also}"
     else:
-        yield f"device: {{name: {scalar(draft.device.name, flow=True)}}}  # guess: no column names a device, so all rows are of one"
+        yield f"device: {{name: {scalar(draft.device.name, flow=True)}}}  # guess: no column names a device"
 
 
 def _mapping_time(draft: Draft) -> str:
@@ -50,11 +50,11 @@ def _mapping_time(draft: Draft) -> str:
     keys: dict[str, Any] = {"column": time.column[0] if len(time.column) == 1 else list(time.column)}
     keys |= {k: v for k in ("unit", "format", "zone") if (v := getattr(time, k)) is not None}
     if time.zone:
-        told.append("its times have no zone; zone: Europe/Berlin says another")
+        told.append("its times have no zone; write yours, such as zone: Europe/Berlin")
     if time.unit:
-        told.append(f"numbers of about this size count {time.unit} since 1970")
+        told.append(f"numbers of this size count {time.unit} since 1970")
     if draft.roles.time_is_ambiguous:
-        told.append("DAY OR MONTH FIRST? The rows do not tell")
+        told.append("DAY OR MONTH FIRST? The rows allow both")
     inner = ", ".join(f"{k}: {scalar(v, flow=True)}" for k, v in keys.items())
     return f"ts: {{{inner}}}  # guess: {'; '.join(told)}"
 
@@ -67,18 +67,18 @@ def _mapping_readings(draft: Draft) -> Iterator[str]:
 def _mapping_outcome(draft: Draft) -> Iterator[str]:
     outcome = draft.roles.outcome
     if outcome is None:
-        yield "# No column seems to say what became of a device, and nothing is learned without outcomes. Write one of these:"
-        yield "# outcome: {column: …, failed: …}  # a column, and its words for a failure"
+        yield "# The draft found no column of outcomes. A model needs outcomes to train on. Write one of these:"
+        yield "# outcome: {column: …, failed: …}  # a column, and its words that mean a failure"
         yield "# outcome: {last_row: failed}  # if the last row of each device is its failure"
         return
     yield "outcome:"
-    yield f"  column: {scalar(outcome.column)}  # guess: by its name; it is no reading, so that the model does not see the answer"
+    yield f"  column: {scalar(outcome.column)}  # guess: by its name; it is not a reading, so the model does not see it"
     yield f"  failed: {scalar(outcome.failed)}"
     if outcome.repaired:
         yield f"  repaired: {scalar(outcome.repaired)}"
-    yield "  # optional: true  # for files in which nothing failed"
+    yield "  # optional: true  # for tables without failures"
     if draft.rows_are_devices and not draft.by_time:
         yield "  observed: true  # guess: a row without a failure is a negative example, not an unknown one"
     if draft.roles.modes:
         modes = ", ".join(f"{scalar(name, flow=True)}: {scalar(name.lower(), flow=True)}" for name in draft.roles.modes)
-        yield f"  # modes: {{{comment(modes)}}}  # guess: rare flags that may name the mode of a failure"
+        yield f"  # modes: {{{comment(modes)}}}  # guess: rare flags that may be failure modes"

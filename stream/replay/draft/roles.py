@@ -129,7 +129,7 @@ def _find_outcome(columns: Sequence[Column], found: Roles) -> None:
     """The column that says what became of runs, and flags beside it that say how."""
     for column in columns:
         if _REMAINING.search(plain(column.name)) and column.is_number:
-            found.left_out[column.name] = "seems to be the answer itself (a remaining life): the model must not see it"
+            found.left_out[column.name] = "a remaining life: the model must not see its own label"
             found.remaining = found.remaining or column
     named = [
         c for c in columns if _OUTCOME.search(plain(c.name)) and not c.is_constant and c.name not in found.left_out
@@ -141,7 +141,7 @@ def _find_outcome(columns: Sequence[Column], found: Roles) -> None:
         if found.outcome is None:
             found.outcome = outcome
         else:
-            found.left_out[column.name] = f"seems to tell an outcome, as {found.outcome.column!r} does"
+            found.left_out[column.name] = f"another column of outcomes, beside {found.outcome.column!r}"
     if found.outcome is None:
         return
     for column in columns:
@@ -149,7 +149,7 @@ def _find_outcome(columns: Sequence[Column], found: Roles) -> None:
         if rare and column.name != found.outcome.column and column.name not in found.left_out:
             found.modes.append(column.name)
             found.left_out[column.name] = (
-                "a rare flag: it may name the mode of a failure, see outcome.modes of the mapping"
+                "a rare flag that may be a failure mode: see outcome.modes in the mapping file"
             )
 
 
@@ -187,15 +187,15 @@ def _sort_in(column: Column, found: Roles) -> None:
 def _reasons(column: Column, found: Roles) -> Iterator[str]:
     """Yield why a column is no reading, the first that applies first."""
     if column.name in found.devices[1:] and (column.words is None or column.leading_zeros):
-        yield "seems to be another name of the device, or of the row"
+        yield "seems to be another id of the device or the row"
     if column.ways or column.clock:
         yield "a time"
     if column.numbers == 0 and not column.strange:
-        yield "has no value in any row"
+        yield "no value in any row"
     if column.strange:
         yield _text(column)
     if not column.is_number:
-        yield f"values from {column.low:g} to {column.high:g}: a reading lies within -1e30 and 1e30"
+        yield f"values from {column.low:g} to {column.high:g}: a reading must be from -1e30 to 1e30"
     if column.is_constant:
         yield f"constant, {column.low:g}"
     if column.leading_zeros:
@@ -215,7 +215,9 @@ def _text(column: Column) -> str:
     if column.is_constant:
         return f"constant, {listed(column.words)}"
     numbered = ", ".join(f"{_shown(word)}: {i}" for i, word in enumerate(w for w in column.words if w.strip()))
-    return f"a category, which is no reading yet; as a number it would be values: {{{numbered}}} in the mapping"
+    return (
+        f"a category, which is no reading yet; to use it as a number, write values: {{{numbered}}} in the mapping file"
+    )
 
 
 def _shown(word: str) -> str:
