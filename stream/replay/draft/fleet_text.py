@@ -46,7 +46,8 @@ def _readings(draft: Draft) -> Iterator[str]:
     if settings:
         yield "\nsettings:  # guess: by their names, a person or a controller sets them"
         yield from (_reading(draft, c) for c in settings)
-    yield "\n# Each range is that of the table, with a margin. Write what is physically possible: events beyond it are refused."
+    yield "\n# Each range is that of the table, with a margin. Write what is physically possible:"
+    yield "# admission refuses all other values."
     yield "sensors:"
     yield from (_reading(draft, c) for c in sensors)
 
@@ -102,8 +103,8 @@ def _task(draft: Draft) -> Iterator[str]:
         yield f"  cap: {cap}  # guess: the largest value in the table; a longer remaining life gets this label"
         return
     rows = draft.order.rows / max(draft.order.devices, 1)
-    length = "" if draft.rows_are_devices else f"; a device has {rows:,.0f} rows on average"
-    yield f"  kind: failure_within  # guess: the other kind is remaining_useful_life, with a cap{length}"
+    length = "" if draft.rows_are_devices else f" ({rows:,.0f} rows per device)"
+    yield f"  kind: failure_within  # guess: or remaining_useful_life with a cap{length}"
     yield f"  unit: {unit}  # guess: {why}"
     yield f"  horizon: {horizon}  # guess: how far ahead the model looks"
 

@@ -45,18 +45,18 @@ def _mapping_device(draft: Draft) -> Iterator[str]:
 
 
 def _mapping_time(draft: Draft) -> str:
-    time, told = draft.roles.time, ["a column of times"]
+    time, told = draft.roles.time, list[str]()
     assert time is not None  # noqa: S101 - the caller looked
     keys: dict[str, Any] = {"column": time.column[0] if len(time.column) == 1 else list(time.column)}
     keys |= {k: v for k in ("unit", "format", "zone") if (v := getattr(time, k)) is not None}
     if time.zone:
-        told.append("its times have no zone; write yours, such as zone: Europe/Berlin")
+        told.append("no zone in the table; write yours")
     if time.unit:
         told.append(f"numbers of this size count {time.unit} since 1970")
     if draft.roles.time_is_ambiguous:
         told.append("DAY OR MONTH FIRST? The rows allow both")
     inner = ", ".join(f"{k}: {scalar(v, flow=True)}" for k, v in keys.items())
-    return f"ts: {{{inner}}}  # guess: {'; '.join(told)}"
+    return f"ts: {{{inner}}}  # guess: {'; '.join(told) or 'a column of times'}"
 
 
 def _mapping_readings(draft: Draft) -> Iterator[str]:
