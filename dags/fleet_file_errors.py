@@ -1,6 +1,6 @@
-"""Makes a broken fleet file an import error that the Airflow UI shows, with the file's name and each mistake.
+"""Turns a broken fleet file into an import error that the Airflow UI shows, with the file's name and each mistake.
 
-This file declares no DAG: it stands apart from `fleets.py` so that the readable fleets keep theirs.
+This file declares no DAG. It is separate from `fleets.py`, so that fleets with valid files keep their DAGs.
 """
 
 from __future__ import annotations

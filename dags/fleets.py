@@ -1,8 +1,8 @@
-"""Airflow reads here the DAGs of each fleet file, and nothing else: a fleet is added by its file, not by code.
+"""Declares the DAGs of each fleet file. You add a fleet with its file, not with code.
 
-`<fleet>_ingest` lands and admits events, `<fleet>_prepare` makes gold rows of them, `<fleet>_train` trains, compares
-and promotes, `<fleet>_rebuild` judges a day again, `<fleet>_maintenance` keeps the lake small. Fleet files that cannot be read are
-told by `fleet_file_errors.py`, so that they do not take the others along.
+`<fleet>_ingest` lands and admits events, `<fleet>_prepare` builds gold, `<fleet>_train` trains, compares and promotes,
+`<fleet>_rebuild` judges a day again, `<fleet>_maintenance` keeps the lake small. `fleet_file_errors.py` reports fleet files with
+mistakes, so that these do not hide the DAGs of other fleets.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is told when a task fails for good: one line, as a log line of the task and as a record in one file for all DAGs."""
+"""The alert for a task that fails for good: one line in the log of the task, and one record in a file for all DAGs."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ ALERTS_FILE = "airflow-alerts.jsonl"
 
 
 class AlertRecord(BaseNotifier):  # type: ignore[misc]  # Airflow's modules are not followed
-    """Writes which task of which run failed, why and where its log is: a line of JSON in `<AIMAAS_HOME>/airflow-alerts.jsonl`."""
+    """Appends a line of JSON to `<AIMAAS_HOME>/airflow-alerts.jsonl`: the failed task, its run, the error and the log's address."""
 
     def notify(self, context: Mapping[str, Any]) -> None:
-        """Write the record; called by Airflow when a task has no retry left."""
+        """Write the record. Airflow calls this when a task has no retry left."""
         from aimaas.settings import read_settings
 
         line = json.dumps(alert_of(context, datetime.now(UTC)), ensure_ascii=False)
@@ -28,7 +28,7 @@ class AlertRecord(BaseNotifier):  # type: ignore[misc]  # Airflow's modules are 
 
 
 def alert_of(context: Mapping[str, Any], now: datetime) -> dict[str, Any]:
-    """Return what the record says; fleet and stage are in the DAG's name."""
+    """Return the content of the record; fleet and stage come from the DAG's name."""
     task = context["ti"]
     fleet, _, stage = str(task.dag_id).rpartition("_")
     error = context.get("exception")

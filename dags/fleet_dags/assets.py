@@ -1,4 +1,4 @@
-"""The assets that tie a fleet's DAGs together, and the one that Kafka itself brings up to date."""
+"""The assets that connect a fleet's DAGs, and the asset that a Kafka record updates."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from aimaas.topics import topic_names
 _POLL_S = 0.5  # all triggers of a triggerer share one thread for this: short, so that many fleets get their turn
 
 _SAYS = {
-    "silver": "events as served: admitted, in the order of offsets",
-    "gold": "the corrected view with the split: what training reads",
-    "model": "the newest model that was trained, promoted or not",
+    "silver": "admitted events in the order of offsets, as the stream served them",
+    "gold": "the corrected view, and the split; training reads it",
+    "model": "the newest trained model, promoted or not",
 }
 
 
 def fleet_asset(fleet: str, name: str) -> Asset:
-    """Return the asset of a table (`silver`, `gold`) or of the `model` of a fleet.
+    """Return the asset of a fleet's table (`silver`, `gold`) or of its `model`.
 
-    An event's `extra` says what the task that made it saw: rows, versions, share in quarantine, the page to read.
+    The `extra` of an asset event has the figures of its task: rows, versions, share in quarantine, address of the Data Docs.
     """
     return Asset(name=f"{fleet}_{name}", uri=f"aimaas://{fleet}/{name}", group=fleet, extra={"about": _SAYS[name]})
 
 
 def outcomes_asset(fleet: FleetSpec) -> Asset:
-    """Return the asset that a record on the fleet's topic of outcomes updates, as long as the DAG that waits for it is unpaused."""
+    """Return the asset that a record on the fleet's outcomes topic updates while the DAG that waits for it is unpaused."""
     topic = topic_names(fleet).outcomes
     trigger = AwaitMessageTrigger(
         topics=[topic],
@@ -41,15 +41,15 @@ def outcomes_asset(fleet: FleetSpec) -> Asset:
         name=f"{fleet.fleet}_outcomes",
         uri=f"aimaas://{fleet.fleet}/outcomes",
         group=fleet.fleet,
-        extra={"about": f"wakes the ingest up: a record on {topic}"},
+        extra={"about": f"a record on {topic} starts the ingest DAG"},
         watchers=[AssetWatcher(name=f"{fleet.fleet}_outcomes", trigger=trigger)],
     )
 
 
 def newest_extra(events: Any) -> dict[str, Any]:
-    """Return the `extra` of an asset's newest event; nothing before its first.
+    """Return the `extra` of an asset's newest event; empty before its first.
 
-    `events` are what Airflow's `inlet_events` has for an inlet. Airflow keeps all events of an asset and would send them all.
+    `events` is the entry of an inlet in Airflow's `inlet_events`. Airflow keeps all events of an asset and would send them all.
     """
     newest = events.ascending(False).limit(1)
     return dict(newest[0].extra) if len(newest) else {}

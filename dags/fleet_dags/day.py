@@ -1,4 +1,4 @@
-"""The Python tasks of `<fleet>_rebuild`, and the day that a run stands for."""
+"""The Python tasks of `<fleet>_rebuild`, and the day of a run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fleet_dags.gates import last_published, seen_by
 
 
 def day_of(params: Mapping[str, Any], dag_run: Any, days: int = 0, hours: int = 0) -> str:
-    """Return the run's day as YYYY-MM-DD; with `days` or `hours` the moment so long after its begin. A macro of the DAG."""
+    """Return the run's day as YYYY-MM-DD; with `days` or `hours`, the time that long after the day's start. A macro of the DAG."""
     day = _day(params.get("day"), dag_run)
     if not days and not hours:
         return day.isoformat()
@@ -22,7 +22,7 @@ def day_of(params: Mapping[str, Any], dag_run: Any, days: int = 0, hours: int = 
 
 
 def _day(given: str | None, dag_run: Any) -> date:
-    """What a person gave; else the data interval's; a run by hand has the day before."""
+    """Return the given day, else the day of the data interval, else for a manual run the day before."""
     if given:
         return date.fromisoformat(given)
     if dag_run.run_type == "manual" or dag_run.data_interval_start is None:
@@ -37,7 +37,7 @@ def check_day(fleet: str) -> Any:
 
     @task(
         pool=read_settings().spark_pool,
-        doc_md="Great Expectations over the day's rows of silver, with pages of its own in Data Docs.",
+        doc_md="Runs the gate of silver over the rows of the day. The day gets its own pages in Data Docs.",
     )
     def check_day(*, params: Any = None, dag_run: Any = None) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowSkipException
@@ -52,17 +52,17 @@ def check_day(fleet: str) -> Any:
         with session_on_demand(settings, f"aimaas check {day} {fleet}", GATE_MEMORY) as spark:
             report = check_day(settings, spec, date.fromisoformat(day), now, spark)
         if report is None:
-            raise AirflowSkipException(f"the lake has no record of {fleet} of {day}")
+            raise AirflowSkipException(f"the lake has no record of {fleet} for {day}")
         return {"day": day, **seen_by(report)}
 
     return check_day()
 
 
 def tell_prepare(fleet: str) -> Any:
-    """Return the task that lets out an event of silver where days were put right that gold has not taken up yet."""
+    """Return the task that emits an asset event of silver if gold has not taken in a repaired day yet."""
     silver = fleet_asset(fleet, "silver")
 
-    @task(inlets=[silver], outlets=[silver], doc_md="Starts the fleet's *prepare* DAG where gold must be made anew.")
+    @task(inlets=[silver], outlets=[silver], doc_md="Starts the fleet's *prepare* DAG if gold must be built again.")
     def tell_prepare(
         *, params: Any = None, dag_run: Any = None, inlet_events: Any = None, outlet_events: Any = None
     ) -> None:
@@ -73,7 +73,7 @@ def tell_prepare(fleet: str) -> Any:
 
         settings = read_settings()
         if not gold_is_behind(settings, find_fleet(settings.fleets, fleet)):
-            raise AirflowSkipException(f"gold of {fleet} is made of silver as it is")
+            raise AirflowSkipException(f"gold of {fleet} is up to date with silver")
         # the next gate compares with what was published
         going_on = {"published": last_published(inlet_events[silver]), "rebuilt": day_of(params, dag_run)}
         outlet_events[silver].extra.update(going_on)

@@ -1,4 +1,4 @@
-"""All DAGs of all fleets, for a DAG file of three lines in a repository of one's own."""
+"""All DAGs of all fleets, for a three-line DAG file in your own repository."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ DAGS = (ingest_dag, prepare_dag, train_dag, rebuild_dag, maintenance_dag)
 def declare_dags() -> None:
     """Declare the DAGs of the fleets in `AIMAAS_FLEETS`, as part of the DAG file that calls this.
 
-    Fleet files with mistakes are left out, so that they do not take the others along; `fleet_dags.fleet_files.broken_fleets` tells
-    of them.
+    Fleet files with mistakes are left out, so that they do not hide the DAGs of other fleets.
+    `fleet_dags.fleet_files.broken_fleets` returns their mistakes.
     """
     for fleet in readable_fleets():
         for declare in DAGS:

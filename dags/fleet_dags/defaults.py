@@ -1,4 +1,4 @@
-"""What all DAGs of all fleets have in common."""
+"""Arguments that all DAGs of all fleets share."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from fleet_dags.alerts import NOTIFIERS
 _FINAL = [f"aimaas.errors.{name}" for name in ("GateFailedError", "TrainingRefusedError", "FleetFileError")]
 
 _DESCRIPTIONS = {
-    "ingest": "Kafka to silver: land, admit, check; by schedule, and soon after an outcome",
-    "prepare": "silver to gold: order, label, split, check; whenever silver has a new version",
-    "rebuild": "one day of bronze judged again, daily or for a range of days by backfill",
-    "maintenance": "small files put together, old ones deleted, sizes told; every night",
-    "train": "gold to a serving model; by schedule, or when enough new outcomes came with gold",
+    "ingest": "From Kafka to silver: land, admit, check. Runs by schedule and soon after an outcome.",
+    "prepare": "From silver to gold: order, label, split, check. Runs for each new version of silver.",
+    "rebuild": "Judges one day of bronze again. Runs daily, or for a range of days as a backfill.",
+    "maintenance": "Compacts small files, deletes old files, reports sizes. Runs every night.",
+    "train": "From gold to a serving model. Runs by schedule, or when gold has enough new outcomes.",
 }
 
 TASK_DEFAULTS: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Is a training due? A pure decision, and the count it needs."""
+"""Decides whether a training is due. A pure function, and the count that it needs."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 def why_not_due(
     run_type: str, outcomes: int, outcomes_before: int, needed: int, refused_again: str | None = None
 ) -> str | None:
-    """Return why this run should not train; None when it should.
+    """Return why this run should not train; None if it should.
 
-    `outcomes` are known now, `outcomes_before` were known at the last training. A run that new gold started (`run_type`
-    asset_triggered, as text or as Airflow's enumeration of texts) trains when at least `needed` came since; one by schedule or
-    hand needs just one outcome at all, because `training.minimum` of the fleet file is judged by training itself. `refused_again`
-    is why the last training was refused, where nothing has changed since: only a run by hand repeats it.
+    `outcomes` is the number known now, `outcomes_before` the number known at the last training. A run that new gold started
+    (`run_type` asset_triggered, as text or as Airflow's enumeration) trains if at least `needed` outcomes are new. A scheduled or
+    manual run needs one outcome in all, because training itself checks `training.minimum` of the fleet file. `refused_again` is
+    the reason of the last refused training if nothing has changed since: only a manual run repeats such a training.
     """
     if outcomes == 0:
         return "no outcome of any device is known yet"

@@ -1,4 +1,4 @@
-"""The fleet files as the DAG files see them: each one read for itself."""
+"""Reads the fleet files for the DAG files, each on its own."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from aimaas.settings import read_settings
 
 
 def readable_fleets() -> list[FleetSpec]:
-    """Return the fleets whose files have no mistake, by name."""
+    """Return the fleets whose files have no mistakes, in the order of their names."""
     return _read_all()[0]
 
 
 def broken_fleets() -> list[str]:
-    """Return one line for each mistake in each fleet file: file, key, what was found, what is allowed."""
+    """Return one line for each mistake in each fleet file: file, key, found value, allowed values."""
     return _read_all()[1]
 
 
 def _read_all() -> tuple[list[FleetSpec], list[str]]:
-    """Return the fleets and the mistakes; an unusable cron expression would take the other fleets' DAGs along."""
+    """Return the fleets and the mistakes. A cron expression that Airflow cannot use would hide the DAGs of all fleets."""
     folder = read_settings().fleets
     found = read_folder(folder)
     crons = {

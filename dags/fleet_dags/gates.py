@@ -11,10 +11,10 @@ from fleet_dags.assets import fleet_asset, newest_extra
 
 
 def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
-    """Return the task `check_<table>`: where new rows meet the suite it publishes them and lets an asset event out, else it fails.
+    """Return the task `check_<table>`. It publishes new rows that pass the gate and emits an asset event; otherwise it fails.
 
-    Its verdict is a record in the lake. Where nothing was published since the asset's last event, by this task or by a person, the
-    task is skipped, and so is what waits for the asset.
+    The verdict is stored in the lake. If nothing was published since the last asset event, by this task or by a person, the task is
+    skipped, and DAGs that wait for the asset do not start.
     """
     asset = fleet_asset(fleet, table)
 
@@ -30,7 +30,7 @@ def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
 def judge(
     fleet: str, table: Literal["silver", "gold"], asset: Asset, inlet_events: Any, outlet_events: Any
 ) -> dict[str, Any]:
-    """Judge what no gate has passed; returns rows, refused rows, versions, Data Docs and what is published."""
+    """Judge the rows that no gate has passed. Returns rows, refused rows, versions, Data Docs and the published range."""
     from datetime import UTC, datetime
 
     from airflow.sdk.exceptions import AirflowSkipException
@@ -51,7 +51,7 @@ def judge(
         raise
     published = published_now(settings, spec, table)
     if published == before and not is_behind(settings, spec, table):
-        raise AirflowSkipException(f"nothing of {table} of {fleet} was published since {before}")
+        raise AirflowSkipException(f"no rows of {table} of {fleet} were published since {before}")
     seen: dict[str, Any] = {"rows": 0} if report is None else seen_by(report)
     seen["published"] = published
     outlet_events[asset].extra.update(seen)
@@ -59,16 +59,16 @@ def judge(
 
 
 def go_on_without(fleet: str) -> Any:
-    """Return the task `pass_on_outcomes`: where the gate of silver has failed it lets an asset event out for outcomes that came.
+    """Return the task `pass_on_outcomes`: after a failed gate of silver it emits an asset event if there are new outcomes.
 
-    Outcomes pass no gate of their own, and tell labels of rows that were published before. So gold takes them up, and no event
-    of the offsets that failed.
+    Outcomes have no gate of their own, and they label rows that were published before. So gold takes in the outcomes, and no event
+    of the failed offsets.
     """
     asset = fleet_asset(fleet, "silver")
 
     @task(
         task_id="pass_on_outcomes", inlets=[asset], outlets=[asset], trigger_rule=TriggerRule.ONE_FAILED,
-        doc_md="Only after a failed gate of silver: outcomes go on to gold all the same.",
+        doc_md="Runs only after a failed gate of silver. Passes new outcomes on to gold.",
     )  # fmt: skip
     def go_on(*, inlet_events: Any = None, outlet_events: Any = None) -> dict[str, Any]:
         from airflow.sdk.exceptions import AirflowSkipException
@@ -80,7 +80,7 @@ def go_on_without(fleet: str) -> Any:
         before = last_published(inlet_events[asset])
         published = published_now(settings, find_fleet(settings.fleets, fleet), "silver")
         if not before or published == before:
-            raise AirflowSkipException(f"nothing of {fleet} is published yet, or no outcome came since {before}")
+            raise AirflowSkipException(f"no rows of {fleet} are published yet, or no outcome arrived since {before}")
         seen = {"rows": 0, "published": published}
         outlet_events[asset].extra.update(seen)
         return seen
@@ -89,7 +89,7 @@ def go_on_without(fleet: str) -> Any:
 
 
 def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> dict[str, Any]:
-    """Return what readers of the table may read: of silver its offsets and the version of outcomes, of gold its version."""
+    """Return the published part of a table: offsets and the version of outcomes for silver, the version for gold."""
     from aimaas.audits import published_gold, published_offsets
     from aimaas.lake import offsets_json, table_version
 
@@ -101,14 +101,14 @@ def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) ->
 
 
 def is_behind(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> bool:
-    """Return whether gold must be made anew although no offset was published: rows of it were set aside, or a day rebuilt."""
+    """Return whether gold must be built again without new offsets: because rows were set aside, or a day was rebuilt."""
     from spark_jobs.sources import gold_is_behind
 
     return table == "silver" and gold_is_behind(settings, spec)
 
 
 def seen_by(report: Any) -> dict[str, Any]:
-    """Return what an asset event says of a `GateReport`; its warnings go into the task's log."""
+    """Return the `extra` of an asset event for a `GateReport`, and print its warnings into the task's log."""
     for warning in report.warnings:
         print(f"warning: {warning}")  # noqa: T201  # the task's log
     seen = {"rows": report.rows, "versions": dict(report.versions), "data_docs": report.docs}
@@ -119,11 +119,11 @@ def seen_by(report: Any) -> dict[str, Any]:
 
 
 def last_published(events: Any) -> dict[str, Any]:
-    """Return what the asset's newest event says is published; nothing before its first."""
+    """Return the published part as of the asset's newest event; empty before its first."""
     return dict(newest_extra(events).get("published") or {})
 
 
 _DOC = {
-    "silver": "Great Expectations over the rows that are new in silver: order, ranges, completeness, share refused.",
-    "gold": "Great Expectations over gold: order, ranges, a split for each device.",
+    "silver": "Runs Great Expectations over new rows of silver: order, ranges, completeness, share of refused records.",
+    "gold": "Runs Great Expectations over gold: order, ranges, one split for each device.",
 }

@@ -15,18 +15,22 @@ from fleet_dags.spark import job_file, spark_job
 
 DOC = """\
 ### Ingest
-Brings what devices sent into the lake, exactly once: **land** appends the topics to bronze, **admit** judges each record as
-the stream scorer does and puts it into silver or quarantine, **check_silver** publishes new rows that meet the expectations and
-fails for others (`aimaas gate show` says why): gold and training do without these, and **pass_on_outcomes** lets outcomes go on
-to gold. A new version of silver, or new outcomes, start the fleet's *prepare* DAG.
+Brings the records of the devices into the lake, exactly once.
 
-Runs by schedule. A record on the topic of outcomes, which tells how a device's life went on, wakes it up soon: the same run, only
-earlier, that takes what has come by then and does nothing twice. Events do not wake it up: they come all the time.
+- **land** appends the records of the topics to bronze.
+- **admit** judges each record as the scorer does, and writes it to silver or to quarantine.
+- **check_silver** publishes new rows that pass the gate. It fails for other rows: `aimaas gate show` says why. Gold and training do
+  not read rows that are not published.
+- **pass_on_outcomes** passes new outcomes on to gold if the gate failed.
+
+A new version of silver, or new outcomes, start the fleet's *prepare* DAG.
+
+The DAG runs by schedule. A record on the outcomes topic starts it earlier. Events do not start it: they arrive all the time.
 """
 
 
 def ingest_dag(fleet: FleetSpec) -> Any:
-    """Declare the ingest DAG of one fleet; it runs as the fleet file's `schedule.ingest` says, and soon after an outcome."""
+    """Declare the ingest DAG of one fleet. It runs by `schedule.ingest` of the fleet file, and soon after an outcome."""
     every = CronTriggerTimetable(fleet.schedule.ingest, timezone="UTC")
 
     @dag(
@@ -35,15 +39,17 @@ def ingest_dag(fleet: FleetSpec) -> Any:
         **dag_arguments(fleet.fleet, "ingest", DOC),
     )
     def ingest() -> None:
-        with TaskGroup("lake", prefix_group_id=False, tooltip="Kafka to bronze, bronze to silver and quarantine"):
+        with TaskGroup(
+            "lake", prefix_group_id=False, tooltip="From Kafka to bronze, from bronze to silver and quarantine"
+        ):
             land = spark_job(
-                fleet.fleet, "land", "land", doc="Append new records of the topics to bronze, exactly once."
+                fleet.fleet, "land", "land", doc="Appends new records of the topics to bronze, exactly once."
             )
-            admit = spark_job(fleet.fleet, "admit", "admit", doc="Judge new rows of bronze: silver or quarantine.")
+            admit = spark_job(fleet.fleet, "admit", "admit", doc="Judges new rows of bronze: silver or quarantine.")
         checked = gate_task(fleet.fleet, "silver")
         land >> admit >> checked
-        # the run fails by its leaf where the gate fails, whatever becomes of the outcomes; no worker runs an empty task
-        published = EmptyOperator(task_id="published", doc_md="The gate of silver has passed what is new.")
+        # the run fails by this leaf if the gate fails, also when outcomes are passed on; no worker runs an empty task
+        published = EmptyOperator(task_id="published", doc_md="The new rows of silver have passed the gate.")
         checked >> [published, go_on_without(fleet.fleet)]
 
     return ingest()

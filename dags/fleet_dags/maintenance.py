@@ -1,4 +1,4 @@
-"""`<fleet>_maintenance`: small files put together, old ones and unused training sets deleted, sizes told."""
+"""`<fleet>_maintenance`: compacts small files, deletes old files and unused training sets, reports sizes."""
 
 from __future__ import annotations
 
@@ -12,10 +12,15 @@ from fleet_dags.defaults import dag_arguments
 
 DOC = """\
 ### Maintenance
-Every night: **maintain** puts small files of the lake's tables together, deletes files that no version of the last week needs and
-pages of Data Docs older than 90 days, and reports rows, files and bytes of each table. Frozen training sets that no registered
-version learned from go after `training.retention_days`. It changes no row and goes beside the other DAGs; where a job commits
-first, the table is left to the next night.
+Every night, **maintain**
+
+- compacts the small files of the lake's tables,
+- deletes files that no version of the last week needs,
+- deletes pages of Data Docs older than 90 days,
+- deletes frozen training sets that no registered version was trained on, after `training.retention_days`,
+- reports rows, files and bytes of each table.
+
+It changes no row, and it may run beside the other DAGs. If a job commits to a table first, the table waits for the next night.
 """
 NIGHTLY = "30 2 * * *"  # after the hours with most events, and before the nightly training
 
@@ -26,7 +31,9 @@ def maintenance_dag(fleet: FleetSpec) -> Any:
 
     @dag(schedule=NIGHTLY, **dag_arguments(name, "maintenance", DOC))
     def maintenance() -> None:
-        @task(doc_md="Compact, vacuum, prune Data Docs and training sets; returns each table's rows, files and bytes.")
+        @task(
+            doc_md="Compacts and vacuums tables, prunes Data Docs and training sets. Returns rows, files and bytes of each table."
+        )
         def maintain() -> dict[str, Any]:
             """Maintain the fleet's tables."""
             from datetime import UTC, datetime
@@ -43,7 +50,7 @@ def maintenance_dag(fleet: FleetSpec) -> Any:
                 print(f"{d.table}: {d.after.rows} rows, {d.after.files} files, {d.after.bytes} bytes")  # noqa: T201
             sets = prune_sets(settings, spec, now)
             for s in sets:
-                print(f"{s.folder}: no version learned from it, {s.bytes} bytes deleted")  # noqa: T201
+                print(f"{s.folder}: no version was trained on it, {s.bytes} bytes deleted")  # noqa: T201
             return {"pages": pages, "training_sets": len(sets), **{d.table: asdict(d) for d in done}}
 
         maintain()

@@ -15,10 +15,12 @@ from fleet_dags.spark import job_file, spark_job
 
 DOC = """\
 ### Prepare
-Runs when silver has new rows that passed their gate. **build_gold** appends what is new, late events among it, once for each
-place in a device's life, with the part of the split its id belongs to; **check_gold** publishes the version when its new rows
-meet the expectations; training reads published versions only. A new version of gold, which outcomes make too, may start the
-fleet's *train* DAG.
+Runs when silver has new published rows.
+
+- **build_gold** appends new rows and late events, one row for each place in a device's life, with the split of the device.
+- **check_gold** publishes the version if its new rows pass the gate. Training reads published versions only.
+
+A new version of gold may start the fleet's *train* DAG. New outcomes make a new version too.
 """
 
 
@@ -31,8 +33,10 @@ def prepare_dag(fleet: FleetSpec) -> Any:
         **dag_arguments(fleet.fleet, "prepare", DOC),
     )
     def prepare() -> None:
-        gold = spark_job(fleet.fleet, "build_gold", "gold", doc="Append new rows, late ones too, with their split.")
-        gold.execution_timeout = timedelta(hours=12)  # a changed fleet file has it written whole
+        gold = spark_job(
+            fleet.fleet, "build_gold", "gold", doc="Appends new rows and late events to gold, with their split."
+        )
+        gold.execution_timeout = timedelta(hours=12)  # after a change of the fleet file the job writes all of gold
         gold >> gate_task(fleet.fleet, "gold")
 
     return prepare()

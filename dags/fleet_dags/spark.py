@@ -1,4 +1,4 @@
-"""Spark jobs as tasks: `spark-submit` through the connection `spark_default`, in the pool that the settings name."""
+"""Spark jobs as tasks: `spark-submit` with the connection `spark_default`, in the pool AIMAAS_SPARK_POOL."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from aimaas.settings import read_settings
 
 
 class TrainingSetJob(SparkSubmitOperator):  # type: ignore[misc]  # Airflow's modules are not followed
-    """The features job; where it refused the training, the task fails with that reason and is not tried again."""
+    """The features job. If it refuses the training, the task fails with the reason and is not retried."""
 
     def execute(self, context: Any) -> None:
         """Run the job. Raises TrainingRefusedError, else what Airflow's operator raises."""
@@ -30,7 +30,7 @@ class TrainingSetJob(SparkSubmitOperator):  # type: ignore[misc]  # Airflow's mo
 def spark_job(
     fleet: str, task_id: str, job: str, *arguments: str, doc: str, operator: type[SparkSubmitOperator] = SparkSubmitOperator
 ) -> SparkSubmitOperator:  # fmt: skip
-    """Return the task that runs `spark_jobs/<job>.py --fleet <fleet> <arguments>`; the worker finds the file."""
+    """Return the task that runs `spark_jobs/<job>.py --fleet <fleet> <arguments>`. The worker finds the path of the file."""
     return operator(
         task_id=task_id,
         conn_id="spark_default",

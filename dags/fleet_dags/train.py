@@ -1,4 +1,4 @@
-"""`<fleet>_train`: gold to a model that serves."""
+"""`<fleet>_train`: from gold to a serving model."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from fleet_dags.spark import TrainingSetJob, job_file, spark_job
 
 DOC = """\
 ### Train
-Runs on its own schedule, and when gold has a new version: **enough_outcomes** then goes on only if the fleet file's
-`schedule.train_after_outcomes` came since the last training; a training that was refused runs again only after gold or the fleet
-file changed, or by hand. **build_features** freezes a training set of published gold with the one feature
-kernel, **train_candidates** picks on validation devices, reports on test devices and exports to ONNX,
-**register_and_promote** puts the model into the registry and makes it champion when it beats the present one,
-**announce** tells the scorers.
+Runs by its own schedule, and when gold has a new version.
+
+- **enough_outcomes** skips a run for a new version of gold if fewer than `schedule.train_after_outcomes` outcomes are new since the
+  last training. A refused training runs again after gold or the fleet file changed, or in a manual run.
+- **build_features** freezes a training set of published gold. The kernel computes its features, as in the stream.
+- **train_candidates** trains the candidates, chooses one on validation devices, reports on test devices and exports it to ONNX.
+- **register_and_promote** registers the model, and makes it champion if it is better than the present champion.
+- **announce** announces the champion to the scorers.
 """
 
 
@@ -37,14 +39,14 @@ def train_dag(fleet: FleetSpec) -> Any:
     def train() -> None:
         folder = f"{{{{ training_set_folder('{name}', run_id) }}}}"
         due = training.enough_outcomes(name)
-        with TaskGroup("model", prefix_group_id=False, tooltip="a frozen training set, and the best candidate on it"):
+        with TaskGroup("model", prefix_group_id=False, tooltip="Freezes a training set and trains the candidates"):
             features = spark_job(
                 name, "build_features", "features", "--out", folder, "--outcomes", "{{ ti.xcom_pull('enough_outcomes') }}",
-                doc="Freeze the training set.", operator=TrainingSetJob,
+                doc="Freezes the training set.", operator=TrainingSetJob,
             )  # fmt: skip
             features.execution_timeout = timedelta(hours=6)
             trained = training.train_candidates(name, due)
-        with TaskGroup("serve", prefix_group_id=False, tooltip="into the registry, and to the scorers"):
+        with TaskGroup("serve", prefix_group_id=False, tooltip="Registers, promotes and announces the model"):
             registered = training.register_and_promote(name, due)
             announced = training.announce(name, registered)
         chain(due, features, trained, registered, announced)

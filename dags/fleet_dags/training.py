@@ -1,4 +1,4 @@
-"""The Python tasks of `<fleet>_train`. Heavy libraries are imported when a task runs, never when the DAG is read."""
+"""The Python tasks of `<fleet>_train`. They import heavy libraries when a task runs, never when the DAG file is parsed."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from fleet_dags.assets import fleet_asset, newest_extra
 
 
 def training_set_folder(fleet: str, run_id: str) -> str:
-    """Return where the training set of a run is frozen. A macro of the DAG."""
+    """Return the folder of a run's training set. A macro of the DAG."""
     return _places(fleet, run_id)[0]
 
 
 def enough_outcomes(fleet: str) -> Any:
-    """Return the task that skips the run when too few outcomes came since the last training."""
+    """Return the task that skips the run if too few outcomes are new since the last training."""
     model = fleet_asset(fleet, "model")
 
     @task(inlets=[model])
     def enough_outcomes(*, dag_run: Any = None, inlet_events: Any = None) -> int:
-        """Go on when a training is due; returns the number of outcomes known now."""
+        """Skips the run unless a training is due. Returns the number of outcomes known now."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from aimaas.audits import held_back
@@ -38,18 +38,18 @@ def enough_outcomes(fleet: str) -> Any:
         if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes, again):
             raise AirflowSkipException(f"no training of {fleet}: {reason}")
         for line in held_back(settings, spec):
-            print(f"this training does without {line}")  # noqa: T201  # the task's log
+            print(f"this training leaves out {line}")  # noqa: T201  # the task's log
         return known
 
     return enough_outcomes()
 
 
 def train_candidates(fleet: str, outcomes: Any) -> Any:
-    """Return the task that trains, picks, exports and checks the export; it remembers what it refuses."""
+    """Return the task that trains, chooses, exports and checks the export. It notes a refused training."""
 
     @task(execution_timeout=timedelta(hours=12))
     def train_candidates(known: int, *, run_id: str | None = None) -> dict[str, Any]:
-        """Train the fleet file's candidates, pick on validation devices, report on test devices, export to ONNX."""
+        """Trains the candidates, chooses one on validation devices, reports on test devices and exports it to ONNX."""
         from datetime import UTC, datetime
 
         from aimaas.errors import TrainingRefusedError
@@ -72,17 +72,17 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
 
 
 def _tell(what: str, done: int, steps: int) -> None:
-    """A line in the task's log: a training may take hours."""
+    """Print progress into the task's log, because a training may take hours."""
     print(f"{done} of {steps}: {what}", flush=True)  # noqa: T201
 
 
 def register_and_promote(fleet: str, outcomes: Any) -> Any:
-    """Return the task that registers the trained model and makes it champion when it beats the present one."""
+    """Return the task that registers the trained model, and promotes it if it is better than the champion."""
     model = fleet_asset(fleet, "model")
 
     @task(outlets=[model])
     def register_and_promote(known: int, *, run_id: str | None = None, outlet_events: Any = None) -> dict[str, Any]:
-        """Register the model with its digests and metrics; promote it when it beats the champion on the same devices."""
+        """Registers the model with its digests and metrics. Promotes it if it is better than the champion on the same devices."""
         from aimaas.registry import register
         from models.promote import promote
 
@@ -99,11 +99,11 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
 
 
 def announce(fleet: str, registered: Any) -> Any:
-    """Return the task that brings the models topic in line with the registry."""
+    """Return the task that announces the registry's champion on the models topic."""
 
     @task
     def announce(seen: dict[str, Any]) -> dict[str, Any]:
-        """Tell the scorers which model is champion. Skipped, once they know, where this run's model was not promoted."""
+        """Announces the champion to the scorers. Ends as skipped if the model of this run was not promoted."""
         from airflow.sdk.exceptions import AirflowSkipException
 
         from models.announce import announce
@@ -126,7 +126,7 @@ def _surroundings(fleet: str) -> tuple[Any, Any]:
 
 
 def _card(trained: str) -> str:
-    """URI of the model card that the training of this run wrote."""
+    """Return the URI of the model card of this run."""
     from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
     from aimaas.stored_files import uri_of
 
@@ -134,7 +134,7 @@ def _card(trained: str) -> str:
 
 
 def _places(fleet: str, run_id: str) -> tuple[str, str]:
-    """Where a run freezes its training set, and where it puts what is trained: in the lake, which all workers share."""
+    """Return the folders of a run's training set and of its trained model: in the lake, which all workers share."""
     from aimaas.settings import read_settings
     from aimaas.trainings import TRAINED, TRAINING_SET, training_folder
 

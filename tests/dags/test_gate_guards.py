@@ -100,7 +100,7 @@ def test_after_a_failed_gate_training_takes_what_was_published_before_and_goes_o
     known = [sources_of(settings, fleet, version).outcomes for version in (before, published)]
     assert known[0] < known[1] == table_version(settings, "guardmill", "outcomes")
     assert set(frozen_sets(settings).values()) == {published}
-    assert "this training does without silver iot.guardmill.events/0/" in done.stdout
+    assert "this training leaves out silver iot.guardmill.events/0/" in done.stdout
 
     shown = gate(settings, "show", "--json")
     silver = json.loads(shown.stdout.splitlines()[0])
