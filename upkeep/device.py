@@ -1,4 +1,4 @@
-"""A device as its records name it: by their key, or in their value."""
+"""Recognises the records of a device: by their key, or by their value."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from functools import cached_property
 
 @dataclass(frozen=True)
 class Device:
-    """The device to be forgotten."""
+    """The device to erase."""
 
     id: str
 
@@ -32,9 +32,9 @@ class Device:
         return re.compile(rb"(?<![\w.-])(?:" + names + rb")(?![\w-])")
 
     def is_of(self, key: bytes | None, value: bytes | None) -> bool:
-        """Whether a record is the device's, also one that was sent under another key."""
+        """Return whether a record belongs to the device, even if it was sent under another key."""
         return key == self.key or (value is not None and self._in_value.search(value) is not None)
 
     def is_named_in(self, text: bytes) -> bool:
-        """Whether a page or a report names the device, as a word of its own."""
+        """Return whether a page or a report contains the device id as a separate word."""
         return self._in_text.search(text) is not None

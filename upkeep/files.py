@@ -1,7 +1,7 @@
-"""Data files that no newest version needs any more but that still hold rows of a device: deleted, and only these.
+"""Deletes the data files that hold rows of a device and that only old versions of a table need.
 
-A whole vacuum without retention would also take the files that jobs are writing just now, and every old version's with them.
-Versions that had such a file can be read no more; the others can.
+A vacuum without retention would also delete the files of running jobs, and the files of all old versions. After this deletion, old
+versions with such a file can no longer be read; other versions can.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from deltalake import DeltaTable
 
-_SETTLED_HOURS = 24  # what is older and unknown to the log is no running job's: these end after hours
+_SETTLED_HOURS = 24  # a file that is older and not in the log belongs to no running job: jobs end after hours
 
 
 def erase_files(found: DeltaTable, column: str, device: Device, erased: Forgotten, dry_run: bool = False) -> int:
-    """Delete the files of old versions that hold the device's rows (by `column`), or rows at erased coordinates; how many."""
+    """Delete the files of old versions with rows of the device (by `column`) or rows at erased coordinates. Return their number."""
     from pyarrow.fs import FileType
 
     store = _store(found)
@@ -37,7 +37,7 @@ def erase_files(found: DeltaTable, column: str, device: Device, erased: Forgotte
 
 
 def _delete(store: Any, path: str) -> None:
-    """The file, and the checksum that Hadoop writes beside it on a local disk."""
+    """Delete the file, and the checksum that Hadoop writes beside it on a local disk."""
     from pyarrow.fs import FileType
 
     folder, _, name = path.rpartition("/")
@@ -48,7 +48,7 @@ def _delete(store: Any, path: str) -> None:
 
 
 def _unneeded(found: DeltaTable) -> set[str]:
-    """Files that only old versions have, as the log or their age says."""
+    """Return the files that only old versions have, by the log or by their age."""
     said = found.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False)
     old = found.vacuum(retention_hours=_SETTLED_HOURS, dry_run=True, enforce_retention_duration=False, full=True)
     return {path for path in (*said, *old) if path.endswith(".parquet")}
@@ -72,7 +72,7 @@ def _holds(store: Any, path: str, column: str, device: Device, erased: Forgotten
 
 
 def _has_erased(rows: pa.RecordBatch, path: str, erased: Forgotten) -> bool:
-    """Whether a file of Kafka's records, whose folders say topic and partition, has one at an erased place."""
+    """Return whether a file in folders of topic and partition has a record at erased coordinates."""
     folders = dict(part.split("=", 1) for part in path.split("/") if "=" in part)
     if not {"topic", "partition"} <= folders.keys() or "offset" not in rows.schema.names:
         return False
@@ -81,7 +81,7 @@ def _has_erased(rows: pa.RecordBatch, path: str, erased: Forgotten) -> bool:
 
 
 def _store(found: DeltaTable) -> Any:
-    """The table's folder as a file system of Arrow's: by itself where it is local, else through delta-rs."""
+    """Return the table's folder as an Arrow file system: directly if it is local, else through delta-rs."""
     from pyarrow.fs import LocalFileSystem, PyFileSystem, SubTreeFileSystem
 
     place = found.table_uri.removeprefix("file://")

@@ -1,8 +1,8 @@
-"""Erases one device from the lake and from what was made of it. Run again it goes on where it was, and finds nothing at the end.
+"""Erases one device from the lake, from training sets and from Data Docs. A second run continues an interrupted one.
 
-The order matters. 1. The coordinates of its records are noted, so that none comes back and none is missed. 2. Its rows are erased
-from the tables, quarantine last: that says which records of bronze came under another key. 3. Old files that hold them are deleted.
-4. Training sets are voided, pages with excerpts deleted.
+The order matters. 1. The coordinates of its records are noted, so that no job lands them again and none is reported as a gap.
+2. Its rows are erased from the tables, quarantine last, because quarantine shows which records of bronze came under another key.
+3. Old files with its rows are deleted. 4. Training sets are voided, and pages with examples are deleted.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from upkeep.tables import there
 class Erased:
     """What was found of the device, and erased unless it was a dry run.
 
-    `rows` and `old_files` by table; `noted` are coordinates noted anew, `waiting` those of them that had not been landed or judged.
+    `rows` and `old_files` are by table. `noted` counts newly noted coordinates, `waiting` those that were not landed or judged yet.
     """
 
     rows: dict[str, int] = field(default_factory=dict)
@@ -40,7 +40,7 @@ class Erased:
 
 @dataclass(frozen=True)
 class Search:
-    """Where the tables hold the device: coordinates and days, and row counts, by table; `astray` came under another key."""
+    """Where the tables hold the device: by table, coordinates with days and row counts. `astray` came under another key."""
 
     places: Mapping[Table, Mapping[Place, date]]
     counts: Mapping[Table, int]
@@ -48,7 +48,7 @@ class Search:
 
     @property
     def anything(self) -> bool:
-        """Whether a table holds anything of it."""
+        """Return whether any table holds rows of the device."""
         return any(self.counts.values())
 
 
@@ -73,7 +73,7 @@ def forget(
     now: datetime,
     dry_run: bool,
 ) -> Erased:
-    """Erase what was `found`; `waiting` are the records on the topics that the lake has not judged. Raises LakeError."""
+    """Erase what was `found`. `waiting` has the records on the topics that the lake has not judged yet. Raises LakeError."""
     every = {place: day for places in found.places.values() for place, day in places.items()} | dict(waiting)
     done = Erased(rows={table: n for table, n in found.counts.items() if n}, waiting=len(waiting))
     known = forgotten(settings, fleet.fleet)
@@ -98,12 +98,12 @@ def forget(
 
 
 def check_gone(fleet: FleetSpec, found: Search) -> None:
-    """Raise LakeError where a search after the erasure found rows: a job that was running has brought them back."""
+    """Raise LakeError if a search after the erasure found rows: a running job has written them again."""
     left = {table: n for table, n in found.counts.items() if n}
     if left:
         raise LakeError(
-            f"jobs that ran meanwhile wrote rows of the device again ({', '.join(f'{t}: {n}' for t, n in left.items())}): "
-            f"run this again once {fleet.fleet}_ingest and {fleet.fleet}_prepare are done"
+            f"running jobs wrote rows of the device again ({', '.join(f'{t}: {n}' for t, n in left.items())}): "
+            f"run this command again after {fleet.fleet}_ingest and {fleet.fleet}_prepare have ended"
         )
 
 

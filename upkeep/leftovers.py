@@ -1,4 +1,4 @@
-"""What was made of a device's rows outside the lake: frozen training sets, model cards, Data Docs."""
+"""Copies of a device's rows outside of the tables: frozen training sets, model cards, Data Docs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _PAGES = (".html", ".json", ".md", ".svg", ".txt")
 
 @dataclass(frozen=True)
 class VoidSet:
-    """A frozen training set that held the device; without a digest one that a killed run left."""
+    """A frozen training set that held the device. The digest is empty if a killed run left the set."""
 
     folder: str
     digest: str
@@ -30,7 +30,7 @@ class VoidSet:
 
 
 def find_sets(settings: Settings, fleet: FleetSpec, device: Device) -> list[VoidSet]:
-    """The fleet's frozen training sets in the lake, or below the home, with rows of the device."""
+    """Return the fleet's frozen training sets, in the lake or below AIMAAS_HOME, with rows of the device."""
     files = [file.place for root in training_folders(settings, fleet.fleet) for file in stored(root)]
     sets = {place.rpartition(f"/{ROWS}/")[0] for place in files if f"/{ROWS}/" in place}
     found = []
@@ -43,10 +43,10 @@ def find_sets(settings: Settings, fleet: FleetSpec, device: Device) -> list[Void
 
 
 def void(found: VoidSet, now: datetime) -> None:
-    """Mark a set as void, then erase its rows; the card of its model too, whose pictures show single devices.
+    """Mark a set as void, then erase its rows, and the card of its model, whose pictures show single devices.
 
-    The rows of the other devices go as well: they are not what the model learned from, and a set that does not fit its digest is
-    worse than none. The description stays: digest, counts, plan and fit, none of which names a device.
+    The rows of the other devices are erased too: without the device they are another set, which does not match the digest. The
+    description stays: digest, counts, plan and fit name no device.
     """
     mark = {"void_since": now.isoformat(timespec="seconds"), "why": "a device in it was forgotten", "rows": found.rows}
     write(f"{found.folder}/{VOID}", (json.dumps(mark, indent=2) + "\n").encode())
@@ -56,7 +56,7 @@ def void(found: VoidSet, now: datetime) -> None:
 
 
 def find_pages(settings: Settings, fleet: FleetSpec, device: Device) -> list[Path]:
-    """Data Docs' pages and results whose excerpts name the device."""
+    """Return the pages and results of Data Docs whose examples name the device."""
     pages = (path for path in _files(settings.data_docs / fleet.fleet) if path.suffix in _PAGES)
     return sorted(path for path in pages if device.is_named_in(path.read_bytes()))
 

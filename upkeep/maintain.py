@@ -1,7 +1,7 @@
-"""Keeps the lake small and quick: small files are put together, old ones deleted, old pages of Data Docs pruned, sizes told.
+"""Keeps the lake small and fast: compacts small files, deletes old files and old pages of Data Docs, reports sizes.
 
-Compaction changes no row, so it goes beside the jobs' appends. Where one of two commits cannot follow the other, that one fails: a
-job is repeated by Airflow, a compaction is left to the next night.
+Compaction changes no row, so it can run beside the appends of jobs. If two commits conflict, the second one fails: Airflow retries
+a job, and a compaction waits for the next night.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ if TYPE_CHECKING:
 log = logger("upkeep")
 
 RETENTION_HOURS = 168
-"""How long files outlive the version that last had them: no job reads a version for a week, and a removal is known
-to Delta as long. Gold as of an older version is what gold has now below that version's offsets."""
+"""How long a file is kept after the last version that had it. No job reads one version for a week. An older version of gold can be
+derived from the present gold: its rows below that version's offsets."""
 TARGET_BYTES = 128 * 2**20
-"""Of a file after compaction. Larger ones are left alone, so a night writes little."""
+"""Size of a file after compaction. Larger files are left alone, so a night writes little."""
 PAGES_DAYS = 90
 COMPACTED: tuple[Table, ...] = (
     "bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten", "audits"
 )  # fmt: skip
-"""The tables that grow; of `features` the state alone is replaced. The others are written whole by each run: nothing is to be put
-together there."""
+"""The tables that grow; `features` grows except for its state. Each run writes the other tables as a whole, so they need no
+compaction."""
 
 
 @dataclass(frozen=True)
 class TableDone:
-    """What was done to a table: sizes before and after, files put together (`busy`: a job came first) and old files deleted."""
+    """What was done to a table: sizes before and after, compacted files (`busy`: a job committed first), deleted old files."""
 
     table: str
     before: Size
@@ -48,7 +48,7 @@ class TableDone:
 
 
 def maintain(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: bool = False) -> tuple[list[TableDone], int]:
-    """Maintain all tables of a fleet; what was done, and the pages of Data Docs that went. Raises LakeError."""
+    """Maintain all tables of a fleet. Return what was done, and the number of deleted files of Data Docs. Raises LakeError."""
     done = [_maintain(settings, fleet, table, dry_run) for table in there(settings, fleet)]
     for d in done:
         log.info(
@@ -69,7 +69,7 @@ def _maintain(settings: Settings, fleet: FleetSpec, table: Table, dry_run: bool)
 
 
 def _compact(found: DeltaTable) -> tuple[int, bool]:
-    """Put small files together; how many, and whether another commit came in between."""
+    """Compact small files. Return their number, and whether another commit came first."""
     from deltalake.exceptions import CommitFailedError
 
     try:

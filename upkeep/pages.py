@@ -1,4 +1,4 @@
-"""Old pages of Data Docs: results and pages of runs before a day, the newest of each suite left whatever its age."""
+"""Prunes old pages and results of Data Docs. The newest run of each suite stays at any age."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ _RESULTS, _PAGES = "results/validations", "site/validations"
 
 
 def prune_pages(folder: Path, before: datetime, dry_run: bool = False) -> int:
-    """Delete results and pages of a fleet's Data Docs (`folder`) that are older than `before`; how many files.
+    """Delete results and pages of a fleet's Data Docs (`folder`) that are older than `before`. Return the number of files.
 
-    The index, which the next gate writes anew, lists what is left.
+    The next gate writes the index again, without the deleted pages.
     """
     old = [path for part in (_RESULTS, _PAGES) for path in _old(folder / part, before)]
     if not dry_run:
@@ -21,7 +21,7 @@ def prune_pages(folder: Path, before: datetime, dry_run: bool = False) -> int:
 
 
 def _old(folder: Path, before: datetime) -> list[Path]:
-    """The files older than `before` but for each suite's newest run; a suite is a folder, its runs are folders in it."""
+    """Return the files older than `before`, except those of each suite's newest run. A suite is a folder with a folder per run."""
     found = []
     for suite in sorted(p for p in folder.glob("*") if p.is_dir()):
         runs = sorted(suite.iterdir(), key=lambda run: run.stat().st_mtime)

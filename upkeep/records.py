@@ -1,7 +1,7 @@
-"""Where the lake holds records of a device, by their coordinates, and erasing them there.
+"""Finds the records of a device in the lake, by their coordinates, and erases them.
 
-Rows are erased by writing the others anew, not by a DELETE: its log would name the device, and the files that delta-rs writes in it
-have Arrow's view types, which filters of pyarrow's data sets do not know.
+Rows are erased by writing the other rows again, not by a DELETE. The log of a DELETE would name the device, and delta-rs would
+write files with Arrow's view types, which the filters of pyarrow datasets do not support.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ PLACE = ["topic", "partition", "offset"]
 
 
 def id_column(found: DeltaTable) -> str | None:
-    """The column that says whose a row is; None where no column does."""
+    """Return the column that holds the device of a row; None if there is no such column."""
     names = [field.name for field in found.schema().fields]
     return next((name for name in ("device_id", "key") if name in names), None)
 
 
 def find_records(found: DeltaTable, device: Device, astray: Iterable[Place] = ()) -> dict[Place, date]:
-    """The coordinates and days of the device's records in a table; of bronze also those `astray`, under another key."""
+    """Return coordinates and days of the device's records in a table, and of the records `astray`, which have another key."""
     import pyarrow.dataset as ds
 
     column, names = id_column(found), [field.name for field in found.schema().fields]
@@ -44,7 +44,7 @@ def find_records(found: DeltaTable, device: Device, astray: Iterable[Place] = ()
 
 
 def find_astray(found: DeltaTable, device: Device) -> dict[Place, date]:
-    """The records in quarantine that name the device but came under another key."""
+    """Return the records in quarantine that name the device but have another key."""
     import pyarrow.dataset as ds
 
     others = ds.field("key").is_null() | (ds.field("key") != device.key)
@@ -62,7 +62,7 @@ def _places(
 
 
 def count_records(found: DeltaTable, device: Device) -> int:
-    """Rows of a table without coordinates that are about the device."""
+    """Return the number of rows of the device in a table without coordinates."""
     column = id_column(found)
     return 0 if column is None else int(arrow_dataset(found).count_rows(filter=_mine(column, device)))
 
@@ -70,10 +70,10 @@ def count_records(found: DeltaTable, device: Device) -> int:
 def erase_records(
     settings: Settings, fleet: FleetSpec, table: Table, device: Device, astray: Iterable[Place] = ()
 ) -> None:
-    """Erase the device's rows from the newest version of a table, and those `astray`.
+    """Erase the device's rows from the newest version of a table, and the rows `astray`.
 
-    Written anew are the Kafka partitions that hold such rows, or the table where it is not partitioned by these. Raises LakeError
-    where jobs keep committing in between.
+    The Kafka partitions with such rows are written again, or the whole table if it is not partitioned by them. Raises LakeError if
+    jobs keep committing in between.
     """
     found = find_table(settings, fleet.fleet, table)
     column = None if found is None else id_column(found)
@@ -92,7 +92,7 @@ def erase_records(
 def _rewrite(
     settings: Settings, fleet: FleetSpec, table: Table, kept: Any, part: tuple[str, int] | None, tries: int = 5
 ) -> None:
-    """Write the rows that are `kept` in the place of all, of one Kafka partition or of the table."""
+    """Replace all rows of one Kafka partition, or of the table, by the rows that are `kept`."""
     import pyarrow.dataset as ds
     from deltalake import write_deltalake
     from deltalake.exceptions import CommitFailedError
@@ -111,7 +111,7 @@ def _rewrite(
         except CommitFailedError:
             continue  # a job committed meanwhile: look again
         return
-    raise LakeError(f"{fleet.fleet}/{table}: jobs commit all the time; pause the fleet's DAGs, then run this again")
+    raise LakeError(f"{fleet.fleet}/{table}: jobs keep committing; pause the fleet's DAGs, then run this command again")
 
 
 def _mine(column: str, device: Device) -> Any:
@@ -121,7 +121,7 @@ def _mine(column: str, device: Device) -> Any:
 
 
 def _others(column: str, device: Device, offsets: list[int] | None = None) -> Any:
-    """Condition: a row is not the device's, nor at these offsets."""
+    """Condition: a row does not belong to the device, and is not at these offsets."""
     import pyarrow.dataset as ds
 
     others = ds.field(column).is_null() | (ds.field(column) != (device.id if column == "device_id" else device.key))

@@ -1,6 +1,6 @@
-"""What a fleet left in the lake, the registry and the home, to be deleted so that it begins anew: for development.
+"""Finds and deletes a fleet's data in the lake, the registry and AIMAAS_HOME. For development.
 
-Airflow's own history of runs stays, and so do MLflow's runs.
+Airflow's history of runs stays, and so do MLflow's runs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _IN_HOME = ("training", "search", "models")  # trainings of older releases, sear
 
 
 def lake_tables(settings: Settings, fleet: FleetSpec) -> dict[Table, int]:
-    """The fleet's tables that exist, and the rows of each. Raises LakeError."""
+    """Return the fleet's existing tables with their row counts. Raises LakeError."""
     from deltalake import DeltaTable
 
     there = [table for table in TABLES if DeltaTable.is_deltatable(table_uri(settings, fleet.fleet, table))]
@@ -28,20 +28,20 @@ def lake_tables(settings: Settings, fleet: FleetSpec) -> dict[Table, int]:
 
 
 def model_versions(settings: Settings, fleet: FleetSpec) -> list[str]:
-    """The registered versions. Raises RegistryError."""
+    """Return the registered versions. Raises RegistryError."""
     with client_of(settings) as client:
         return [str(v.version) for v in versions_of(client, fleet.fleet)]
 
 
 def folders(settings: Settings, fleet: FleetSpec) -> dict[str, int]:
-    """Folders of what was made for the fleet, and the files in each: its lake with its trainings, then those of this home."""
+    """Return the fleet's folders with their numbers of files: its lake with its trainings, then those in AIMAAS_HOME."""
     lake = fleet_folder(settings, fleet.fleet)
     in_lake = {lake: len(files)} if (files := stored(lake)) else {}
     return in_lake | {str(folder): len(stored(folder)) for folder in _local_folders(settings, fleet)}
 
 
 def erase(settings: Settings, fleet: FleetSpec) -> None:
-    """Delete models, lake and folders; what is gone already is passed over. Raises RegistryError, LakeError, OSError."""
+    """Delete models, lake and folders. What is gone already is skipped. Raises RegistryError, LakeError, OSError."""
     _erase_models(settings, fleet)
     lake = fleet_folder(settings, fleet.fleet)
     if stored(lake):
@@ -51,7 +51,7 @@ def erase(settings: Settings, fleet: FleetSpec) -> None:
 
 
 def _erase_models(settings: Settings, fleet: FleetSpec) -> None:
-    """The registered model with versions, aliases and vetoes."""
+    """Delete the registered model with its versions, aliases and vetoes."""
     with locked(settings, fleet.fleet), client_of(settings) as client:
         if client.search_registered_models(f"name='{fleet.fleet}'"):
             client.delete_registered_model(fleet.fleet)

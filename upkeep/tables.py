@@ -1,4 +1,4 @@
-"""The tables of a fleet's lake as upkeep sees them: whose commits their numbers count, and how large they are."""
+"""The tables of a fleet's lake for maintenance: the job that numbers their commits, and their sizes."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ JOBS: dict[str, str] = {
     "bronze": "land", "silver": "admit", "outcomes": "admit", "quarantine": "admit", "admission_state": "admit",
     "gold": "gold", "gold_state": "gold", "fits": "features", "features": "features", "history": "backfill",
 }  # fmt: skip
-"""The job by whose name a table's commits are numbered (`spark_jobs.commits`)."""
+"""The job that numbers the commits of a table (`spark_jobs.commits`)."""
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a table's newest version takes: rows, data files and their bytes."""
+    """The size of a table's newest version: rows, data files and their bytes."""
 
     rows: int
     files: int
@@ -30,23 +30,23 @@ class Size:
 
 
 def size_of(found: DeltaTable) -> Size:
-    """Rows, files and bytes, from the log."""
+    """Return rows, files and bytes, from the log."""
     actions = actions_of(found)
     rows, size = (sum(n or 0 for n in actions[name].to_pylist()) for name in ("num_records", "size_bytes"))
     return Size(rows, actions.num_rows, size)
 
 
 def there(settings: Settings, fleet: FleetSpec) -> dict[Table, DeltaTable]:
-    """The fleet's tables that there are, at their newest versions."""
+    """Return the fleet's existing tables at their newest versions."""
     found = {table: find_table(settings, fleet.fleet, table) for table in TABLES}
     return {table: delta for table, delta in found.items() if delta is not None}
 
 
 def commit_properties(found: DeltaTable, job: str | None = None) -> CommitProperties:
-    """How upkeep commits: with the note of the newest commit that has one, so that it outlives the log's clean-up.
+    """Return the properties of a commit. It repeats the note of the newest commit that has one, so that a log clean-up keeps it.
 
-    With `job` the commit takes the number that this job would give its next one: a run of it that looked before fails, and is
-    repeated, instead of bringing back what is gone.
+    With `job` the commit takes the next commit number of this job. So a run of the job that read the table before fails and is
+    retried, instead of writing deleted rows again.
     """
     from deltalake import CommitProperties, Transaction
 

@@ -1,8 +1,8 @@
-"""Frozen training sets that nobody needs any more: old ones that no version of the registry learned from.
+"""Deletes old frozen training sets that no registered version was trained on.
 
-A set stays as long as the registry has a version that names it, champion or not: by it the version can be built again, compared
-and looked at in MLflow. Who deletes a version there gives its set free. A set that holds the same rows as that of a version (a
-training of a night without news) is a copy, and goes. The fleet's newest set stays, because `aimaas search` takes it.
+A set stays while the registry has a version that names it, champion or not: the version can then be trained again, compared and
+inspected in MLflow. Deleting a version in MLflow frees its set. A set with the same rows as the set of a version (from a night
+without new data) is a copy and is deleted. The fleet's newest set stays, because `aimaas search` uses it.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logger("upkeep")
 
 @dataclass(frozen=True)
 class PrunedSet:
-    """A set that went: its folder (a path or a URI), its size, and when the last of its files was written."""
+    """A deleted set: its folder (a path or a URI), its size, and the time of its newest file."""
 
     folder: str
     bytes: int
@@ -36,10 +36,10 @@ class PrunedSet:
 
 
 def prune_sets(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: bool = False) -> list[PrunedSet]:
-    """Delete the fleet's sets that are older than `training.retention_days` and that no version learned from; which.
+    """Delete and return the fleet's sets that are older than `training.retention_days` and that no version was trained on.
 
-    What a killed run left without a description is such a set too. Model and card beside a set stay. Sets outside of the lake and
-    the home are not looked for. Raises RegistryError where there is an old set and the registry does not answer.
+    A set of a killed run, without a description, is deleted too. The model and the card beside a set stay. Sets outside of the lake
+    and AIMAAS_HOME are not searched. Raises RegistryError if there is an old set and the registry does not answer.
     """
     before = now - timedelta(days=fleet.training.retention_days)
     newest = _newest(settings, fleet)
@@ -54,7 +54,7 @@ def prune_sets(settings: Settings, fleet: FleetSpec, now: datetime, dry_run: boo
 
 
 def _sets(settings: Settings, fleet: FleetSpec) -> list[PrunedSet]:
-    """All of them, by their runs' folders. One is as old as the newest file of its run."""
+    """Return all sets, from the folders of their runs. A set is as old as the newest file of its run."""
     found = []
     for root in training_folders(settings, fleet.fleet):
         runs: dict[str, list[Stored]] = {}
@@ -76,7 +76,7 @@ def _newest(settings: Settings, fleet: FleetSpec) -> str | None:
 
 
 def _needed(settings: Settings, fleet: FleetSpec, folders: Iterable[str]) -> set[str]:
-    """Those that a version names; and those with the rows of a version whose own set is gone."""
+    """Return the sets that a version names, and the sets with the rows of a version whose own set is gone."""
     with client_of(settings) as client:
         versions = versions_of(client, fleet.fleet)
     tags = [v.tags for v in versions if "training_set" in v.tags]
@@ -93,7 +93,7 @@ def _digest(folder: str) -> str | None:
 
 
 def _delete(folder: str) -> None:
-    """The description first: without it the rest is no training set, and a pass that was killed goes on."""
+    """Delete the description first: without it the rest is not a training set, and a later pass deletes it after a kill."""
     delete(f"{folder}/{DESCRIPTION}")
     delete_folder(folder)
     if is_local(folder):
