@@ -16,54 +16,54 @@ DEMO_ARGS ?=
 .DELETE_ON_ERROR:
 .PHONY: help setup preflight jars archive test quick test-long test-deep test-lake test-compose fuzz chaos lint format docs lock demo clean distclean
 
-help: ## say what there is
+help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: preflight $(VENV)/.compiled archive ## environment .venv, the command .venv/bin/aimaas, and the jars; quick when they are there
+setup: preflight $(VENV)/.compiled archive ## create the environment .venv with the command .venv/bin/aimaas, and fetch the jars
 
 # two files at once, in the order of tests/conftest.py: each test waits half of its time for an engine
-test: setup ## all tests but the long ones, on real engines (PYTEST_ARGS="-k broker" for some)
+test: setup ## run all tests but the long ones, on real engines (a part: PYTEST_ARGS="-k broker")
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not long" $(PYTEST_ARGS)
 
-quick: setup ## the tests that start no engine: a first answer while you edit
+quick: setup ## run the tests that start no engine: a first answer while you edit
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not broker and not spark and not airflow and not long and not rendered" -q $(PYTEST_ARGS)
 
-test-long: setup ## the tests that take most of a minute or more each: kills at every step, whole passes over the lake, searches, Airflow's programs
+test-long: setup ## run the tests of a minute or more: kills at every step, whole passes over the lake, searches, Airflow programs
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m long $(PYTEST_ARGS)
 
-test-deep: setup $(DEEP)/.project ## tests of the networks over windows, in an environment with PyTorch of its own (some 7 GB on Linux)
+test-deep: setup $(DEEP)/.project ## run the tests of sequence models, in an environment of their own with PyTorch (some 7 GB on Linux)
 	$(DEEP)/bin/python -m pytest tests/deep $(PYTEST_ARGS)
 
-test-compose: setup ## the Compose stack on a real Docker engine, devices to a champion; AIMAAS_TEST_CONTAINERS names stand-ins for the images
+test-compose: setup ## run the Compose stack on a real Docker engine, from devices to a champion; AIMAAS_TEST_CONTAINERS names stand-ins for the images
 	$(BIN)/python -m pytest tests/deploy/full_compose.py -x -q -s
 
-test-lake: setup ## the lake's jobs killed, on full disks and torn files, and on clusters of several processes, and rebuilt by a backfill: the same tables
+test-lake: setup ## kill the lake's jobs, fill their disks, tear their files, run them on clusters, rebuild by a backfill: the tables must be the same
 	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/lake_faults/machines.py tests/dags/full_backfill.py tests/secured/lake.py -q
 
-fuzz: setup ## 100,000 records with random headers, keys, times, counters and nestings through the scorer: one answer for each
+fuzz: setup ## send 100,000 random records through the scorer: each must get one answer
 	$(BIN)/python -m pytest tests/stream/full_fuzz.py -q
 
-chaos: setup ## kill, freeze and replace scorers and brokers under load for some minutes: one answer per event all the same
+chaos: setup ## kill, freeze and replace scorers and brokers under load: each event must get one answer
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no
 
-demo: setup ## the whole path, from devices to predictions (DEMO_ARGS="--fleet mill")
+demo: setup ## run the whole pipeline, from devices to predictions (another fleet: DEMO_ARGS="--fleet mill")
 	$(BIN)/aimaas demo $(DEMO_ARGS)
 
-lint: $(VENV)/.project ## style, types and the direction of imports
+lint: $(VENV)/.project ## check style, types and import directions
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(VENV)/.project ## write all files in the one style
+format: $(VENV)/.project ## format all files
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
-docs: $(VENV)/.project ## the pages as a site in site/, without a network; a broken link or anchor fails
+docs: $(VENV)/.project ## build the documentation as a site in site/; a broken link or anchor fails
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 	@echo "open site/index.html"
 
-lock: $(VENV)/.packages ## write the lock files anew from pyproject.toml (UPGRADE=--upgrade for newer versions)
+lock: $(VENV)/.packages ## write the lock files from pyproject.toml (newer versions: UPGRADE=--upgrade)
 	$(LOCK) $(UPGRADE) requirements/bootstrap.in -o requirements/bootstrap.lock
 	$(LOCK) $(UPGRADE) --group dev pyproject.toml -o requirements/dev.lock
 	$(LOCK) --extra deep --group dev --constraint requirements/dev.lock pyproject.toml -o requirements/deep.lock
@@ -75,12 +75,12 @@ $(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaa
 	@$(BIN)/python -m aimaas.precompile
 	@touch $@
 
-clean: ## stop the local stack and delete all it wrote, and the caches
+clean: ## stop the local stack, delete its data and the caches
 	@if [ -x $(BIN)/aimaas ] && [ -d var ]; then $(BIN)/aimaas down; fi
 	rm -rf var build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -not -path './$(VENV)*/*' -prune -exec rm -rf {} +
 
-distclean: clean ## clean, and delete the environment and the jars too
+distclean: clean ## clean, and delete the environments and the jars
 	rm -rf $(VENV) $(DEEP) jars
 
 preflight:
