@@ -46,7 +46,7 @@ def description(
     if error in metrics:
         rows.append((f"{error} on the test devices", f"{metrics[error]:.4g}"))
     if f"baseline_{error}" in metrics:
-        rows.append(("always saying the mean", f"{metrics[f'baseline_{error}']:.4g}"))
+        rows.append(("always predicting the mean", f"{metrics[f'baseline_{error}']:.4g}"))
     rows += [
         ("learned from", f"gold version {tags.get('gold_version', '?')}, rows {tags.get('digest', '?')[:12]}"),
         ("code", tags.get("code_version", "?")),

@@ -1,10 +1,10 @@
-"""Accelerated failure time: boosted trees that learn from censored lives too, as intervals (`survival:aft` of XGBoost).
+"""Accelerated failure time: boosted trees that also learn from censored lives, as intervals (`survival:aft` of XGBoost).
 
 log T = mu(x) + sigma e, where T is the time to failure in steps, mu a sum of trees and e normal, logistic or extreme (Barnwal, Cho,
 Hocking: Survival regression with accelerated failure time model in XGBoost, 2022). Lives count as censored at the horizon (cap) at
-the latest: what comes later is not asked for, and so the model need not fit it (van Houwelingen: Dynamic prediction by landmarking
-in event history analysis, 2007). The probability of a failure within H is F((log H - mu) / sigma). A remaining life is the mean of
-T up to the cap, which errs less by square than the median, min(exp(mu), cap).
+the latest: nobody asks for later failures, so the model need not fit them (van Houwelingen: Dynamic prediction by landmarking in
+event history analysis, 2007). The probability of a failure within H is F((log H - mu) / sigma). A remaining life is the mean of T
+up to the cap, which has a smaller squared error than the median, min(exp(mu), cap).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from models.samples import Samples
 Float64 = npt.NDArray[np.float64]
 Task = FailureWithin | RemainingUsefulLife
 
-_HELD_OUT, _ROUNDS = 0.25, 2  # share of the devices that judge the scale, and how often it is found anew
-_QUANTILES = 64  # of T, whose mean up to the cap is the remaining life
+_HELD_OUT, _ROUNDS = 0.25, 2  # share of the devices that judge the scale, and how often it is estimated
+_QUANTILES = 64  # of T; their mean up to the cap is the remaining life
 
 
 def aft(  # noqa: PLR0913 - each argument is a key of the fleet file
@@ -44,7 +44,7 @@ def aft(  # noqa: PLR0913 - each argument is a key of the fleet file
     distribution: Literal["normal", "logistic", "extreme"] = "normal",
     scale: PositiveFloat | None = None,
 ) -> Fit:
-    """Boosted trees for censored lives. `scale` is sigma; left out, it is what makes held-out devices most likely."""
+    """Boosted trees for censored lives. `scale` is sigma; by default the value with the largest likelihood of held-out devices."""
     farthest = float(task.horizon if isinstance(task, FailureWithin) else task.cap)
     trainer = _Trainer(trees, rate, leaves, min_rows, l2, features, DISTRIBUTIONS[distribution])
     kind = AftClassifier if classify else AftRegressor
@@ -70,7 +70,7 @@ class _Trainer:
     distribution: Distribution
 
     def fit(self, lives: Lives, mean: float, sigma: float, seed: int) -> Any:
-        """The booster of log T - mean. Its sums of second derivatives go by 1 / sigma², so the limits on them do too."""
+        """The booster of log T - mean. Its sums of second derivatives grow with 1 / sigma², so the limits on them do too."""
         import xgboost
 
         data = xgboost.DMatrix(lives.features, weight=lives.weight, nthread=1)
@@ -86,7 +86,7 @@ class _Trainer:
 
 
 def _scale(trainer: _Trainer, lives: Lives, mean: float, sigma: float, seed: int) -> float:
-    """Sigma: what makes devices most likely that the trees have not seen, found anew with trees that were fitted with it."""
+    """Sigma with the largest likelihood of devices that the trees have not seen, estimated again with trees that used it."""
     names = np.unique(lives.devices)
     kept_out = np.random.default_rng(seed).permutation(len(names))[: max(1, round(_HELD_OUT * len(names)))]
     judges = np.isin(lives.devices, names[kept_out])
@@ -98,7 +98,7 @@ def _scale(trainer: _Trainer, lives: Lives, mean: float, sigma: float, seed: int
 
 
 def margins(booster: Any, features: npt.NDArray[np.float32]) -> Float64:
-    """What the trees say of features (n, F)."""
+    """The sums of the trees for features (n, F)."""
     found: Float64 = booster.inplace_predict(np.ascontiguousarray(features), predict_type="margin").astype(np.float64)
     return found
 
@@ -137,7 +137,7 @@ class AftClassifier(_Aft):
 
 
 class AftRegressor(_Aft):
-    """The mean of the time to failure up to the cap: the mean of so many quantiles of it."""
+    """The mean of the time to failure up to the cap, computed from `_QUANTILES` quantiles of it."""
 
     @property
     def _steps(self) -> Float64:
@@ -158,7 +158,7 @@ class AftRegressor(_Aft):
 
 
 def _ensemble(booster: Any, mean: float) -> dict[str, Any]:
-    """A booster's trees as attributes of ONNX' TreeEnsembleRegressor. A row goes left where its feature is below the threshold."""
+    """A booster's trees as attributes of ONNX' TreeEnsembleRegressor. A row goes left if its feature is below the threshold."""
     found: dict[str, list[Any]] = {name: [] for name in (
         "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids",
         "nodes_falsenodeids", "target_treeids", "target_nodeids", "target_ids", "target_weights",

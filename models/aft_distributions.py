@@ -1,4 +1,4 @@
-"""The distributions of log T that accelerated failure time knows, and how likely lives are under them."""
+"""The distributions of log T in accelerated failure time, and the likelihood of lives under them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from models.onnx_graph import Graph
 
 Float64 = npt.NDArray[np.float64]
 
-_SMALLEST = 1e-12  # probability of what was seen
-_SCALES = (0.02, 5.0)  # between which sigma is looked for
+_SMALLEST = 1e-12  # probability of an observation
+_SCALES = (0.02, 5.0)  # bounds of sigma
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Distribution:
 
 
 def most_likely_scale(distribution: Distribution, lives: Lives, centre: Any) -> float:
-    """The sigma with which the lives are most likely."""
+    """The sigma with the largest likelihood of the lives."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_sigma: float) -> float:
@@ -45,7 +45,7 @@ def most_likely_scale(distribution: Distribution, lives: Lives, centre: Any) -> 
 
 
 def null_model(distribution: Distribution, lives: Lives) -> tuple[float, float]:
-    """Mean and scale of log T with which the lives are most likely, whatever their features."""
+    """Mean and scale of log T with the largest likelihood of the lives, without features."""
     from scipy.optimize import minimize
 
     def loss(given: Float64) -> float:

@@ -1,4 +1,4 @@
-"""The announcer: brings the models topic in line with the registry's alias, however often it is asked."""
+"""The announcer: brings the models topic in line with the registry's alias, and may run any number of times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = logger("announcer")
 
 
 def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
-    """Announce the champion unless the topic's newest announcement says the same; None where there is no champion.
+    """Announce the champion unless the topic's newest announcement is the same; None if there is no champion.
 
     Raises RegistryError or KafkaError.
     """
@@ -41,23 +41,24 @@ def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
 
 
 def _risen(settings: Settings, fleet: FleetSpec, said: Announcement) -> Champion:
-    """The champion with a sequence above what the topic says, which outlived another registry: scorers follow rising ones only."""
+    """The champion with a sequence above the topic's, which may come from an earlier registry: scorers follow only rising ones."""
     if said.sequence >= MAX_SEQUENCE:
         topic = topic_names(fleet).models
         raise KafkaError(
-            f"{topic}: the announcement of version {said.version} has the highest sequence there is, so none can follow: somebody "
-            f"else wrote it. Delete its records (`kafka-delete-records`), and have announcements signed: `aimaas models keys`"
+            f"{topic}: the announcement of version {said.version} has the highest possible sequence, so no announcement can follow "
+            "it: somebody else wrote it. Delete the topic's records (`kafka-delete-records`), and sign announcements: `aimaas "
+            "models keys`"
         )
     risen = settle(settings, fleet, above=said.sequence)
     if risen is None:
-        raise RegistryError(f"the champion of {fleet.fleet} was taken away meanwhile: promote a version")
+        raise RegistryError(f"the champion of {fleet.fleet} was removed meanwhile: promote a version")
     return risen
 
 
 def announce_forever(settings: Settings, fleet: FleetSpec, stop: threading.Event | None = None) -> None:
     """Announce every few seconds until `stop` is set or the process is interrupted.
 
-    What goes wrong is logged once and tried again; KafkaLastingError, which no waiting mends, is raised.
+    An error is logged once, and the announcer tries again; KafkaLastingError, which waiting does not fix, is raised.
     """
     stop, last, said = stop or threading.Event(), None, ""
     with suppress(KeyboardInterrupt):
@@ -88,7 +89,7 @@ def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> A
 
 
 def _plain(uri: str) -> str:
-    """A local file as an absolute path, anything else as it is."""
+    """A local file as an absolute path; other addresses unchanged."""
     parts = urlparse(uri)
     if parts.scheme == "file":
         return str(Path(unquote(parts.path)).absolute())

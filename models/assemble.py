@@ -1,4 +1,4 @@
-"""One ONNX graph of a model that skl2onnx does not know, or of several models that look at different parts of the kernel's row."""
+"""One ONNX graph for a model that skl2onnx does not know, or for several models that read different parts of the kernel's row."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_laid_by_hand(estimator: Estimator) -> bool:
 
 
 def assemble(estimator: Estimator, width: int, opsets: Mapping[str, int], convert: Convert) -> tuple[Any, str]:
-    """The graph for rows of `width` features and the name of its (n, 1) answer; `convert` makes those of scikit-learn's models."""
+    """The graph for rows of `width` features and the name of its (n, 1) answer; `convert` converts scikit-learn's models."""
     graph = Graph(INPUT, width)
     answer = _part(graph, estimator, convert)
     return graph.model(answer, opsets), answer

@@ -1,7 +1,7 @@
 """Candidate models by the name that a fleet file gives them under `training.candidates`.
 
-Each family (`models/families.py`, `models/deep/families.py`) is a function; its keyword arguments are the keys that its mapping may
-hold.
+Each family (`models/families.py`, `models/deep/families.py`) is a function. Its keyword arguments are the keys that the candidate's
+mapping may have.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from models.samples import Samples
 from models.shards import RunShards, dealt, in_turn
 from models.vector_only import vector_only
 
-_ENSEMBLES = ("blend", "stack")  # the mean of others, and the mean by weights that are learned
-_SHARDS, _SEEDS = "shards", "seeds"  # keys of every candidate that is fitted
-_BY_TASK = {"mlp": MLP_BY_TASK}  # defaults of a regression, of a classification
+_ENSEMBLES = ("blend", "stack")  # the mean of other candidates, and their mean with learned weights
+_SHARDS, _SEEDS = "shards", "seeds"  # keys of every candidate that is trained
+_BY_TASK = {"mlp": MLP_BY_TASK}  # defaults for a regression, for a classification
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be tried: `fit` trains it; an ensemble has no fit of its own but is the mean of its `members`.
+    """A model to try: `fit` trains it. An ensemble is not trained itself; it is the mean of its `members`.
 
     With `learned_weights` the mean is weighted.
     """
@@ -49,7 +49,7 @@ class Candidate:
 def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Candidate]:
     """The fleet's candidates, ensembles last. Raises TrainingRefusedError for a name or key that does not exist.
 
-    `run_shards` trains the members of those that are fitted on shards of the devices.
+    `run_shards` trains the members of candidates that are trained on shards of the devices.
     """
     asked = fleet.training.candidates
     for name in asked:
@@ -77,12 +77,12 @@ def _candidate(fleet: FleetSpec, name: str, run_shards: RunShards) -> Candidate:
 
 
 def family_names() -> list[str]:
-    """Names of all candidates that are fitted by themselves and can be here."""
+    """Names of all candidates that are trained by themselves and can be trained here."""
     return [name for name in _BUILDERS if name not in SEQUENCE_FAMILIES or is_installed()]
 
 
 def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
-    """What the fleet's candidate called `name` is built with: what the fleet file gives, and defaults."""
+    """The options of the fleet's candidate `name`: those in the fleet file, and defaults."""
     given = fleet.training.candidates[name]
     if name in _ENSEMBLES:
         return {"of": _ensemble(fleet, name).members}
@@ -93,7 +93,7 @@ def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
 
 
 def with_candidates(fleet: FleetSpec, candidates: Mapping[str, Any]) -> FleetSpec:
-    """The fleet with these candidates instead of its own."""
+    """The fleet with these candidates in place of its own."""
     training = fleet.training.model_copy(update={"candidates": dict(candidates)})
     return fleet.model_copy(update={"training": training})
 
@@ -112,7 +112,7 @@ _BUILDERS: dict[str, Callable[..., Fit]] = {
 
 
 def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estimator:
-    """The member of a candidate that one shard of the devices makes, on one thread; called in another process."""
+    """The member that one shard of the devices gives, trained on one thread; called in another process."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
@@ -120,13 +120,13 @@ def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estim
 
 
 def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """How a candidate is fitted; where the kernel gives the window to some candidate, the others are shown the vector alone."""
+    """How a candidate is trained; if the kernel gives the window for some candidate, the others read only the vector."""
     fit, plan = _with_seeds(fleet, name, _sharded(fleet, name, classify, run_shards)), plan_of(fleet)
     return _on_vector(fit, len(plan.vector_names)) if plan.sequence and name not in SEQUENCE_FAMILIES else fit
 
 
 def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """Fitted by itself, or as the mean of members that each saw one of `shards` parts of the devices."""
+    """Trained by itself, or the mean of members that each learned from one of `shards` parts of the devices."""
     alone, shards = _fit_alone(fleet, name, classify), _whole_number(fleet, name, _SHARDS)
     if shards == 1:
         return alone
@@ -152,7 +152,7 @@ def _with_seeds(fleet: FleetSpec, name: str, fit: Fit) -> Fit:
 
 
 def _whole_number(fleet: FleetSpec, name: str, key: str) -> int:
-    """A key of a candidate that is 1 where it is left out. Raises TrainingRefusedError for anything but a whole number from 1."""
+    """A key of a candidate with the default 1. Raises TrainingRefusedError for anything but a whole number from 1."""
     found = fleet.training.candidates[name].get(key, 1)
     if type(found) is not int or found < 1:
         where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{key}"
@@ -211,7 +211,7 @@ def _check_keys(fleet: FleetSpec, name: str, given: Mapping[str, Any], allowed: 
 
 
 def _ensemble(fleet: FleetSpec, name: str) -> Candidate:
-    """The mean of other candidates (`of`; by default all but the ridge baseline), which costs no training of its own."""
+    """The mean of other candidates (`of`; by default all but the ridge baseline), without a training of its own."""
     given = fleet.training.candidates[name]
     _check_keys(fleet, name, given, ["of"])
     others = [n for n in fleet.training.candidates if n not in _ENSEMBLES]

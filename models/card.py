@@ -1,7 +1,7 @@
-"""The model card: what a person should know of a version before it serves, as HTML (one file) and as Markdown with SVG files.
+"""The model card: what a person should know about a version before it serves. HTML (one file), and Markdown with SVG files.
 
-Everything is measured on the ONNX file that ships. Plots and importance are of the test devices, which nothing has seen: the
-shipped model has learned the validation devices too, and would look better on them than it is.
+All figures come from the ONNX file that ships. Plots and importance use the test devices, which the model has never seen. The
+shipped model learned from the validation devices too, so they would make it look better than it is.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _HEADLINES = {
 
 @dataclass(frozen=True)
 class Card:
-    """What the templates show: `headline` are (label, value, remark)."""
+    """The content of the templates; `headline` are (label, value, remark)."""
 
     fleet: FleetSpec
     report: TrainReport
@@ -65,7 +65,7 @@ class Card:
 
     @property
     def trained(self) -> str:
-        """When the training ended."""
+        """The end of the training."""
         return moment(self.report.trained_at)
 
     @property
@@ -75,11 +75,11 @@ class Card:
 
     @property
     def unregistered(self) -> str:
-        """What stands where the registry's version goes once there is one."""
+        """The text in place of the registry version until there is one."""
         return UNREGISTERED
 
     def is_wide(self, plot: Plot) -> bool:
-        """Whether a picture takes the page's whole width: the devices do, and a last one that would stand alone."""
+        """Whether a picture takes the whole width of the page: the devices do, and so does a last picture without a neighbour."""
         single = [p for p in self.plots if p.name != "histories"]
         return plot not in single or (len(single) % 2 == 1 and plot is single[-1])
 
@@ -87,9 +87,9 @@ class Card:
 def write_card(
     trained: Path, fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport
 ) -> Path:
-    """Write the card of the ONNX file `content` below the folder `trained`; the path of its page.
+    """Write the card of the ONNX file `content` below the folder `trained`; returns the path of its page.
 
-    `estimator` is what was exported: it knows its learning curves.
+    `estimator` is the exported model: it knows its learning curves.
     """
     card = make_card(fleet, frozen, estimator, content, report)
     folder = trained / CARD_FOLDER
@@ -102,7 +102,7 @@ def write_card(
 
 
 def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport) -> Card:
-    """Measure, draw and gather what the card says."""
+    """Measure, draw and collect the content of the card."""
     classify, test, session = isinstance(fleet.task, FailureWithin), frozen.rows.of("test"), open_session(content)
     speed = {batch: microseconds_per_row(session, test.features, batch) for batch in BATCHES}
     predicted, metadata = run_session(session, test.features), metadata_of(content)
@@ -114,7 +114,7 @@ def make_card(fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, conte
     if metadata.intervals is not None:
         plots += _coverage(fleet, report, metadata.intervals)
     plots.append(Plot(
-        "importance", "What it looks at",
+        "importance", "Importance of the channels",
         "All features of a channel are shuffled together among rows of the test devices. Each bar shows the rise of the error. "
         "A channel that other channels can replace has a small bar.",
         importances(rises, named(report.error)),
@@ -136,7 +136,7 @@ def _headline(report: TrainReport, classify: bool) -> list[tuple[str, str, str]]
     for name, label in _HEADLINES[classify].items():
         if name in report.metrics:
             baseline = report.metrics.get(f"baseline_{name}")
-            remark = "" if baseline is None else f"always saying the mean: {shown(baseline)}"
+            remark = "" if baseline is None else f"always predicting the mean: {shown(baseline)}"
             found.append((label, shown(report.metrics[name]), remark))
     return found
 
@@ -150,8 +150,8 @@ def _regression(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32]
             predicted_against_true(test.label, predicted, unit, test.sample_weight),
         ),
         Plot(
-            "error_by_band", "Error by how much life is left",
-            "Boxes hold half of a band's rows, whiskers 90 %. Below zero the model is too careful, above it promises too much.",
+            "error_by_band", "Error by true remaining life",
+            "Boxes hold half of a band's rows, whiskers 90 %. Below zero the model predicts too little life, above zero too much.",
             error_by_band(test.label, predicted, cap, unit, test.sample_weight),
         ),
     ]  # fmt: skip
@@ -183,7 +183,7 @@ def _coverage(fleet: FleetSpec, report: TrainReport, intervals: Intervals) -> li
     )
     drawn = partial(interval_coverage, groups, intervals.edges, intervals.coverage, fleet.task.unit)
     any_band = any(g.by == "band" for g in groups)
-    return [Plot("interval_coverage", "Do the intervals hold?", caption, drawn())] if any_band else []
+    return [Plot("interval_coverage", "Coverage of the intervals", caption, drawn())] if any_band else []
 
 
 def _histories(fleet: FleetSpec, test: Rows, predicted: npt.NDArray[np.float32], metadata: ModelMetadata) -> list[Plot]:

@@ -1,4 +1,4 @@
-"""Tables of a model card about what the model reads: all channels with their importance, and figures by operating mode."""
+"""Tables of a model card about the model's inputs: all channels with their importance, and metrics by operating mode."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from models.holdout import regimes_of
 from models.importance import Importance
 from models.weights import at, mean
 
-_FIGURES = {  # of a part of the rows, by task: name of the metric and of the column
+_FIGURES = {  # of a group of rows, by task: name of the metric and of the column
     False: {"rmse": "RMSE", "mae": "MAE"},
     True: {"log_loss": "log loss", "brier": "Brier score", "pr_auc": "PR-AUC", "recall": "recall at 0.5"},
 }
 
 
 def channel_table(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rises: Sequence[Importance], error: str) -> Table:
-    """Every channel that the model reads, the one it looks at most first."""
+    """Every channel that the model reads, the most important one first."""
     steady = {
         name for name, scales in zip(plan.channels, zip(*fit.scales, strict=True), strict=True) if not any(scales)
     }
@@ -36,13 +36,13 @@ def channel_table(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rises: Sequence
         )
         for rise in rises
     ]  # fmt: skip
-    header = ("channel", "what it is", "unit", "range", f"rise of the {named(error)} when shuffled")
+    header = ("channel", "meaning", "unit", "range", f"rise of the {named(error)} when shuffled")
     caption = f"All {len(rows)} channels that the model reads. The plot shows the first ones."
     return Table("Channels", header, rows, caption, numbers=False)
 
 
 def _declared(fleet: FleetSpec, channel: str) -> tuple[str, str, str]:
-    """What the fleet file says of a channel: what it is, unit, range."""
+    """The fleet file's entries for a channel: meaning, unit, range."""
     if channel in fleet.derived:
         return f"derived: {fleet.derived[channel]}", "", ""
     reading = {**fleet.settings, **fleet.sensors}.get(channel)
@@ -60,9 +60,9 @@ def mode_table(
     predicted: npt.NDArray[np.float32],
     groups: Sequence[Group],
 ) -> Table:
-    """Figures on the test rows (n,) of each operating mode, told apart by the settings as the normalisation tells them apart.
+    """Metrics on the test rows (n,) of each operating mode. Modes are the regimes of the normalisation.
 
-    `groups` are those of the report, which know the coverage of the intervals.
+    `groups` are the groups of the report, which hold the coverage of the intervals.
     """
     classify = isinstance(fleet.task, FailureWithin)
     mode = regimes_of(plan, fit, test.features) if len(fit.centres) > 1 else np.zeros(len(test), np.int64)

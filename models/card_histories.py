@@ -1,4 +1,4 @@
-"""A few test devices over their lives, for the card: how predictions follow the truth."""
+"""The plot of a few test devices over their lives: predictions beside the truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LEAST_ROWS = 5  # of a run that is worth a picture
 
 
 def shown_runs(test: Rows, predicted: Vector) -> list[tuple[str, npt.NDArray[np.int64], float]]:
-    """Name, rows and RMSE of up to six runs, evenly from the best predicted to the worst; [] where runs are too short."""
+    """Name, rows and RMSE of up to six runs, evenly from the best predicted to the worst; [] if all runs are too short."""
     keys = [f"{d}, run {r}" if r else str(d) for d, r in zip(test.device_id, test.run, strict=True)]
     names, of = np.unique(np.array(keys, str), return_inverse=True)
     rows = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of, minlength=len(names)))[:-1])

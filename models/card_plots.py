@@ -1,4 +1,4 @@
-"""The plots of a model card, each an SVG: drawn without pyplot, so that nothing of matplotlib's global state is touched."""
+"""The plots of a model card, each an SVG. They are drawn without pyplot, so matplotlib's global state is not touched."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Plot:
 
 
 def draw(width: float, height: float, paint: Callable[[Any], None]) -> bytes:
-    """SVG of a figure of so many inches that `paint` fills; the same content gives the same bytes."""
+    """SVG of a figure of this size in inches that `paint` fills; the same content gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -76,7 +76,7 @@ def bands(truth: Vector, cap: float) -> list[tuple[str, npt.NDArray[np.bool_]]]:
 
 
 def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str, weights: Weights = None) -> bytes:
-    """Boxes of predicted less true by band of the truth; whiskers hold 90 % of the rows."""
+    """Boxes of predicted minus true by band of the truth; whiskers hold 90 % of the rows."""
     error = predicted.astype(np.float64) - truth
     found = bands(truth, cap)
 
@@ -95,21 +95,21 @@ def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str, weigh
         rmses = [float(np.sqrt(mean(error[rows] ** 2, at(weights, rows)))) for _, rows in found]
         labels = [f"{name}\nRMSE {r:.3g}\n{rows.sum():,} rows" for (name, rows), r in zip(found, rmses, strict=True)]
         ax.set_xticks(range(1, len(found) + 1), labels, fontsize=8)
-        ax.set(xlabel=f"true, {unit}", ylabel=f"predicted less true, {unit}")
+        ax.set(xlabel=f"true, {unit}", ylabel=f"predicted minus true, {unit}")
         ax.grid(visible=False, axis="x")
 
     return draw(6.4, 4.0, paint)
 
 
 def _box(values: Vector, weights: Vector) -> dict[str, float]:
-    """What matplotlib draws a box of, by weighted quantiles."""
+    """The numbers from which matplotlib draws a box, by weighted quantiles."""
     cuts = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), weights=weights, method="inverted_cdf")
     return dict(zip(("whislo", "q1", "med", "q3", "whishi"), cuts.tolist(), strict=True))
 
 
 def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised: float, unit: str) -> bytes:
-    """Share of true values within the intervals beside the share promised, by band of the prediction (between the `edges` of the
-    intervals) and by speed of wear; bars of error hold 95 % of resamplings of the devices; widths stand under the names.
+    """Share of true values inside the intervals beside the promised share, by band of the prediction (between the `edges` of the
+    intervals) and by speed of wear. Error bars hold 95 % of resamplings of the devices; widths stand below the names.
     """
     shown = [g for g in groups if g.by in ("band", "wear")]
     share = np.array([g.coverage or 0 for g in shown])
@@ -136,7 +136,7 @@ def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised:
 
 
 def band_name(edges: Sequence[float], band: int) -> str:
-    """A band of the intervals by the predictions that it holds."""
+    """The name of a band of the intervals: its range of predictions."""
     if not edges:
         return "all"
     if band == 0:
@@ -145,7 +145,7 @@ def band_name(edges: Sequence[float], band: int) -> str:
 
 
 def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:
-    """Precision over recall, with the share of failures as the line of a model that knows nothing."""
+    """Precision over recall; the line is the share of failures, the precision of random alarms."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(truth > 0, predicted, sample_weight=weights)
@@ -154,7 +154,7 @@ def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
         ax.step(recall, precision, where="post", color=BLUE, linewidth=1.6, label=f"model, area {area:.3f}")
-        ax.axhline(mean(truth > 0, weights), color=ORANGE, linestyle="--", label="knowing nothing")
+        ax.axhline(mean(truth > 0, weights), color=ORANGE, linestyle="--", label="random alarms")
         alarms = predicted >= 0.5
         if alarms.any():
             right = (truth > 0, alarms), (alarms, truth > 0)
@@ -189,14 +189,14 @@ def calibration(truth: Vector, predicted: Vector, weights: Weights = None) -> by
 
 
 def _effective(rows: npt.NDArray[np.bool_], weights: Weights) -> float:
-    """How many rows of weight 1 tell as much (Kish 1965)."""
+    """The number of rows of weight 1 with the same information (Kish 1965)."""
     if weights is None:
         return float(rows.sum())
     return float(weights[rows].sum() ** 2 / (weights[rows] ** 2).sum())
 
 
 def _wilson(share: Vector, n: Vector, z: float = 1.645) -> tuple[Vector, Vector]:
-    """Wilson's interval of a share seen in n rows; it lies around the share itself by construction, but for rounding."""
+    """Wilson's interval of a share of n rows; it contains the share itself except for rounding."""
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return np.minimum(middle - half, share), np.maximum(middle + half, share)

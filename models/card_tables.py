@@ -14,7 +14,7 @@ from models.card_plots import band_name
 
 @dataclass(frozen=True)
 class Table:
-    """Header and rows of text; `numbers` says that all columns but the first hold numbers."""
+    """Header and rows of text; `numbers` means that all columns but the first hold numbers."""
 
     title: str
     header: Sequence[str]
@@ -24,12 +24,12 @@ class Table:
 
 
 def shown(value: float) -> str:
-    """A number for people: four digits."""
+    """A number as text: four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
 def named(metric: str) -> str:
-    """A metric as people write it."""
+    """The display name of a metric."""
     return {"rmse": "RMSE", "mae": "MAE", "log_loss": "log loss"}.get(metric, metric)
 
 
@@ -51,9 +51,9 @@ def tables_of(
     read: Sequence[Table] = (),
     edges: Sequence[float] = (),
 ) -> list[Table]:
-    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch, `read` those of what it reads.
+    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch, `read` the tables of its inputs.
 
-    `edges` are those of the intervals' bands.
+    `edges` are the edges of the intervals' bands.
     """
     return [
         _candidates(report),
@@ -82,13 +82,14 @@ def _candidates(report: TrainReport) -> Table:
     ]  # fmt: skip
     header = ("candidate", f"cross-validated {kind}", "lowest to highest fold", f"validation {kind}", "training, s")
     caption = (
-        "Cross-validation is grouped by device. The validation devices choose. A blend needs no training of its own."
+        "Cross-validation is grouped by device. The validation error decides which candidate ships. A blend needs no training of "
+        "its own."
     )
     return Table("Candidates", header, rows, caption)
 
 
 def _metrics(report: TrainReport) -> Table:
-    """Metrics on the test devices, with what resampled devices give, beside those on the validation devices."""
+    """Metrics on the test devices with their resampling intervals, beside the metrics on the validation devices."""
     metrics = report.test.metrics if report.test else report.metrics
     resampled = report.test.resampled if report.test else {}
     before = report.validation.metrics if report.validation else {}
@@ -110,13 +111,13 @@ def _metrics(report: TrainReport) -> Table:
         "test devices",
         "95 % of resamplings",
         "validation devices (fold models)",
-        "always saying the mean",
+        "always predicting the mean",
     )
     return Table("Metrics", header, rows, caption)
 
 
 def _groups(report: TrainReport, edges: Sequence[float]) -> list[Table]:
-    """Errors by part of the rows; none for a classification. Operating modes have a table of their own."""
+    """Errors by part of the rows; no table for a classification. Operating modes have a table of their own."""
     groups = [g for g in report.test.groups if g.by != "regime"] if report.test else []
     if not groups:
         return []
@@ -147,7 +148,7 @@ def _part(group: Group, edges: Sequence[float]) -> str:
 
 
 def _forms(report: TrainReport) -> list[Table]:
-    """The forms that the chosen candidate was tried in; none in reports made before there were any."""
+    """The forms of the chosen candidate; no table for reports from before there were forms."""
     rows = [
         (
             f"{f.name} (chosen)" if f.name == report.form else f.name,
@@ -157,11 +158,13 @@ def _forms(report: TrainReport) -> list[Table]:
         for f in report.forms
     ]  # fmt: skip
     header = (
-        "form", named(report.error), "KiB", "counted cost, µs a row", "measured, µs a row at batch 1", "at batch 1,024", "verdict"
+        "form", named(report.error), "KiB", "counted cost, µs per row",
+        "measured, µs per row at batch 1", "at batch 1,024", "verdict",
     )  # fmt: skip
     caption = (
-        "The model of the first fold in each form, on the devices that it held out and on the validation devices. The form with "
-        "the smallest counted cost within gates.accuracy_allowance of the most accurate form ships, made from the final model."
+        "Errors of the first fold's model in each form, on the devices that the fold held out and on the validation devices. The "
+        "form with the smallest counted cost within gates.accuracy_allowance of the most accurate form ships, built from the "
+        "final model."
     )
     return [Table("Forms", header, rows, caption)] if rows else []
 
@@ -190,7 +193,7 @@ def _data(report: TrainReport) -> Table:
 
 
 def _censoring(report: TrainReport) -> list[Table]:
-    """How rows were weighted for censored lives; none where every life ended in a failure."""
+    """The weighting of rows for censored lives; no table if every life ended in a failure."""
     found = report.censoring
     if found is None or found.failures == found.lives:
         return []
@@ -210,7 +213,7 @@ def _censoring(report: TrainReport) -> list[Table]:
 
 
 def _normalisation(report: TrainReport) -> list[Table]:
-    """What the operating settings were found to explain; none where they explain nothing."""
+    """The effect of the operating settings on the channels; no table if there is none."""
     found = report.normalisation
     if found is None or found.explained is None:
         return []
@@ -237,9 +240,7 @@ def _provenance(fleet: FleetSpec, report: TrainReport) -> Table:
         ("seed", str(report.seed)),
         ("SHA-256 of the model", report.sha256),
     ]
-    return Table(
-        "Where it comes from", ("", ""), rows, "These values are enough to build the same bytes again.", numbers=False
-    )
+    return Table("Provenance", ("", ""), rows, "These values are enough to build the same bytes again.", numbers=False)
 
 
 def _settings(fleet: FleetSpec, report: TrainReport) -> Table:

@@ -1,4 +1,4 @@
-"""Two versions side by side, on the same frozen test rows."""
+"""Compares two versions on the same frozen test rows."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Metrics = dict[str, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """Metrics of both by name; None where one was not measured. `digest` is the training set's whose test rows were asked."""
+    """Metrics of both by name; None if one was not measured. `digest` belongs to the training set of the test rows."""
 
     versions: tuple[str, str]
     candidates: tuple[str, str]
@@ -32,7 +32,7 @@ class Comparison:
     metrics: dict[str, tuple[float | None, float | None]]
 
     def headlines(self) -> dict[str, tuple[float | None, float | None]]:
-        """Metrics of all rows, without their resampled ends and those of parts of the rows."""
+        """Metrics of all rows, without resampling intervals and metrics of parts of the rows."""
         return {name: pair for name, pair in self.metrics.items() if not _PART.search(name)}
 
     def as_json(self) -> dict[str, Any]:
@@ -43,10 +43,10 @@ class Comparison:
 def compare(settings: Settings, fleet: FleetSpec, first: str, second: str) -> Comparison:
     """Compare two registered versions.
 
-    Trained on the same training set, their reports are of the same test rows and are shown. Else both are asked about the test
-    rows of the later version's training set: a device's split is permanent, so neither has learned from them.
-    Raises RegistryError for an unknown version and for versions that say different things, LakeError where the later training set
-    or its gold is gone.
+    If they were trained on the same training set, their reports cover the same test rows and are shown. Otherwise both predict the
+    test rows of the later version's training set: a device's split is permanent, so neither has learned from them.
+    Raises RegistryError for an unknown version and for versions of different kinds, LakeError if the later training set or its
+    gold is gone.
     """
     shown = [show_model(settings, fleet, version) for version in (first, second)]
     _check_kinds(settings, fleet, first, second)
@@ -55,7 +55,7 @@ def compare(settings: Settings, fleet: FleetSpec, first: str, second: str) -> Co
     else:
         later = max(shown, key=lambda s: int(s["version"]))
         found, digest = _measured(settings, fleet, later, shown), later["digest"]
-        rows = f"asked about the test rows of version {later['version']}"
+        rows = f"both predict the test rows of version {later['version']}"
     names = list(dict.fromkeys(name for metrics in found for name in metrics))
     return Comparison(
         (first, second), (shown[0]["candidate"], shown[1]["candidate"]), digest, rows,
@@ -67,13 +67,13 @@ def _check_kinds(settings: Settings, fleet: FleetSpec, first: str, second: str) 
     one, other = (metadata_of(load_artefact(settings, fleet, version)) for version in (first, second))
     if differ(one, other):
         raise RegistryError(
-            f"version {first} says another thing ({kind_of(one)}) than version {second} ({kind_of(other)}): "
-            "their errors cannot be compared; `aimaas models show` has the figures of each"
+            f"version {first} predicts another target ({kind_of(one)}) than version {second} ({kind_of(other)}): "
+            "their errors cannot be compared; `aimaas models show` has the metrics of each"
         )
 
 
 def _reported(shown: dict[str, Any]) -> Metrics:
-    """The metrics of the report; those of single candidates and folds carry a dot and are left out."""
+    """The metrics of the report without those of single candidates and folds, whose names have a dot."""
     return {name: value for name, value in shown["metrics"].items() if "." not in name}
 
 

@@ -1,17 +1,17 @@
 """Prediction intervals by conformal calibration on devices that the predicting model has not seen.
 
 The score of a row is its absolute residual. Within each band of the prediction (Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian
-confidence machine, 2003; the band of the truth would be unknown when a prediction is made) the interval's half-width is a quantile
-of the scores. Rows of one device are nearly copies of each other, so devices, not rows, are what is exchangeable: within a band
-each device weighs 1, shared by its rows there (Lee, Barber, Willett: Distribution-free inference with hierarchical data, 2023).
-With one weight for all of a device's rows, devices that are long in a band would outweigh there those that pass it fast.
+confidence machine, 2003; the band of the truth is unknown at prediction time) the interval's half-width is a quantile of the
+scores. Rows of one device are nearly copies of each other, so devices, not rows, are exchangeable: within a band each device has
+weight 1, shared by its rows there (Lee, Barber, Willett: Distribution-free inference with hierarchical data, 2023). With one weight
+for all rows of a device, devices that stay long in a band would outweigh devices that pass it fast.
 
-Whose residuals: where the fleet file keeps calibration devices, those of the exported file on them, which is split conformal with
-its guarantee (Vovk 2015; Romano, Patterson, Candès 2019); the quantile's level is raised as if one more device had come. Else
-those of nested cross-validation (models/nested.py): it costs no device, and all devices calibrate instead of a tenth of them. Those
-models learned from fewer devices than the one that ships and err a little more, which is why the level is not raised; the
-guarantee then rests on the learner's stability (Barber, Candès, Ramdas, Tibshirani: Predictive inference with the jackknife+, 2021;
-jackknife+ itself would need all fold models whenever a prediction is made).
+If the fleet file keeps calibration devices, the residuals of the exported file on them are used: split conformal with its guarantee
+(Vovk 2015; Romano, Patterson, Candès 2019). The quantile's level is raised as if one more device had come. Otherwise the residuals
+of nested cross-validation (models/nested.py) are used: it costs no device, and all devices calibrate instead of a tenth of them.
+Its models learned from fewer devices than the one that ships and have slightly larger errors, so the level is not raised. The
+guarantee then depends on the learner's stability (Barber, Candès, Ramdas, Tibshirani: Predictive inference with the jackknife+,
+2021; jackknife+ itself would need all fold models for every prediction).
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from models.weights import Weights, by_device
 COVERAGE = 0.9
 FEWEST_DEVICES = 10  # below 1 / (1 - COVERAGE) - 1 = 9 no finite half-width is safe
 
-_BANDS = 8  # on training engines of C-MAPSS fewer follow the errors less, on whole lives and on lives that are cut off
-_BAND_DEVICES = 20  # a band with fewer joins the one below it
+_BANDS = 8  # on training engines of C-MAPSS, fewer bands follow the errors worse, on whole lives and on cut lives
+_BAND_DEVICES = 20  # a band with fewer devices joins the one below it
 
 Source = Literal["calibration", "nested cross-validation"]
 Vector = npt.NDArray[np.floating]
@@ -44,7 +44,7 @@ def calibrate(
 ) -> Intervals:
     """Intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
 
-    `of_rows` (n,) is what rows weigh (weighted conformal prediction: Tibshirani, Barber, Candès, Ramdas 2019). With fewer than
+    `of_rows` (n,) are weights of rows (weighted conformal prediction: Tibshirani, Barber, Candès, Ramdas 2019). With fewer than
     `FEWEST_DEVICES` in a band the interval is the target's whole range.
     """
     names, device = np.unique(devices.astype(str), return_inverse=True)
@@ -61,7 +61,7 @@ def calibrate(
 
 
 def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> list[float]:
-    """Edges between bands of equal weight, each device weighing 1; fewer where a band would hold too few devices."""
+    """Edges between bands of equal weight, where each device has weight 1; fewer if a band would hold too few devices."""
     order = np.argsort(predicted, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     at = np.searchsorted(reached, np.arange(1, _BANDS) / _BANDS)
@@ -76,7 +76,7 @@ def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> 
 
 
 def _half_width(scores: Vector, weights: Vector, devices: int, source: Source) -> float:
-    """The smallest score that at least the share COVERAGE of the weight (raised or not) does not exceed; infinite for few."""
+    """The smallest score that the share COVERAGE of the weight (raised or not) does not exceed; infinite with few devices."""
     if devices < FEWEST_DEVICES:
         return float("inf")
     level = COVERAGE * (1 + 1 / devices) if source == "calibration" else COVERAGE

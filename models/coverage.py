@@ -1,7 +1,7 @@
-"""Whether intervals hold: the share of true values within them on devices that neither model nor calibration has seen.
+"""Coverage of intervals: the share of true values inside them, on devices that neither model nor calibration has seen.
 
-Each device counts alike within each part of the rows that is judged, as it does in calibration (models/conformal.py). Whole devices
-are drawn again for the interval of a share (models/resample.py): rows of one device are within or without together.
+Each device has the same weight within each part of the rows, as in calibration (models/conformal.py). The interval of a share comes
+from draws of whole devices (models/resample.py), because the rows of one device are inside or outside together.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ Vector = npt.NDArray[np.floating]
 
 
 class Coverage(NamedTuple):
-    """Share of true values within the intervals, their mean width, and between which shares 95 % of resamplings lie.
+    """Share of true values inside the intervals, their mean width, and the bounds that hold 95 % of resamplings of the share.
 
-    `low` and `high` are None where there are fewer than two devices.
+    `low` and `high` are None with fewer than two devices.
     """
 
     share: float
@@ -31,7 +31,7 @@ class Coverage(NamedTuple):
 
 
 class Coverages:
-    """Coverage of any part of n rows: `predicted`, `truth` and `devices` are (n,), `weights` those of the rows.
+    """Coverage of any part of n rows: `predicted`, `truth` and `devices` are (n,), `weights` are the weights of the rows.
 
     A draw of devices is the same for all parts.
     """
@@ -51,7 +51,7 @@ class Coverages:
         self._weights = np.ones(len(truth)) if weights is None else weights.astype(np.float64)
 
     def of(self, part: npt.NDArray[np.bool_]) -> Coverage:
-        """That of the rows of a mask (n,), which holds at least one."""
+        """The coverage of the rows of a mask (n,), which holds at least one row."""
         device, within = self._device[part], self._within[part]
         counts = by_device(device, np.zeros(len(device), np.int64), self._weights[part])
         share, width = np.average(np.stack([within, self._width[part]]), axis=1, weights=counts)

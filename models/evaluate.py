@@ -1,7 +1,7 @@
-"""How good predictions are: the error by which candidates are compared, and the metrics of a report.
+"""Metrics of predictions: the error by which candidates are compared, and the metrics of a report.
 
-Metrics are made of sums over rows (`terms_of`), so that what holds for all rows holds for any resampling of devices by adding up
-the devices' sums: the bootstrap and the comparison with the champion use the same formulas (models/resample.py).
+Metrics are computed from sums over rows (`terms_of`). So a resampling of devices only adds up the devices' sums, and the bootstrap
+and the comparison with the champion use the same formulas (models/resample.py).
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from models.weights import Weights, mean
 Vector = npt.NDArray[np.floating]
 Float64 = npt.NDArray[np.float64]
 
-FALSE_ALARMS = 0.01  # share of the rows without a failure that may raise an alarm, of `recall_at_1pct_fpr`
+FALSE_ALARMS = 0.01  # share of the negative rows that may raise an alarm, for `recall_at_1pct_fpr`
 
-_SMALLEST = 1e-7  # a probability is held this far from 0 and 1, so that one sure mistake is not an infinite loss
+_SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1, so that one certain mistake is not an infinite loss
 
 
 def error_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> float:
-    """What candidates are compared by, lower is better: RMSE, or mean log loss of a probability."""
+    """The error by which candidates are compared, lower is better: RMSE, or mean log loss of a probability."""
     return log_loss(truth, predicted, weights) if classify else rmse(truth, predicted, weights)
 
 
 def losses_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
-    """What each row (n,) adds to the sum that `error_of` is made of: its squared error, or its log loss, times its weight."""
+    """The contribution of each row (n,) to the sum in `error_of`: its squared error, or its log loss, times its weight."""
     y, p = truth.astype(np.float64), predicted.astype(np.float64)
     losses = _log_losses(y, p) if classify else (p - y) ** 2
     return losses if weights is None else losses * weights
@@ -39,8 +39,8 @@ def error_name(classify: bool) -> str:
 def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> dict[str, float]:
     """All metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are those of the rows.
 
-    Those that need both labels are there only where both are, and the PHM08 score only while it is a number: it was made for
-    errors of some dozens of cycles and grows beyond any float with those of thousands.
+    Metrics that need both labels are there only if both occur, and the PHM08 score only if it is finite: it was made for errors of
+    some dozens of cycles and overflows with errors of thousands.
     """
     sums = terms_of(truth, predicted, classify, weights).sum(axis=0)
     found = {name: float(value) for name, value in metrics_of_sums(sums, classify).items() if np.isfinite(value)}
@@ -48,7 +48,7 @@ def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weight
 
 
 def terms_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
-    """What each row (n, K) adds to the sums that `metrics_of_sums` reads."""
+    """The contributions of each row (n, K) to the sums that `metrics_of_sums` reads."""
     y, p = truth.astype(np.float64), predicted.astype(np.float64)
     one, e = np.ones(len(y)), p - y
     if classify:
@@ -61,8 +61,8 @@ def terms_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights 
 def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
     """Metrics of sums (..., K) over rows, each (...,).
 
-    Regression: RMSE, MAE, R² (0 where the truth is constant), PHM08 score and its mean per row. Classification: log loss, Brier
-    score and its root, and the recall at p >= 0.5 where there was a failure.
+    Regression: RMSE, MAE, R² (0 if the truth is constant), PHM08 score and its mean per row. Classification: log loss, Brier score
+    and its root, and the recall at p >= 0.5 if there was a failure.
     """
     n = sums[..., 0]
     if classify:
@@ -93,7 +93,7 @@ def phm_score(truth: Vector, predicted: Vector) -> float:
 
 
 def log_loss(truth: Vector, predicted: Vector, weights: Weights = None) -> float:
-    """Mean of -log of the probability given to what happened."""
+    """Mean of -log of the probability that was given to the true label."""
     return mean(_log_losses(truth, predicted.astype(np.float64)), weights)
 
 
@@ -110,7 +110,7 @@ def _log_losses(truth: Vector, predicted: Float64) -> Float64:
 
 
 def _ranked(truth: Vector, predicted: Vector, weights: Weights) -> dict[str, float]:
-    """PR-AUC as average precision, and the largest recall at which at most 1 % of the rows without a failure raise an alarm."""
+    """PR-AUC as average precision, and the largest recall at which at most 1 % of the negative rows raise an alarm."""
     from sklearn.metrics import average_precision_score, roc_curve
 
     failed = truth > 0

@@ -1,4 +1,4 @@
-"""A fitted estimator as one ONNX file, and the proof that the file says the same as the estimator."""
+"""Exports a trained estimator as one ONNX file, and checks that the file predicts the same as the estimator."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Parity:
 def export(estimator: Estimator, width: int, target_range: tuple[float, float], logits: bool = False) -> bytes:
     """ONNX of an estimator: `features` (n, width) float32 to `prediction` (n, 1) float32, clipped to the target's range.
 
-    With `logits` the estimator is a regression of the log odds, and the file answers with the probability.
+    With `logits` the estimator is a regression of the log odds, and the file predicts the probability.
     """
     import onnx
     from onnx import helper
@@ -64,7 +64,7 @@ def stamp(content: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def _converted(estimator: Estimator, width: int) -> tuple[Any, str]:
-    """The graph as skl2onnx makes it, and the name of its (n, 1) answer before clipping."""
+    """The graph as skl2onnx exports it, and the name of its (n, 1) answer before clipping."""
     import onnx
     from onnx import helper
     from skl2onnx import to_onnx
@@ -95,7 +95,7 @@ def parity(
     target_range: tuple[float, float],
     reach: Float32 | float = 1.0,
 ) -> Parity:
-    """Compare the file with the estimator on every row of features (n, F); a difference counts by its part of `reach` (n,)."""
+    """Compare the file with the estimator on every row of features (n, F); differences are divided by `reach` (n,)."""
     low, high = target_range
     expected = np.clip(predict(estimator, features), low, high)
     difference = np.abs(run_onnx(content, features) - expected) / reach
@@ -104,14 +104,14 @@ def parity(
 
 
 def check_parity(found: Parity, limit: float, place: str) -> None:
-    """Raise GateFailedError where the difference is above `limit`; `place` names the worst row."""
+    """Raise GateFailedError if the difference is above `limit`; `place` names the worst row."""
     if not found.max_rel <= limit:
         raise GateFailedError(
-            f"the ONNX file differs from scikit-learn by {found.max_rel:.3g} of the target's range, allowed is {limit:.3g} "
-            f"(gates.parity); worst at {place}; nothing was shipped"
+            f"the ONNX file differs from scikit-learn by {found.max_rel:.3g} of the target's range, but gates.parity allows "
+            f"{limit:.3g}; worst at {place}; nothing was shipped"
         )
 
 
 def place_of(rows: Rows, row: int) -> str:
-    """A row in words."""
+    """The coordinates of a row as text."""
     return f"device {rows.device_id[row]}, run {rows.run[row]}, order {rows.order[row]}"

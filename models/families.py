@@ -1,7 +1,7 @@
-"""The families that scikit-learn brings. Each function's keyword arguments are the keys that a candidate of that name may hold.
+"""The families from scikit-learn. The keyword arguments of each function are the keys that a candidate of that name may have.
 
-It returns a function from samples and a seed to a fitted estimator that skl2onnx can export. Defaults were chosen by grouped
-cross-validation on C-MAPSS' train_* files, those of the forest by cross-validation on AI4I 2020.
+A function returns a function from samples and a seed to a trained estimator that skl2onnx can export. Defaults were chosen by
+grouped cross-validation on C-MAPSS' train_* files, those of the forest by cross-validation on AI4I 2020.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def boosting(
     l2: NonNegativeFloat = 1.0,
     features: Share = 0.25,
 ) -> Fit:
-    """Gradient boosting on histograms; each split looks at the share `features` of the features."""
+    """Gradient boosting on histograms; each split considers the share `features` of the features."""
     from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
     kind = HistGradientBoostingClassifier if classify else HistGradientBoostingRegressor
@@ -89,12 +89,12 @@ def mlp(  # noqa: PLR0913 - each argument is a key of the fleet file
     networks: PositiveInt = 3,
     auxiliary: tuple[Annotated[float, Field(gt=0, lt=1)], ...] | None = None,
 ) -> Fit:
-    """Multilayer perceptron; the mean of `networks` of them, each of which begins with other weights and holds out other devices.
+    """Multilayer perceptron: the mean of `networks` networks, each with other initial weights and other held-out devices.
 
-    Held-out devices halve the rate (`adaptive`) and end the training (`early_stopping`). `loss` follows from the task: mean
-    squared error, or cross-entropy. `l2` is scikit-learn's `alpha`: its half times the sum of squared weights, per batch, beside
-    the loss of standardised targets. `momentum` is that of `solver: sgd`. A regression also learns the target capped at the shares
-    `auxiliary` of the largest one.
+    The loss of held-out devices halves the rate (`adaptive`) and ends the training (`early_stopping`). `loss` follows from the
+    task: mean squared error, or cross-entropy. `l2` is scikit-learn's `alpha`: half of it times the sum of squared weights is
+    added to the loss of standardised targets, per batch. `momentum` applies to `solver: sgd`. A regression also learns the target
+    capped at the shares `auxiliary` of the largest target.
     """
     by_task = MLP_BY_TASK[classify]
     if loss not in (None, by_task["loss"]):
@@ -136,7 +136,7 @@ def trees(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 5
 
 
 def forest(classify: bool, *, trees: PositiveInt = 100, min_rows: PositiveInt = 3, features: Share = 1.0) -> Fit:
-    """Random forest: unlike extra trees it looks for the best thresholds, which finds failures that are limits of a channel."""
+    """Random forest: unlike extra trees it searches for the best thresholds, which finds failures that are limits of a channel."""
     from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 
     return _of_trees(RandomForestClassifier if classify else RandomForestRegressor, trees, min_rows, features)

@@ -1,4 +1,4 @@
-"""What held-out devices say of a model: metrics with their intervals, errors and coverage by part of the rows, calibration."""
+"""Evaluates a model on held-out devices: metrics with their intervals, errors and coverage by part of the rows, calibration."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ Float32 = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Answers:
-    """Rows of held-out devices, what a model that has not seen them predicts (n,), and its intervals.
+    """Rows of held-out devices, the predictions (n,) of a model that has not seen them, and its intervals.
 
-    `speed` (n,) is the place of each row's life in `models.wear.SPEEDS`, -1 where it is not known; None where nobody asks.
+    `speed` (n,) is the position of each row's life in `models.wear.SPEEDS`, -1 if unknown; None if it is not needed.
     """
 
     rows: Rows
@@ -41,7 +41,7 @@ class Answers:
 def evaluate(
     answers: Answers, classify: bool, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float], seed: int
 ) -> Evaluation:
-    """Everything that a report says of the answers; groups for a regression, calibration for a classification."""
+    """All results of a report about held-out rows; groups for a regression, calibration for a classification."""
     truth, predicted = answers.rows.label, answers.predicted
     weights = answers.rows.sample_weight
     metrics = metrics_of(truth, predicted, classify, weights)
@@ -65,7 +65,7 @@ def _coverages(answers: Answers, seed: int) -> Coverages | None:
 
 
 def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None) -> list[CalibrationBin]:
-    """Rows by their predicted probability, in bins of about equally many; means and shares go by `weights` (n,)."""
+    """Rows by their predicted probability, in bins of about equally many rows; means and shares use `weights` (n,)."""
     edges = np.unique(np.quantile(predicted, np.arange(1, _BINS) / _BINS))
     bins = np.searchsorted(edges, predicted, "right")
     share = np.ones(len(truth)) if weights is None else weights.astype(np.float64)
@@ -77,7 +77,7 @@ def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None
 def _parts(
     answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float]
 ) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
-    """By what, name and rows: bands of the true remaining life, regimes where there are several, the intervals' bands, speeds."""
+    """Kind, name and rows of each part: bands of the true remaining life, several regimes, bands of the intervals, speeds."""
     edges = np.linspace(*target_range, _BANDS + 1)
     band = np.clip(np.searchsorted(edges, answers.rows.label, "right") - 1, 0, _BANDS - 1)
     for b in np.unique(band).tolist():
@@ -101,7 +101,7 @@ def _plain(number: float) -> str:
 
 
 def regimes_of(plan: FeaturePlan, fit: Fit, features: Float32) -> npt.NDArray[np.int64]:
-    """The regime of each row (n,) by its operating settings, which are among the features (n, F) as they are."""
+    """The regime of each row (n,) by its operating settings, which the features (n, F) contain unchanged."""
     columns = [plan.feature_names.index(name) for name in plan.readings[: plan.settings]]
     regimes = Regimes(np.array(fit.centres, np.float32), np.array(fit.weights, np.float32))
     return regimes.assign(features[:, columns])

@@ -1,7 +1,7 @@
-"""What a model looks at: permutation importance of the channels.
+"""Permutation importance of the channels.
 
-All features of a channel (its means, deviation, slope, distance from the first rows) are shuffled together: alone, each of them is
-replaced by its neighbours, and none would seem to matter.
+All features of a channel (its means, deviation, slope, distance from the first rows) are shuffled together. If they were shuffled
+one by one, neighbouring features would replace each of them, and none would seem important.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _SHUFFLES = 3
 
 @dataclass(frozen=True)
 class Importance:
-    """By how much the error rose when a channel was shuffled, in each shuffle."""
+    """The rise of the error when a channel was shuffled, in each shuffle."""
 
     channel: str
     rises: tuple[float, ...]
@@ -44,9 +44,9 @@ def permutation_importance(
     weights: Weights = None,
 ) -> list[Importance]:
     """Importance of every channel on features (n, F) and truth (n,), the highest first; `error` takes truth and predictions,
-    and `weights` (n,) where rows have any.
+    and `weights` (n,) if rows have any.
 
-    On a thousand rows drawn by the seed where there are more.
+    With more than a thousand rows, a thousand are drawn by the seed.
     """
     random = np.random.default_rng(seed)
     if len(truth) > _ROWS:

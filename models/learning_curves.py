@@ -1,4 +1,4 @@
-"""How a fitted model got better step by step, where it can tell."""
+"""The learning curves of a trained model, if it has any."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from models.samples import Samples
 from models.select import Tried
 from models.vector_only import VectorOnly
 
-_MOST_ROWS = 2_000  # asked once for each tree: a curve needs no more
+_MOST_ROWS = 2_000  # predicted once for each tree: a curve needs no more
 
 
 def with_curves(
     candidates: Sequence[Candidate], tried: Sequence[Tried], validation: Samples, classify: bool
 ) -> list[Tried]:
-    """The same with the learning curves of the first fold's models in the reports; ensembles have those of their members.
+    """The same reports with the learning curves of the first fold's models; ensembles have the curves of their members.
 
-    `tried` are in the order of the candidates. A network's curve is its loss on the devices that it held out, boosting's its error
-    on at most 2,000 rows of the validation devices, which no fold model has seen.
+    `tried` are in the order of the candidates. A network's curve is its loss on the devices that it held out. Boosting's curve is
+    its error on at most 2,000 rows of the validation devices, which no fold model has seen.
     """
     few = validation.at(np.unique(np.linspace(0, len(validation) - 1, _MOST_ROWS).astype(np.int64)))
 
@@ -41,10 +41,10 @@ def with_curves(
 def learning_curves(
     name: str, estimator: Estimator, unseen: Samples, classify: bool, whose: str = "test devices"
 ) -> list[LearningCurve]:
-    """Curves of an estimator and of the members of a blend; none for a model that is fitted at once.
+    """Curves of an estimator and of the members of a blend; none for a model that is trained in one step.
 
-    A network's are its losses on the devices that it held out to know when to stop; boosting's are errors on `unseen`, the rows of
-    the devices `whose`.
+    A network's curve is its loss on the devices that it held out to know when to stop. Boosting's curve is its error on `unseen`,
+    the rows of the devices `whose`.
     """
     return [c for part in _parts(name, estimator, unseen) if (c := _curve(*part, classify, whose)) is not None]
 

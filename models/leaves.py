@@ -1,4 +1,4 @@
-"""Probabilities of trees that have not seen enough to be certain."""
+"""Probabilities for trees with few rows in a leaf, which must not be certain."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ _ROWS = 1.0  # of the whole sample's rate, added to each leaf
 
 
 def smooth_leaves(model: Any, rate: float) -> None:
-    """Draw the failure rates in the leaves of a fitted forest of two classes towards the sample's `rate`, by one row each.
+    """Move the failure rates in the leaves of a trained forest of two classes towards the sample's `rate`, by one row each.
 
-    A leaf of few rows says 0 or 1 else, which the mean over trees hardly mends where failures are rare: certainty that costs most
-    when it is wrong, and rows that cannot be ranked. The m-estimate of Cestnik (1990), for trees by Provost and Domingos (2003).
+    Otherwise a leaf with few rows predicts 0 or 1. If failures are rare, the mean over trees hardly corrects that: such certainty
+    costs most when it is wrong, and the rows cannot be ranked. The m-estimate of Cestnik (1990), for trees by Provost and Domingos
+    (2003).
     """
     for tree in (estimator.tree_ for estimator in model.estimators_):
         rows, shares = tree.weighted_n_node_samples, tree.value[:, 0, :]

@@ -1,4 +1,4 @@
-"""Rows with what is known of their time to failure: what learners of censored lives are fitted to."""
+"""Rows with the known bounds of their time to failure: the training data of learners of censored lives."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Lives:
-    """n rows, with a label or without: features (n, F), devices (n,), and between which bounds their time to failure lies.
+    """n rows, labelled or not: features (n, F), devices (n,), and the bounds of their time to failure.
 
-    The bounds (n,) are in steps, and equal where the failure was seen; of a censored life the lower is how long it was watched
-    after the row, the upper infinite. `weight` (n,) is what the rows weigh.
+    The bounds (n,) are in steps. They are equal if the failure was observed. For a censored life, the lower bound is how long it
+    was observed after the row, and the upper bound is infinite. `weight` (n,) are the weights of the rows.
     """
 
     features: npt.NDArray[np.float32]
@@ -32,7 +32,7 @@ class Lives:
 
     @classmethod
     def of(cls, rows: Rows) -> Lives | None:
-        """The lives of rows that hold their bounds; None of a set without."""
+        """The lives of rows that have bounds; None for a set without bounds."""
         if rows.lower is None or rows.upper is None:
             return None
         lower, upper = rows.lower.astype(np.float64), rows.upper.astype(np.float64)
@@ -51,8 +51,8 @@ class Lives:
         return replace(self, features=np.ascontiguousarray(self.features[:, :width]))
 
     def stopped(self, farthest: float, exclusive: bool) -> Lives:
-        """Censored at `farthest` at the latest; a failure at T lies in the step around it, or with `exclusive` in the step before
-        it, so that what fails within `farthest` does so in the model too. Rows that tell nothing are left out.
+        """Lives censored at `farthest` at the latest. A failure at T lies in the step around it, or with `exclusive` in the step
+        before it, so that a failure within `farthest` is one in the model too. Rows without information are left out.
         """
         failed, early = np.isfinite(self.upper) & (self.upper <= farthest), 1.0 if exclusive else 0.5
         lower = np.where(failed, np.maximum(self.lower - early, 0.0), np.minimum(self.lower, farthest))
@@ -64,7 +64,7 @@ class Lives:
 
 
 def lives_of_labels(samples: Samples, farthest: float, classify: bool) -> Lives:
-    """What labels alone tell, by the rows' weights: of a set whose bounds were not kept."""
+    """Lives from the labels alone, with the rows' weights: for a set without stored bounds."""
     labels = samples.targets.astype(np.float64)
     failed = labels > 0 if classify else labels < farthest
     lower = np.where(failed, 0.0 if classify else labels, farthest)

@@ -1,10 +1,10 @@
-"""Looks at a champion: how much chance each comparison may take, so that a year of them takes no more than the fleet file allows.
+"""Looks at a champion: the level of each comparison, so that a year of comparisons stays within the fleet file's budget.
 
-Each night another challenger is compared on nearly the same test devices. A fixed level would sooner or later promote a model
-that is no better. So `gates.false_promotions` is spent (Lan & DeMets: Discrete sequential boundaries for clinical trials, 1983).
-One half goes to the looks at a champion, of which the k-th gets 1 / (k (k + 1)), the other half evenly to the days. The levels of
-a champion's first year add up to at most `gates.false_promotions`, whatever the number of looks and however alike they are
-(Boole's inequality).
+Each night another challenger is compared on nearly the same test devices. A fixed level would sooner or later promote a model that
+is no better. So `gates.false_promotions` is spent (Lan & DeMets: Discrete sequential boundaries for clinical trials, 1983). Half of
+it goes to the looks at a champion, of which the k-th gets 1 / (k (k + 1)). The other half is spread evenly over the days. The
+levels of a champion's first year add up to at most `gates.false_promotions`, for any number of looks and any dependence between
+them (Boole's inequality).
 
 A look is a tag of the challenger's version in the registry: the same version compared again is the same look.
 """
@@ -28,7 +28,7 @@ _TAG = "aimaas.look."  # + the champion's version, or `none`
 
 
 class Look(msgspec.Struct, frozen=True):
-    """The comparison with a champion that counts as its `number`-th, and the largest p-value that promotes there."""
+    """The `number`-th comparison with a champion, and the largest p-value that promotes at it."""
 
     number: int
     at: datetime
@@ -36,7 +36,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def next_look(last: Look | None, began: datetime | None, false_promotions: float, now: datetime) -> Look:
-    """The look after `last`, at a champion that serves since `began`; None before the first look, and where nothing serves."""
+    """The look after `last`, at a champion that serves since `began`; None before the first look, and without a champion."""
     number = last.number + 1 if last else 1
     since = max((at for at in (began, last.at if last else None) if at is not None), default=now)
     years = min(max((now - since) / YEAR, 0.0), 1.0)
@@ -46,7 +46,7 @@ def next_look(last: Look | None, began: datetime | None, false_promotions: float
 def take_look(
     settings: Settings, fleet: FleetSpec, version: str, champion: Champion | None, now: datetime | None = None
 ) -> Look:
-    """Count the comparison of a version with the champion, once: the same version gets the same look again."""
+    """Count the comparison of a version with the champion once: the same version gets the same look again."""
     tag = _TAG + (champion.version if champion else "none")
     with locked(settings, fleet.fleet), client_of(settings) as client:
         looks = _looks(client, fleet.fleet, tag)

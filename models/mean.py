@@ -1,4 +1,4 @@
-"""The mean of fitted estimators as an estimator that skl2onnx can export."""
+"""The mean of trained estimators as an estimator that skl2onnx can export."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-APART = 1_000  # seeds of a candidate's members lie so far apart that trainings with neighbouring seeds share none
-FAR_APART = 1_000_000  # seeds of members that may be means of members themselves
+APART = 1_000  # distance of the seeds of a candidate's members, so that trainings with neighbouring seeds share none
+FAR_APART = 1_000_000  # distance of the seeds of members that may be means of members themselves
 CLASSES = np.array([0.0, 1.0], np.float32)
 
 
 def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None = None) -> Any:
-    """One estimator that answers with the mean, by weights if given, of fitted ones."""
+    """One estimator that predicts the mean of trained ones, weighted if there are weights."""
     from sklearn.ensemble import VotingClassifier, VotingRegressor
     from sklearn.preprocessing import LabelEncoder
 
@@ -30,6 +30,6 @@ def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None 
 
 
 def mean_of_networks(fit_one: Callable[[int], Any], networks: int, seed: int) -> Any:
-    """What `fit_one` makes of a seed, or the mean of so many `networks` of it, each of a seed of its own."""
+    """The result of `fit_one` for a seed, or the mean of `networks` results, each for a seed of its own."""
     fitted = [fit_one(seed + APART * i) for i in range(networks)]
     return fitted[0] if networks == 1 else mean_of([(f"network_{i + 1}", one) for i, one in enumerate(fitted)])

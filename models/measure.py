@@ -1,4 +1,4 @@
-"""What is measured of an exported file before it ships: parity, intervals, what held-out devices say."""
+"""The measurements of an exported file before it ships: parity, intervals, evaluation on held-out devices."""
 
 from __future__ import annotations
 
@@ -42,21 +42,21 @@ def checked_parity(
 
 
 def check_cuts(fleet: FleetSpec, frozen: TrainingSet, content: bytes) -> None:
-    """Raise GateFailedError naming a test row or probe whose answer depends on the rows asked about with it, or is no number."""
+    """Raise GateFailedError that names a test row or probe whose prediction depends on its batch, or is not finite."""
     test = frozen.rows.of("test")
     probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
     places = [place_of(test, int(row)) for row in cut_differently(content, test.features)[:1]]
     places += [probes.names[row] for row in cut_differently(content, probes.features)[:1]]
     if places:
         raise GateFailedError(
-            f"the answer of the ONNX file depends on how many rows are scored at once, or is not finite: at {places[0]}; "
+            f"the prediction of the ONNX file depends on how many rows are scored at once, or is not finite: at {places[0]}; "
             "nothing was shipped"
         )
 
 
 def intervals_of(frozen: TrainingSet, between: Range, content: bytes, unseen: tuple[Float64, Float64]) -> Intervals:
-    """Intervals from the calibration devices. Where the fleet file keeps none, from what nested cross-validation says of the
-    training and of the validation rows, `unseen`.
+    """Intervals from the calibration devices. Without calibration devices, from nested cross-validation on the training rows and on
+    the validation rows `unseen`.
     """
     kept = frozen.rows.of("calibration")
     if len(kept):
@@ -89,7 +89,7 @@ def evaluations(
 
 
 def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str, float]:
-    """The error on the test devices of the export before it was compressed, beside which stands that of the form that ships."""
+    """The error of the plain export on the test devices, to compare with the form that ships."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
     answers = run_onnx(plain, test.features)
     return {f"plain_{error_name(classify)}": error_of(test.label, answers, classify, test.sample_weight)}
@@ -98,7 +98,7 @@ def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str
 def report_metrics(
     fleet: FleetSpec, frozen: TrainingSet, on_test: Evaluation, on_validation: Evaluation, chosen: Tried
 ) -> dict[str, float]:
-    """What the registry shows: all of both evaluations, beside the errors of a model that always says the mean."""
+    """The metrics in the registry: both evaluations, and the errors of a model that always predicts the mean."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
     learned, weights = frozen.rows.of("train", "validation"), test.sample_weight
     baseline = np.full(len(test), mean(learned.label, learned.sample_weight))

@@ -1,13 +1,13 @@
-"""Predictions for calibration by nested cross-validation: neither fitting nor choosing the model that answers has seen the row.
+"""Predictions for calibration by nested cross-validation: neither the training nor the choice of the model has seen the row.
 
-The outer folds are those of the training devices, and the validation devices as one more. For each of them the choice is made
-again without its devices. The rows of a training fold are answered by models that were fitted to the other folds, of the
-candidate that errs least on the validation devices. Where a search before the training found the settings, they are those that
-did best in the other folds (models/search/standing.py), and for these alone models are fitted anew. The validation rows, which no
-search sees, are answered by one fold model for each device, of the candidate that errs least over the training folds. The form is
-chosen likewise (models/compression/choose.py). Where the choice comes out as another candidate than the one that ships, it
-answers in its plain form: what is calibrated is a training, its choice included (Varma, Simon: Bias in error estimation when
-using cross-validation for model selection, 2006).
+The outer folds are the folds of the training devices, and the validation devices as one more. For each outer fold the choice is
+made again without its devices. Models that were trained on the other folds predict the rows of a training fold. They belong to the
+candidate with the smallest error on the validation devices. If a search before the training found the settings, the settings that
+did best in the other folds are used (models/search/standing.py), and only for these new models are trained. The search does not see
+the validation rows. For each device of theirs, one fold model of the candidate with the smallest error over the training folds
+predicts them. The form is chosen in the same way (models/compression/choose.py). If another candidate is chosen than the one that
+ships, it predicts in its plain form: the calibration covers a whole training with its choice (Varma, Simon: Bias in error
+estimation when using cross-validation for model selection, 2006).
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Contest:
-    """The candidates as they were `tried`, and with settings for each fold that its devices had no say in; the same where nothing
-    was searched.
+    """The candidates as they were `tried`, and, for each fold, with settings that its devices did not influence; both are equal
+    without a search.
     """
 
     tried: list[Tried]
@@ -53,7 +53,7 @@ def nested(contest: Contest, shipped: Shipped, stage: Stage) -> tuple[Float64, F
 
 
 def _of_validation(shipped: Shipped) -> Float64:
-    """What the candidate that ships says of the validation rows, in the form that others have chosen."""
+    """Predictions of the shipping candidate for the validation rows, in the form that other rows have chosen."""
     if shipped.unseen.form == shipped.form:
         return shipped.tried.validation
     return shipped.unseen.validation.astype(np.float64)

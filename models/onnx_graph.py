@@ -1,7 +1,7 @@
-"""An ONNX graph laid node by node.
+"""An ONNX graph that is built node by node.
 
-PyTorch's own exporters are not used: the one without further packages is deprecated and ties a recurrent network to the batch it
-was traced with, and names differ from run to run. Laid by hand, the same weights give the same bytes.
+PyTorch's own exporters are not used: the one without further packages is deprecated and ties a recurrent network to the batch that
+it was traced with, and names differ from run to run. Built by hand, the same weights give the same bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Graph:
         self._constants: list[Any] = []
 
     def add(self, kind: str, *inputs: str, outputs: Sequence[int] = (0,), **attributes: Any) -> str:
-        """Append a node; the name of its output. `outputs` are the positions of those it has, the last is returned."""
+        """Append a node; returns the name of its output. `outputs` are the positions of its outputs; the last is returned."""
         from onnx import helper
 
         name = f"{kind.lower()}_{len(self._nodes)}"
@@ -49,7 +49,7 @@ class Graph:
         return self.add("Slice", self.source, *places)
 
     def include(self, model: Any, width: int, answer: str) -> str:
-        """Take in another graph that reads the first `width` columns of the input; the name that its `answer` has here."""
+        """Include another graph that reads the first `width` columns of the input; returns the name of its `answer` here."""
         import onnx
 
         prefix = f"part_{len(self._nodes)}_"

@@ -40,12 +40,12 @@ def run_session(session: Any, features: Float32) -> Float32:
 
 
 def microseconds_per_row(session: Any, features: Float32, batch: int) -> float:
-    """Median time of a call with `batch` rows, per row; the rows of `features` (n, F) are repeated where n is less."""
+    """Median time of a call with `batch` rows, per row; the rows of `features` (n, F) are repeated if n is smaller."""
     return _median_us(partial(run_session, session), _batch_of(features, batch), _SPENT_S)
 
 
 def interleaved_times(runs: Mapping[str, Run], features: Float32, batch: int) -> dict[str, float]:
-    """Microseconds per row of each, the median of rounds in which they are asked in turn: other work slows all alike."""
+    """Microseconds per row of each session, the median of rounds in turn, so that other load slows all alike."""
     rows = _batch_of(features, batch)
     rounds = [{name: _median_us(run, rows, _ROUND_S) for name, run in runs.items()} for _ in range(_ROUNDS)]
     return {name: float(np.median([r[name] for r in rounds])) for name in runs}
@@ -67,12 +67,12 @@ def _median_us(run: Run, rows: Float32, spent_s: float) -> float:
 
 
 def cut_differently(content: bytes, features: Float32) -> npt.NDArray[np.intp]:
-    """Positions (m,) of features (n, F) whose answers depend on the rows asked about with them, or are no numbers; none is well.
+    """Positions (m,) of features (n, F) whose predictions depend on their batch, or are not finite; an empty result is good.
 
-    A single row gets company, as the scorer gives it.
+    A single row is padded, as in the scorer.
     """
     session = open_session(content)
     whole = run_session(session, features)
     cuts = [*(cut for cut in (0, 2, 9, 72, 327) if cut < len(features) - 1), len(features)]
     parts = [run_session(session, features[a:b]) for a, b in itertools.pairwise(cuts)]
-    return np.flatnonzero(np.concatenate(parts) != whole)  # NaN is not even like itself
+    return np.flatnonzero(np.concatenate(parts) != whole)  # NaN does not even equal itself

@@ -1,8 +1,8 @@
-"""Whether a challenger errs less than the champion beyond chance: a t test, paired by device.
+"""Tests whether a challenger's error is lower than the champion's beyond chance: a t test, paired by device.
 
 Rows of one device resemble each other, so a device counts once: by the difference of both models' losses, summed over its rows.
-What makes a device hard for both cancels out. Student's t gives the p-value, because a level of 0.0001 is far below what
-resampling resolves. Where few failures give the differences heavy tails, the test promotes less often than the level says
+Effects that make a device hard for both models cancel out. Student's t gives the p-value, because resampling cannot resolve a level
+of 0.0001. If few failures give the differences heavy tails, the test promotes less often than its level
 (Cressie: Relaxing assumptions in the one sample t-test, 1980); benchmarks/promotions.py measures it.
 """
 
@@ -48,9 +48,9 @@ def compare(
 
 
 def p_value_of(challenger: Float64, champion: Float64, classify: bool, improvement: float) -> float:
-    """The one-sided p-value of both models' losses, summed by device (D,); 1 where D is below 2.
+    """The one-sided p-value of both models' losses, summed by device (D,); 1 if D is below 2.
 
-    An RMSE is below another less a share where the squared errors are below the others times the square of what is left.
+    An RMSE is below another less a share if the squared errors are below the others times the square of one minus the share.
     """
     left = (1 - improvement) ** (1 if classify else 2)
     return _t_test(left * champion - challenger)

@@ -1,6 +1,6 @@
-"""Rows that no device has sent yet, at which an export is most likely to differ from its model.
+"""Feature rows that no device has sent yet, at which an export is most likely to differ from its model.
 
-Extremes of the readings' physical ranges, nulls as they are filled, values exactly at the thresholds of trees and on both sides of
+Ends of the readings' physical ranges, nulls as they are filled, values exactly at the thresholds of trees and on both sides of
 them, neighbours in float32, and noise.
 """
 
@@ -28,11 +28,11 @@ _SUMS = {"Gemm", "MatMul", "LinearRegressor", "LinearClassifier", "Conv", "LSTM"
 
 @dataclass(frozen=True)
 class Probes:
-    """Features (n, F) float32, all finite, and what each row is.
+    """Features (n, F) float32, all finite, and a description of each row.
 
-    `reach` (n,) is how many times farther out than any real row a probe lies, at least 1. At the end of a physical range that is
-    thousands of times for a sensor that hardly moves, and float32 is as much coarser there: sums in another order differ by as
-    much more. Trees alone sum no features, and their answers are bounded: theirs is 1 everywhere.
+    `reach` (n,) is how many times farther out than any real row a probe lies, at least 1. At the end of a physical range that may
+    be thousands of times for a sensor that hardly moves. float32 is as much coarser there, so sums in another order differ as much
+    more. Trees alone sum no features, and their predictions are bounded: their reach is 1 everywhere.
     """
 
     features: Float32
@@ -41,7 +41,7 @@ class Probes:
 
 
 def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: Float32, seed: int) -> Probes:
-    """Probes of the model in the ONNX file `content`; `rows` (n, F) are real ones, which are changed in one place or all."""
+    """Probes of the model in the ONNX file `content`; `rows` (n, F) are real rows, which are changed in one feature or in all."""
     random = np.random.default_rng(seed)
     parts = [
         *_at_thresholds(content, plan, rows, random),
@@ -85,7 +85,7 @@ def thresholds(content: bytes) -> list[tuple[int, np.float32]]:
 def _at_thresholds(
     content: bytes, plan: FeaturePlan, rows: Float32, random: np.random.Generator
 ) -> list[tuple[str, Float32]]:
-    """For each threshold a real row moved onto it, just below and just above."""
+    """For each threshold, a real row moved onto it, just below it and just above it."""
     found, parts = thresholds(content), []
     for i in random.permutation(len(found))[:_THRESHOLDS].tolist():
         feature, value = found[i]
@@ -96,7 +96,7 @@ def _at_thresholds(
 
 
 def _extremes(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Float32:
-    """Features of devices whose readings are at the ends of their ranges: one alone, all, all by turns; and of nulls."""
+    """Features of devices with readings at the ends of their ranges: one alone, all, all in turn; and with nulls."""
     low, high = np.array([r.range for r in fleet.reading_specs], np.float32).T
     middle = (low + high) / 2
     nullable = np.array([r.nullable for r in fleet.reading_specs])

@@ -1,8 +1,8 @@
-"""Promotion: a challenger becomes champion when it errs less than the champion on the same test devices, and not by chance.
+"""Promotion: a challenger becomes champion if its error on the same test devices is lower than the champion's, and not by chance.
 
-What is judged is the file that ships, on devices that neither model has learned from: the labelled rows of the test devices in the
-challenger's training set. The champion reads features of its own plan and fit, so they are computed again from gold's raw rows by
-the same kernel.
+The file that ships is compared, on devices that neither model has learned from: the labelled rows of the test devices in the
+challenger's training set. The champion needs features of its own plan and fit, so the kernel computes them again from gold's raw
+rows.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ from models.measure import classifies
 from models.paired_test import Comparison, compare
 from models.weights import mean as weighted_mean
 
-FEWEST_DEVICES = 5  # whose spread says something, for a first champion as for any other
+FEWEST_DEVICES = 5  # the spread of fewer devices means nothing, for a first champion too
 
 
 @dataclass(frozen=True)
 class Promotion:
-    """What came of a comparison; the errors are on the same test rows, `champion_error` is None where no champion was asked.
+    """The result of a comparison; errors are on the same test rows, `champion_error` is None without a comparison.
 
-    `p_value` is that of passing `gates.improvement`, None where nothing was compared.
+    `p_value` belongs to the test against `gates.improvement`, None without a comparison.
     """
 
     promoted: bool
@@ -63,9 +63,8 @@ class Promotion:
 def promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
     """Compare a version with the champion and make it champion if it passes `gates.improvement`, and not by chance.
 
-    The first champion is compared with always saying the mean. A vetoed version, and one that says something else than the
-    champion, stay what they are. The version's page in MLflow says what came of it. Raises RegistryError where another promotion
-    came in between.
+    The first champion is compared with always predicting the mean. A vetoed version, and one of another kind than the champion,
+    are not promoted. The version's page in MLflow shows the result. Raises RegistryError if another promotion came in between.
     """
     found = _promote(settings, fleet, version)
     if not found.promoted:
@@ -101,13 +100,13 @@ def _promote(settings: Settings, fleet: FleetSpec, version: str) -> Promotion:
 
 
 def why_not_compared(fleet: FleetSpec, version: str, content: bytes, champion: Champion, serving: bytes) -> str | None:
-    """Why the file `content` cannot be compared with the champion's, `serving`: they say different things. None where it can."""
+    """Why the file `content` cannot be compared with the champion's file `serving`: their kinds differ. None if it can."""
     challenger, other = metadata_of(content), metadata_of(serving)
     if not differ(challenger, other):
         return None
     return (
-        f"version {version} says another thing ({kind_of(challenger)}) than champion version {champion.version} "
-        f"({kind_of(other)}), so their errors are not compared; a person decides: "
+        f"version {version} predicts another target ({kind_of(challenger)}) than champion version {champion.version} "
+        f"({kind_of(other)}), so their errors cannot be compared; a person decides: "
         f"`aimaas models promote {version} --fleet {fleet.fleet}`"
     )
 
@@ -115,7 +114,7 @@ def why_not_compared(fleet: FleetSpec, version: str, content: bytes, champion: C
 def compare_with(
     settings: Settings, fleet: FleetSpec, frozen: TrainingSet, answers: Float32, serving: bytes | None
 ) -> Comparison:
-    """Compare answers (n,) to the test rows with those of the champion's file, or with the mean of what is learned from."""
+    """Compare predictions (n,) for the test rows with the champion file's, or with the mean label of the learned rows."""
     test = frozen.rows.of("test")
     if serving is None:
         learned = frozen.rows.of("train", "validation")
@@ -130,33 +129,35 @@ def compare_with(
 def judged(
     settings: Settings, fleet: FleetSpec, version: str, found: Comparison, champion: Champion | None
 ) -> tuple[bool, str]:
-    """Whether a challenger is promoted, and one line that says why; a look at the champion is taken if devices suffice."""
+    """Whether a challenger is promoted, and the reason as one line. With enough devices this takes a look at the champion."""
     if found.devices < FEWEST_DEVICES:
         what = f"to compare with champion version {champion.version}" if champion else "for a first champion"
         return False, (
-            f"{found.devices} test devices, at least {FEWEST_DEVICES} are needed {what}; wait for more devices, "
+            f"there are {found.devices} test devices, but at least {FEWEST_DEVICES} are needed {what}; wait for more devices, "
             f"raise split.test, or promote by hand: `aimaas models promote {version} --fleet {fleet.fleet}`"
         )
     return verdict(fleet, found, take_look(settings, fleet, version, champion), champion)
 
 
 def verdict(fleet: FleetSpec, found: Comparison, look: Look, champion: Champion | None) -> tuple[bool, str]:
-    """Whether a challenger passes at this look, and one line that says why."""
+    """Whether a challenger passes at this look, and the reason as one line."""
     name, improvement = error_name(classifies(fleet)), fleet.gates.improvement
     bar = found.champion * (1 - improvement) if champion else found.champion
-    against = f"champion version {champion.version}" if champion else "always saying the mean"
-    gate = f", an improvement of {improvement:.1%} included" if champion and improvement else ""
+    against = (
+        f"the error of champion version {champion.version}" if champion else "the error of always predicting the mean"
+    )
+    gate = f" less {improvement:.1%} (gates.improvement)" if champion and improvement else ""
     below, sure = found.challenger < bar, found.p_value < look.level
     reason = (
-        f"{name} {found.challenger:.5g} on the test devices is {'below' if below else 'not below'} {bar:.5g} of {against}{gate}; "
-        f"over the {found.devices} devices p = {found.p_value:.2g}, below {look.level:.2g} is needed at look {look.number} "
+        f"{name} {found.challenger:.5g} on the test devices is {'below' if below else 'not below'} {bar:.5g}, {against}{gate}; "
+        f"p = {found.p_value:.2g} over {found.devices} devices, and look {look.number} needs p below {look.level:.2g} "
         "(gates.false_promotions)"
     )
     return below and sure, reason
 
 
 def features_for(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:
-    """Features (n, F) of the training set's test rows as the model in `content` wants them."""
+    """Features (n, F) of the training set's test rows, as the model in `content` reads them."""
     metadata, test = metadata_of(content), frozen.rows.of("test")
     if metadata.fit.id == frozen.info.fit.id and metadata.plan == frozen.info.plan:
         return test.features
@@ -166,18 +167,18 @@ def features_for(settings: Settings, fleet: FleetSpec, content: bytes, frozen: T
 
 
 def metadata_of(content: bytes) -> ModelMetadata:
-    """The metadata inside an ONNX file that we exported."""
+    """The metadata inside an ONNX file that aimaas exported."""
     import onnx
 
     props = onnx.load_model_from_string(content).metadata_props
     texts = {entry.key: entry.value for entry in props}
     if METADATA_KEY not in texts:
-        raise RegistryError("the champion's ONNX file has no metadata of ours; promote another version by hand")
+        raise RegistryError("the champion's ONNX file has no aimaas metadata; promote another version by hand")
     return decode_metadata(texts[METADATA_KEY])
 
 
 def recomputed(settings: Settings, fleet: FleetSpec, metadata: ModelMetadata, version: int, test: Rows) -> Float32:
-    """Features of the test rows, by the kernel over all of gold's rows of their devices."""
+    """Features of the test rows, computed by the kernel from all rows of their devices in gold."""
     import pyarrow.dataset as ds
 
     plan = metadata.plan
@@ -192,6 +193,8 @@ def recomputed(settings: Settings, fleet: FleetSpec, metadata: ModelMetadata, ve
     wanted = set(zip(test.device_id, test.run.tolist(), test.order.tolist(), strict=True))
     kept = np.array([key in wanted for key in zip(ids, run, order, strict=True)], np.bool_)
     if kept.sum() != len(test):
-        raise LakeError(f"gold version {version} lacks test rows of the training set made of it; train again")
+        raise LakeError(
+            f"gold version {version} lacks test rows of the training set that was frozen from it; train again"
+        )
     labelled: Float32 = features[kept]
     return labelled

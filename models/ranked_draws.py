@@ -1,6 +1,6 @@
-"""Metrics of ranked rows, over many draws of the devices: one pass over the rows for each draw, and no memory for it.
+"""Metrics of ranked rows for many draws of the devices: one pass over the rows for each draw, without extra memory.
 
-As scikit-learn defines them: PR-AUC is average precision, recall is the largest one at which few enough rows raise a false alarm.
+As in scikit-learn: PR-AUC is average precision. The recall is the largest one at which few enough rows raise a false alarm.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Ranking:
         return cls(device[order], weight, truth[order] > 0, np.append(score[1:] != score[:-1], True))
 
     def metrics(self, draws: Float64) -> dict[str, Float64]:
-        """Both metrics where each draw (B, D) counts the devices so often, (B,); NaN where a draw has rows of one label only."""
+        """Both metrics for draws (B, D) that count each device, (B,); NaN if a draw has rows of only one label."""
         found: Any = _ranked(draws, self.device, self.weight, self.failed, self.cut, FALSE_ALARMS)
         return {"pr_auc": found[:, 0], "recall_at_1pct_fpr": found[:, 1]}
 

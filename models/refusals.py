@@ -1,4 +1,4 @@
-"""When there is not enough, or not the right, data to train: each refusal says what is missing and how much."""
+"""Checks that there is enough data to train, of the right kind: each refusal names the missing data and its amount."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.conformal import FEWEST_DEVICES
 
 
 def check_training_set(fleet: FleetSpec, training_set: TrainingSet) -> None:
-    """Raise TrainingRefusedError with a line for each thing that is missing."""
+    """Raise TrainingRefusedError with a line for each problem."""
     _check_same_plan(fleet, training_set)
     problems = [
         *_below_minimum(fleet, training_set),
@@ -63,13 +63,13 @@ def _empty_splits(fleet: FleetSpec, rows: Rows) -> list[str]:
 
 
 def _one_label(fleet: FleetSpec, rows: Rows) -> list[str]:
-    """Whoever has seen no failure, or nothing but failures, cannot say how well failures are told apart."""
+    """Without rows of both labels, nobody can measure how well failures are told apart."""
     if not isinstance(fleet.task, FailureWithin):
         return []
     labels = {name: rows.of(name).label for name in ("validation", "test")}
     return [
-        f"{int(found.sum())} of the {len(found)} rows of {name} devices lie before a failure, at least 1 that does and 1 that "
-        "does not are needed; wait for more outcomes, or change the shares of split"
+        f"{int(found.sum())} of the {len(found)} rows of {name} devices lie before a failure, but at least one such row and one "
+        "other row are needed; wait for more outcomes, or change the shares of split"
         for name, found in labels.items()
         if len(found) and (found == found[0]).all()
     ]
@@ -92,7 +92,7 @@ def _unusable_values(training_set: TrainingSet) -> list[str]:
 
 
 def _constant(training_set: TrainingSet) -> list[str]:
-    """One sensor that never moves says nothing and harms nothing; of all of them there is nothing to learn."""
+    """One sensor that never changes does no harm. If all are constant, there is nothing to learn."""
     plan, learned = training_set.info.plan, training_set.rows.of("train").features
     of_channels = [i for i, name in enumerate(plan.feature_names) if "." in name]  # the others are settings and the age
     values = learned[:, of_channels]
@@ -100,5 +100,5 @@ def _constant(training_set: TrainingSet) -> list[str]:
         return []
     return [
         f"all {len(plan.channels)} sensors and derived channels ({', '.join(plan.channels[:5])}) are constant in the "
-        f"{len(values)} rows of the training devices; look at what the devices send"
+        f"{len(values)} rows of the training devices; check the readings that the devices send"
     ]

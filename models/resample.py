@@ -1,4 +1,4 @@
-"""What chance had to do with it: devices are drawn again with replacement, a thousand times, by a seed.
+"""Resampling intervals: devices are drawn with replacement a thousand times, by a seed.
 
 Rows of one device resemble each other, so whole devices are drawn (the cluster bootstrap; Efron & Tibshirani: An introduction to
 the bootstrap, 1993, chapters 8 and 13). A draw is a count for each device, and all draws are computed at once.
@@ -36,7 +36,7 @@ def metric_intervals(
 
 
 def middle_share(values: Float64) -> tuple[float, float]:
-    """Between which two numbers 95 % of the draws' values (B,) lie."""
+    """The bounds that hold 95 % of the draws' values (B,)."""
     low, high = np.quantile(values, ((1 - _SHARE) / 2, (1 + _SHARE) / 2))
     return float(low), float(high)
 

@@ -1,4 +1,4 @@
-"""What a candidate is fitted on."""
+"""The rows that a candidate is trained on."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from models.weights import Weights, unless_alike
 class Samples:
     """Features (n, F) float32, targets (n,) float32 (0 or 1 for a classification), and the device of each row (n,).
 
-    `weight` (n,) is what each row weighs; left out, every row weighs 1. `lives` are rows of the same devices for learners of
-    censored lives, also those without a label; None where the training set does not keep them.
+    `weight` (n,) are the weights of the rows; without it every row has weight 1. `lives` are rows of the same devices for learners
+    of censored lives, with unlabelled rows; None if the training set does not keep them.
     """
 
     features: npt.NDArray[np.float32]
@@ -28,23 +28,23 @@ class Samples:
     lives: Lives | None = None
 
     def __post_init__(self) -> None:
-        """Rows that nobody has weighted weigh 1."""
+        """Weights of 1 if the rows have none."""
         if len(self.weight) != len(self.targets):
             object.__setattr__(self, "weight", np.ones(len(self.targets), np.float32))
 
     @classmethod
     def of(cls, rows: Rows) -> Samples:
-        """The rows of a training set, devices as text; those without a label are among the `lives` alone."""
+        """The rows of a training set, with devices as text; unlabelled rows are only in `lives`."""
         known = rows.labelled
         return cls(known.features, known.label, known.device_id.astype(str), known.weight, Lives.of(rows))
 
     @property
     def sample_weight(self) -> Weights:
-        """The weights, None where all are 1: estimators then fit as they do without."""
+        """The weights, None if all are 1: estimators are then trained without weights."""
         return unless_alike(self.weight)
 
     def at(self, index: npt.NDArray[Any]) -> Samples:
-        """The rows at `index`, which holds positions or one bool per row; lives of devices without one of them are left out."""
+        """The rows at `index`, which holds positions or one bool per row; lives of devices without such a row are left out."""
         devices = self.devices[index]
         lives = self.lives and self.lives.without(np.setdiff1d(self.devices, devices))
         return Samples(self.features[index], self.targets[index], devices, self.weight[index], lives)
@@ -55,7 +55,7 @@ class Samples:
         return replace(self, features=np.ascontiguousarray(self.features[:, :width]), lives=lives)
 
     def resampled(self, seed: int) -> Samples:
-        """As many rows, drawn by weight, for learners without weights: each row as often as it weighs, rounded by chance."""
+        """As many rows, drawn by weight, for learners without weights: each row as often as its weight, rounded by chance."""
         if self.sample_weight is None:
             return self
         share = self.weight / self.weight.mean(dtype=np.float64)

@@ -1,10 +1,10 @@
 """Grouped cross-validation of all candidates, and the choice among them.
 
-The models of the folds never saw the validation devices, so their errors there say, at no further training, what a candidate is
-worth on new devices; by the mean of these the candidate is chosen. Each fold model answers for itself: the mean of their answers
-would be an ensemble of as many models as there are folds, and err less than the one model that ships, most of all for candidates
-that vary from fit to fit. Every fit runs on one thread and fits run beside each other,
-so the same seed gives the same bits on any number of cores.
+The fold models have not seen the validation devices. So their errors there measure a candidate on new devices without further
+training, and the candidate with the smallest mean of these errors is chosen. Each fold model is evaluated by itself: the mean of
+their predictions would be an ensemble of as many models as there are folds. Its error would be lower than the error of the one
+model that ships, most of all for candidates that vary between trainings. Every training runs on one thread, and trainings run in
+parallel, so the same seed gives the same bits on any number of cores.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate's report, and what one fold model that has not seen a row says of it, clipped: `held_out` (n,) of the training
-    rows, `validation` (m,) of the validation rows, whose devices are dealt to the folds (`one_each`). `by_fold` (K, m) is what
-    each fold model says of these. `estimators` are the fold models.
+    """A candidate's report, and clipped predictions of fold models that have not seen the row: `held_out` (n,) for the training
+    rows, `validation` (m,) for the validation rows, whose devices are dealt to the folds (`one_each`). `by_fold` (K, m) are the
+    predictions of each fold model for the validation rows. `estimators` are the fold models.
     """
 
     report: CandidateReport
@@ -50,7 +50,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Trial:
-    """One fitted model of one fold, its predictions for the fold's held-out rows and for the validation rows, both clipped."""
+    """One trained model of one fold, its predictions for the fold's held-out rows and for the validation rows, both clipped."""
 
     candidate: str
     fold: int
@@ -61,7 +61,7 @@ class Trial:
 
 
 def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Folds:
-    """Positions of fitted and held-out rows of each fold; a device is in one of the two."""
+    """Positions of training and held-out rows of each fold; a device is in one of the two."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     kind = StratifiedGroupKFold if classify else GroupKFold
@@ -72,8 +72,8 @@ def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Fo
     for i, (fitted, _) in enumerate(found):
         if len(np.unique(samples.targets[fitted])) < 2:
             raise TrainingRefusedError(
-                f"the training devices of fold {i + 1} of {folds} have one label only: failures are on too few devices; "
-                "wait for more, or lower training.folds"
+                f"the training devices of fold {i + 1} of {folds} have only one label, because too few devices have failures; "
+                "wait for more failures, or lower training.folds"
             )
     return found
 
@@ -88,7 +88,7 @@ def cross_validate(
     classify: bool,
     progress: Progress,
 ) -> list[Tried]:
-    """Fit every candidate on every fold and report their errors, in the order of the candidates."""
+    """Train every candidate on every fold and report their errors, in the order of the candidates."""
     same = [candidates] * len(folds)
     return cross_validate_each(same, training, validation, folds, target_range, seed, classify, progress)
 
@@ -103,7 +103,7 @@ def cross_validate_each(
     classify: bool,
     progress: Progress,
 ) -> list[Tried]:
-    """As `cross_validate`, where each fold has the same candidates with settings of its own."""
+    """As `cross_validate`, but each fold has the same candidates with settings of its own."""
     candidates, settings = of_fold[0], [{c.name: c for c in own} for own in of_fold]
 
     def trial(candidate: Candidate, fold: int) -> Trial:
@@ -133,7 +133,7 @@ def _report(
 ) -> Tried:
     """Errors and predictions of one candidate; an ensemble's predictions are the mean of its members'.
 
-    Weights that are learned are, for the rows of a fold, those of the other folds, so that an error tells of unseen devices.
+    Learned weights for the rows of a fold come from the other folds, so that the error measures unseen devices.
     """
     names, of_rows = candidate.members or (candidate.name,), training.sample_weight
     members = [trials[name] for name in names]
@@ -164,21 +164,21 @@ def _report(
 
 
 def _mean_error(samples: Samples, answers: Sequence[Float64], classify: bool) -> float:
-    """The error over all rows and all models whose `answers` (m,) these are: what one of the models errs on average."""
+    """The error over all rows and all models with these `answers` (m,): the mean error of one of the models."""
     times, weights = len(answers), samples.sample_weight
     weights = None if weights is None else np.tile(weights, times)
     return error_of(np.tile(samples.targets, times), np.concatenate(answers), classify, weights)
 
 
 def one_each(answers: Sequence[Float64], devices: npt.NDArray[Any]) -> Float64:
-    """Of each model's `answers` (m,) those of one model for each device (m,): devices are dealt to the models in turn."""
+    """For each device, the `answers` (m,) of one of the models (m,): devices are dealt to the models in turn."""
     _, device = np.unique(devices, return_inverse=True)
     found: Float64 = np.stack(answers)[device % len(answers), np.arange(len(devices))].astype(np.float64)
     return found
 
 
 def _ensemble(names: Sequence[str], fitted: Sequence[Estimator], weights: Any) -> Estimator:
-    """The mean of the members, by `weights` unless None; those without weight are left out."""
+    """The mean of the members, by `weights` unless None; members without weight are left out."""
     if weights is None:
         return mean_of(list(zip(names, fitted, strict=True)))
     kept = [i for i, weight in enumerate(weights) if weight > 0]
@@ -188,9 +188,9 @@ def _ensemble(names: Sequence[str], fitted: Sequence[Estimator], weights: Any) -
 def fit_chosen(
     candidates: Sequence[Candidate], name: str, samples: Samples, seed: int, weights: Mapping[str, float] | None = None
 ) -> Estimator:
-    """Fit the candidate called `name`, or the members of an ensemble beside each other.
+    """Train the candidate called `name`, or the members of an ensemble in parallel.
 
-    `weights` are those of the candidate's report, by member; a member without weight is left out.
+    `weights` come from the candidate's report, by member; a member without weight is left out.
     """
     by_name = {c.name: c for c in candidates}
     chosen = by_name[name]
@@ -202,7 +202,7 @@ def fit_chosen(
 
 
 def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:
-    """Fit on one thread: sums over several threads are not the same bits everywhere."""
+    """Train on one thread: sums over several threads do not have the same bits everywhere."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     assert candidate.fit is not None  # noqa: S101 - a blend has members to fit instead

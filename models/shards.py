@@ -1,7 +1,7 @@
-"""Ensemble members trained on shards of the devices, each by itself: in processes of this machine, or as tasks of a Spark cluster.
+"""Ensemble members that are trained on shards of the devices: in processes of this machine, or as tasks of a Spark cluster.
 
-Nobody waits for anybody: each member is taken as it arrives. Which device is in which shard follows from the seed, and members are
-put in the order of their shards, so place and order of arrival leave the model's bits alone.
+No member waits for another: each result is taken as it arrives. The seed decides which device is in which shard, and members are
+sorted by their shards, so place and order of arrival do not change the bits of the model.
 """
 
 from __future__ import annotations
@@ -23,24 +23,26 @@ from aimaas.settings import Settings
 from models.samples import Samples
 from models.spark_errors import spark_errors
 
-Task = Callable[[], Any]  # fits a member; can be pickled, since it is a `partial` of a module's function
+Task = Callable[[], Any]  # trains a member; can be pickled, because it is a `partial` of a module's function
 RunShards = Callable[[Sequence[Task]], Iterator[tuple[int, Any]]]  # results with their numbers, as they arrive
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
-    """One after the other in this process: for a trial of a search, of which several run already."""
+    """One after the other in this process: for a trial of a search, of which several already run in parallel."""
     return ((i, task()) for i, task in enumerate(tasks))
 
 
 def place_of_shards(settings: Settings) -> RunShards:
-    """Spark where the settings name a cluster, else processes of this machine. Nothing is started before it is called."""
+    """Spark if the settings name a cluster, otherwise processes of this machine. Nothing is started before the call."""
     if re.fullmatch(r"local(\[.*\])?", settings.spark_master):
         return on_processes
 
     def on_cluster(tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
         from pyspark.sql import SparkSession
 
-        with spark_errors(f"no session on {settings.spark_master}", "see that Java is there and the master answers"):
+        with spark_errors(
+            f"no session on {settings.spark_master}", "check that Java is installed and the master answers"
+        ):
             session = SparkSession.builder.master(settings.spark_master).appName("aimaas train").getOrCreate()
         return on_spark(session, tasks)
 
@@ -66,9 +68,9 @@ def on_spark(session: Any, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
 
 
 def dealt(samples: Samples, shards: int, seed: int, classify: bool) -> list[Samples]:
-    """The samples by shards of whole devices; those with a failure ahead are dealt first, so that each shard gets some.
+    """The samples by shards of whole devices; devices with a failure ahead are dealt first, so that each shard gets some.
 
-    Raises TrainingRefusedError where a shard would have fewer than two devices or one label only.
+    Raises TrainingRefusedError if a shard would have fewer than two devices or only one label.
     """
     names, device = np.unique(samples.devices, return_inverse=True)
     failing = np.bincount(device, samples.targets > 0, len(names)) > 0 if classify else np.zeros(len(names), np.bool_)
@@ -81,14 +83,14 @@ def dealt(samples: Samples, shards: int, seed: int, classify: bool) -> list[Samp
     if len(names) < 2 * shards or fewest < 2:
         raise TrainingRefusedError(
             f"shards: found {shards}, but {len(names)} devices ({int(failing.sum())} with a failure ahead) do not give "
-            "each at least two devices and two labels; lower it, or wait for more devices"
+            "each shard at least two devices and both labels; lower it, or wait for more devices"
         )
     return parts
 
 
 @cache
 def _processes() -> ThreadPoolExecutor:
-    """One pool for all that are fitted beside each other; its threads only wait for processes."""
+    """One pool for all trainings in parallel; its threads only wait for processes."""
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "shard")
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong on Spark while a model is trained, in one line instead of Java's stack trace."""
+"""Errors of Spark during a training, in one line instead of Java's stack trace."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def spark_errors(what: str, advice: str) -> Iterator[None]:
 
 
 def _cause(message: str) -> str:
-    """The last line that a Python process on an executor left, else the first one of the message."""
+    """The last error line of a Python process on an executor, otherwise the first line of the message."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("\t")]
     from_python = [line for line in lines if _PYTHONS.fullmatch(line)]
     return (from_python[-1:] or lines[:1] or [""])[0]

@@ -1,7 +1,7 @@
-"""Weights of an ensemble's members, learned from what each said of devices that it had not seen.
+"""Weights of an ensemble's members, learned from their predictions for devices that they had not seen.
 
 Stacking with non-negative weights that add up to 1 (Wolpert: Stacked generalization, 1992; Breiman: Stacked regressions, 1996): the
-ensemble then stays within its members' answers, and members that add nothing get 0.
+ensemble stays within its members' predictions, and members that add nothing get 0.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ _LEAST = 0.01  # a smaller share is not worth a member's time in every predictio
 def learned_weights(
     answers: Float64, truth: npt.NDArray[np.floating], classify: bool, of_rows: Weights = None
 ) -> Float64:
-    """The weights (M,) with which the members' answers (n, M) err least: by mean square, or by log loss of a probability.
+    """The weights (M,) that minimise the error of the members' answers (n, M): mean square, or log loss of a probability.
 
-    `of_rows` (n,) is what the rows weigh.
+    `of_rows` (n,) are the weights of the rows.
     """
     from scipy.optimize import minimize
 

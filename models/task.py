@@ -1,4 +1,4 @@
-"""What the fleet's task says of its target."""
+"""The target of the fleet's task."""
 
 from __future__ import annotations
 

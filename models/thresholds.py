@@ -1,4 +1,4 @@
-"""Thresholds of boosted trees as ONNX can hold them."""
+"""Rounds the thresholds of boosted trees to the float32 that ONNX can store."""
 
 from __future__ import annotations
 

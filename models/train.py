@@ -1,8 +1,8 @@
-"""Training: a frozen training set in, a checked ONNX file and its report out.
+"""Training: reads a frozen training set, writes a checked ONNX file and its report.
 
-Candidates are cross-validated by device on the training devices, the best on the validation devices is chosen, and is fitted
-again on training and validation devices together: with few devices each one counts, and the test devices, which nothing has seen,
-say what came of it.
+Candidates are cross-validated by device on the training devices. The best one on the validation devices is chosen, and trained
+again on training and validation devices together, because with few devices each one counts. The test devices, which no training has
+seen, evaluate the result.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def train(
 
     Both are paths or URIs.
 
-    `progress` is called with what was done, the steps done and the steps in all. Raises TrainingRefusedError where the data is not
-    enough, GateFailedError where the export is not equal to the model, LakeError where the training set is torn.
+    `progress` is called with a description, the steps done and the number of steps. Raises TrainingRefusedError if there is not
+    enough data, GateFailedError if the export does not equal the model, LakeError if the training set is torn.
     """
     started = time.perf_counter()
     frozen = read_training_set(training_set)
@@ -98,7 +98,7 @@ def _ship(
     out: Path,
     started: float,
 ) -> TrainReport:
-    """Export, check, compress, calibrate, evaluate, stamp and write; a model that does not look at the window gets none."""
+    """Export, check, compress, calibrate, evaluate, stamp and write. A model that does not read the window gets none."""
     estimator, chosen, stage, frozen = _without_window(estimator, _best(contest.tried), stage, frozen)
     info, code, between = frozen.info, code_version(), target_range(fleet)
     plain = export(estimator, len(info.plan.feature_names), between)
@@ -138,13 +138,13 @@ def _ship(
 
 
 def _horizon(fleet: FleetSpec) -> tuple[float, str] | None:
-    """Within which time the model foretells a failure; None where it foretells the life."""
+    """The horizon of a failure prediction; None for a remaining life."""
     task = fleet.task
     return (task.horizon, task.unit) if isinstance(task, FailureWithin) else None
 
 
 def _resampled(fleet: FleetSpec, frozen: TrainingSet) -> list[str]:
-    """The candidates that take no weights of rows, where rows have any."""
+    """The candidates that cannot use the weights of rows, if rows have weights."""
     weighted = frozen.rows.sample_weight is not None
     return [name for name in fleet.training.candidates if weighted and name in SEQUENCE_FAMILIES]
 
@@ -156,7 +156,7 @@ def _best(tried: list[Tried]) -> Tried:
 def _without_window(
     estimator: Estimator, chosen: Tried, stage: Stage, frozen: TrainingSet
 ) -> tuple[Estimator, Tried, Stage, TrainingSet]:
-    """All four as of the feature vector alone, where neither the estimator nor one of its fold models looks at the window."""
+    """All four for the feature vector alone, if neither the estimator nor one of its fold models reads the window."""
     simpler = [without_window(one) for one in (estimator, *chosen.estimators)]
     if any(one is None for one in simpler):
         return estimator, chosen, stage, frozen

@@ -1,4 +1,4 @@
-"""Models beside sequence models: where the kernel gives the window too, the others are shown the feature vector alone."""
+"""Models without a window beside sequence models: if the kernel gives the window too, these models read only the vector."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from models.mean import mean_of
 
 
 class VectorOnly:
-    """A fitted regressor that reads the first `width` of the features (n, F) that it is given."""
+    """A trained regressor that reads the first `width` of the features (n, F)."""
 
     def __init__(self, inner: Estimator, width: int) -> None:
         self.inner, self.width = inner, width
 
     def predict(self, features: Any) -> Any:
-        """What the inner estimator predicts (n,)."""
+        """The predictions (n,) of the inner estimator."""
         return self.inner.predict(features[:, : self.width])
 
 
 class VectorOnlyClassifier(VectorOnly):
-    """The same of a classifier."""
+    """The same for a classifier."""
 
     def predict_proba(self, features: Any) -> Any:
         """Probabilities (n, 2) of the inner estimator."""
@@ -28,7 +28,7 @@ class VectorOnlyClassifier(VectorOnly):
 
 
 def vector_only(inner: Estimator, width: int) -> VectorOnly:
-    """Show a fitted estimator the first `width` features only."""
+    """Let a trained estimator read only the first `width` features."""
     return (VectorOnlyClassifier if hasattr(inner, "predict_proba") else VectorOnly)(inner, width)
 
 
@@ -38,7 +38,7 @@ def members_of(estimator: Estimator) -> list[Estimator]:
 
 
 def without_window(estimator: Estimator) -> Estimator | None:
-    """The estimator as one of the feature vector alone; None where it, or a member of it, looks at the window."""
+    """The estimator for the feature vector alone; None if it, or a member of it, reads the window."""
     members = members_of(estimator)
     if not all(isinstance(m, VectorOnly) for m in members):
         return None

@@ -1,4 +1,4 @@
-"""How fast devices wear: the length of lives that were seen to end in a failure, in thirds."""
+"""The speed of wear of devices: the length of lives that ended in an observed failure, in thirds."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _FEWEST = 6  # lives: two in each third
 
 
 def life_lengths(rows: Rows, cap: float, units_per_step: float) -> Float64:
-    """How long the life of each row (n,) lasted from its first row, in the task's unit; NaN where it was not seen to fail.
+    """The length of each row's life (n,) from its first row, in the task's unit; NaN if its failure was not observed.
 
-    `rows` are those of a remaining useful life, by (device, run, order), with `cap` as their label where more was left;
-    `units_per_step` is that of the order. A run may hold several lives.
+    `rows` are rows of a remaining useful life, by (device, run, order), with `cap` as their label if more was left;
+    `units_per_step` belongs to the order. A run may hold several lives.
     """
     n, at = len(rows), rows.order / units_per_step
     if not n:
@@ -37,7 +37,7 @@ def life_lengths(rows: Rows, cap: float, units_per_step: float) -> Float64:
 
 
 def thirds(rows: Rows, lengths: Float64) -> npt.NDArray[np.int64]:
-    """The place in SPEEDS of each row's life (n,), given their `lengths` (n,); -1 where it is not known, and for few lives."""
+    """The position in SPEEDS of each row's life (n,), given their `lengths` (n,); -1 if unknown, or if there are few lives."""
     found = np.full(len(rows), -1)
     known = np.isfinite(lengths)
     if not known.any():

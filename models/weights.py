@@ -1,4 +1,4 @@
-"""Weights of rows (aimaas/censoring.py): all 1 are left out, so that every figure is to the bit the unweighted one."""
+"""Weights of rows (aimaas/censoring.py). Weights that are all 1 are left out, so that every metric equals the unweighted one."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def mean(values: npt.NDArray[Any], weights: Weights) -> float:
 def by_device(
     device: npt.NDArray[np.integer[Any]], part: npt.NDArray[np.integer[Any]], weights: Weights = None
 ) -> npt.NDArray[np.float64]:
-    """What each row (n,) counts where each device counts alike in each part of the rows; both are given by number (n,).
+    """Weights of rows (n,) so that each device counts alike within each part of the rows; both are given by number (n,).
 
-    The rows of a device in a part share one unit. Each counts its share times its weight, so that a device counts as much as its
-    rows weigh on average: under censoring it stands for others like it.
+    The rows of a device in a part share one unit. Each row counts its share times its weight, so a device counts as much as the
+    mean weight of its rows: under censoring it represents similar devices.
     """
     _, cell, rows = np.unique(part * (device.max(initial=0) + 1) + device, return_inverse=True, return_counts=True)
     one = np.ones(len(device)) if weights is None else weights.astype(np.float64)

@@ -1,11 +1,10 @@
-"""The form in which the chosen candidate ships: the cheapest within the fleet file's allowance of accuracy.
+"""The form in which the chosen candidate ships: the cheapest form within the fleet file's allowance of accuracy.
 
-Only the chosen candidate is tried in other forms: a form is worth what its model is worth, and all forms of all candidates
-would take longer than the training itself. The rehearsal takes the candidate's first fold: every form of the model that was
-fitted there answers to the devices that the fold held out and to the validation devices, which neither model nor form has
-seen. The cost is counted (models/compression/cost.py), never timed, so that the same data gives the same bytes; times stand
-beside it. Where the form that won does not hold what it promised (models/compression/made.py), the next cheapest is made, and at
-last the plain export.
+Only the chosen candidate is tried in other forms: all forms of all candidates would take longer than the training itself. The
+rehearsal uses the candidate's first fold. Every form of that fold's model predicts the devices that the fold held out and the
+validation devices, which neither the model nor the form has seen. The cost is counted (models/compression/cost.py), never timed,
+so the same data gives the same bytes; measured times are shown beside it. If the winning form fails its later checks
+(models/compression/made.py), the next cheapest form is built, and at last the plain export.
 """
 
 from __future__ import annotations
@@ -33,15 +32,16 @@ from models.select import Tried, one_each
 from models.weights import joined
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
-NOT_FINITE = "answers are not finite"
-_DEPENDS = "answers depend on the batch"
+NOT_FINITE = "predictions are not finite"
+_DEPENDS = "predictions depend on the batch"
 _TIMED_ROWS = max(BATCHES)
 
 
 @dataclass(frozen=True)
 class Unseen:
-    """What the first fold's model says of the rows that it held out, and of the validation rows, each in the form that the other
-    of the two parts would have chosen: no form is chosen by the rows that it answers. `form` is that of the validation rows.
+    """Predictions of the first fold's model for its held-out rows and for the validation rows. Each part is predicted in the form
+    that the other part would have chosen, so no form is chosen by the rows that it predicts. `form` belongs to the validation
+    rows.
     """
 
     held_out: Float32
@@ -51,7 +51,7 @@ class Unseen:
 
 @dataclass(frozen=True)
 class Shipped:
-    """The file that ships, its form, all forms that were tried, and what fold models in that form say of held-out rows."""
+    """The file that ships, its form, all forms that were tried, and held-out predictions of fold models in that form."""
 
     content: bytes
     form: str
@@ -61,7 +61,7 @@ class Shipped:
 
     @property
     def counted(self) -> dict[str, FormTried]:
-        """What of the forms is the same whenever they are made."""
+        """The reports of the forms without measured times, which differ between trainings."""
         return {
             f.name: FormTried(f.error, f.bytes, f.cost_us)
             for f in self.forms
@@ -71,7 +71,7 @@ class Shipped:
 
 @dataclass(frozen=True)
 class Rehearsed:
-    """A form of the first fold's model: its file, or why there is none, and its answers to held-out and validation rows."""
+    """A form of the first fold's model: its file or the reason why there is none, and its held-out and validation predictions."""
 
     name: str
     content: bytes
@@ -81,9 +81,9 @@ class Rehearsed:
 
 
 def compress(stage: Stage, chosen: Tried, estimator: Estimator, samples: Samples, allowance: float) -> Shipped:
-    """Choose a form for `estimator`, the chosen candidate as it was fitted to all its `samples`, and make it.
+    """Choose a form for `estimator`, the chosen candidate trained on all its `samples`, and build it.
 
-    Raises GateFailedError where there is none whose answers do not depend on the batch.
+    Raises GateFailedError if the predictions of every form depend on the batch.
     """
     final, source = Source(estimator, samples, stage.target_range, stage.seed), stage.source(chosen, 0)
     forms = forms_of(source, (*chosen.estimators[1:], estimator))
@@ -119,7 +119,7 @@ def _cheapest(left: Mapping[str, FormReport], allowance: float) -> str:
 
 
 def cheapest(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> str:
-    """The cheapest form whose error is at most `allowance` (a share) above the smallest; of two alike the more accurate."""
+    """The cheapest form whose error is at most `allowance` (a share) above the smallest; of equal costs the more accurate."""
     limit = min(errors.values()) * (1 + allowance)
     return min((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
 
@@ -136,7 +136,7 @@ def _rehearse(stage: Stage, source: Source, name: str, build: Build) -> Rehearse
 
 
 def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance: float) -> list[FormReport]:
-    """Reports of all forms in their order; none ships yet."""
+    """Reports of all forms in their order, before one of them ships."""
     truth = np.concatenate([stage.training.targets[stage.folds[0][1]], stage.validation.targets])
     weights = joined(stage.training.weight[stage.folds[0][1]], stage.validation.weight)
     made = [r for r in rehearsed if r.content]
@@ -145,7 +145,7 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
     fit = {r.name: errors[r.name] for r in made if not r.refused and np.isfinite(errors[r.name])}
     if not fit:
         raise GateFailedError(
-            "the answers of every form depend on how many rows are scored at once; nothing was shipped"
+            "the predictions of every form depend on how many rows are scored at once; nothing was shipped"
         )
     limit = min(fit.values()) * (1 + allowance)
     rows = stage.validation.features[:_TIMED_ROWS]
@@ -163,7 +163,7 @@ def _judged(stage: Stage, rehearsed: list[Rehearsed], classify: bool, allowance:
 def unseen_forms(
     stage: Stage, fit: list[Rehearsed], costs: Mapping[str, float], classify: bool, allowance: float
 ) -> Unseen:
-    """Choose among the forms that are `fit` to ship by each of the two parts alone, and let each choice answer the other part."""
+    """Choose among the forms that are `fit` to ship by each of the two parts alone; each choice predicts the other part."""
     held_out, by_name = stage.training.at(stage.folds[0][1]), {r.name: r for r in fit}
 
     def best(truth: Samples, said: Mapping[str, Float32]) -> Rehearsed:
@@ -176,7 +176,7 @@ def unseen_forms(
 
 
 def _in_form(stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]]) -> Tried:
-    """The candidate with the answers that its fold models give in the form that ships."""
+    """The candidate with the predictions of its fold models in the form that ships."""
     held_out = np.empty(len(stage.training))
     for (_, at), (found, _) in zip(stage.folds, answers, strict=True):
         held_out[at] = found

@@ -1,7 +1,7 @@
-"""What a graph costs to run, counted, not timed: two trainings on the same rows choose the same form on any machine at any load.
+"""The cost of running a graph, counted and not timed: trainings on the same rows choose the same form on any machine at any load.
 
-The weights were fitted to onnxruntime 1.32 on one core with AVX-512; they only have to put forms in the right order, and
-the times that were measured stand beside them in the model card.
+The weights were fitted to onnxruntime 1.32 on one core with AVX-512. They only have to sort forms correctly; the model card shows
+measured times beside them.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _INT8_LAYERS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
 
 
 def cost_of(content: bytes) -> float:
-    """Microseconds per row that a file is expected to take: the geometric mean of those at batch 1 and 1,024."""
+    """Expected microseconds per row of a file: the geometric mean of batch 1 and batch 1,024."""
     graph = running_graph(content)
     row = sum(_row_cost(node, graph) for node in graph.node)
     call = _CALL_US + _NODE_US * len(graph.node)
@@ -41,7 +41,7 @@ def _row_cost(node: Any, graph: Any) -> float:
 
 
 def branches_of(node: Any) -> float:
-    """Branches that a row passes in all trees of the node, where every leaf of a tree is as likely."""
+    """Branches that a row passes in all trees of the node, if every leaf of a tree is equally likely."""
     import onnx
 
     of = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

@@ -1,4 +1,4 @@
-"""The forms that a model may ship in, each made of the fitted model and the rows it was fitted to."""
+"""The forms in which a model may ship, each built from the trained model and the rows that it was trained on."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _STUDENTS = {"student_128_64_32": (128, 64, 32), "student_64_32": (64, 32)}
 
 @dataclass(frozen=True)
 class Source:
-    """A fitted model, the samples it was fitted to, the target's range and a seed."""
+    """A trained model, the samples that it was trained on, the target's range and a seed."""
 
     estimator: Estimator
     samples: Samples
@@ -58,7 +58,7 @@ class Source:
         return optimised(self.exported(student, self._classifies))
 
     def int8(self, content: bytes) -> bytes:
-        """A file's layers in int8, calibrated with the samples; its scalers stay, for one int8 range cannot hold all raw inputs."""
+        """The layers of a file in int8, calibrated with the samples. Scalers stay: one int8 range cannot hold all raw inputs."""
         return in_int8(content, self.samples.features, self.seed)
 
     @property
@@ -70,10 +70,10 @@ Build = Callable[[Source], bytes]
 
 
 def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Build]:
-    """The forms worth a try, by name: nothing is smaller than a linear model, only networks have layers, only forests trees.
+    """The forms to try, by name: nothing is smaller than a linear model, only networks have layers, only forests have trees.
 
-    `others` are the same candidate's models that a form must be made of later. A stack leaves out members without weight, so
-    one member alone is a form only where all of them have it.
+    `others` are the other fold models of the candidate, from which the form must be built later. A stack leaves out members without
+    weight, so one member alone is a form only if all models have it.
     """
     forms: dict[str, Build] = {PLAIN: lambda s: s.plain, "optimised": lambda s: s.optimised}
     for name in _distinct_members(source.estimator):
@@ -96,14 +96,14 @@ def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Buil
 
 
 def _distinct_members(estimator: Estimator) -> list[str]:
-    """Names of a blend's members; none where all are of one kind: the best of those is so by chance."""
+    """Names of a blend's members; none if all are of one kind, because the best of those is best by chance."""
     members = _members(estimator)
     kinds = {frozenset(type(part) for part in parts_of(member)) for member in members.values()}
     return list(members) if len(kinds) > 1 else []
 
 
 def _members(estimator: Estimator) -> dict[str, Estimator]:
-    """The members of a blend by name; none of another model."""
+    """The members of a blend by name; none for another model."""
     if not hasattr(estimator, "named_estimators"):
         return {}
     names = [name for name, _ in estimator.estimators]

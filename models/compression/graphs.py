@@ -18,9 +18,9 @@ _CALIBRATION_ROWS = 1_000
 
 
 def optimised(content: bytes) -> bytes:
-    """The graph as onnxruntime simplifies it with standard operators alone, and the scaling of inputs put into the first layers.
+    """The graph as onnxruntime simplifies it with standard operators alone, with input scalers merged into the first layers.
 
-    A scaler before trees stays where it is: there it would move thresholds.
+    A scaler before trees stays where it is: merging it would move thresholds.
     """
     import onnx
     import onnxruntime
@@ -61,9 +61,9 @@ def in_half_precision(content: bytes) -> bytes:
 
 
 def in_int8(content: bytes, rows: Float32, seed: int) -> bytes:
-    """Layers in int8 with ranges fixed beforehand by some of the training rows (n, F): no answer depends on its batch.
+    """Layers in int8 with static ranges from some of the training rows (n, F), so that no prediction depends on its batch.
 
-    Weights keep 7 bits: with 8, processors without VNNI saturate sums, and the same file would answer differently there.
+    Weights keep 7 bits: with 8, processors without VNNI saturate sums, and the same file would predict otherwise there.
     """
     import onnx
     from onnxruntime.quantization import QuantType, quantize_static
@@ -83,7 +83,7 @@ def in_int8(content: bytes, rows: Float32, seed: int) -> bytes:
 
 
 def _once(rows: Float32) -> Any:
-    """The rows as onnxruntime's calibration reads them: one batch."""
+    """The rows in the form that onnxruntime's calibration reads: one batch."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Once(CalibrationDataReader):  # type: ignore[misc]
@@ -137,7 +137,7 @@ def _fold_scaler(graph: Any, scaler: Any) -> None:
 
 
 def _layer(graph: Any, product: Any) -> tuple[Any, Any, Any] | None:
-    """A product with weights that a sum with a bias follows, and both tensors, where nothing else reads them; else None."""
+    """A product with weights that is followed by a sum with a bias, and both tensors, if nothing else reads them; else None."""
     weights = {w.name: w for w in graph.initializer}
     after = _readers(graph, product)
     if product.op_type != "MatMul" or product.input[1] not in weights or [n.op_type for n in after] != ["Add"]:

@@ -1,9 +1,9 @@
-"""The form that was chosen, made of the final model and of the folds' models, and held to what was said of it.
+"""Builds the chosen form from the final model and from the folds' models, and checks it against the rehearsal.
 
-The rehearsal is about the first fold's model. What ships is another, from which a student may learn worse. So the form is compared
-once more with the plain export, at no training that would not be there anyway: by the other folds' models on the devices that
-these held out, and by the final model on rows that it was fitted to, where the distance between the two must be about that of
-the rehearsal.
+The rehearsal used the first fold's model. The model that ships is another, and a student may learn worse from it. So the form is
+compared with the plain export once more, without further trainings of the candidate: the other folds' models predict the devices
+that these folds held out, and the final model predicts rows that it learned from. There the distance between form and plain export
+must be about as large as in the rehearsal.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from models.evaluate import error_of
 from models.export import Float32, run_onnx
 from models.select import Tried
 
-_MARGIN = 0.01  # of the error, beyond the allowance: other devices judge than those that chose
+_MARGIN = 0.01  # of the error, beyond the allowance: these devices differ from those of the choice
 _STRAYS = 2.0  # times as far from the plain export as in the rehearsal
-_EQUAL = 1e-4  # of the target's range: what differs by less is equal
+_EQUAL = 1e-4  # of the target's range: smaller differences count as equal
 _ROWS = 2_000  # that are compared
 
 
 @dataclass(frozen=True)
 class Made:
-    """The final model in a form, what the later folds' models in that form answer, or why the form does not ship."""
+    """The final model in a form and predictions of the later folds' models in that form, or why the form does not ship."""
 
     content: bytes
     answers: list[tuple[Float32, Float32]]
@@ -37,7 +37,7 @@ class Made:
 def make(
     stage: Stage, chosen: Tried, rehearsed: tuple[Source, bytes], final: Source, build: Build, allowance: float
 ) -> Made:
-    """Make a form of `final` and of the models of all folds but the first, which was `rehearsed`: it, and its file in that form."""
+    """Build a form of `final` and of the models of all folds but the first. `rehearsed` is the form's result in the rehearsal."""
     later = [partial(_answered, stage, chosen, fold, build) for fold in range(1, len(stage.folds))]
     try:
         content, *answers = beside_each_other([partial(build, final), *later])
@@ -48,9 +48,9 @@ def make(
 
 
 def cannot_be_made(e: Exception) -> str:
-    """The verdict on a form whose making ended with an error."""
+    """The verdict on a form that could not be built because of an error."""
     said = [*str(e).strip().splitlines(), type(e).__name__]
-    return f"cannot be made ({said[0][:120]})"
+    return f"cannot be built ({said[0][:120]})"
 
 
 def _answered(stage: Stage, chosen: Tried, fold: int, build: Build) -> tuple[Float32, Float32]:
@@ -60,7 +60,7 @@ def _answered(stage: Stage, chosen: Tried, fold: int, build: Build) -> tuple[Flo
 def _worse(
     stage: Stage, chosen: Tried, answers: list[tuple[Float32, Float32]], allowance: float, classify: bool
 ) -> str:
-    """Why the form is not accurate enough on the devices that the later folds held out; empty where it is."""
+    """Why the form is not accurate enough on the devices that the later folds held out; empty if it is."""
     at = np.concatenate([held_out for _, held_out in stage.folds[1:]])
     truth, found = stage.training.targets[at], np.concatenate([held_out for held_out, _ in answers])
     weights = stage.training.at(at).sample_weight
@@ -71,14 +71,16 @@ def _worse(
 
 
 def _strays(final: float, rehearsed: float) -> str:
-    """Why the final form is not what was judged, given the distances of both from their plain exports; empty where it is."""
+    """Why the final form differs too much, given its and the rehearsed distance from the plain exports; empty if it does not."""
     if final <= _STRAYS * rehearsed + _EQUAL:
         return ""
-    return f"differs from the plain export by {final:.2g} of the target's range, in the rehearsal by {rehearsed:.2g}"
+    return (
+        f"differs from the plain export by {final:.2g} of the target's range, but by {rehearsed:.2g} in the first fold"
+    )
 
 
 def _distance(source: Source, content: bytes) -> float:
-    """Between a form and the plain export, over rows that the model was fitted to: root mean square, as a share of the range."""
+    """The root mean square difference of a form and the plain export over training rows, as a share of the range."""
     low, high = source.target_range
     learned = source.samples.features
     rows = learned[np.linspace(0, len(learned) - 1, min(_ROWS, len(learned))).astype(np.int64)]

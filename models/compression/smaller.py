@@ -1,4 +1,4 @@
-"""Smaller models in the place of a trained one: fewer trees, pruned networks, and students that learned from its answers."""
+"""Smaller replacements of a trained model: fewer trees, pruned networks, and students that learn from its predictions."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Float64 = npt.NDArray[np.float64]
 
 _KEPT = 0.5  # share of a layer's neurons that pruning keeps
 _TUNING_EPOCHS, _TUNING_RATE = 5, 5e-4
-_TRUST = 0.7  # weight of the teacher's answer in what a student learns; the rest is the truth
+_TRUST = 0.7  # weight of the teacher's prediction in a student's target; the rest is the truth
 _STUDENT_EPOCHS, _STUDENT_RATE, _STUDENT_L2 = 8, 2e-3, 0.3
-_BETWEEN = 2  # rows that a student is taught between two others, for each real one
-_LARGEST_LOGIT = 7.0  # a probability beyond 0.999 teaches a student no more
+_BETWEEN = 2  # rows between two real rows that a student learns, for each real one
+_LARGEST_LOGIT = 7.0  # a student learns nothing from probabilities beyond 0.999
 
 
 def parts_of(estimator: Estimator) -> Iterator[Estimator]:
-    """The models that an estimator is made of, itself where it is one: means are taken apart, scalers left out."""
+    """The parts of an estimator, or the estimator itself: means are split into members, scalers are left out."""
     if hasattr(estimator, "named_estimators"):
         for member in estimator.estimators_:
             yield from parts_of(member)
@@ -68,9 +68,9 @@ def fewer_trees(estimator: Estimator, share: float) -> Estimator:
 
 
 def pruned(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
-    """The estimator with half the neurons of each network, those of the smallest weights gone, and tuned to the samples again.
+    """The estimator with half the neurons of each network (those with the smallest weights are removed), then trained further.
 
-    Single weights are no use to prune: what is left out of a dense product must be a row or a column of it.
+    Removing single weights would not help: only whole rows or columns make a dense product smaller.
     """
     if hasattr(estimator, "named_estimators"):
         return _with_members(estimator, [pruned(m, samples, seed + i) for i, m in enumerate(estimator.estimators_)])
@@ -123,12 +123,12 @@ def _without_small_neurons(network: Any) -> tuple[list[Any], list[Any]]:
 
 
 def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, ...], seed: int) -> Estimator:
-    """One network that learned from the estimator's answers: to the samples that it was fitted to, mixed with the truth, and to
-    rows between two of them (mixup: Zhang, Cisse, Dauphin, Lopez-Paz 2018). Of a classification it learns the logits.
+    """One network that learns the estimator's predictions for its training samples, mixed with the truth, and for rows between two
+    of them (mixup: Zhang, Cisse, Dauphin, Lopez-Paz 2018). For a classification it learns the logits.
 
-    It holds out no devices: a teacher's answers have no noise to stop before. On the engines of C-MAPSS FD001 that neither has seen
-    (a third of the training engines, and the validation engines) a student of 128, 64 and 32 neurons errs 0.8 % more than the
-    blend; without the rows between it is 4 to 12 %, with rows moved by noise instead 5 to 10 %.
+    It holds out no devices: a teacher's predictions have no noise, so there is nothing to stop early for. On engines of C-MAPSS
+    FD001 that neither has seen (a third of the training engines, and the validation engines), the error of a student of 128, 64 and
+    32 neurons is 0.8 % above the blend's; without the rows between it is 4 to 12 % above, with noisy rows instead 5 to 10 %.
     """
     from sklearn.neural_network import MLPRegressor
     from sklearn.pipeline import make_pipeline
@@ -157,7 +157,7 @@ def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, .
 
 
 def student_trees(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
-    """A small boosting that learned from the estimator's answers, of a classification from the logits."""
+    """A small boosting that learns the estimator's predictions, for a classification the logits."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     model = HistGradientBoostingRegressor(
@@ -171,12 +171,12 @@ def student_trees(estimator: Estimator, samples: Samples, seed: int) -> Estimato
 
 
 def _weights(samples: Samples, rows: int) -> Float32:
-    """Weights (rows,) of the samples and then of rows between them, which the teacher answers and so weigh 1."""
+    """Weights (rows,) of the samples and then of rows between them, which have weight 1 because the teacher predicts them."""
     return np.concatenate([samples.weight, np.ones(rows - len(samples), np.float32)])
 
 
 def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = None) -> Float32:
-    """What a student learns of features (n, F): the teacher's answers, mixed with the truth where it is known."""
+    """The target of a student for features (n, F): the teacher's predictions, mixed with the truth if it is known."""
     answers: Float64 = predict(estimator, features)
     mixed = answers if truth is None else _TRUST * answers + (1 - _TRUST) * truth
     if not hasattr(estimator, "predict_proba"):
@@ -189,7 +189,7 @@ def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = Non
 
 
 def _between(features: Float32, random: np.random.Generator) -> Float32:
-    """Rows (m, F) somewhere on the lines between two of the given ones."""
+    """Rows (m, F) at random points on the lines between two of the given rows."""
     parts = []
     for _ in range(_BETWEEN):
         share = random.random((len(features), 1)).astype(np.float32)

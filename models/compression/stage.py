@@ -1,4 +1,4 @@
-"""What forms are made of and judged with."""
+"""The models and rows from which forms are built, and by which they are judged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Stage:
         return Source(tried.estimators[fold], self.training.at(fitted), self.target_range, self.seed)
 
     def answers(self, content: bytes, fold: int) -> tuple[Float32, Float32]:
-        """A file's answers to the rows that the fold held out and to the validation rows."""
+        """A file's predictions for the rows that the fold held out and for the validation rows."""
         _, held_out = self.folds[fold]
         return run_onnx(content, self.training.features[held_out]), run_onnx(content, self.validation.features)
 

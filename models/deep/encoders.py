@@ -1,4 +1,4 @@
-"""What turns the window (n, W, C) into an encoding (n, E): convolutions, recurrent layers, or attention.
+"""The part of a network that turns the window (n, W, C) into an encoding (n, E): convolutions, recurrent layers, or attention.
 
 Each encoder has `forward` for PyTorch and `emit`, which lays the same computation into an ONNX graph.
 """
@@ -17,7 +17,7 @@ from models.onnx_graph import Graph
 
 
 class SeededDropout(nn.Module):  # type: ignore[misc]
-    """Dropout with a generator of its own: networks that are trained beside each other share PyTorch's, in no fixed order."""
+    """Dropout with a generator of its own: networks that are trained in parallel share PyTorch's, in no fixed order."""
 
     def __init__(self, share: float, seed: int) -> None:
         super().__init__()

@@ -1,9 +1,10 @@
-"""The families that learn from the window, by the name that a fleet file gives them. PyTorch is imported when one is fitted.
+"""The families that learn from the window, by the name that a fleet file gives them. PyTorch is imported at the first training.
 
-All share the options of training: the optimiser is AdamW with `rate` and `weight_decay`; `schedule` is `cosine`, which lets the
-rate fall to 0 over all epochs, or `plateau`, which halves it when the held-out devices stop getting better; after `patience` epochs
-without a better loss there, training stops with the best weights. The candidate is the mean of `networks` networks, each with other
-weights and other held-out devices. `processes` above 1 trains each of them in so many processes, by Spark's TorchDistributor.
+All share the training options. The optimiser is AdamW with `rate` and `weight_decay`. `schedule` is `cosine`, which lets the rate
+fall to 0 over all epochs, or `plateau`, which halves it when the loss of the held-out devices stops falling. After `patience`
+epochs without a better loss there, training stops with the best weights. The candidate is the mean of `networks` networks, each
+with other initial weights and other held-out devices. `processes` above 1 trains each network in that many processes, by Spark's
+TorchDistributor.
 """
 
 from __future__ import annotations
@@ -28,12 +29,12 @@ Processes = Annotated[int, Field(ge=1, le=64)]
 
 
 def is_installed() -> bool:
-    """Whether the extra `deep` is there."""
+    """Whether the extra `deep` is installed."""
     return all(find_spec(name) is not None for name in ("torch", "skorch"))
 
 
 def check_installed(fleet: str, name: str) -> None:
-    """Raise TrainingRefusedError where PyTorch or skorch is missing for the candidate called `name`."""
+    """Raise TrainingRefusedError if PyTorch or skorch is missing for the candidate called `name`."""
     if not is_installed():
         raise TrainingRefusedError(
             f"fleets/{fleet}.yaml: training.candidates.{name}: it needs PyTorch and skorch, which are not installed; "

@@ -1,6 +1,6 @@
-"""Training with skorch: held-out devices decide when to stop, every random choice has a generator of its own.
+"""Training with skorch: held-out devices decide when to stop, and every random choice has a generator of its own.
 
-Fits run beside each other on threads, each on one thread of PyTorch: the same seed gives the same bits on any number of cores.
+Trainings run in parallel threads, each on one thread of PyTorch: the same seed gives the same bits on any number of cores.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ class Trained:
 
 @dataclass(frozen=True)
 class Rank:
-    """Which of how many processes this one is; gradients are averaged among them."""
+    """The rank of this process and the number of processes; gradients are averaged among them."""
 
     number: int = 0
     of: int = 1
 
 
 class Batches:
-    """skorch's iterator: slices of the whole arrays, in a new order each epoch where a generator is given."""
+    """skorch's iterator: slices of the whole arrays, in a new order each epoch if it has a generator."""
 
     def __init__(self, dataset: Any, batch_size: int, generator: Any = None) -> None:
         self.x = torch.as_tensor(dataset.X)
@@ -103,7 +103,7 @@ def estimator_of(recipe: Recipe, samples: Samples, seed: int, trained: Trained) 
 
 
 def train(recipe: Recipe, samples: Samples, seed: int, rank: Rank = Rank()) -> Trained:
-    """Train a network; of several processes each learns from its share of the rows, in step with the others."""
+    """Train a network. If there are several processes, each learns from its share of the rows, in step with the others."""
     torch.set_num_threads(1)
     samples = samples.resampled(seed)  # skorch's losses take no weights of rows
     network = _network(recipe, samples, seed)
@@ -164,7 +164,7 @@ def _callbacks(recipe: Recipe) -> list[tuple[str, Any]]:
 
 
 def _standardised(recipe: Recipe, samples: Samples) -> tuple[Any, float, float]:
-    """Targets of mean 0 and deviation 1 with both; those of a classification as they are."""
+    """Targets standardised to mean 0 and deviation 1, with both numbers; targets of a classification are unchanged."""
     if recipe.classify:
         return samples.targets, 0.0, 1.0
     mean, deviation = moments(samples.targets)

@@ -1,4 +1,4 @@
-"""The whole network, from the kernel's row to the answer: what is trained is what is exported."""
+"""The whole network, from the kernel's row to the prediction. The trained network is also the exported one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from models.deep.encoders import SeededDropout, values_of
 from models.deep.layout import Layout
 from models.onnx_graph import Graph
 
-# deviations; farther out all is alike, so that one broken sensor neither drowns the others nor breaks parity
+# deviations; values farther out are clipped, so that one broken sensor neither drowns the others nor breaks parity
 _REACH = 10.0
 _HIDDEN = 64
 

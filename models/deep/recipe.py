@@ -1,4 +1,4 @@
-"""What a sequence network is made of and how it is trained: plain data, so that it can be sent to other processes."""
+"""The layers and training options of a sequence network: plain data that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from models.deep.layout import Layout
 
 @dataclass(frozen=True)
 class Training:
-    """The options that all families share; `models.deep.families` says what they mean."""
+    """The options of all families; `models.deep.families` explains them."""
 
     dropout: float
     rate: float

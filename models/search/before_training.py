@@ -1,4 +1,4 @@
-"""The search that a fleet file asks for before each training."""
+"""The search before each training, if the fleet file has one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from aimaas.stored_files import Place
 
 
 def searched(settings: Settings, fleet: FleetSpec, training_set: Place) -> tuple[FleetSpec, list[FleetSpec]]:
-    """The fleet with the best settings found where its file asks for a search, else as it is.
+    """The fleet with the best settings found if its file has a search, otherwise unchanged.
 
-    Beside it, for each fold, the fleet with the settings that were best had the devices which the fold holds out had no say; none
-    where nothing was searched. A search that found nothing in its time is logged and stops no training.
+    Also returns, for each fold, the fleet with the settings that are best without the devices which the fold holds out; none
+    without a search. A search that finds nothing in its time is logged and does not stop the training.
     """
     asked = fleet.training.search
     if not (asked.trials or asked.minutes):
@@ -25,7 +25,7 @@ def searched(settings: Settings, fleet: FleetSpec, training_set: Place) -> tuple
     try:
         found = search(settings, fleet, training_set, budget)
     except NothingFoundError as e:
-        logger("train").warning("search found nothing, training goes on with the fleet file's settings", why=str(e))
+        logger("train").warning("search found nothing, training continues with the fleet file's settings", why=str(e))
         return fleet, []
     without = [found.better_without(fold) for fold in range(fleet.training.folds)]
     best, *by_fold = (with_candidates(fleet, {**fleet.training.candidates, **b}) for b in (found.better(), *without))

@@ -1,4 +1,4 @@
-"""Settings that were found as a person reads them, and their way into the fleet file."""
+"""Writes settings that a search found as YAML, and puts them into the fleet file."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ def shown(candidates: Candidates) -> str:
 
 
 def write_settings(path: Path, candidates: Candidates) -> None:
-    """Replace the settings of these candidates in the fleet file; every other character of it stays.
+    """Replace the settings of these candidates in the fleet file; all other characters of it stay.
 
-    Raises FleetFileError, and leaves the file as it was, where that would not be a valid fleet file.
+    Raises FleetFileError, and does not change the file, if the result would not be a valid fleet file.
     """
     text = path.read_text(encoding="utf-8")
     places = [(*_span(path, text, name), _flow(settings)) for name, settings in candidates.items()]
@@ -39,7 +39,7 @@ def write_settings(path: Path, candidates: Candidates) -> None:
 
 
 def _span(path: Path, text: str, name: str) -> tuple[int, int]:
-    """Where a candidate's settings begin and end in the file's text."""
+    """The begin and end of a candidate's settings in the file's text."""
     node: Any = yaml.compose(text, yaml.SafeLoader)
     for key in ("training", "candidates", name):
         node = next((value for k, value in node.value if k.value == key), None)
@@ -49,7 +49,7 @@ def _span(path: Path, text: str, name: str) -> tuple[int, int]:
 
 
 def _ends(node: yaml.Node) -> Iterator[int]:
-    """Ends of what a node holds. The end of a block itself lies behind the comments that follow it."""
+    """The end of a node's content. The end of a block node itself lies after the comments that follow it."""
     if isinstance(node, yaml.MappingNode | yaml.SequenceNode) and not node.flow_style:
         for part in node.value:
             for inner in part if isinstance(part, tuple) else (part,):

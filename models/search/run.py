@@ -1,6 +1,6 @@
-"""A search of settings: worker processes try them side by side, and this process watches over the workers.
+"""A search of settings: worker processes run trials in parallel, and this process watches the workers.
 
-Nobody waits for anybody: a worker claims its next trial when the last has ended, and pruning compares with what has ended by then.
+No worker waits for another: it claims its next trial when the last one has ended. Pruning compares with the trials that have ended.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from models.search.space import SPACES
 from models.search.standing import Standing, standing_of
 from models.search.studies import SearchJob, Studies, write_job
 
-_LOOK_S = 0.5  # between two looks at the standing
+_LOOK_S = 0.5  # seconds between two looks at the standing
 _LOG = "workers.log"
 _DEATHS = 3  # of workers in a row that had no trial yet
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to search: for so many trials in all, those of earlier runs counted, or minutes, whichever is over first.
+    """The length of a search: a number of trials, including those of earlier runs, or minutes, whichever is over first.
 
-    With so many workers, 0 for one on each core.
+    `workers` is the number of processes; 0 is one for each core.
     """
 
     trials: int | None = None
@@ -56,9 +56,9 @@ def search(
 ) -> Standing:
     """Search settings of the fleet's candidates, or of these `families` of them, on the training devices of a frozen training set.
 
-    A search that was killed goes on where it was. `watch` is called about twice a second. Raises TrainingRefusedError where the
-    data or the fleet file do not allow training, SearchError where the search cannot go on, of which NothingFoundError where it
-    has nothing to say.
+    A search that was killed continues where it stopped. `watch` is called about twice a second. Raises TrainingRefusedError if the
+    data or the fleet file do not allow training, SearchError if the search cannot continue, and its subclass NothingFoundError if
+    the search found nothing.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     frozen = read_training_set(training_set)
@@ -74,19 +74,19 @@ def search(
             return _run(folder, job, budget.workers or len(os.sched_getaffinity(0)), watch)
     except Timeout:
         raise SearchError(
-            f"{folder}: another search of {fleet.fleet} is at work here; wait for it, or stop it"
+            f"{folder}: another search of {fleet.fleet} is running here; wait for it, or stop it"
         ) from None
 
 
 def search_folder(settings: Settings, fleet: FleetSpec, frozen: TrainingSet) -> Path:
-    """Trials may be compared while rows, folds and seed are the same; they are kept below a folder named after these."""
+    """Trials can be compared while rows, folds and seed are the same; they are stored below a folder named after these."""
     training = fleet.training
     name = f"{frozen.info.digest[:12]}-folds{training.folds}-seed{training.seed}"
     return settings.home / "search" / fleet.fleet / name
 
 
 def _families(fleet: FleetSpec, asked: Sequence[str]) -> tuple[str, ...]:
-    """The families to search: those asked for, or all that have a space. Raises SearchError."""
+    """The families to search: the requested ones, or all that have a search space. Raises SearchError."""
     known = [c.name for c in candidates_of(fleet) if c.name in SPACES]
     for name in asked:
         if name not in known:
@@ -96,16 +96,16 @@ def _families(fleet: FleetSpec, asked: Sequence[str]) -> tuple[str, ...]:
     if not known:
         raise NothingFoundError(
             f"fleets/{fleet.fleet}.yaml: training.candidates: found {', '.join(fleet.training.candidates)}, "
-            f"at least one must be of {', '.join(SPACES)} to be searched"
+            f"but a search needs at least one of {', '.join(SPACES)}"
         )
     return tuple(dict.fromkeys(asked)) or tuple(known)
 
 
 def _run(folder: Path, job: SearchJob, workers: int, watch: Callable[[Standing], None]) -> Standing:
-    """Watch over the workers until the search is at its end."""
+    """Watch the workers until the search ends."""
     studies = Studies(folder, job)
     studies.prepare()
-    studies.give_back(None)  # the lock says that nobody else is at work: left by a kill
+    studies.give_back(None)  # the lock proves that no other search is running: a killed one left these trials
     write_job(folder, job)
     crew = _Crew(folder, studies)
     try:
@@ -120,12 +120,12 @@ def _run(folder: Path, job: SearchJob, workers: int, watch: Callable[[Standing],
     watch(found)
     if not any(f.complete for f in found.families):
         why = f": {found.refusals[0]}" if found.refusals else "; allow more minutes or trials"
-        raise NothingFoundError(f"{folder}: no trial of {job.fleet.fleet} came through all folds{why}")
+        raise NothingFoundError(f"{folder}: no trial of {job.fleet.fleet} completed all folds{why}")
     return found
 
 
 class _Crew:
-    """The workers at work, by name."""
+    """The running workers, by name."""
 
     def __init__(self, folder: Path, studies: Studies) -> None:
         self._folder, self._studies = folder, studies
@@ -133,7 +133,7 @@ class _Crew:
         self._in_vain = 0
 
     def hire(self) -> None:
-        """Start a worker; what it has to say goes to the log of all."""
+        """Start a worker; its output goes to the common log."""
         name = f"worker-{time.time_ns()}"
         with (self._folder / _LOG).open("ab") as output:
             self.at_work[name] = psutil.Popen(
@@ -142,7 +142,7 @@ class _Crew:
             )  # fmt: skip
 
     def look(self) -> None:
-        """Wait for workers to end for a moment. For one that was killed another is started, and its trial is tried anew."""
+        """Wait a moment for workers to end. A killed worker is replaced, and its trial is tried again."""
         psutil.wait_procs(self.at_work.values(), _LOOK_S)
         for name, process in list(self.at_work.items()):
             if process.is_running():
@@ -155,11 +155,11 @@ class _Crew:
         lost = self._studies.give_back({dead, ""})
         self._in_vain = 0 if lost else self._in_vain + 1
         if self._in_vain == _DEATHS:
-            raise SearchError(f"workers end before their first trial; see {self._folder / _LOG}")
+            raise SearchError(f"workers ended before their first trial; see {self._folder / _LOG}")
         self.hire()
 
     def dismiss(self) -> None:
-        """End those that are still at work."""
+        """End the workers that still run."""
         for process in self.at_work.values():
             with suppress(psutil.NoSuchProcess):
                 process.kill()

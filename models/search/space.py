@@ -1,6 +1,6 @@
-"""What is searched of each family: options of its builder in models/candidates.py, and between which bounds.
+"""The search space of each family: options of its builder in models/candidates.py, and their bounds.
 
-Numbers are rounded to three digits before they are tried, so that what a person reads is what was tried.
+Numbers are rounded to three digits before they are tried, so that the shown value is the tried one.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def options_of(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def params_of(fleet: FleetSpec, family: str) -> dict[str, Any]:
-    """The fleet file's settings of a family as parameters of a trial; those out of bounds are left out."""
+    """The fleet file's settings of a family as parameters of a trial; settings outside the bounds are left out."""
     settings, found = settings_of(fleet, family), {}
     for name, distribution in SPACES[family].items():
         value = "-".join(map(str, settings[name])) if name == "hidden" else settings[name]

@@ -1,4 +1,4 @@
-"""How far a search is, and the best settings so far."""
+"""The progress of a search, and the best settings so far."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from models.search.studies import AS_GIVEN, Studies, settings_tried
 @dataclass(frozen=True)
 class Family:
     """Trials of one family: how many ended in which way, the mean error over the folds of the best one and with the fleet file's
-    own settings (None where none came through all folds), and the best one's settings.
+    own settings (None if no trial completed all folds), and the best one's settings.
 
-    `without_fold` holds for each fold the settings that do best in the others, the fleet file's own included. It is empty where the
-    fleet file's own did not come through all folds.
+    `without_fold` holds for each fold the settings that do best in the other folds; the fleet file's own are among them. It is
+    empty if the fleet file's own settings did not complete all folds.
     """
 
     name: str
@@ -39,13 +39,13 @@ class Family:
 
     @property
     def is_better(self) -> bool:
-        """Whether the best settings did better than the fleet file's own, which came through all folds too."""
+        """Whether the best settings did better than the fleet file's own, which completed all folds too."""
         return self.error is not None and self.as_given is not None and self.error < self.as_given
 
 
 @dataclass(frozen=True)
 class Standing:
-    """The families of a search, by which error they are compared, and why settings failed that did."""
+    """The families of a search, the error by which they are compared, and why settings failed."""
 
     families: tuple[Family, ...]
     measure: str
@@ -57,16 +57,16 @@ class Standing:
         return sum(f.ended for f in self.families)
 
     def better(self) -> dict[str, dict[str, Any]]:
-        """Settings that did better than the fleet file's own, as `training.candidates` holds them."""
+        """Settings that did better than the fleet file's own, in the form of `training.candidates`."""
         return {f.name: dict(f.settings) for f in self.families if f.is_better}
 
     def better_without(self, fold: int) -> dict[str, dict[str, Any]]:
-        """What `better` would be had the devices that this fold holds out had no say."""
+        """`better` without the results of the devices that this fold holds out."""
         return {f.name: dict(f.without_fold[fold]) for f in self.families if f.without_fold}
 
 
 def standing_of(studies: Studies) -> Standing:
-    """Count, and look for the best."""
+    """Count the trials, and find the best."""
     trials = {name: studies.trials(name) for name in studies.job.families}
     refusals = {t.user_attrs["refused"]: None for of in trials.values() for t in of if "refused" in t.user_attrs}
     families = tuple(_family(studies, name, of) for name, of in trials.items())
@@ -101,7 +101,7 @@ def _without_fold(studies: Studies, name: str, whole: list[FrozenTrial]) -> tupl
 
 
 def fold_errors(trial: FrozenTrial) -> list[float]:
-    """The error in each fold of a trial that came through all: what it reported are means of the first ones."""
+    """The error in each fold of a trial that completed all folds: it reported means of the first ones."""
     means = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
     sums = [0.0, *(mean * (i + 1) for i, mean in enumerate(means))]
     return [after - before for before, after in pairwise(sums)]

@@ -1,7 +1,7 @@
-"""The studies of a search: one for each family, all in one SQLite file, which processes share and a kill leaves whole.
+"""The studies of a search: one for each family, all in one SQLite file, which processes share and which survives a kill.
 
-A trial has one owner, the worker that claimed it. Whoever outlives a worker gives its running trials back: they are told as failed,
-and the same settings wait to be tried anew.
+A trial has one owner, the worker that claimed it. If a worker dies, its running trials are given back: they are marked as failed,
+and the same settings are queued to be tried again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _JOB = "job.json"
 
 
 class SearchJob(BaseModel, frozen=True):
-    """What the workers are told. `trials` and `deadline` (seconds since 1970) bound the search, None where they do not."""
+    """The job of the workers. `trials` and `deadline` (seconds since 1970) bound the search; None is no bound."""
 
     fleet: FleetSpec
     training_set: Path
@@ -51,7 +51,7 @@ def write_job(folder: Path, job: SearchJob) -> None:
 
 
 def read_job(folder: Path) -> SearchJob:
-    """Read it back."""
+    """Read the job back."""
     return SearchJob.model_validate_json((folder / _JOB).read_text(encoding="utf-8"))
 
 
@@ -60,31 +60,31 @@ class Studies:
 
     def __init__(self, folder: Path, job: SearchJob) -> None:
         self.job = job
-        self._lock = FileLock(folder / "claim.lock")  # of the kernel: it ends with its holder
-        with self._lock:  # several processes would make the tables at once
+        self._lock = FileLock(folder / "claim.lock")  # a lock of the operating system: it ends with its holder
+        with self._lock:  # several processes would create the tables at once
             self._storage = optuna.storages.RDBStorage(
                 f"sqlite:///{folder / 'studies.db'}", engine_kwargs={"connect_args": {"timeout": 60}}
             )
 
     def prepare(self) -> None:
-        """Make the studies that are not there yet; the fleet file's own settings are each one's first trial."""
+        """Create the missing studies; the first trial of each has the fleet file's own settings."""
         for family in self.job.families:
             study = optuna.create_study(
                 storage=self._storage, study_name=_name(self.job.fleet, family), load_if_exists=True
             )
             given = self.job.fleet.training.candidates[family]
             own = [t for t in study.get_trials(deepcopy=False) if t.user_attrs.get(AS_GIVEN) == given]
-            if all(t.state == TrialState.PRUNED for t in own):  # by the end of an earlier search's time
+            if all(t.state == TrialState.PRUNED for t in own):  # because an earlier search ran out of time
                 study.enqueue_trial(params_of(self.job.fleet, family), {AS_GIVEN: given})
 
     def trials(self, family: str) -> list[FrozenTrial]:
-        """All trials of a family, without those that were given back and tried anew."""
+        """All trials of a family, without those that were given back and tried again."""
         found = self._study(family).get_trials(deepcopy=False)
         retried = {t.user_attrs[_RETRY_OF] for t in found if _RETRY_OF in t.user_attrs}
         return [t for t in found if t.number not in retried]
 
     def claim(self, worker: str) -> tuple[str, optuna.Trial] | None:
-        """The next trial, of the family with the fewest; None where the search is at its end."""
+        """The next trial, of the family with the fewest; None at the end of the search."""
         with self._lock:
             if self.job.out_of_time:
                 return None
@@ -104,7 +104,7 @@ class Studies:
         self._study(family).tell(trial, value, state)
 
     def give_back(self, workers: set[str] | None) -> int:
-        """Give back the running trials of these workers, or of all; their number. `""` owns a claim that was cut short."""
+        """Give back the running trials of these workers, or of all; returns their number. `""` owns an unfinished claim."""
         with self._lock:
             orphans = [
                 (s, t) for s, t in self._running() if workers is None or t.user_attrs.get(_WORKER, "") in workers
@@ -135,13 +135,13 @@ class Studies:
 
 
 def settings_tried(job: SearchJob, family: str, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """All that a trial sets for its family: the fleet file's options, and over them what is searched."""
+    """All options of a trial for its family: the fleet file's options, replaced by the searched ones."""
     if AS_GIVEN in trial.user_attrs:
         return dict(trial.user_attrs[AS_GIVEN])
     return {**job.fleet.training.candidates[family], **options_of(trial.params)}
 
 
 def _name(fleet: FleetSpec, family: str) -> str:
-    """Trials are compared with those of the same settings outside the space only."""
+    """Trials are compared only with trials that have the same settings outside the search space."""
     fixed = sorted((k, v) for k, v in settings_of(fleet, family).items() if k not in SPACES[family])
     return f"{family}-{hashlib.sha256(repr(fixed).encode()).hexdigest()[:12]}"

@@ -1,6 +1,6 @@
-"""A worker of a search: a process of its own that claims trials until there are none. `python -m models.search.worker FOLDER NAME`.
+"""A worker of a search: a process that claims trials until there are none. `python -m models.search.worker FOLDER NAME`.
 
-It sees the training devices only, and ends with the process that started it: the pipe that is its standard input then closes.
+It reads only the training devices, and ends with the process that started it: its standard input is a pipe, which then closes.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from models.task import target_range
 
 
 def main() -> None:
-    """Claim, try and tell, on one thread."""
+    """Claim a trial, run it and report it, on one thread."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     folder, name = Path(sys.argv[1]), sys.argv[2]
@@ -48,12 +48,12 @@ def _end_with_parent() -> None:
 
 
 def _beaten(trial: optuna.Trial) -> bool:
-    """Whether pruning says so; what the fleet file says now is followed to its end, so that the best can be compared with it."""
+    """Whether to prune the trial. The fleet file's own settings run to the end, so that the best can be compared with them."""
     return AS_GIVEN not in trial.user_attrs and trial.should_prune()
 
 
 class Bench:
-    """The training devices' rows and folds, on which trials are examined as training examines its candidates."""
+    """The training devices' rows and folds. A trial is evaluated on them as training evaluates its candidates."""
 
     def __init__(self, job: SearchJob) -> None:
         training = job.fleet.training
@@ -63,7 +63,7 @@ class Bench:
         self._folds = grouped_folds(self._samples, training.folds, training.seed, self._classify)
 
     def examine(self, family: str, trial: optuna.Trial) -> tuple[TrialState, float | None]:
-        """Fit on fold after fold, until the mean error so far is not among the better half or time is out."""
+        """Train on fold after fold, until the mean error so far is in the worse half or time is up."""
         errors: list[float] = []
         for fold in range(len(self._folds)):
             try:

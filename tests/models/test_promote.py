@@ -55,7 +55,7 @@ def test_the_gate_asks_for_an_improvement(registry: Settings, training_set: Make
     weak, strong = (registered(registry, pump_fleet(c), folder, n) for c, n in ((BAD, "weak"), (GOOD, "strong")))
     assert promote(registry, strict, weak).promoted
     found = promote(registry, strict, strong)
-    assert not found.promoted and "an improvement of 99.0% included" in found.reason
+    assert not found.promoted and "champion version 1 less 99.0% (gates.improvement)" in found.reason
 
 
 def seeded(seed: int, **gates: float) -> FleetSpec:
@@ -72,7 +72,7 @@ def test_a_challenger_that_is_better_by_chance_only_does_not_replace_the_champio
     found = promote(registry, seeded(4), second)
     assert found.champion_error is not None and found.challenger_error < found.champion_error
     assert not found.promoted and found.p_value is not None and 0.05 < found.p_value < 0.5
-    assert re.search(r"over the \d devices p = 0\.\d+, below 0\.013 is needed at look 1", found.reason)
+    assert re.search(r"p = 0\.\d+ over \d devices, and look 1 needs p below 0\.013", found.reason)
     assert list_models(registry, seeded(4))[0].aliases == ("challenger",)
     assert (
         promote(registry, seeded(4), second).reason == found.reason
@@ -105,7 +105,9 @@ def test_with_too_few_test_devices_a_person_promotes_the_first_champion_as_any_o
     assert 0 < devices < 5
     what = "for a first champion" if first else "to compare with champion version 1"
     assert not found.promoted
-    assert found.reason.startswith(f"{devices} test devices, at least 5 are needed {what}; wait for more devices")
+    assert found.reason.startswith(
+        f"there are {devices} test devices, but at least 5 are needed {what}; wait for more devices"
+    )
     assert set_champion(registry, fleet, strong).version == strong
 
 
@@ -130,7 +132,7 @@ def test_a_model_that_says_another_thing_is_not_compared_and_a_person_promotes_i
     found = promote(registry, changed, new)
     assert not found.promoted and found.p_value is None and found.champion_error is None
     assert (
-        f"another thing ({said}) than champion version {old} (remaining useful life in cycles, capped at 40)"
+        f"another target ({said}) than champion version {old} (remaining useful life in cycles, capped at 40)"
         in found.reason
     )
     assert found.reason.endswith(f"`aimaas models promote {new} --fleet pump`")

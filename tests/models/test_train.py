@@ -244,7 +244,7 @@ def test_a_classification_is_not_judged_by_devices_without_a_failure(
     folder = training_set(fleet)
     rewrite(folder, label=np.float32(0), split="test")
     with pytest.raises(
-        TrainingRefusedError, match=r"0 of the \d+ rows of test devices lie before a failure, at least 1"
+        TrainingRefusedError, match=r"0 of the \d+ rows of test devices lie before a failure, but at least one"
     ):
         train(offline_settings, fleet, folder, out)
 

@@ -156,8 +156,8 @@ def asking(fleet: FleetSpec, **search: float) -> FleetSpec:
 @pytest.mark.parametrize(
     ("spaces", "why"),
     [
-        (SPACES, "no trial of pump came through all folds; allow more minutes or trials"),
-        ({"mlp": SPACES["mlp"]}, "at least one must be of mlp to be searched"),
+        (SPACES, "no trial of pump completed all folds; allow more minutes or trials"),
+        ({"mlp": SPACES["mlp"]}, "a search needs at least one of mlp"),
     ],
 )
 def test_a_search_before_training_that_finds_nothing_keeps_the_fleet_files_settings_and_says_so(
@@ -208,7 +208,7 @@ def test_settings_that_cannot_be_trained_with_fail_alone_and_a_search_of_nothing
     offline_settings: Settings, training_set: MakeSet
 ) -> None:
     fleet = pump_fleet({"mlp": {"networks": 1, "solver": "sgd", "rate": 1e18, "epochs": 2}})
-    with pytest.raises(SearchError, match="no trial of pump came through all folds: the network's weights grew"):
+    with pytest.raises(SearchError, match="no trial of pump completed all folds: the network's training diverged"):
         search(offline_settings, fleet, training_set(fleet), Budget(trials=1, workers=1))
 
 
