@@ -17,7 +17,7 @@ DEMO_ARGS ?=
 .PHONY: help setup preflight jars archive test quick test-long test-deep test-lake test-compose fuzz chaos lint format docs lock demo clean distclean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: preflight $(VENV)/.compiled archive ## create the environment .venv with the command .venv/bin/aimaas, and fetch the jars
 
