@@ -76,7 +76,10 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None,
 
 @gate_app.command("set-aside")
 def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -> None:
-    """Move the failing rows to quarantine (reason `expectation`) and publish the other rows of the failed offsets."""
+    """Set the failing rows aside and publish the other rows of the failed offsets.
+
+    A row that is set aside has an entry in quarantine (reason `expectation`). It stays in silver, and gold leaves it out.
+    """
     from expectations.gate import GATE_MEMORY
     from expectations.resolve import find_failed, set_failing_aside
     from spark_jobs.session import session_on_demand
@@ -85,7 +88,7 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
     spec, said = fleet_of(settings, fleet), _said(by, why)
     with session_on_demand(settings, f"aimaas set-aside {fleet}", GATE_MEMORY) as spark:
         audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said, spark)
-    told = f"{moved} rows moved to quarantine, the other rows of {audit.table} {audit.span} published; {_next(fleet, audit)}"
+    told = f"{moved} rows set aside, the other rows of {audit.table} {audit.span} published; {_next(fleet, audit)}"
     out.print(told, highlight=False, markup=False, soft_wrap=True)
 
 

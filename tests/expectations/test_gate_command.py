@@ -48,7 +48,7 @@ def test_a_failure_is_shown_with_what_was_observed_and_allowed_and_can_be_set_as
         assert said in shown
     assert (audit["verdict"], audit["failures"][0]["expectation"]) == ("failed", WARMER)
     assert len(json.loads(audit["suite"])) > 10, "the record says what was expected"
-    assert moved.startswith("11 rows moved to quarantine, the other rows of silver iot.mill.events/1/0 to 99 published")
+    assert moved.startswith("11 rows set aside, the other rows of silver iot.mill.events/1/0 to 99 published")
     assert len(read_quarantine(strict, MILL)) == 11
     assert published_offsets(strict, MILL) == {("iot.mill.events", 1): 100}
     assert "the heater was off" in gate("show").output
