@@ -1,11 +1,11 @@
-"""The table `audits`: which offsets of silver and gold a gate has judged, and its verdict. What passed is published.
+"""The table `audits`: the offsets of silver and gold that a gate has judged, and its verdicts. Rows that passed are published.
 
-The newest audit of a table is its state. Each audit goes on where the one before it ended, so what is published of silver is all
-below one offset of each partition. A failed audit publishes nothing: its offsets, and all after them, wait until they pass or a
-person resolves them. The gold job reads published offsets only, and training published versions of gold only.
+The newest audit of a table is its state. Each audit continues where the last one ended, so the published part of silver is
+everything below one offset of each partition. A failed audit publishes nothing: its offsets, and all after them, wait until they
+pass or a person resolves them. The gold job reads only published offsets, and training only published versions of gold.
 
-An audit is one Delta commit, numbered for its table (Delta's transaction version): of two gates that judge at once one fails. A
-lake of an older release has no such table: what is in gold then counts as published, and the first gate writes that down.
+An audit is one Delta commit, numbered for its table (Delta's transaction version): of two gates that judge at once, one fails. A
+lake of an older release has no such table: its gold then counts as published, and the first gate records that.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 Gated = Literal["silver", "gold"]
 Judged = Gated | Literal["day"]
-"""What an audit is of: all that is new in a table, or a rebuilt day of silver (aimaas.rebuilt_days)."""
+"""The subject of an audit: the new rows of a table, or a rebuilt day of silver (aimaas.rebuilt_days)."""
 Verdict = Literal["before", "passed", "failed", "acknowledged", "set aside", "rebuilt"]
 """`before`: in gold before there were audits. `set aside`: the failing rows went to quarantine, the others passed. `rebuilt`: a day
 that no gate has judged since."""
@@ -40,7 +40,7 @@ _NUMBERS = ("number", "version", "rows", "refused", "carried", "carried_refused"
 
 
 class Failure(msgspec.Struct, frozen=True):
-    """A critical expectation that failed: what was seen, and what is allowed."""
+    """A failed critical expectation: the observed and the allowed value."""
 
     subject: str
     expectation: str
@@ -48,16 +48,16 @@ class Failure(msgspec.Struct, frozen=True):
     allowed: str
 
     def __str__(self) -> str:
-        """One line for a person."""
+        """The failure as one line."""
         return f"{self.subject} {self.expectation}: {self.observed}, expected {self.allowed}"
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict on the rows at offsets in [start, end) (JSON), as `version` of the table `table_id` had them.
+    """One verdict on the rows at offsets in [start, end) (JSON) of one `version` of the table `table_id`.
 
-    `made_of` is the note of a version of gold, and of an audit of a day the day; empty where that version has rows behind `end`.
+    `made_of` is the note of a version of gold, and for a day's audit the day; empty if that version has rows after `end`.
     `suite` is the suite as JSON, `rows` and `refused` count records. `carried` records, `carried_refused` of them refused, were too
-    few to judge a share refused and count with the next.
+    few to judge the refused share, and count with the next.
     """
 
     number: int
@@ -81,17 +81,17 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def of_table(self) -> Gated:
-        """The table whose rows were judged: silver, of a rebuilt day too."""
+        """The table whose rows were judged: silver, also for a rebuilt day."""
         return "silver" if self.table == "day" else self.table
 
     @property
     def published(self) -> Offsets:
-        """Where published rows end after this verdict."""
+        """The ends of the published rows after this verdict."""
         return offsets_of(self.start if self.verdict == "failed" else self.end)
 
     @property
     def span(self) -> str:
-        """The judged offsets, for people: `topic/partition/first to last`."""
+        """The judged offsets as text: `topic/partition/first to last`."""
         first = offsets_of(self.start)
         ends = sorted(offsets_of(self.end).items())
         parts = [f"{at[0]}/{at[1]}/{first.get(at, 0)} to {end - 1}" for at, end in ends if end > first.get(at, 0)]
@@ -99,7 +99,7 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def newest_audit(settings: Settings, fleet: FleetSpec, table: Gated) -> Audit | None:
-    """The newest audit of a table as it is now; None where there is none, or the table was made anew since."""
+    """The newest audit of the present table; None if there is none, or if the table was created again since."""
     found = find_table(settings, fleet.fleet, "audits")
     number = 0 if found is None else _number(found, table)
     if found is None or not number:
@@ -110,13 +110,13 @@ def newest_audit(settings: Settings, fleet: FleetSpec, table: Gated) -> Audit | 
 
 
 def next_number(settings: Settings, fleet: FleetSpec, table: Judged) -> int:
-    """The number of a table's next audit; look at it before the rows are read."""
+    """The number of a table's next audit; read it before the rows."""
     found = find_table(settings, fleet.fleet, "audits")
     return 1 if found is None else _number(found, table) + 1
 
 
 def published_offsets(settings: Settings, fleet: FleetSpec) -> Offsets:
-    """Where the rows of silver that passed their gate end, by topic and partition."""
+    """The ends of the rows of silver that passed their gate, by topic and partition."""
     if find_table(settings, fleet.fleet, "audits") is None:
         return _gold_ends(settings, fleet)
     audit = newest_audit(settings, fleet, "silver")
@@ -124,9 +124,9 @@ def published_offsets(settings: Settings, fleet: FleetSpec) -> Offsets:
 
 
 def published_gold(settings: Settings, fleet: FleetSpec, version: int) -> int | None:
-    """The newest version of gold, up to `version`, that passed its gate; None where none did.
+    """The newest version of gold, up to `version`, that passed its gate; None if no version did.
 
-    A version that another note made is not published; one that only moved rows to other files is, if the version before it was.
+    A version with another note is not published. A version that only moved rows to other files is published if the last one was.
     """
     found, gold = find_table(settings, fleet.fleet, "audits"), find_table(settings, fleet.fleet, "gold")
     if found is None or gold is None:
@@ -141,7 +141,7 @@ def published_gold(settings: Settings, fleet: FleetSpec, version: int) -> int | 
 
 
 def held_back(settings: Settings, fleet: FleetSpec) -> list[str]:
-    """A line for each table whose newest rows failed their gate: gold and training go on with what was published before."""
+    """A line for each table whose newest rows failed their gate: gold and training continue with the rows published before."""
     audits = [newest_audit(settings, fleet, table) for table in GATED]
     return [
         f"{a.table} {a.span}, which failed its gate at {a.at:%Y-%m-%dT%H:%M:%SZ} ({'; '.join(map(str, a.failures))}); "
@@ -166,7 +166,7 @@ def acknowledged(settings: Settings, fleet: FleetSpec) -> list[Audit]:
 
 
 def begin_audits(settings: Settings, fleet: FleetSpec, now: datetime) -> None:
-    """Of a lake that has gold and no audits, write down that what is in gold is published."""
+    """In a lake that has gold but no audits, record that the rows of gold are published."""
     silver, gold = (find_table(settings, fleet.fleet, table) for table in GATED)
     ends = _gold_ends(settings, fleet)
     if find_table(settings, fleet.fleet, "audits") is not None or silver is None or gold is None or not ends:
@@ -182,7 +182,7 @@ def begin_audits(settings: Settings, fleet: FleetSpec, now: datetime) -> None:
 
 
 def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> None:
-    """Write audits of different tables in one commit. Raises LakeError where another audit of one of the tables came first."""
+    """Write audits of different tables in one commit. Raises LakeError if another audit of one of the tables came first."""
     from deltalake import CommitProperties, Transaction, write_deltalake
     from deltalake.exceptions import CommitFailedError, DeltaError
 
@@ -200,9 +200,11 @@ def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> Non
         except DeltaError:
             if found is not None or find_table(settings, fleet.fleet, "audits") is None:
                 raise
-            continue  # the table was made meanwhile
+            continue  # the table was created meanwhile
         return
-    raise LakeError(f"{uri}: another gate judged {' and '.join(a.table for a in audits)} meanwhile; run this one again")
+    raise LakeError(
+        f"{uri}: another gate judged {' and '.join(a.table for a in audits)} meanwhile; run this gate again"
+    )
 
 
 def _number(found: DeltaTable, table: Judged) -> int:
@@ -214,7 +216,7 @@ def _app_id(table: Judged) -> str:
 
 
 def _rows_of(found: DeltaTable, table: Judged, columns: list[str] | None = None, **having: Any) -> list[dict[str, Any]]:
-    """The audits of a table as rows, those that have these values, in no order."""
+    """The audits of a table that have these values, as rows in any order."""
     import pyarrow.dataset as ds
 
     which = ds.field("table") == table
@@ -241,12 +243,12 @@ def _rows(audits: Sequence[Audit]) -> pa.Table:
 
 
 def _noted(gold: DeltaTable, version: int) -> str:
-    """What a version of gold was noted with, without the commit's mark."""
+    """The note of a version of gold, without the commit's mark."""
     return (note_in(gold, version) or "").partition(" ")[2]
 
 
 def _gold_ends(settings: Settings, fleet: FleetSpec) -> Offsets:
-    """Where the rows of gold end: as its note says, or where that is lost, as its rows say. Nowhere before the first gold."""
+    """The ends of the rows of gold: from its note, or if the note is lost, from its rows. Empty before the first gold."""
     gold = find_table(settings, fleet.fleet, "gold")
     if gold is None:
         return {}
@@ -257,12 +259,12 @@ def _gold_ends(settings: Settings, fleet: FleetSpec) -> Offsets:
 
 
 def _ends_of_rows(gold: DeltaTable) -> Offsets:
-    """The offsets after the newest of each topic and partition; a few batches of rows are held at once."""
+    """The offsets after the newest of each topic and partition; only a few batches of rows are in memory at once."""
     import pyarrow as pa
 
     places = ["topic", "partition", "offset"]
     rows, ends = arrow_dataset(gold), Offsets()
-    if not set(places) <= set(rows.schema.names):  # of a release that did not say where a row comes from
+    if not set(places) <= set(rows.schema.names):  # an older release, without the coordinates of rows
         return ends
     with reading(gold.table_uri):
         for batch in rows.scanner(columns=places, batch_readahead=2, fragment_readahead=1).to_reader():

@@ -1,9 +1,9 @@
-"""Weights that undo censoring: without them, whether a row has a label depends on the label.
+"""Weights that correct for censoring: without them, whether a row has a label depends on the label.
 
-A failure tells the labels of all rows before it at once; a living device tells a row's label only after a whole horizon (or cap).
-So each labelled row weighs 1 over the probability that its label is known by now (inverse probability of censoring weighting:
-Vock et al., Journal of Biomedical Informatics 61, 2016). That probability comes from the Kaplan-Meier curve of the time to
-censoring. A *life* is what lies between two outcomes of a run; its age counts from its first row. Where no life is censored, all
+A failure gives labels to all rows before it at once. A living device gives a row its label only after a whole horizon (or cap).
+So each labelled row has the weight 1 over the probability that its label is known by now (inverse probability of censoring
+weighting: Vock et al., Journal of Biomedical Informatics 61, 2016). That probability comes from the Kaplan-Meier curve of the time
+to censoring. A *life* is the time between two outcomes of a run; its age starts at its first row. If no life is censored, all
 weights are exactly 1.
 """
 
@@ -25,18 +25,22 @@ Mask = npt.NDArray[np.bool_]
 Features = npt.NDArray[np.float32]
 
 LEAST = 0.1  # the smallest probability that a weight divides by
-OUTLIVE = 0.05  # of the lives of one age may outlive what is watched of them; above that, rows of that age are dropped
-# share of the censored lives at the end of observation, from which on that end counts for every life
+OUTLIVE = (
+    0.05  # share of the lives of one age that may outlive their observation; above that, rows of that age are dropped
+)
+# share of the censored lives at the end of observation above which that end counts for every life
 ADMINISTRATIVE = 0.5
-_AT_THE_END = 0.1  # of the horizon (cap): a life watched so near to the end of observation was watched until that end
+_AT_THE_END = (
+    0.1  # of the horizon (cap): a life observed to this distance from the end of observation counts as observed to it
+)
 
 Clock = Literal["age", "calendar"]
 
 
 class Watched(NamedTuple):
-    """n lives, order keys (n,): the `first` row, and the failure, repair, retirement or newest row `until` which it was watched.
+    """n lives, order keys (n,): the `first` row, and the failure, repair, retirement or newest row `until` which it was observed.
 
-    `failed` (n,) says whether it ended in a failure, `renewed` (n,) whether an outcome of the run came before it.
+    `failed` (n,): whether it ended in a failure. `renewed` (n,): whether an outcome of the run came before it.
     """
 
     first: Int64
@@ -50,8 +54,8 @@ class Watched(NamedTuple):
 
 
 class Places(NamedTuple):
-    """n rows, order keys (n,): the row's own, and of its life `first` and `newest` row, the `failure`, and the `end` by repair or
-    retirement (NEVER where there is none); `renewed` (n,) as in `Watched`.
+    """n rows, order keys (n,): the row's own, its life's `first` and `newest` row, the `failure`, and the `end` by repair or
+    retirement (NEVER if there is none); `renewed` (n,) as in `Watched`.
     """
 
     order: Int64
@@ -67,7 +71,7 @@ class Places(NamedTuple):
 
     @property
     def until(self) -> Int64:
-        """Until when each row's life was watched (n,)."""
+        """How far each row's life was observed (n,)."""
         return np.where(self.failure != NEVER, self.failure, np.where(self.end != NEVER, self.end, self.newest))
 
 
@@ -97,7 +101,7 @@ class Curve:
         return found
 
     def farthest(self, least: Float64) -> Float64:
-        """The largest t (n,) with P(T >= t) >= `least`; infinite where the curve never falls below it."""
+        """The largest t (n,) with P(T >= t) >= `least`; infinite if the curve never falls below it."""
         at = np.searchsorted(-self.survival, -least, "right")
         found: Float64 = np.append(self.times, np.inf)[at - 1]
         return found
@@ -105,33 +109,33 @@ class Curve:
 
 @dataclass(frozen=True)
 class Stratum:
-    """Curves by age of one kind of life: of the censoring, and of the failures."""
+    """Curves by age for one kind of life: of the censoring, and of the failures."""
 
     censoring: Curve
     failure: Curve
 
     @classmethod
     def of(cls, age: Float64, failed: Mask, censored: Mask) -> Stratum:
-        """The curves of lives watched until an `age` (n,); of a failure and a censoring at one age the failure came first."""
+        """The curves of lives observed until an `age` (n,); with a failure and a censoring at one age, the failure came first."""
         after_failures = np.where(failed, np.nextafter(age, -np.inf), age)
         return cls(Curve.of(age[censored], after_failures), Curve.of(age[failed], age))
 
 
 class Watch(Protocol):
-    """How long rows (n,) go on being watched."""
+    """The probability that rows (n,) continue to be observed."""
 
     def chance(self, t: Float64) -> Float64:
-        """P(a life is watched until the age t (n,), given that it was at its row)."""
+        """P(a life is observed until the age t (n,), given that it was observed at its row)."""
         ...
 
     def farthest(self, least: float) -> Float64:
-        """The largest age (n,) until which that is at least `least`; infinite where it always is."""
+        """The largest age (n,) until which that probability is at least `least`; infinite if it always is."""
         ...
 
 
 @dataclass(frozen=True)
 class ByAge:
-    """The same by age alone: of rows that are watched with the probability `watching` (n,)."""
+    """The same by age alone: for rows that are observed with the probability `watching` (n,)."""
 
     censoring: Curve
     watching: Float64
@@ -147,10 +151,10 @@ class ByAge:
 
 @dataclass(frozen=True)
 class Censoring:
-    """How lives are censored: `strata` of lives that begin with their run, and of those that an outcome of it came before.
+    """How lives are censored: `strata` of lives that begin with their run, and of lives after an outcome of the run.
 
-    With `clock` calendar, `end` is the end of observation of every life as an order key, else NEVER. `by_chance` is how many lives
-    were censored before that. `hazard` is there where the readings drive the censoring.
+    With `clock` calendar, `end` is the end of observation of every life as an order key, otherwise NEVER. `by_chance` counts the
+    lives that were censored before it. There is a `hazard` if the readings drive the censoring.
     """
 
     clock: Clock
@@ -163,9 +167,9 @@ class Censoring:
 
     @classmethod
     def of(cls, fleet: FleetSpec, watched: Watched) -> Censoring:
-        """Estimate it. Orders that are times share a calendar: where at least the share `ADMINISTRATIVE` of the censored lives were
-        watched until the end of observation, that end is known of every life, also of those that failed before, and only the others
-        are censored by chance. Everywhere else censoring goes by age.
+        """Estimate the censoring. Orders that are times share a calendar: if at least the share `ADMINISTRATIVE` of the censored
+        lives were observed until the end of observation, that end is known for every life, also for lives that failed earlier, and
+        only the others are censored by chance. Otherwise censoring depends on age.
         """
         censored, end, clock = ~watched.failed, NEVER, "age"
         at_the_end = _reached_the_end(fleet, watched)
@@ -183,13 +187,13 @@ class Censoring:
         return self.failures < self.lives
 
     def weights(self, fleet: FleetSpec, places: Places, label: Float64, features: Features | None = None) -> Float64:
-        """What rows (n,) with `label` weigh: 1 over the probability that the label is known, at most 1 / `LEAST`.
+        """The weights of rows (n,) with `label`: 1 over the probability that the label is known, at most 1 / `LEAST`.
 
-        `features` (n, F) must be given where there is a `hazard`.
+        `features` (n, F) must be given if there is a `hazard`.
 
-        0 for rows that are cut whatever their outcome, because nobody is watched a horizon (cap) long from their age on while more
-        than the share `OUTLIVE` of the lives would outlive the watch; and 0 for those that outlive it where the share is smaller.
-        NaN where there is no label.
+        The weight is 0 for rows that are dropped whatever their outcome: no device is observed for a horizon (cap) from their age
+        on, and more than the share `OUTLIVE` of the lives would outlive the observation. If the share is smaller, it is 0 only for
+        rows that outlive it. The weight is NaN for rows without a label.
         """
         weights = np.full(len(label), np.nan)
         known = ~np.isnan(label)
@@ -220,7 +224,7 @@ class Censoring:
 
 
 def _reached_the_end(fleet: FleetSpec, watched: Watched) -> Mask | None:
-    """Which lives (n,) were watched until the end of observation; None where few of the censored were, or orders are no times."""
+    """Which lives (n,) were observed until the end of observation; None if few censored ones were, or if orders are no times."""
     if fleet.order != "ts" or watched.failed.all():
         return None
     newest = watched.until[~watched.failed].max()
@@ -231,9 +235,9 @@ def _reached_the_end(fleet: FleetSpec, watched: Watched) -> Mask | None:
 def labelled(
     fleet: FleetSpec, censoring: Censoring, places: Places, features: Features | None = None
 ) -> tuple[Float64, Float64]:
-    """Label and weight (n,) of rows: the label is NaN where it is not known, or the row is cut.
+    """Label and weight (n,) of rows: the label is NaN if it is not known, or if the row is dropped.
 
-    `features` (n, F) must be given where there is a `hazard`.
+    `features` (n, F) must be given if there is a `hazard`.
     """
     label = labels(fleet, places.order, places.newest, places.failure, places.end)
     weight = censoring.weights(fleet, places, label, features)
@@ -241,12 +245,12 @@ def labelled(
 
 
 def with_hazard(fleet: FleetSpec, censoring: Censoring, landmarks: Landmarks, columns: tuple[int, ...]) -> Censoring:
-    """The censoring with the hazard that the `columns` of the landmarks' features tell of; as it is where they tell nothing."""
+    """The censoring with the hazard from the `columns` of the landmarks' features; unchanged if these predict nothing."""
     return replace(censoring, hazard=hazard_of(landmarks, steps_needed(fleet) / PERIODS, columns))
 
 
 def landmark_rows(fleet: FleetSpec, places: Places) -> Mask:
-    """Which rows (n,) of whole lives, each in its order, are landmarks: the first of each piece of a life, as long as a period."""
+    """Which rows (n,) of whole lives, each in its order, are landmarks: the first row of each period of a life."""
     piece = (places.order - places.first) // (steps_needed(fleet) / PERIODS)
     found = np.ones(len(piece), np.bool_)
     other_life = (places.first[1:] != places.first[:-1]) | (places.order[1:] < places.order[:-1])
@@ -257,7 +261,7 @@ def landmark_rows(fleet: FleetSpec, places: Places) -> Mask:
 def landmarks_of(
     fleet: FleetSpec, censoring: Censoring, places: Places, device: Int64, features: Features
 ) -> Landmarks:
-    """Rows as landmarks: a censored life was watched for half a step more, for its next row did not come a whole one later."""
+    """Rows as landmarks: a censored life counts half a step more, because its next row did not come a whole step later."""
     until = places.until
     by_chance = (places.failure == NEVER) & (until < censoring.end)
     left = (until - places.order).astype(np.float64) + fleet.order_units_per_step / 2

@@ -1,10 +1,10 @@
-"""How soon lives are censored, given their readings: for fleets whose devices are taken away because they look worn.
+"""The rate of censoring given the readings: for fleets that remove devices because they look worn.
 
-A curve by age says one probability for all devices of an age. Where the readings drive both wear and censoring, that leaves a bias.
-So the rate of censoring is learned from the readings too (Robins, Finkelstein, Biometrics 56, 2000): Poisson regression by boosted
-trees on person-periods, pieces of a horizon (cap) that a life was watched for after a row. The readings are those of the row that
-the weight is for, a landmark, also for later pieces (van Houwelingen, Putter: Dynamic Prediction in Clinical Survival Analysis,
-2012). The model counts only where it pays on devices that it has not seen.
+A curve by age has one probability for all devices of an age. If the readings drive both wear and censoring, a bias remains. So the
+rate of censoring is learned from the readings too (Robins, Finkelstein, Biometrics 56, 2000): Poisson regression by boosted trees
+on person-periods, which are pieces of a horizon (cap) that a life was observed for after a row. The readings are those of the row
+that gets the weight, a landmark, also for later pieces (van Houwelingen, Putter: Dynamic Prediction in Clinical Survival Analysis,
+2012). The model is used only if it improves the likelihood of devices that it has not seen.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ Float64 = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 PERIODS = 5  # pieces of a horizon (cap)
-FEWEST = 100  # lives censored by chance; of fewer the readings that drive them cannot be told
+FEWEST = 100  # lives censored by chance; with fewer, the effect of readings cannot be estimated
 MOST_LANDMARKS = 20_000
-MOST_COLUMNS = 16  # features that the trees look at: those that go most with being censored soon
-_PAYS = 2.0  # standard errors, over devices, that the log-likelihood of unseen devices must gain
-# larger trees learn the devices by heart: their rows resemble each other
+MOST_COLUMNS = 16  # features that the trees read: those with the highest correlation with early censoring
+_PAYS = 2.0  # standard errors, over devices, by which the log-likelihood of unseen devices must rise
+# larger trees overfit the devices, whose rows resemble each other
 _TREES, _RATE, _LEAVES, _ROWS = 40, 0.1, 8, 500
-_SHORTEST = 1e-3  # of a period, that a life counts as watched for
+_SHORTEST = 1e-3  # of a period, the shortest observation of a life
 
 
 class Landmarks(NamedTuple):
-    """n rows and how their lives went on: `device` (n,) numbers, `age` (n,), whether an outcome of the run came before (`renewed`),
-    how long the life was watched after the row (`left`), whether it was then censored by chance, and the readings' features (n, F).
+    """n rows and how their lives continued: `device` (n,) numbers, `age` (n,), whether an outcome of the run came before
+    (`renewed`), how long the life was observed after the row (`left`), whether it was then censored by chance, and features (n, F).
     """
 
     device: npt.NDArray[np.int64]
@@ -55,7 +55,7 @@ class Ahead:
     reached: Float64
 
     def chance(self, t: Float64) -> Float64:
-        """P(a life is watched until the age t (n,), at most a horizon after its row)."""
+        """P(a life is observed until the age t (n,), at most a horizon after its row)."""
         passed = np.clip((t - self.age) / self.period, 0, PERIODS)
         i, row = np.minimum(passed.astype(np.int64), PERIODS - 1), np.arange(len(passed))
         low, high = self.reached[row, i], self.reached[row, i + 1]
@@ -63,7 +63,7 @@ class Ahead:
         return found
 
     def farthest(self, least: float) -> Float64:
-        """The largest age (n,) until which P(watched) is at least `least`; infinite where that is beyond the horizon."""
+        """The largest age (n,) until which that is at least `least`; infinite if that is beyond the horizon."""
         limit = -np.log(least)
         i = np.minimum((self.reached[:, 1:] < limit).sum(axis=1), PERIODS - 1)
         row = np.arange(len(i))
@@ -74,14 +74,14 @@ class Ahead:
 
 @dataclass(frozen=True)
 class Hazard:
-    """The rate of censoring per `period`, by age, periods since the row, and the row's features in the places `columns`."""
+    """The rate of censoring per `period`, by age, periods since the row, and the row's features at the positions `columns`."""
 
     period: float
     columns: tuple[int, ...]
     model: Any
 
     def ahead(self, age: Float64, renewed: Mask, features: npt.NDArray[np.float32]) -> Ahead:
-        """What is ahead of rows (n,) with `features` (n, F)."""
+        """The observation to expect for rows (n,) with `features` (n, F)."""
         looked_at = features[:, self.columns]
         rates = [
             self.model.predict(_inputs(age, renewed, looked_at, piece, self.period)) if len(age) else np.zeros(0)
@@ -91,14 +91,14 @@ class Hazard:
 
 
 def hazard_of(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> Hazard | None:
-    """The hazard, learned from the `columns` of the landmarks' features; None where these tell nothing of unseen devices.
+    """The hazard, learned from the `columns` of the landmarks' features; None if these predict nothing for unseen devices.
 
-    Each half of the devices is judged by what the other half taught: with the readings, and by age alone. `period` is in the unit
+    Models of each half of the devices are evaluated on the other half: with the readings, and by age alone. `period` is in the unit
     of the ages. The same landmarks in the same order give the same bits.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-    with threadpool_limits(1):  # sums over several threads are not the same bits everywhere
+    with threadpool_limits(1):  # sums over several threads do not have the same bits everywhere
         gains = [_gains(landmarks, period, columns, half) for half in (0, 1)]
         gain = np.concatenate(gains)
         if not gain.size or gain.mean() <= _PAYS * gain.std() / np.sqrt(len(gain)):
@@ -108,7 +108,7 @@ def hazard_of(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> 
 
 
 def telling(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> tuple[int, ...]:
-    """At most `MOST_COLUMNS` of the columns, in their order: those most correlated with being censored within a period."""
+    """At most `MOST_COLUMNS` of the columns, in their order: those with the highest correlation with censoring within a period."""
     if len(columns) <= MOST_COLUMNS:
         return columns
     soon = (landmarks.censored & (landmarks.left <= period)).astype(np.float64)
@@ -119,7 +119,7 @@ def telling(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> tu
 
 
 class _Pieces(NamedTuple):
-    """Person-periods: which landmark, inputs of the model, how long watched in periods, and whether censored in it."""
+    """Person-periods: the landmark, inputs of the model, how long observed in periods, and whether censored in it."""
 
     of: npt.NDArray[np.int64]
     inputs: Float64
@@ -142,7 +142,7 @@ def _parts(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> Ite
 
 
 def _inputs(age: Float64, renewed: Mask, looked_at: npt.NDArray[np.float32], piece: int, period: float) -> Float64:
-    """Inputs (n, 3 + C) of the model: the age in the middle of the piece, which piece, and what the row knows."""
+    """Inputs (n, 3 + C) of the model: the age in the middle of the piece, the number of the piece, and the row's features."""
     return np.column_stack([age + (piece + 0.5) * period, np.full(len(age), piece), renewed, looked_at])
 
 
@@ -158,7 +158,7 @@ def _fitted(landmarks: Landmarks, period: float, columns: tuple[int, ...]) -> An
 
 
 def _gains(landmarks: Landmarks, period: float, columns: tuple[int, ...], half: int) -> Float64:
-    """How much the log-likelihood of each device of a half gains by the readings; none where the other half taught nothing."""
+    """The gain of each device's log-likelihood in a half by the readings; none if the other half taught nothing."""
     judged = landmarks.device % 2 == half
     learned, seen = landmarks.at(~judged), landmarks.at(judged)
     if not learned.censored.any() or not len(seen.age):

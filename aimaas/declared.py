@@ -1,4 +1,4 @@
-"""What a fleet file declared of its readings when the lake admitted rows: a note in each commit to `admission_state`."""
+"""The declared readings of the fleet file at each admission: a note in each commit to `admission_state`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ADMIT = "admit"  # the job that writes the notes
 
 
 class Declared(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What must stay of a reading; and the widest `range` by which rows were admitted so far, None in notes of older releases."""
+    """The parts of a reading that must stay, and the widest `range` of admitted rows so far, None in notes of older releases."""
 
     setting: bool
     unit: str
@@ -23,7 +23,7 @@ class Declared(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def declared(fleet: FleetSpec, before: str = "", rules: Iterable[FleetSpec] = ()) -> str:
-    """The readings in their order, as a note, after the note `before`; `rules` are fleet files of then that rows were judged by."""
+    """The readings in their order, as a note, after the note `before`; `rules` are the fleet files that judged the rows."""
     known, files = read_note(before), [fleet, *rules]
     found = {}
     for name, reading in zip(fleet.readings, fleet.reading_specs, strict=True):
@@ -35,18 +35,18 @@ def declared(fleet: FleetSpec, before: str = "", rules: Iterable[FleetSpec] = ()
 
 
 def widest(ranges: Iterable[tuple[float, float]]) -> tuple[float, float]:
-    """The range that holds all of these, of which there is one at least."""
+    """The smallest range that contains all of these; there is at least one."""
     lows, highs = zip(*ranges, strict=True)
     return min(lows), max(highs)
 
 
 def read_note(note: str) -> dict[str, Declared]:
-    """The readings of a note; none of an empty one."""
+    """The readings of a note; none for an empty note."""
     return msgspec.json.decode(note, type=dict[str, Declared]) if note else {}
 
 
 def as_admitted(settings: Settings, fleet: FleetSpec) -> FleetSpec:
-    """The fleet file with ranges as wide as those by which rows of silver were admitted.
+    """The fleet file with ranges as wide as those that admitted rows of silver.
 
     Rows are judged by the rules of their offset, which may have been wider than the present ones. Raises LakeError.
     """

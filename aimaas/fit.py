@@ -1,8 +1,8 @@
-"""The fit: what normalisation learned from the training devices, as a versioned artefact that travels with the model.
+"""The fit: the numbers that normalisation learned from the training devices, as a versioned artefact that ships with the model.
 
-Regimes are clusters of the operating settings (aimaas/regimes.py finds them); each has a mean and a scale per channel. Where
-settings vary within a regime, each channel's line on the settings is taken out as well. Moments are summed per regime and can be
-merged, so that Spark computes them in parts.
+Regimes are clusters of the operating settings (aimaas/regimes.py finds them); each has a mean and a scale per channel. If settings
+vary within a regime, the line of each channel on the settings is removed as well. Moments are summed per regime and can be merged,
+so that Spark computes them in parts.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from aimaas.plan import FeaturePlan
 
 Matrix = npt.NDArray[np.float64]
 
-STEADY = 1e-6  # a channel whose deviation is this small beside its mean says nothing: scaled to 0
+STEADY = 1e-6  # a channel whose deviation is this small compared with its mean is constant: scaled to 0
 
 
 class Fit(msgspec.Struct, frozen=True, omit_defaults=True):
     """Regime centres (G × settings), weight of each setting in the distance, mean and scale (G × C; 0 for steady channels).
 
-    `slopes` (G × settings × C) are what each channel changes by per unit of a setting within a regime; none where settings do not
-    vary there. `explained` is the share of the channels' variance that settings took out; None where there was nothing to take
-    out, or an older release took the fit.
+    `slopes` (G × settings × C) are the changes of each channel per unit of a setting within a regime; none if settings do not vary
+    there. `explained` is the share of the channels' variance that the settings explain; None if they explain nothing, or if an
+    older release computed the fit.
     """
 
     centres: tuple[tuple[float, ...], ...]
@@ -41,7 +41,7 @@ class Fit(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def id(self) -> str:
-        """16 hex digits that change when anything in the fit does."""
+        """16 hex digits that change with anything in the fit."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
@@ -54,7 +54,7 @@ def fit_from_json(text: bytes | str) -> Fit:
 class Regimes:
     """Cluster centres (G, S) and weights (S,) float32; distance is the sum of ((x - centre) * weight)².
 
-    `slopes` (G, S, C) float32 and `explained` are those of `Fit`.
+    `slopes` (G, S, C) float32 and `explained` are as in `Fit`.
     """
 
     centres: npt.NDArray[np.float32]
@@ -73,7 +73,7 @@ class Regimes:
         return nearest
 
     def lines(self, settings: Matrix, of: npt.NDArray[np.int64]) -> Matrix | float:
-        """What the settings (n, S) of rows in the regimes `of` (n,) add to each channel (n, C); 0 where there are no slopes."""
+        """The effect of the settings (n, S) of rows in the regimes `of` (n,) on each channel (n, C); 0 without slopes."""
         if self.slopes is None:
             return 0.0
         beside = settings - self.centres[of]
@@ -114,7 +114,7 @@ def moments(plan: FeaturePlan, regimes: Regimes, shift: Matrix, rows: Matrix) ->
 
 
 def finish(regimes: Regimes, parts: Iterable[Moments]) -> Fit:
-    """The fit of all parts together; merge them in a fixed order, since float sums depend on it."""
+    """The fit of all parts together; merge them in a fixed order, because float sums depend on it."""
     m = reduce(Moments.merged, parts)
     n = np.maximum(m.count, 1)
     about = m.total / n

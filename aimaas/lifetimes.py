@@ -1,8 +1,8 @@
-"""The lives of devices in the corrected view: where the kernel begins anew, and what a row's label is.
+"""The lives of devices in the corrected view: where the kernel begins a new history, and the label of each row.
 
 All functions but `labels` take whole devices, each device's rows together in the order of (run, order), as readers of the lake
-have them. So nothing that depends on a row's neighbours is stored with it, and neither a late event nor a late outcome changes what
-is stored.
+have them. So nothing that depends on a row's neighbours is stored with it, and a late event or a late outcome changes no stored
+row.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 Mask = npt.NDArray[np.bool_]
 Int64 = npt.NDArray[np.int64]
 
-NEVER = np.iinfo(np.int64).max  # the order key of what has not happened
+NEVER = np.iinfo(np.int64).max  # the order key of an event that has not happened
 
 
 class Lives(NamedTuple):
-    """Rows of whole devices: where a device begins (n,), where a run does (n,), and where the kernel begins anew (n,)."""
+    """Rows of whole devices: where a device begins (n,), where a run begins (n,), and where a kernel history begins (n,)."""
 
     new_device: Mask
     new_run: Mask
@@ -44,17 +44,17 @@ def lives_of(fleet: FleetSpec, rows: pa.RecordBatch) -> Lives:
 
 
 def _changes(values: npt.NDArray[np.integer[Any]]) -> Mask:
-    """True where a value is not the one before it, and at the first."""
+    """True where a value differs from the one before it, and at the first."""
     found = np.ones(len(values), np.bool_)
     found[1:] = values[1:] != values[:-1]
     return found
 
 
 def beginnings(new_device: Mask, new_run: Mask, broker_ms: Int64, silence_ms: int) -> Mask:
-    """Where the kernel begins anew (n,): with a device, with a run, and after a silence longer than `silence_ms`.
+    """Where the kernel begins a new history (n,): with a device, with a run, and after a silence longer than `silence_ms`.
 
-    A late row counts for the time of the rows that it belongs before, so that it ends no silence and begins none. That a scorer
-    forgot a device for want of room is not part of the device's life.
+    A late row counts with the time of the rows that it belongs before, so it neither ends nor begins a silence. An eviction in a
+    scorer is not part of the device's life.
     """
     silent = np.diff(_counted_ms(new_device, broker_ms), prepend=0) > silence_ms
     begins: Mask = new_device | new_run | silent
@@ -62,7 +62,7 @@ def beginnings(new_device: Mask, new_run: Mask, broker_ms: Int64, silence_ms: in
 
 
 def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
-    """The least broker time of each row and those of its device that follow it."""
+    """The smallest broker time of each row and the later rows of its device."""
     if not len(broker_ms):
         return broker_ms
     apart = (
@@ -76,14 +76,14 @@ def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
 def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
     """Labels (n,) of rows in any order, NaN where none is known. `newest`, `failure` and `end` are order keys of the row's life.
 
-    A life is what lies between two outcomes of a run, and ends with the second; a run may hold several. `newest` is its newest row,
-    `failure` its failure, `end` its repair or retirement, NEVER where there is none. A row is labelled with what came after it:
+    A life is the time between two outcomes of a run, and ends with the second; a run may hold several. `newest` is its newest row,
+    `failure` its failure, `end` its repair or retirement, NEVER if there is none. A row is labelled by the later end of its life:
 
-    - a life that failed: the remaining useful life (in the task's unit, capped), or whether the failure came in the horizon;
-    - a life that goes on, or was repaired or retired (censored): the cap, or 0, where the row was watched for so long;
-    - rows after `failure`, and all others: none.
+    - a life that failed: the remaining useful life (in the task's unit, capped), or whether the failure came within the horizon;
+    - a life that goes on, or was repaired or retired (censored): the cap, or 0, if the row was observed for that long;
+    - rows after `failure`, and all others: no label.
 
-    Which rows are labelled depends on the label, so labels alone mislead: `aimaas.censoring` gives the weights that undo it.
+    Whether a row has a label depends on the label, so labels alone are biased: `aimaas.censoring` gives the correcting weights.
     """
     fails, watched = _fails(order, failure, end), _watched(order, newest, end)
     task, step = fleet.task, fleet.order_units_per_step
@@ -98,9 +98,10 @@ def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: I
 def bounds(
     fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Between which bounds (n,) the time to failure of rows lies, in steps: equal where it was seen, else the upper is infinite.
+    """Bounds (n,) of the time to failure of rows, in steps: equal if the failure was observed, otherwise the upper is infinite.
 
-    Takes what `labels` takes. The lower bound of a life that was not seen to fail is how long it was watched after the row.
+    Takes the arguments of `labels`. The lower bound of a life without an observed failure is how long it was observed after the
+    row.
     """
     fails = _fails(order, failure, end)
     watched = np.where(fails, failure - order, np.maximum(_watched(order, newest, end), 0)) / fleet.order_units_per_step
@@ -113,12 +114,12 @@ def _fails(order: Int64, failure: Int64, end: Int64) -> Mask:
 
 
 def _watched(order: Int64, newest: Int64, end: Int64) -> Int64:
-    """For how long rows of lives that did not fail were watched."""
+    """How long rows of lives that did not fail were observed."""
     return np.where((order <= end) & (end != NEVER), end, newest) - order
 
 
 def steps_needed(fleet: FleetSpec) -> float:
-    """How far a living device must be watched after a row to tell its label, in steps of the order: the horizon, or the cap."""
+    """How long a living device must be observed after a row for a label, in steps of the order: the horizon, or the cap."""
     task = fleet.task
     return (task.cap if isinstance(task, RemainingUsefulLife) else task.horizon) * fleet.order_units_per_step
 

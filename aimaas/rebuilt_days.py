@@ -1,7 +1,7 @@
-"""Days of silver that were rebuilt and have not passed a gate since: gold goes on without what the rebuild changed.
+"""Days of silver that were rebuilt and have not passed a gate since: gold continues without the changes of the rebuild.
 
-The rebuild job notes a day before it replaces rows of it, the task `check_day` what came of it. The verdicts stand in the table
-`audits`, as those of tables do. While a day waits or has failed, gold keeps the day as it has it.
+The rebuild job records a day before it replaces rows of it, and the task `check_day` records the verdict. The verdicts are in the
+table `audits`, as those of tables are. While a day waits or has failed, gold keeps its old content of the day.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HELD: tuple[Verdict, ...] = ("rebuilt", "failed")
 
 @dataclass(frozen=True)
 class DayVerdict:
-    """What came of a day, who says so and when; a person says why, a gate what failed and on which page."""
+    """The verdict on a day, who gave it and when; a person gives a reason, a gate gives failures and a page."""
 
     verdict: Verdict
     by: str
@@ -39,12 +39,12 @@ def held_days(settings: Settings, fleet: FleetSpec) -> list[Audit]:
 
 
 def held_day(settings: Settings, fleet: FleetSpec, day: date) -> Audit | None:
-    """The audit of a day that gold must not take up; None where it may, or nobody has rebuilt the day."""
+    """The audit of a day that gold must not take up; None if it may, or if the day was not rebuilt."""
     return next((audit for audit in held_days(settings, fleet) if audit.made_of == str(day)), None)
 
 
 def note_rebuilt(settings: Settings, fleet: FleetSpec, day: date, now: datetime) -> None:
-    """Say that rows of a day are about to be replaced. Raises LakeError where there is no silver."""
+    """Record that rows of a day are about to be replaced. Raises LakeError if there is no silver."""
     begin_audits(settings, fleet, now)
     silver = find_table(settings, fleet.fleet, "silver")
     if silver is None:
@@ -59,13 +59,15 @@ def note_rebuilt(settings: Settings, fleet: FleetSpec, day: date, now: datetime)
 
 
 def settle_day(settings: Settings, fleet: FleetSpec, held: Audit, found: DayVerdict) -> Audit:
-    """Write down what came of a day that was held; failures and page stay where a person resolves them.
+    """Record the verdict on a held day. If a person resolves it, failures and page are kept.
 
-    Raises LakeError where the day was rebuilt, judged or resolved meanwhile.
+    Raises LakeError if the day was rebuilt, judged or resolved meanwhile.
     """
     number, now_held = next_number(settings, fleet, "day"), held_day(settings, fleet, date.fromisoformat(held.made_of))
     if now_held != held:
-        raise LakeError(f"{fleet.fleet}: {held.made_of} was rebuilt, judged or resolved meanwhile; look at it again")
+        raise LakeError(
+            f"{fleet.fleet}: {held.made_of} was rebuilt, judged or resolved meanwhile; run `aimaas gate show` again"
+        )
     audit = msgspec.structs.replace(
         held, number=number, verdict=found.verdict, by=found.by, at=found.at, why=found.why,
         failures=found.failures or held.failures, docs=found.docs or held.docs,
@@ -75,13 +77,14 @@ def settle_day(settings: Settings, fleet: FleetSpec, held: Audit, found: DayVerd
 
 
 def check_taken_up(settings: Settings, fleet: FleetSpec) -> None:
-    """Raise LakeError where gold would have to be written whole while a day is held: it would take that day's rows up."""
+    """Raise LakeError if gold must be written as a whole while a day is held back: gold would take up that day's rows."""
     held = held_days(settings, fleet)
     if held:
         days = ", ".join(
             f"{a.made_of} ({'failed its gate' if a.verdict == 'failed' else 'not judged yet'})" for a in held
         )
         raise LakeError(
-            f"{table_path(settings, fleet.fleet, 'gold')}: must be written whole, and rebuilt days are held back: {days}; "
-            f"`aimaas gate check --fleet {fleet.fleet} --day DAY` judges one, `aimaas gate acknowledge --day DAY` takes it as it is"
+            f"{table_path(settings, fleet.fleet, 'gold')}: must be written as a whole, but rebuilt days are held back: {days}; "
+            f"`aimaas gate check --fleet {fleet.fleet} --day DAY` judges a day, `aimaas gate acknowledge --day DAY` accepts it as "
+            "it is"
         )

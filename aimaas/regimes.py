@@ -1,7 +1,7 @@
-"""Regimes: what the operating settings do to the channels, found in a sample of rows of the training devices.
+"""Regimes: the effect of the operating settings on the channels, found in a sample of rows of the training devices.
 
-Where the settings lie in tight clusters, these are the regimes. Where they vary continuously or in loose clusters, each channel
-also has a line on the settings within each regime. Where that explains next to nothing, there is one regime without lines.
+If the settings form tight clusters, these are the regimes. If they vary continuously or form loose clusters, each channel also has
+a line on the settings within each regime. If that explains almost nothing, there is one regime without lines.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from aimaas.plan import FeaturePlan
 Mask = npt.NDArray[np.bool_]
 
 _TIGHT = 0.999  # share of the settings' variance that tight clusters explain; 0.99 merges two of the six of C-MAPSS
-_LEAST = 0.05  # share of the channels' variance that lines must explain: less is no effect of the settings
-_SIMPLER = 0.01  # the fewest regimes are taken whose lines explain at most so much less than the best
+_LEAST = 0.05  # share of the channels' variance that lines must explain; below it the settings have no effect
+_SIMPLER = 0.01  # the fewest regimes are used whose lines explain at most this much less than the best
 _ENOUGH = 4_000  # rows from which regimes are found
 _ROWS_A_SETTING = 20  # a regime with fewer rows gets no lines
-_FLAT = 0.01  # of a setting's deviation: within a regime it must vary by more to have a slope there
+_FLAT = 0.01  # of a setting's deviation: a setting that varies less within a regime gets no slope there
 
 
 def find_regimes(plan: FeaturePlan, rows: Matrix, seed: int) -> Regimes:
-    """What the settings explain of (n, R) raw rows of training devices: at most `plan.max_regimes` clusters, lines where they pay.
+    """The effect of the settings in (n, R) raw rows of training devices: at most `plan.max_regimes` clusters, and lines if useful.
 
-    Tight clusters are the fewest that explain 99.9 % of the settings' variance. Lines are judged on rows that they have not seen.
+    Tight clusters are the fewest that explain 99.9 % of the settings' variance. Lines are evaluated on rows that they have not
+    seen.
     """
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
@@ -38,7 +39,7 @@ def find_regimes(plan: FeaturePlan, rows: Matrix, seed: int) -> Regimes:
     none = Regimes(np.zeros((1, plan.settings), np.float32), np.zeros(plan.settings, np.float32))
     if not plan.settings or not len(settings):
         return none
-    with threadpool_limits(1):  # so few rows: more threads only wait for each other, seconds on a busy machine
+    with threadpool_limits(1):  # with so few rows, more threads only wait for each other, seconds on a busy machine
         loose = []
         for regimes, tight in _clusters(settings, plan.max_regimes, seed):
             if tight:
@@ -49,7 +50,7 @@ def find_regimes(plan: FeaturePlan, rows: Matrix, seed: int) -> Regimes:
 
 
 def _thinned(rows: Matrix, settings: int, seed: int) -> Matrix:
-    """Rows whose settings are no nulls, some thousands at most, drawn by the seed: regimes are coarse, and clustering is slow."""
+    """Rows without null settings, some thousands at most, drawn by the seed: regimes are coarse, and clustering is slow."""
     whole = rows[np.isfinite(rows[:, :settings]).all(axis=1)]
     if len(whole) <= _ENOUGH:
         return whole
@@ -57,7 +58,7 @@ def _thinned(rows: Matrix, settings: int, seed: int) -> Matrix:
 
 
 def _clusters(settings: Matrix, most: int, seed: int) -> Iterator[tuple[Regimes, bool]]:
-    """One regime, then two, and so on, each with whether it is tight; the settings (n, S) count by their deviation."""
+    """One regime, then two, and so on, each with whether it is tight; settings (n, S) are scaled by their deviation."""
     from sklearn.cluster import KMeans
 
     deviation = settings.std(axis=0)
@@ -74,7 +75,7 @@ def _clusters(settings: Matrix, most: int, seed: int) -> Iterator[tuple[Regimes,
 
 
 def _with_lines(loose: list[Regimes], settings: Matrix, channels: Matrix) -> Regimes | None:
-    """The fewest regimes whose lines explain about as much of the channels (n, C) as any; None where none explains enough."""
+    """The fewest regimes whose lines explain about as much of the channels (n, C) as any; None if none explains enough."""
     even = np.arange(len(settings)) % 2 == 0
     halves = (even, ~even)
     shares = [
@@ -88,7 +89,7 @@ def _with_lines(loose: list[Regimes], settings: Matrix, channels: Matrix) -> Reg
 
 
 def _lined(regimes: Regimes, settings: Matrix, channels: Matrix) -> Regimes:
-    """The regimes with the lines of the channels (n, C) on the settings (n, S), by least squares in each."""
+    """The regimes with the lines of the channels (n, C) on the settings (n, S), by least squares in each regime."""
     weights, of = regimes.weights.astype(np.float64), regimes.assign(settings)
     slopes = np.zeros((len(regimes.centres), settings.shape[1], channels.shape[1]))
     for g, centre in enumerate(regimes.centres):
@@ -98,7 +99,7 @@ def _lined(regimes: Regimes, settings: Matrix, channels: Matrix) -> Regimes:
 
 
 def _slopes(beside: Matrix, channels: Matrix) -> Matrix:
-    """Slopes (S, C) of the channels (n, C), NaN for null, on what the settings (n, S) are beside the centre."""
+    """Slopes (S, C) of the channels (n, C), NaN for null, on the distances of the settings (n, S) from the centre."""
     slopes, present = np.zeros((beside.shape[1], channels.shape[1])), np.isfinite(channels)
     whole: Mask = np.logical_and.reduce(present, axis=0)
     together = [(np.ones(len(beside), np.bool_), whole)] if whole.any() else []
@@ -111,9 +112,9 @@ def _slopes(beside: Matrix, channels: Matrix) -> Matrix:
 
 
 def _explained(regimes: Regimes, settings: Matrix, channels: Matrix, learned: Mask, judged: Mask) -> float | None:
-    """Share of the variance of the `judged` rows that the regimes' means and lines take out, as the `learned` rows have them.
+    """Share of the variance of the `judged` rows that the regimes' means and lines from the `learned` rows explain.
 
-    The mean over the channels that vary; None where none does.
+    The mean over the channels that vary; None if none does.
     """
     of = regimes.assign(settings) if len(regimes.centres) > 1 else np.zeros(len(settings), np.int64)
     beside = channels - regimes.lines(settings, of)
@@ -128,6 +129,6 @@ def _explained(regimes: Regimes, settings: Matrix, channels: Matrix, learned: Ma
 
 
 def _mean(values: Matrix) -> Matrix:
-    """Mean (C,) of values (n, C), NaN left out; 0 where there is none."""
+    """Mean (C,) of values (n, C) without NaN; 0 if there are none."""
     mean: Matrix = np.nansum(values, axis=0) / np.maximum(np.isfinite(values).sum(axis=0), 1)
     return mean

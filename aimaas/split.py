@@ -1,4 +1,4 @@
-"""Which devices a model learns from, and which it is judged by: a permanent hash of the device id decides."""
+"""Assigns each device to training, validation, calibration or test: a permanent hash of the device id decides."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ _POINTS = 2.0**52
 
 
 def split_point(device_id: str) -> float:
-    """The device's place in [0, 1): the first 52 bits of the SHA-256 of its id in UTF-8."""
+    """The device's position in [0, 1): the first 52 bits of the SHA-256 of its id in UTF-8."""
     return int(hashlib.sha256(device_id.encode()).hexdigest()[:HEX_DIGITS], 16) / _POINTS
 
 
 def split_bounds(shares: Split) -> list[tuple[str, float]]:
-    """Splits that get devices, each with the upper end of its part of [0, 1); the last reaches 1."""
+    """Splits with a share of the devices, each with the upper end of its part of [0, 1); the last end is 1."""
     bounds, end = [], 0.0
     for name in ("train", "validation", "calibration", "test"):
         if (share := getattr(shares, name)) > 0:

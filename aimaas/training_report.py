@@ -1,4 +1,4 @@
-"""What a training leaves beside its model: how every candidate did, and where everything came from."""
+"""The report of a training: the errors of every candidate, and the sources of the model."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FILE_NAME = "report.json"
 
 
 class LearningCurve(msgspec.Struct, frozen=True):
-    """Values of the model `name` after each step (1, 2, …); `step` and `value` say what they are."""
+    """Values of the model `name` after each step (1, 2, …); `step` and `value` name them."""
 
     name: str
     step: str
@@ -24,10 +24,10 @@ class LearningCurve(msgspec.Struct, frozen=True):
 
 
 class CandidateReport(msgspec.Struct, frozen=True):
-    """One candidate: its error in each fold, and what one of the fold models errs on the validation devices on average.
+    """One candidate: its error in each fold, and the mean error of one of its fold models on the validation devices.
 
-    `weights` are those of an ensemble's members where they were learned. `curves` are the first fold's model's; none for an
-    ensemble, for a model that is fitted at once, and in reports made before there were any.
+    `weights` are the learned weights of an ensemble's members. `curves` belong to the first fold's model; none for an ensemble, for
+    a model that is trained in one step, and in reports from before there were curves.
     """
 
     name: str
@@ -44,8 +44,8 @@ class CandidateReport(msgspec.Struct, frozen=True):
 
 
 class FormReport(msgspec.Struct, frozen=True):
-    """One form that the chosen candidate was tried in: its error on devices that model and form have not seen, the file's size,
-    the counted cost and the measured times per row at batch 1 and 1,024 (microseconds), and what came of it.
+    """One form of the chosen candidate: its error on devices that model and form have not seen, the file's size, the counted cost
+    and the measured times per row at batch 1 and 1,024 (microseconds), and the verdict.
     """
 
     name: str
@@ -59,11 +59,11 @@ class FormReport(msgspec.Struct, frozen=True):
 
 class Group(msgspec.Struct, frozen=True):
     """Errors of a part of the rows: a band of the true remaining life (`by` rul), of the prediction (`band`), a `regime`, or a
-    speed of `wear`: the third of the lives that were the shortest (`fast`), the middle one or the longest (`slow`).
+    speed of `wear`: the third of the lives with the shortest (`fast`), the middle or the longest (`slow`) lives.
 
-    `bias` is the mean of predicted less true. `coverage` is the share of true values within the intervals and `width` the
-    intervals' mean width, each device of the part weighing alike; 95 % of resamplings of the devices give a coverage between
-    `low` and `high`. All four are None where the model has no intervals, the last two also in older reports.
+    `bias` is the mean of predicted minus true. `coverage` is the share of true values inside the intervals and `width` the
+    intervals' mean width, where each device of the part has the same weight. The coverage lies between `low` and `high` in 95 % of
+    resamplings of the devices. All four are None if the model has no intervals, the last two also in older reports.
     """
 
     by: str
@@ -80,7 +80,7 @@ class Group(msgspec.Struct, frozen=True):
 
 
 class CalibrationBin(msgspec.Struct, frozen=True):
-    """Rows of about one predicted probability: its mean, and the share of them that failed."""
+    """Rows with similar predicted probabilities: the mean probability, and the share of them that failed."""
 
     rows: int
     predicted: float
@@ -88,9 +88,9 @@ class CalibrationBin(msgspec.Struct, frozen=True):
 
 
 class Evaluation(msgspec.Struct, frozen=True):
-    """What held-out devices say of a model: metrics, for each the interval that 95 % of resampled devices give, and parts.
+    """Results on held-out devices: metrics, the interval of each metric in 95 % of resamplings of the devices, and parts.
 
-    `groups` are those of a regression, `calibration` is that of a classification.
+    `groups` are for a regression, `calibration` is for a classification.
     """
 
     metrics: dict[str, float]
@@ -99,7 +99,7 @@ class Evaluation(msgspec.Struct, frozen=True):
     calibration: list[CalibrationBin] = []
 
     def flat(self) -> dict[str, float]:
-        """All of it by name: `rmse`, `rmse_low`, `rmse_high`, `rmse_rul_0_25`, `coverage_band_1_low` and so on."""
+        """All metrics by name: `rmse`, `rmse_low`, `rmse_high`, `rmse_rul_0_25`, `coverage_band_1_low` and so on."""
         ends = {
             f"{name}_{end}": v
             for name, pair in self.resampled.items()
@@ -121,9 +121,9 @@ class Evaluation(msgspec.Struct, frozen=True):
 
 
 class Normalisation(msgspec.Struct, frozen=True):
-    """How the operating settings are taken out: by regimes, with `lines` on the settings within them or without.
+    """How the effect of the operating settings is removed: by regimes, with or without `lines` on the settings within them.
 
-    `explained` is the share of the channels' variance that this took out; None where nothing was taken out.
+    `explained` is the share of the channels' variance that was removed; None if nothing was removed.
     """
 
     regimes: int
@@ -132,19 +132,19 @@ class Normalisation(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, fit: Fit) -> Normalisation:
-        """That of a fit."""
+        """The normalisation of a fit."""
         return cls(len(fit.centres), bool(fit.slopes), fit.explained)
 
 
 class TrainReport(msgspec.Struct, frozen=True):
-    """A training: `error` names what candidates were compared by; `metrics` are the shipped file's on the test devices.
+    """A training: `error` names the metric by which candidates were compared; `metrics` are the shipped file's on the test devices.
 
-    `test` is what they are made of. `validation` is what one of the fold models, which did not see the validation devices, does
-    there for each of them, with its metrics under `validation_…` in `metrics`. Both are None in reports made before there were
-    any. `form` is that of the shipped file, chosen among `forms`. `censoring` is what the training set says of it; candidates
-    without weights of rows were fitted to rows `resampled` by weight. `trained_at` (UTC) is when the training ended, `period`
-    is that of the set's events; both are None in older reports. Neither is in the model's file: the same data, code and seed
-    give the same bytes. `normalisation` is None in older reports.
+    `test` holds the parts of these metrics. `validation` evaluates, on each validation device, one of the fold models, which have
+    not seen it; its metrics are in `metrics` as `validation_…`. Both are None in older reports. `form` is the form of the shipped
+    file, chosen among `forms`. `censoring` comes from the training set; candidates that take no weights were trained on rows
+    `resampled` by weight. `trained_at` (UTC) is the end of the training, `period` is the period of the set's events; both are None
+    in older reports. Neither is in the model's file: the same data, code and seed give the same bytes. `normalisation` is None in
+    older reports.
     """
 
     fleet: str
@@ -181,7 +181,7 @@ def write_report(folder: Path, report: TrainReport) -> None:
 
 
 def read_report(folder: Path) -> TrainReport:
-    """Read it back. Raises RegistryError where the folder holds no finished training."""
+    """Read the report back. Raises RegistryError if the folder holds no finished training."""
     try:
         return msgspec.json.decode((folder / FILE_NAME).read_bytes(), type=TrainReport)
     except (OSError, msgspec.DecodeError) as e:

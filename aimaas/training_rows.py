@@ -3,8 +3,8 @@
 `rows/*.parquet` holds one row per labelled event: device_id string, run int64, order int64, split string, label float32, weight
 float32 (aimaas/censoring.py), features list<float32>, all F long. Sets of older releases have no weights: 1.
 
-Where a candidate learns from censored lives, there are rows without a label too (label NaN, weight 0), and the columns lower and
-upper float32: the bounds of the time to failure in steps, equal where it was seen, the upper infinite where it was not.
+If a candidate learns from censored lives, there are rows without a label too (label NaN, weight 0), and the columns lower and
+upper float32: the bounds of the time to failure in steps. They are equal if the failure was observed; otherwise upper is infinite.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 ROWS = "rows"
 _PIECE = 10_000  # rows
-_VALUES = 2**27  # of features in a piece at most, half a gigabyte
+_VALUES = 2**27  # largest number of feature values in a piece, half a gigabyte
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Columns (n,), `features` (n, F) float32, `label` and `weight` (n,) float32; a weight may be left out of all rows: 1.
+    """Columns (n,), `features` (n, F) float32, `label` and `weight` (n,) float32; without weights all rows have weight 1.
 
     `lower` and `upper` (n,) float32 are None in sets that do not keep bounds; then all rows have a label.
     """
@@ -47,18 +47,18 @@ class Rows:
     upper: npt.NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        """Rows that nobody has weighted weigh 1."""
+        """Weights of 1 if the rows have none."""
         if len(self.weight) != len(self.label):
             object.__setattr__(self, "weight", np.ones(len(self.label), np.float32))
 
     def at(self, chosen: Any) -> Rows:
-        """The chosen rows: a slice, a mask or places."""
+        """The selected rows: a slice, a mask or positions."""
         columns = (getattr(self, name) for name in self.__dataclass_fields__)
         return Rows(*(None if column is None else column[chosen] for column in columns))  # type: ignore[arg-type]
 
     @property
     def labelled(self) -> Rows:
-        """The rows that have a label: all of a set that keeps no bounds."""
+        """The rows that have a label: all rows of a set without bounds."""
         return self if self.lower is None else self.at(~np.isnan(self.label))
 
     def of(self, *splits: str) -> Rows:
@@ -67,7 +67,7 @@ class Rows:
 
     @property
     def sample_weight(self) -> npt.NDArray[np.float32] | None:
-        """The weights, None where all are 1."""
+        """The weights, None if all are 1."""
         return None if (self.weight == 1).all() else self.weight
 
     def __len__(self) -> int:
@@ -75,19 +75,19 @@ class Rows:
 
 
 class RowDigest:
-    """A digest of rows that is the same in whatever order they come and however they are cut into files.
+    """A digest of rows that does not depend on their order or on the files that hold them.
 
-    SHA-256 over the number of rows and the sum, modulo 2^256, of the rows' own SHA-256 (AdHash: Bellare, Micciancio 1997). So rows
-    pass by once and none is kept. It finds what was changed by mistake; it is not made to withstand somebody who
-    computes rows of the same sum. A row's SHA-256 covers its weight only where that is not 1, so that sets made before there were
-    weights keep their digests, and bounds only where the set keeps them.
+    SHA-256 over the number of rows and the sum, modulo 2^256, of the rows' own SHA-256 (AdHash: Bellare, Micciancio 1997). So each
+    row is read once and none is kept. The digest finds changes by mistake; it does not resist an attacker who computes rows with
+    the same sum. A row's SHA-256 covers its weight only if that is not 1, so that sets from before there were weights keep their
+    digests, and the bounds only if the set keeps them.
     """
 
     def __init__(self) -> None:
         self._count, self._sum = 0, 0
 
     def add(self, rows: Rows) -> None:
-        """Count rows in."""
+        """Add rows."""
         numbers = [rows.run[:, None], rows.order[:, None], rows.label[:, None], rows.features]
         kinds = [np.int64, np.int64, np.float32, np.float32]
         if rows.lower is not None and rows.upper is not None:
@@ -104,7 +104,7 @@ class RowDigest:
         self._count += len(rows)
 
     def hex(self) -> str:
-        """The digest of what was added, in hex."""
+        """The digest of the added rows, in hex."""
         return hashlib.sha256(b"%d %064x" % (self._count, self._sum)).hexdigest()
 
 
@@ -123,9 +123,9 @@ def pieces_of(folder: Path, width: int) -> Iterator[Rows]:
 
 
 def read_rows(folder: Path, width: int) -> Rows:
-    """All rows by (device_id, run, order). Raises LakeError where a feature row is not `width` long, or a file is torn.
+    """All rows by (device_id, run, order). Raises LakeError if a feature row is not `width` long, or if a file is torn.
 
-    Features go from the files to their places, so that no Arrow list must hold them all: it ends at 2^31 values.
+    Features are copied from the files straight into the array, because an Arrow list ends at 2^31 values.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -159,7 +159,7 @@ def _schema(names: Sequence[str]) -> pa.Schema:
 
 
 def _batches(folder: Path, width: int, names: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Columns of the rows in the order of the files, some thousands at a time, with weights of 1 where there are none."""
+    """Columns of the rows in the order of the files, some thousands at a time, with weights of 1 if there are none."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -187,7 +187,7 @@ def _columns(rows: pa.RecordBatch | pa.Table) -> dict[str, npt.NDArray[Any]]:
 
 
 def _features(rows: pa.RecordBatch, folder: Path, width: int) -> npt.NDArray[np.float32]:
-    """Features (n, F) float32. Raises LakeError where a row is not `width` long."""
+    """Features (n, F) float32. Raises LakeError if a row is not `width` long."""
     found = rows["features"]
     if found.null_count or (found.value_lengths().to_numpy() != width).any():
         raise LakeError(f"{folder / ROWS}: feature rows are not all {width} long; run the fleet's prepare step again")

@@ -1,6 +1,6 @@
 """The training set: frozen feature rows in a folder (a path or a URI), which the lake writes and training reads.
 
-`rows/*.parquet` holds one row per labelled event (training_rows.py). `training_set.json` names what the rows were made of, counts
+`rows/*.parquet` holds one row per labelled event (training_rows.py). `training_set.json` names the sources of the rows, counts
 them, and holds their digest, so that a model can be rebuilt from exactly these rows.
 """
 
@@ -29,7 +29,7 @@ SPLITS = ("train", "validation", "calibration", "test")
 
 
 class SplitCounts(msgspec.Struct, frozen=True):
-    """What one split holds; `failures` are the observed ones of its devices."""
+    """The content of one split; `failures` are the observed failures of its devices."""
 
     rows: int
     devices: int
@@ -37,11 +37,12 @@ class SplitCounts(msgspec.Struct, frozen=True):
 
 
 class CensoringInfo(msgspec.Struct, frozen=True):
-    """What censoring did to the set (aimaas/censoring.py): `lives`, of which `failures` ended in one, the rest is censored.
+    """The effect of censoring on the set (aimaas/censoring.py): `lives`, of which `failures` ended in a failure; the rest is
+    censored.
 
-    Of the rows that have no label, `unknown` have none yet, and `cut` are left out whatever their outcome, or because they outlive
-    what is watched. `effective_rows` of weight 1 tell as much as the weighted rows do (Kish 1965). `by_readings` says whether the
-    readings drive the censoring, so that the weights come from a model of it.
+    Of the rows without a label, `unknown` have none yet, and `cut` were dropped whatever their outcome, or because they outlive the
+    observation. `effective_rows` of weight 1 hold as much information as the weighted rows (Kish 1965). `by_readings` is true if
+    the readings drive the censoring, so that the weights come from a model of it.
     """
 
     clock: str
@@ -55,11 +56,11 @@ class CensoringInfo(msgspec.Struct, frozen=True):
 
 
 class TrainingSetInfo(msgspec.Struct, frozen=True):
-    """Where the rows come from; `digest` is that of `RowDigest`, `gold_version` the table's version they were read at.
+    """The sources of the rows; `digest` is a `RowDigest`, `gold_version` the version of gold from which they were read.
 
-    `fit_gold_version` is the version of gold that the fit was taken at; None in sets of older releases: at `gold_version`.
-    `censoring` is None in sets that were made without weights. `period` are the times (UTC) of gold's first and last event, by the
-    devices' clocks; None in sets of older releases.
+    `fit_gold_version` is the version of gold from which the fit was computed; None in sets of older releases: `gold_version`.
+    `censoring` is None in sets without weights. `period` are the times (UTC) of gold's first and last event, by the devices'
+    clocks; None in sets of older releases.
     """
 
     fleet: str
@@ -76,7 +77,7 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """A training set as read back and checked; `all_rows` are also those without a label, where the set keeps them."""
+    """A training set as read back and checked; `all_rows` include those without a label, if the set keeps them."""
 
     folder: str
     info: TrainingSetInfo
@@ -89,7 +90,7 @@ class TrainingSet:
 
     @property
     def vector_only(self) -> TrainingSet:
-        """The same rows and description for a model that does not look at the window."""
+        """The same rows and description for a model that does not read the window."""
         plan = self.info.plan.vector_only
         features = np.ascontiguousarray(self.all_rows.features[:, : len(plan.feature_names)])
         info = msgspec.structs.replace(self.info, plan=plan)
@@ -97,19 +98,19 @@ class TrainingSet:
 
 
 class WeightSums:
-    """Sums over the weights of rows that pass by."""
+    """Sums over the weights of rows, which are added in pieces."""
 
     def __init__(self) -> None:
         self._sum, self._squares, self._largest = 0.0, 0.0, 1.0
 
     def add(self, weight: npt.NDArray[np.float32]) -> None:
-        """Count weights (n,) in."""
+        """Add weights (n,)."""
         exact = weight.astype(np.float64)
         self._sum, self._squares = self._sum + float(exact.sum()), self._squares + float(exact @ exact)
         self._largest = max(self._largest, float(exact.max(initial=1.0)))
 
     def told(self, censoring: CensoringInfo) -> CensoringInfo:
-        """The same with what the weights say."""
+        """The counts with the sums of the weights."""
         effective = self._sum**2 / self._squares if self._squares else 0.0
         return msgspec.structs.replace(censoring, largest_weight=self._largest, effective_rows=effective)
 
@@ -128,7 +129,7 @@ def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the descri
 ) -> TrainingSetInfo:
     """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file).
 
-    `fit_gold_version` may be left out where the fit was taken at `gold_version`.
+    `fit_gold_version` may be omitted if the fit was computed from `gold_version`.
     """
     taken_at = gold_version if fit_gold_version is None else fit_gold_version
     digest, rows, devices = RowDigest(), Counter[str](), defaultdict[str, set[str]](set)
@@ -159,7 +160,7 @@ def read_info(folder: Place) -> TrainingSetInfo:
 
 
 def newest_training_set(settings: Settings, fleet: str) -> str:
-    """Path or URI of the fleet's training set that was frozen last. Raises LakeError where there is none."""
+    """Path or URI of the fleet's newest frozen training set. Raises LakeError if there is none."""
     files = [file for folder in training_folders(settings, fleet) for file in stored(folder)]
     found = [file for file in files if file.place.endswith(f"/{TRAINING_SET}/{DESCRIPTION}")]
     if not found:
@@ -171,7 +172,7 @@ def newest_training_set(settings: Settings, fleet: str) -> str:
 
 
 def read_training_set(folder: Place) -> TrainingSet:
-    """Read description and rows and check the digest. Raises LakeError where the rows are not those described."""
+    """Read description and rows and check the digest. Raises LakeError if the rows do not fit the description."""
     info = read_info(folder)
     if exists(f"{folder}/{VOID}"):
         raise LakeError(

@@ -57,10 +57,10 @@ def acknowledge_day(settings: Settings, fleet: FleetSpec, day: date, said: Resol
 def set_failing_aside(
     settings: Settings, fleet: FleetSpec, failed: Audit, said: Resolution, spark: StartSpark | None = None
 ) -> tuple[Audit, int]:
-    """Move the failing rows to quarantine and publish the others; returns how many were moved.
+    """Note the failing rows in quarantine, so that gold leaves them out, and publish the others; returns how many were noted.
 
-    If it is killed and run again, it moves no row twice. It publishes nothing of gold: the gold job writes gold as a whole without
-    these rows. Raises GateFailedError, and moves nothing, if a failure belongs to no row.
+    If it is killed and run again, it notes no row twice. It publishes nothing of gold: the gold job writes gold as a whole without
+    these rows. Raises GateFailedError, and notes nothing, if a failure belongs to no row.
     """
     part, found = judge_again(settings, fleet, failed, spark)
     moved = move_aside(settings, fleet, part, found, found.failing)
