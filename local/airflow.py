@@ -1,8 +1,8 @@
 """Airflow's real scheduler, API server, DAG processor and triggerer on one machine, without containers.
 
-Each is Airflow's own program in a session of its own, as in a deployment; `airflow standalone` starts them too, but
-nobody then ends what a kill leaves behind. All lives in one folder: the SQLite database, `passwords.json`, task logs
-below `logs/`, one log for each program. Started again on it, Airflow goes on with the same runs, login and port.
+Each is Airflow's own program in its own session, as in a deployment. `airflow standalone` starts them too, but then nothing ends
+the processes that a kill leaves behind. One folder holds the SQLite database, `passwords.json`, task logs below `logs/`, and one
+log for each program. A restart on this folder continues with the same runs, login and port.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Airflow:
         return self.client.password
 
     def is_healthy(self) -> bool:
-        """Say whether all programs run and report that they do their work."""
+        """Return whether all programs run and report healthy."""
         if not all(p.is_alive() for p in self.processes):
             return False
         try:
@@ -85,18 +85,18 @@ class Airflow:
         return all(found.get(part) == "healthy" for part in ("metadatabase", "scheduler", "dag_processor"))
 
     def has_read_dags(self) -> bool:
-        """Say whether the DAG processor has read any DAG, or found one that cannot be read."""
+        """Return whether the DAG processor has read a DAG, or has found one that it cannot read."""
         try:
             return bool(self.client.dag_ids() or self.client.import_errors())
         except StackError:
             return False
 
     def make_pool(self) -> None:
-        """Make the pool of Spark's tasks where there is none."""
-        self.client.ensure_pool(SPARK_POOL, SPARK_SLOTS, "Spark jobs at once: one fills this machine")
+        """Create the pool of Spark tasks unless it exists."""
+        self.client.ensure_pool(SPARK_POOL, SPARK_SLOTS, "Number of Spark jobs at once. One job fills this machine.")
 
     def stop(self, timeout_s: float = 15.0) -> None:
-        """End all programs and their tasks: first asked to, after `timeout_s` made to. Tasks that ran are run again."""
+        """End all programs and their tasks: with SIGTERM, after `timeout_s` with SIGKILL. Airflow retries running tasks later."""
         with ThreadPoolExecutor(len(self.processes) or 1) as pool:
             list(pool.map(lambda p: p.stop(timeout_s), self.processes))
         end_leftovers(self.folder)
@@ -117,10 +117,10 @@ def start_airflow(  # what differs between a stack, a test and a demo
     environ: Mapping[str, str] | None = None,
     triggerer: bool = False,
 ) -> Airflow:
-    """Start Airflow on `folder` (default `<home>/airflow`) and wait until it is healthy and has read the DAGs (180 s).
+    """Start Airflow on `folder` (default `<home>/airflow`), and wait up to 180 s until it is healthy and has read the DAGs.
 
-    A folder used before keeps its port unless `port` is given; a new one takes any free one. What an earlier start left
-    running there is ended first. `environ` is added to what the tasks see. Raises StackError with the log to read.
+    A used folder keeps its port unless `port` is given; a new folder gets any free port. Processes of an earlier start are ended
+    first. `environ` is added to the environment of tasks. Raises StackError with the log to read.
     """
     folder = (folder or settings.home / "airflow").absolute()
     end_leftovers(folder)
@@ -145,7 +145,7 @@ def airflow_programs(
     dags: Path = PROJECT_DAGS,
     triggerer: bool = False,
 ) -> list[Program]:
-    """What is started for Airflow on `folder`, which is prepared: login, `spark-submit`, database. Raises StackError.
+    """Prepare `folder` (login, `spark-submit`, database) and return the programs of Airflow. Raises StackError.
 
     `inherited` is the caller's environment.
     """
@@ -163,7 +163,7 @@ def airflow_programs(
 
 
 def find_airflow(folder: Path) -> Airflow | None:
-    """Find the Airflow that runs on `folder`, whoever started it; None when none of its programs runs."""
+    """Find the Airflow that runs on `folder`, no matter who started it; None if none of its programs runs."""
     folder = folder.absolute()
     processes, port = _running(folder), kept_port(folder)
     if not processes or port is None:
@@ -172,7 +172,7 @@ def find_airflow(folder: Path) -> Airflow | None:
 
 
 def end_leftovers(folder: Path) -> None:
-    """End every process that was started for `folder`, tasks whose scheduler was killed included."""
+    """End every process that was started for `folder`, including tasks whose scheduler was killed."""
     found = [p for p in psutil.process_iter() if _started_for(p) == str(folder)]
     for process in found:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -181,7 +181,7 @@ def end_leftovers(folder: Path) -> None:
 
 
 def _started_for(process: psutil.Process) -> str | None:
-    """Return the stack folder in the environment a process was started with; None where there is none to see."""
+    """Return the stack folder from the environment of a process; None if it has none or is not readable."""
     try:
         return str(process.environ().get(STACK_MARK, "")) or None
     except (psutil.Error, OSError):
@@ -202,13 +202,13 @@ def _command(*arguments: str) -> list[str]:
 
 
 def kept_port(folder: Path) -> int | None:
-    """The port of a folder used before; None for a new one."""
+    """Return the port of a used folder; None for a new one."""
     path = folder / _PORT_FILE
     return int(path.read_text()) if path.is_file() else None
 
 
 def _ensure_password(folder: Path) -> str:
-    """Return the admin's password; made here, so that Airflow has no need to print one into a log."""
+    """Return the admin's password. It is generated here, so that Airflow does not print one into a log."""
     path = folder / PASSWORDS_FILE
     if not path.is_file():
         path.touch(mode=0o600)
@@ -234,7 +234,7 @@ def _migrate(folder: Path, environment: Mapping[str, str]) -> None:
             check=False,
         ).returncode
     if code != 0:
-        raise StackError(f"Airflow's database could not be made (exit code {code}): see {log}")
+        raise StackError(f"the database of Airflow could not be created (exit code {code}): see {log}")
     done.write_text(version("apache-airflow"))
 
 
@@ -254,7 +254,7 @@ def _wait_until_ready(airflow: Airflow, has_dags: bool) -> None:
 
 
 def _warm_up(airflow: Airflow) -> bool:
-    """Ask the API that tasks report to for its health: its first answer takes 6 s, or else the first task waits."""
+    """Ask the API of running tasks for its health. Its first answer takes 6 s, and otherwise the first task would wait."""
     try:
         airflow.client.execution_health()
     except StackError:

@@ -1,4 +1,4 @@
-"""What the command line asks of Airflow, over its REST API (v2): trigger, unpause, states of runs and tasks."""
+"""A client of Airflow's REST API (v2): trigger, unpause, states of runs and tasks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from urllib.parse import quote
 from aimaas.errors import StackError
 
 ENDED = ("success", "failed")
-_PAGE = 100  # Airflow gives no more at once
+_PAGE = 100  # Airflow's largest page
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # a proxy would not find this machine
 
 
 @dataclass(frozen=True)
 class TaskState:
-    """One task of one run; times are None until it began or ended. `state` is Airflow's own word."""
+    """One task of one run. Times are None before it began or ended. `state` is Airflow's term."""
 
     task_id: str
     state: str | None
@@ -44,7 +44,7 @@ class RunState:
 
 @dataclass
 class AirflowClient:
-    """A client of one Airflow API server, logged in when first needed. Every call raises StackError on refusal."""
+    """A client of one Airflow API server. It logs in at the first call. Every refused call raises StackError."""
 
     url: str
     user: str
@@ -54,11 +54,11 @@ class AirflowClient:
     _token: str = field(default="", repr=False)
 
     def health(self) -> dict[str, str | None]:
-        """Return component -> status (`healthy`, `unhealthy`, None where it never ran)."""
+        """Return component -> status (`healthy`, `unhealthy`, None if it never ran)."""
         return {name: part.get("status") for name, part in self._call("GET", "/api/v2/monitor/health").items()}
 
     def execution_health(self) -> None:
-        """Ask the API that running tasks report to whether it answers."""
+        """Ask the API of running tasks for its health."""
         self._call("GET", "/execution/health")
 
     def dag_ids(self) -> list[str]:
@@ -69,7 +69,7 @@ class AirflowClient:
         return sorted([*found, *(d["dag_id"] for d in page)])
 
     def import_errors(self) -> dict[str, str]:
-        """Return DAG file -> what went wrong when it was read."""
+        """Return DAG file -> its import error."""
         found = self._get("/importErrors?limit=100")["import_errors"]
         return {e["filename"]: e["stack_trace"] for e in found}
 
@@ -78,23 +78,23 @@ class AirflowClient:
         self._send("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": False})
 
     def pause(self, dag_id: str) -> None:
-        """Keep the DAG from being scheduled; runs that began go on."""
+        """Stop scheduling the DAG. Running runs continue."""
         self._send("PATCH", f"/dags/{dag_id}?update_mask=is_paused", {"is_paused": True})
 
     def ensure_pool(self, name: str, slots: int, description: str) -> None:
-        """Make the pool where there is none; one that is there keeps the slots that it has."""
+        """Create the pool unless it exists. An existing pool keeps its slots."""
         pools = self._get("/pools?limit=100")["pools"]
         if name not in (p["name"] for p in pools):
             self._send("POST", "/pools", {"name": name, "slots": slots, "description": description})
 
     def backfill(self, dag_id: str, first: datetime, last: datetime, max_active_runs: int, again: bool = False) -> int:
-        """Start a backfill over the data intervals from `first` to `last`, `again` also of those that ran; its id."""
+        """Start a backfill over the data intervals from `first` to `last`, with `again` also those that ran. Return its id."""
         body = {"dag_id": dag_id, "from_date": first.isoformat(), "to_date": last.isoformat()}
         how = {"max_active_runs": max_active_runs, "reprocess_behavior": "completed" if again else "none"}
         return int(self._send("POST", "/backfills", {**body, **how})["id"])
 
     def backfill_is_over(self, backfill_id: int) -> bool:
-        """Say whether all runs of a backfill have ended and Airflow has noted it, which takes it half a minute."""
+        """Return whether all runs of a backfill have ended. Airflow notes it half a minute later."""
         return self._get(f"/backfills/{backfill_id}")["completed_at"] is not None
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
@@ -112,23 +112,23 @@ class AirflowClient:
         return _run(self._get(f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}"))
 
     def task_states(self, dag_id: str, run_id: str) -> list[TaskState]:
-        """Return the tasks of a run, in the order in which they began (those that did not last)."""
+        """Return the tasks of a run, in the order of their starts; tasks that did not start come last."""
         path = f"/dags/{dag_id}/dagRuns/{quote(run_id, safe='')}/taskInstances?limit=100"
         return sorted((_task(t) for t in self._get(path)["task_instances"]), key=_began)
 
     def tasks_at_work(self) -> list[tuple[str, TaskState]]:
-        """Return the tasks that run now, each with the DAG that it is of, in the order in which they began (at most 100)."""
+        """Return the running tasks with their DAGs, in the order of their starts (at most 100)."""
         found = self._get("/dags/~/dagRuns/~/taskInstances?state=running&limit=100")["task_instances"]
         return sorted(((t["dag_id"], _task(t)) for t in found), key=lambda t: _began(t[1]))
 
     def return_value(self, dag_id: str, run_id: str, task_id: str) -> Any:
-        """Return what a task returned (its XCom `return_value`)."""
+        """Return the return value of a task (its XCom `return_value`)."""
         run = quote(run_id, safe="")
         path = f"/dags/{dag_id}/dagRuns/{run}/taskInstances/{task_id}/xcomEntries/return_value?stringify=false"
         return self._get(path)["value"]
 
     def log_path(self, dag_id: str, run_id: str, task: TaskState) -> Path:
-        """Return the file that holds the log of a task's last attempt."""
+        """Return the log file of a task's last try."""
         parts = (f"dag_id={dag_id}", f"run_id={run_id}", f"task_id={task.task_id}", f"attempt={task.try_number}.log")
         return self.logs.joinpath(*parts)
 
@@ -144,7 +144,7 @@ class AirflowClient:
         try:
             return self._call(method, f"/api/v2{path}", body)
         except _UnauthorizedError:
-            self._log_in()  # the token's day is over, or the server has another secret since
+            self._log_in()  # the token expired after a day, or the server has a new secret
             return self._call(method, f"/api/v2{path}", body)
 
     def _log_in(self) -> None:
@@ -170,7 +170,7 @@ class AirflowClient:
 
 
 class _UnauthorizedError(StackError):
-    """The token is not, or no longer, accepted."""
+    """The server does not accept the token."""
 
 
 def _detail(problem: urllib.error.HTTPError) -> str:
@@ -197,7 +197,7 @@ def _run(found: Mapping[str, Any]) -> RunState:
 
 
 def _began(task: TaskState) -> tuple[bool, float]:
-    """Sorts tasks in the order in which they began, those that did not last."""
+    """Sort key: the start of a task; tasks that did not start come last."""
     return task.started_at is None, task.started_at.timestamp() if task.started_at else 0.0
 
 

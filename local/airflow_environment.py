@@ -1,7 +1,7 @@
-"""The environment that makes Airflow's own programs run well on one small machine.
+"""The environment with which Airflow's programs run well on one small machine.
 
-Everything is told by `AIRFLOW__…` variables: the caller's own win, so `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN` in the
-environment puts Postgres behind the same stack. Only what differs from Airflow's defaults is set, each with its reason.
+All settings are `AIRFLOW__…` variables. Variables of the caller take precedence, so `AIRFLOW__DATABASE__SQL_ALCHEMY_CONN` in the
+environment gives the same stack a Postgres database. Only values that differ from Airflow's defaults are set, each with a reason.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ SPARK_FOLDER = "spark"
 SPARK_POOL = "spark"
 SPARK_SLOTS = 1  # a Spark task alone fills two cores
 
-# the triggers that wake DAGs up: one group; what came while no triggerer ran comes with the schedule
+# all triggers that start DAGs share one group; the schedule takes records that arrived while no triggerer ran
 _WAKING = {"group.id": "aimaas-airflow", "auto.offset.reset": "latest", "enable.auto.commit": "false"}
 STACK_MARK = "AIMAAS_STACK_FOLDER"
-"""Names, in every process of the stack and their children, the folder that they were started for."""
+"""Variable in the environment of every process of the stack and of its children: the folder that they belong to."""
 
 
 def settings_variables(settings: Settings) -> dict[str, str]:
-    """Return the `AIMAAS_…` variables under which a child process reads the same settings, wherever it is started."""
+    """Return the `AIMAAS_…` variables with which a child process reads the same settings in any working directory."""
     secrets = {
         "AIMAAS_REPLAY_KEY": settings.replay_key,
         SIGNING_KEY: settings.signing_key,
@@ -69,11 +69,10 @@ def airflow_variables(settings: Settings, folder: Path, dags: Path, port: int) -
 def process_environment(
     settings: Settings, folder: Path, dags: Path, port: int, inherited: Mapping[str, str]
 ) -> dict[str, str]:
-    """Return the whole environment of Airflow's processes and so of every task.
+    """Return the whole environment of Airflow's processes, and so of every task.
 
-    `inherited` is the caller's environment: its own `AIRFLOW__…` settings win over ours, its `AIMAAS_…` ones do not,
-    since `settings` was made of them. The stack's `spark-submit` and the
-    programs of this interpreter come first on PATH.
+    `inherited` is the caller's environment. Its `AIRFLOW__…` variables override ours. Its `AIMAAS_…` variables do not, because
+    `settings` was read from them. The stack's `spark-submit` and the programs of this interpreter come first on PATH.
     """
     kept = {k: v for k, v in inherited.items() if not k.startswith("AIMAAS_")}
     programs = str(Path(sys.executable).parent)
@@ -121,14 +120,14 @@ def _api(port: int) -> dict[str, str]:
 
 
 def _pace() -> dict[str, str]:
-    """Return the intervals at which parts look at one another; gaps are those between dependent tasks."""
+    """Return the polling intervals of the programs. A gap is the time between dependent tasks."""
     return {
-        # gap 0.5 s instead of 1.0; a shorter sleep costs more of a core than it saves waiting
+        # a gap of 0.5 s instead of 1.0; a shorter sleep costs more processor time than it saves
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "10",  # a changed fleet file shows in 10 s, not 30
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "30",
         "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "5",
-        # tasks of a scheduler that was killed are taken up again soon after the next start
+        # tasks of a killed scheduler are adopted soon after the next start
         "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "20",
         "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "90",
     }

@@ -1,8 +1,8 @@
-"""Spark settings of the local stack: what makes a `spark-submit` on one small machine short.
+"""Spark settings of the local stack, which make a `spark-submit` fast on one small machine.
 
-They come through a `spark-submit` of the stack's own, first on its PATH, which hands a properties file to the real one:
-neither the jobs nor a cluster behind `spark_default` are bound by them. A `SPARK_CONF_DIR` with files in it would do the
-same, but it stands on the class path, where the JVM's archive of loaded classes allows empty folders only.
+The stack has its own `spark-submit`, first on its PATH, which passes a properties file to the real one. So the settings apply
+neither to the jobs themselves nor to a cluster behind `spark_default`. A `SPARK_CONF_DIR` with files would do the same, but it is
+on the class path, where the JVM's archive of loaded classes allows empty folders only.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 from aimaas.settings import Settings
 
-# a short job: the quick compiler alone, no collector threads that compete for two cores, no collection to grow the heap
+# for a short job: only the fast compiler, no collector threads that compete for two cores, no collection to grow the heap
 QUICK_JAVA = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xms512m -XX:MetaspaceSize=256m"
 
-ARCHIVE = "spark.jsa"  # of loaded classes, in the folder of the jars; made by spark_archive.py
+ARCHIVE = "spark.jsa"  # archive of loaded classes, in the folder of the jars; spark_archive.py makes it
 _EMPTY = "spark-conf"
 
 _LOGGING = """\
@@ -39,20 +39,20 @@ logger.strings.level = error
 
 
 def archive_of(jars: Path) -> Path | None:
-    """Return the archive beside the jars; None where none was made."""
+    """Return the archive beside the jars; None if there is none."""
     archive = jars / ARCHIVE
     return archive if archive.is_file() else None
 
 
 def empty_conf_folder(jars: Path) -> Path:
-    """Return the folder that stands for `SPARK_CONF_DIR` on the class path: always the same, always empty."""
+    """Return the folder for `SPARK_CONF_DIR` on the class path: always the same, always empty."""
     folder = jars / _EMPTY
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
 def spark_properties(settings: Settings, java_options: str) -> dict[str, str]:
-    """Return Spark's properties; the jars are taken from where they lie, not copied."""
+    """Return Spark's properties. Spark reads the jars in place, without a copy."""
     jars = f"{settings.jars / 'spark'}/*"
     return {
         "spark.driver.extraClassPath": jars,
@@ -70,9 +70,9 @@ def spark_properties(settings: Settings, java_options: str) -> dict[str, str]:
 
 
 def write_spark_submit(folder: Path, settings: Settings, java_options: str = "") -> dict[str, str]:
-    """Write the stack's `bin/spark-submit` and what it needs into `folder`; returns the variables that make it be used.
+    """Write the stack's `bin/spark-submit` and its files into `folder`. Return the variables with which it is used.
 
-    `java_options` are added to those of a short job; without any the archive of classes is used, where there is one.
+    `java_options` are added to those for a short job. Without them, the job uses the archive of classes if there is one.
     """
     (folder / "bin").mkdir(parents=True, exist_ok=True)
     logging, properties, submit = (
@@ -91,7 +91,7 @@ def write_spark_submit(folder: Path, settings: Settings, java_options: str = "")
 
 
 def spark_variables(folder: Path, settings: Settings) -> dict[str, str]:
-    """Return what a process needs beside the PATH entry `<folder>/bin`."""
+    """Return the variables that a process needs beside the PATH entry `<folder>/bin`."""
     return {
         "SPARK_CONF_DIR": str(empty_conf_folder(settings.jars)),
         "SPARK_LOCAL_IP": "127.0.0.1",
@@ -103,5 +103,5 @@ def _use_archive(settings: Settings) -> str:
     archive = archive_of(settings.jars)
     if archive is None:
         return "-XX:+UnlockDiagnosticVMOptions -XX:-BytecodeVerificationRemote"  # the jars are pinned
-    # an archive that no longer fits the class path is passed over in silence: the job only starts more slowly
+    # the JVM silently ignores an archive that no longer fits the class path: the job only starts more slowly
     return f"-XX:SharedArchiveFile={archive} -Xlog:cds=off -Xlog:cds+dynamic=off -Xlog:class+path=off"

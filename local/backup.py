@@ -1,10 +1,9 @@
-"""A backup of all that one home holds, in one file, and its way back.
+"""Saves AIMAAS_HOME in one file, and restores it.
 
-The home is saved as a whole: the broker's log (topics, offsets, device state), the lake, MLflow's database and artefacts, Airflow's
-database, training sets, pages, secrets. Broker and databases are saved at one point only while they stand still, so nothing may run
-in the home meanwhile. A restore unpacks into a folder of the home (which may be a disk of its own), compares each file with the
-digest that was noted, and only then moves all to its place. Paths in the registry and on the topics are absolute, so a home comes
-back to where it was.
+A backup has the whole home: the broker's log (topics, offsets, device state), the lake, MLflow's database and artefacts, Airflow's
+database, training sets, pages, secrets. The stack must be stopped, so that broker and databases are from the same moment. A restore
+unpacks into a folder of the home (which may be its own disk), compares each file with its noted digest, and only then moves the
+files into place. Paths in the registry and on the topics are absolute, so a home must return to its old path.
 """
 
 from __future__ import annotations
@@ -45,13 +44,13 @@ class BackupError(AimaasError):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What a backup holds: SHA-256 of each file by its path in the home, where the home was, and by which release it was made."""
+    """The content of a backup: SHA-256 of each file by its path in the home, the path of the home, the release that saved it."""
 
     home: str
     release: str
     at: datetime
     files: dict[str, str]
-    elsewhere: dict[str, str]  # what the settings keep outside of the home, so that it is not here
+    elsewhere: dict[str, str]  # stores that the settings keep outside of the home: not in the backup
 
 
 @dataclass(frozen=True)
@@ -64,15 +63,15 @@ class Saved:
 
 
 def backup(settings: Settings, target: Path, progress: Progress | None = None) -> Saved:
-    """Save the home as the file `target`, which is there as a whole or not at all. Raises BackupError."""
+    """Save the home in the file `target`, which appears only once it is complete. Raises BackupError."""
     home = settings.home
     if not home.is_dir():
-        raise BackupError(f"{home}: there is no home to save; AIMAAS_HOME names it")
+        raise BackupError(f"{home}: no such folder; set AIMAAS_HOME to the folder to save")
     _require_still(settings, "saved")
     if target.exists():
-        raise BackupError(f"{target}: is there already; name a file that is not")
+        raise BackupError(f"{target}: exists already; choose another name")
     if target.absolute().is_relative_to(home):
-        raise BackupError(f"{target}: lies in the home itself; name a place on another disk")
+        raise BackupError(f"{target}: is inside AIMAAS_HOME; choose a file on another disk")
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         with part.open("xb") as file:
@@ -88,7 +87,7 @@ def backup(settings: Settings, target: Path, progress: Progress | None = None) -
 
 
 def restore(settings: Settings, source: Path) -> Manifest:
-    """Bring the home back from a backup. Raises BackupError where there is one already, and where a file is not what was saved."""
+    """Restore the home from a backup. Raises BackupError if the home is not empty, or if a file is not as it was saved."""
     home = settings.home
     _require_still(settings, "restored")
     left = _contents(home) if home.exists() else []
@@ -105,7 +104,7 @@ def restore(settings: Settings, source: Path) -> Manifest:
         for path in _contents(fresh / _HOME):
             path.rename(home / path.name)
     except tarfile.TarError as e:
-        raise BackupError(f"{source}: is no backup, or torn ({e}); nothing was restored") from None
+        raise BackupError(f"{source}: is not a backup, or is torn ({e}); nothing was restored") from None
     except OSError as e:
         raise BackupError(f"{e.filename or source}: {e.strerror}; nothing was restored") from None
     finally:
@@ -122,7 +121,7 @@ def _require_still(settings: Settings, done: str) -> None:
     running = [process.name for pattern in ("*", "*/*") for process in find_processes(settings.home, pattern)]
     if running:
         raise BackupError(
-            f"{settings.home}: {', '.join(running)} still run; a home is {done} while nothing does: `aimaas down`"
+            f"{settings.home}: still running: {', '.join(running)}; stop the stack before it is {done}: `aimaas down`"
         )
 
 
@@ -150,7 +149,7 @@ def _write(settings: Settings, file: IO[bytes], progress: Progress | None) -> Sa
 
 
 def _paths(home: Path) -> Iterator[Path]:
-    """Folders and files to save, each folder before what is in it; links are left out: nothing of ours is one."""
+    """Yield the folders and files to save, each folder before its contents. Links are left out: aimaas makes none."""
     for path in sorted(home.iterdir()):
         if not path.name.startswith(_RESTORING):
             yield from _below(path)
@@ -163,12 +162,12 @@ def _below(path: Path) -> Iterator[Path]:
         yield path
         for inner in sorted(path.iterdir()):
             yield from _below(inner)
-    elif path.is_file():  # no socket
+    elif path.is_file():  # not a socket
         yield path
 
 
 class _Digested:
-    """A file that is read once, and the SHA-256 of what was read."""
+    """A file that is read once, and the SHA-256 of the bytes read."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._hash = file, hashlib.sha256()
@@ -181,12 +180,12 @@ class _Digested:
 
     @property
     def digest(self) -> str:
-        """Of all that was read so far."""
+        """SHA-256 of all bytes read so far."""
         return self._hash.hexdigest()
 
 
 def _elsewhere(settings: Settings) -> dict[str, str]:
-    """What lies outside of the home, by the setting that says so."""
+    """Return the stores outside of the home, by the setting that names each."""
     places = {
         "AIMAAS_LAKE": settings.lake,
         "AIMAAS_MLFLOW_TRACKING_URI": settings.mlflow_tracking_uri.removeprefix("sqlite:///"),
@@ -201,22 +200,22 @@ def _elsewhere(settings: Settings) -> dict[str, str]:
 
 
 def _checked(fresh: Path, source: Path, home: Path) -> Manifest:
-    """What was unpacked, once each file is what was saved. Raises BackupError."""
+    """Return the manifest of an unpacked backup. Raises BackupError unless each file is as it was saved."""
     try:
         manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, msgspec.MsgspecError):
         raise BackupError(
-            f"{source}: is no backup of `aimaas backup`, or its end is missing; nothing was restored"
+            f"{source}: is not a backup from `aimaas backup`, or its end is missing; nothing was restored"
         ) from None
     if manifest.home != str(home):
         raise BackupError(
-            f"{source}: is of the home {manifest.home}, and {home} is another place: registry and topics name files by their whole "
-            f"path; restore with AIMAAS_HOME={manifest.home}"
+            f"{source}: is a backup of {manifest.home}, not of {home}; registry and topics have absolute paths: restore with "
+            f"AIMAAS_HOME={manifest.home}"
         )
     for name, digest in manifest.files.items():
         found = fresh / _HOME / name
         with contextlib.suppress(FileNotFoundError), found.open("rb") as content:
             if hashlib.file_digest(content, "sha256").hexdigest() == digest:
                 continue
-        raise BackupError(f"{source}: {name} is not as it was saved; nothing was restored: take another backup")
+        raise BackupError(f"{source}: {name} is not as it was saved; nothing was restored: use another backup")
     return manifest

@@ -1,7 +1,7 @@
 """A real single-node Kafka (KRaft: broker and controller in one process) for one machine, without containers.
 
-All it has lives in one folder: `server.properties`, `data/`, `kafka.log`. Started again on the same folder, after a
-clean stop or a SIGKILL, it comes back on the same ports with the same data.
+All its files are in one folder: `server.properties`, `data/`, `kafka.log`. After a clean stop or a SIGKILL, a restart on the same
+folder has the same ports and the same data.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from local.ports import HOST, answers, free_port, is_free
 from local.processes import ManagedProcess, find_process, start_program
 from local.programs import Program
 
-# as Kafka's own start script has them: short pauses of the collector
+# as in Kafka's start script: short pauses of the collector
 _COLLECTOR = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")
 READY_LIMIT_S = 180.0  # 5 s on an idle machine, 35 with six times the work it has cores for
 _NAME = "kafka"
@@ -49,9 +49,9 @@ advertised.listeners=PLAINTEXT://{host}:{port}
 listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}
-# a topic that nobody declared is a mistake to be seen, not a topic with wrong settings
+# an undeclared topic must be an error, not a topic with wrong settings
 auto.create.topics.enable=false
-# one node: every replica is the only one, and few partitions start quickly
+# one node: one replica of everything, and few partitions, which start quickly
 default.replication.factor=1
 min.insync.replicas=1
 offsets.topic.replication.factor=1
@@ -62,10 +62,10 @@ transaction.state.log.num.partitions=8
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-# after a crash the controller waits this long for the broker that was, before it lets the new one register
+# after a crash the controller waits this long for the old broker before it lets the new one register
 broker.session.timeout.ms=4000
 broker.heartbeat.interval.ms=500
-# what a killed producer left open is rolled back soon after its own time-out, so that readers go on
+# an open transaction of a killed producer is aborted soon after its time-out, so that readers continue
 transaction.abort.timed.out.transaction.cleanup.interval.ms=2000
 num.network.threads=2
 num.io.threads=4
@@ -76,7 +76,7 @@ log.cleaner.dedupe.buffer.size=33554432
 
 @dataclass
 class Broker:
-    """A running broker; `bootstrap_servers` is what clients are given."""
+    """A running broker; clients connect to `bootstrap_servers`."""
 
     folder: Path
     jars: Path
@@ -99,7 +99,7 @@ class Broker:
         return self.process.log
 
     def is_alive(self) -> bool:
-        """Say whether the JVM runs."""
+        """Return whether the JVM runs."""
         return self.process.is_alive()
 
     def stop(self, timeout_s: float = 20.0) -> None:
@@ -111,15 +111,15 @@ class Broker:
         self.process.kill()
 
     def restart(self) -> None:
-        """Start again after `stop` or `kill`: same ports, same data. Raises StackError as `start_broker` does."""
+        """Start again after `stop` or `kill`, with the same ports and data. Raises StackError as `start_broker` does."""
         self.process = start_broker(self.folder, self.jars).process
 
 
 def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
     """Start a broker on `folder` and wait until it serves (at most 180 s).
 
-    A folder used before keeps its port unless `port` is given; a new one takes any free one. Raises StackError when the
-    broker already runs, a port is taken, Java or the jars are missing, or it does not come up.
+    A used folder keeps its port unless `port` is given; a new folder gets any free port. Raises StackError if the broker already
+    runs, a port is taken, Java or the jars are missing, or the broker does not start.
     """
     folder = folder.absolute()
     if find_broker(folder, jars) is not None:
@@ -134,9 +134,9 @@ def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
 
 
 def broker_program(folder: Path, jars: Path, port: int | None = None) -> Program:
-    """What is started for a broker on `folder`, which is prepared: its properties, with `port` where given, and its data.
+    """Prepare `folder` (properties, with `port` if given, and data) and return the program of its broker.
 
-    Raises StackError when Java or the jars are missing, or the folder cannot be prepared.
+    Raises StackError if Java or the jars are missing, or if the folder cannot be prepared.
     """
     folder = folder.absolute()
     java, classpath = require_java(), kafka_jars(jars)
@@ -150,7 +150,7 @@ def broker_program(folder: Path, jars: Path, port: int | None = None) -> Program
 
 
 def find_broker(folder: Path, jars: Path) -> Broker | None:
-    """Find the broker that runs on `folder`, whoever started it; None when there is none."""
+    """Find the broker that runs on `folder`, no matter who started it; None if there is none."""
     folder = folder.absolute()
     process = find_process(_NAME, folder)
     properties = folder / "server.properties"
@@ -160,22 +160,22 @@ def find_broker(folder: Path, jars: Path) -> Broker | None:
 
 
 def properties_text(folder: Path, port: int | None = None) -> str:
-    """The broker's settings on a new folder. Whoever wants others writes them to `server.properties` there before the start."""
+    """Return the broker's settings on a new folder. To use others, write them to its `server.properties` before the start."""
     return _PROPERTIES.format(
         host=HOST, port=port or free_port(), controller_port=free_port(), data=folder.absolute() / "data"
     )
 
 
 def kept_port(folder: Path) -> int | None:
-    """The port of a folder used before; None for a new one."""
+    """Return the port of a used folder; None for a new one."""
     properties = folder / "server.properties"
     return _ports(properties)[0] if properties.is_file() else None
 
 
 def _ensure_properties(folder: Path, port: int | None, *, runs: bool) -> Path:
-    """The properties, written where there are none; those that are there get another port where one is given.
+    """Return the path of the properties. A new file is written; an existing one gets `port` if it is given.
 
-    The controller's port, which nobody else is told, gives way where another program took it.
+    If another program has taken the controller's port, which only the broker uses, the controller gets a free one.
     """
     path = folder / "server.properties"
     if not path.is_file():
@@ -197,7 +197,7 @@ def _ports(properties: Path) -> tuple[int, int]:
         if line.startswith("listeners="):
             first, second, *_ = line.split(",")
             return int(first.rsplit(":", 1)[1]), int(second.rsplit(":", 1)[1])
-    raise StackError(f"{properties} has no listeners: delete the folder to start anew")
+    raise StackError(f"{properties} has no listeners: delete the folder to create the broker again")
 
 
 def _format(base: list[str], properties: Path) -> None:
@@ -219,7 +219,7 @@ def _wait_until_ready(broker: Broker) -> None:
     deadline = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < deadline:
         if not broker.is_alive():
-            raise StackError(f"the broker ended while it started; the reason is at the end of {broker.log}")
+            raise StackError(f"the broker ended during its start; the reason is at the end of {broker.log}")
         if answers(HOST, broker.port) and serves({"bootstrap.servers": broker.bootstrap_servers}):
             return
         time.sleep(0.1)
@@ -228,7 +228,7 @@ def _wait_until_ready(broker: Broker) -> None:
 
 
 def serves(kafka: Mapping[str, str], timeout_s: float = 3.0) -> bool:
-    """Say whether the cluster that these librdkafka settings name answers within `timeout_s`."""
+    """Return whether the cluster in these librdkafka settings answers within `timeout_s`."""
     quiet = logging.getLogger("aimaas.broker.probe")
     quiet.setLevel(logging.CRITICAL)
     admin = AdminClient({**kafka, "socket.timeout.ms": int(timeout_s * 1000)}, logger=quiet)

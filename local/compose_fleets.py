@@ -1,4 +1,4 @@
-"""What serves each fleet in Docker Compose, written from the fleet files: its containers, and what Prometheus scrapes."""
+"""Writes the Docker Compose services and the Prometheus targets of each fleet, from the fleet files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TEMPLATES = {
 
 
 def compose_files(project: Path, fleets: Iterable[str], scorers: int = SCORERS) -> Mapping[str, str]:
-    """The text of each file, by its path below the project. Raises StackError where the folder is not the project's."""
+    """Return the text of each file, by its path below the project. Raises StackError if `project` is another folder."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from jinja2.exceptions import TemplateNotFound
 
@@ -33,7 +33,7 @@ def compose_files(project: Path, fleets: Iterable[str], scorers: int = SCORERS) 
 
 
 def write_compose_files(project: Path, fleets: Iterable[str], scorers: int = SCORERS) -> list[Path]:
-    """Write the files where they are not yet so; those that changed. Raises StackError."""
+    """Write the files whose text differs, and return these. Raises StackError."""
     files = compose_files(project, fleets, scorers)
     changed = [
         project / path

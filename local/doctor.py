@@ -1,6 +1,6 @@
-"""Whether this machine can run the local stack: what `aimaas doctor` prints.
+"""The checks of `aimaas doctor`: whether this machine can run the local stack.
 
-Each judgement is a plain function of what was measured; `examine` measures.
+`examine` measures. Each check is a plain function of a measured value.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LOCAL_BROKER = "localhost:9092"
 
 
 def examine(settings: Settings) -> list[Check]:
-    """Look at this machine and at what the settings name; takes a few seconds, changes nothing."""
+    """Check this machine and the settings. Takes a few seconds and changes nothing."""
     existing = _existing(settings.home)
     return [
         python_check(sys.version_info[:2]),
@@ -46,69 +46,72 @@ def examine(settings: Settings) -> list[Check]:
 
 
 def packages_check(pyspark: str | None, client: str | None) -> Check:
-    """Judge the two packages that overwrite each other's files when their versions differ."""
+    """Check the two packages that overwrite each other's files if their versions differ."""
     return Check(
         "packages",
         pyspark is not None and pyspark == client,
         f"pyspark {pyspark or 'missing'}, pyspark-client {client or 'missing'}",
-        "both must be there in the same version: run `make setup`",
+        "both must be installed in the same version: run `make setup`",
     )
 
 
 def memory_check(available_bytes: int) -> Check:
-    """Judge the free memory; broker, Airflow, Spark and scorer together take about 5 GB."""
+    """Check the free memory. Broker, Airflow, Spark and scorer together take about 5 GB."""
     free_mb = available_bytes // 1024**2
     return Check(
-        "memory", free_mb >= NEEDED_MEMORY_MB, f"{free_mb} MB free", f"{NEEDED_MEMORY_MB} MB are needed: end something"
+        "memory",
+        free_mb >= NEEDED_MEMORY_MB,
+        f"{free_mb} MB free",
+        f"{NEEDED_MEMORY_MB} MB are needed: end other programs",
     )
 
 
 def cores_check(cores: int) -> Check:
-    """Judge the number of processor cores."""
-    return Check("cores", cores >= 2, str(cores), "two are needed for the stack to keep its pace")
+    """Check the number of processor cores."""
+    return Check("cores", cores >= 2, str(cores), "two are needed, or the stack is too slow")
 
 
 def home_check(home: Path, *, writable: bool) -> Check:
-    """Judge the folder that everything is written below."""
-    return Check("home", writable, str(home), "it cannot be written to: set AIMAAS_HOME to a folder of yours")
+    """Check AIMAAS_HOME, the folder of all files."""
+    return Check("home", writable, str(home), "it is not writable: set AIMAAS_HOME to a folder that you can write to")
 
 
 def jars_check(folder: Path, *, fetched: bool) -> Check:
-    """Judge whether the jars are those that ivy.xml lists."""
-    found = f"{folder}" if fetched else f"missing or of other versions in {folder}"
+    """Check whether the jars are those in ivy.xml."""
+    found = f"{folder}" if fetched else f"missing or in other versions in {folder}"
     return Check("jars", fetched, found, "run `make setup`")
 
 
 def fleets_check(folder: Path, count: int) -> Check:
-    """Judge the folder of fleet files by how many it holds."""
+    """Check the number of fleet files in their folder."""
     advice = "run this in the project's folder, or set AIMAAS_FLEETS"
     return Check("fleets", count > 0, f"{count} fleet files in {folder}", advice)
 
 
 def ports_check(*, can_listen: bool) -> Check:
-    """Judge whether a server may listen on the loopback address."""
-    found = "free ones on the loopback address" if can_listen else "none can be opened"
-    return Check("ports", can_listen, found, f"a server must be able to listen on {ports.HOST}: look at the firewall")
+    """Check whether a server may listen on the loopback address."""
+    found = "free ports on the loopback address" if can_listen else "no port can be opened"
+    return Check("ports", can_listen, found, f"a server must be able to listen on {ports.HOST}: check the firewall")
 
 
 def broker_check(bootstrap_servers: str, *, reachable: bool) -> Check:
-    """Judge the Kafka of the settings; that none runs at the default address is no fault."""
+    """Check the Kafka in the settings. At the default address, a missing broker is not an error."""
     if reachable:
         return Check("kafka", True, f"answers at {bootstrap_servers}", "")
     if bootstrap_servers == LOCAL_BROKER:
         return Check("kafka", True, f"none at {LOCAL_BROKER} (`aimaas up` and `aimaas demo` start one)", "")
-    advice = "look at AIMAAS_KAFKA_BOOTSTRAP_SERVERS and at the cluster"
+    advice = "check AIMAAS_KAFKA_BOOTSTRAP_SERVERS and the cluster"
     return Check("kafka", False, f"no answer from {bootstrap_servers}", advice)
 
 
 def mlflow_check(tracking_uri: str, *, reachable: bool) -> Check:
-    """Judge the MLflow of the settings; a database file is made when it is needed."""
+    """Check the MLflow in the settings. A missing database file is created at the first use."""
     found = "answers at" if reachable else "no answer from"
-    return Check("mlflow", reachable, f"{found} {tracking_uri}", "look at AIMAAS_MLFLOW_TRACKING_URI and at the server")
+    return Check("mlflow", reachable, f"{found} {tracking_uri}", "check AIMAAS_MLFLOW_TRACKING_URI and the server")
 
 
 def _existing(folder: Path) -> Path:
-    """Return the folder itself or the nearest one above it that is there."""
+    """Return the folder itself, or the nearest existing folder above it."""
     return next(f for f in (folder, *folder.parents) if f.is_dir())
 
 
@@ -129,5 +132,5 @@ def _can_listen() -> bool:
 def _tracking_answers(uri: str) -> bool:
     address = urlsplit(uri)
     if address.scheme not in ("http", "https") or address.hostname is None:
-        return True  # a database: MLflow opens it when it is used
+        return True  # a database: MLflow opens it at the first use
     return ports.answers(address.hostname, address.port or (443 if address.scheme == "https" else 80), timeout_s=3)

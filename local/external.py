@@ -1,4 +1,4 @@
-"""Parts of the stack that run elsewhere, as the settings say."""
+"""Parts of the stack that run elsewhere, by the settings."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from aimaas.settings import Settings
 
 
 def external_mlflow(settings: Settings) -> str | None:
-    """Where an MLflow runs that is not ours to start, without a password in its address; None for a database of our own."""
+    """Return the address, without a password, of an MLflow server that others start; None for a database of this stack."""
     address = urlsplit(settings.mlflow_tracking_uri)
     if address.scheme not in ("http", "https", "databricks"):
         return None

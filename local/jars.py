@@ -1,6 +1,6 @@
-"""Fetches the jars that pip cannot bring, as `ivy.xml` lists them, with the Ivy that pyspark ships.
+"""Fetches the jars in `ivy.xml`, which pip does not install, with the Ivy in pyspark.
 
-`<folder>/kafka` is the broker's classpath, `<folder>/spark` what Spark needs besides its own jars.
+`<folder>/kafka` is the broker's class path, `<folder>/spark` has the jars that Spark needs beside its own.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ _NO_NETWORK = ("UnknownHostException", "Connection refused", "ConnectException",
 
 
 def kafka_jars(folder: Path) -> list[Path]:
-    """Return the broker's classpath below `folder`; raises StackError when `make setup` has not fetched it."""
+    """Return the broker's class path below `folder`. Raises StackError if `make setup` has not fetched it."""
     return _fetched(folder, "kafka")
 
 
 def spark_jars(folder: Path) -> list[Path]:
-    """Return the jars to hand to Spark (`--jars`) below `folder`; raises StackError when they are not there."""
+    """Return Spark's additional jars (`--jars`) below `folder`. Raises StackError if they are missing."""
     return _fetched(folder, "spark")
 
 
 def are_fetched(folder: Path, ivy_file: Path = IVY_FILE) -> bool:
-    """Say whether `folder` holds exactly what `ivy_file` lists now."""
+    """Return whether `folder` has exactly the jars in `ivy_file`."""
     stamp = folder / "fetched"
     return stamp.is_file() and stamp.read_text() == _digest(ivy_file)
 
 
 def fetch_jars(folder: Path, ivy_file: Path = IVY_FILE) -> Path:
-    """Fill `folder` with the jars of `ivy_file`, unless it holds them already; returns `folder`.
+    """Fetch the jars of `ivy_file` into `folder`, unless it has them already. Return `folder`.
 
-    Safe to call from several processes at once. Raises StackError without Java, network or room on the disk.
+    Several processes may call this at once. Raises StackError without Java, network or disk space.
     """
     if are_fetched(folder, ivy_file):
         return folder
@@ -50,7 +50,7 @@ def fetch_jars(folder: Path, ivy_file: Path = IVY_FILE) -> Path:
             if not are_fetched(folder, ivy_file):
                 _fetch(folder, ivy_file)
     except Timeout as problem:
-        raise StackError(f"another process has been fetching jars into {folder} for too long: end it") from problem
+        raise StackError(f"another process has been fetching jars into {folder} for 20 minutes: end it") from problem
     return folder
 
 
@@ -63,9 +63,9 @@ def _fetch(folder: Path, ivy_file: Path) -> None:
         shutil.rmtree(folder / room, ignore_errors=True)
     log = folder / "ivy.log"
     command = _ivy_command(java, folder, ivy_file)
-    if not (_runs(command, log) or _runs(command, log)):  # one dropped connection of some 90 is nothing to stop for
+    if not (_runs(command, log) or _runs(command, log)):  # one of some 90 connections may drop
         raise StackError(_why(log.read_text(errors="replace"), log))
-    shutil.rmtree(folder / ".ivy", ignore_errors=True)  # only a broken-off fetch needs the cache again
+    shutil.rmtree(folder / ".ivy", ignore_errors=True)  # only an interrupted fetch needs the cache again
     (folder / "fetched").write_text(_digest(ivy_file))
 
 
@@ -99,9 +99,9 @@ def _ivy_jar() -> Path:
 
 def _why(output: str, log: Path) -> str:
     if "No space left" in output:
-        return f"disk full while fetching jars into {log.parent}: free some room and run `make setup` again"
+        return f"disk full while fetching jars into {log.parent}: free disk space and run `make setup` again"
     if any(sign in output for sign in _NO_NETWORK):
-        return f"the jars could not be fetched: no network, or no way to the Maven repository; details in {log}"
+        return f"the jars could not be fetched: no network, or the Maven repository is not reachable; details in {log}"
     return f"the jars could not be fetched; the reason is in {log}"
 
 

@@ -13,13 +13,13 @@ _VERSION = re.compile(r'version "(?:1\.)?(\d+)')
 
 
 def major_version(banner: str) -> int | None:
-    """Read the major version out of what `java -version` prints (`1.8.0` counts as 8); None where there is none."""
+    """Return the major version from the output of `java -version` (`1.8.0` counts as 8); None if it has none."""
     found = _VERSION.search(banner)
     return int(found.group(1)) if found else None
 
 
 def installed_version() -> int | None:
-    """Return the major version of the `java` on the PATH; None where there is none that runs."""
+    """Return the major version of the `java` on the PATH; None if there is none or it does not run."""
     java = shutil.which("java")
     if java is None:
         return None
@@ -31,7 +31,7 @@ def installed_version() -> int | None:
 
 
 def require_java() -> str:
-    """Return the path of `java`, or raise StackError when it is missing or older than 17."""
+    """Return the path of `java`. Raises StackError if it is missing or older than 17."""
     version = installed_version()
     if version is None:
         raise StackError(f"no Java found on the PATH: install a JDK or full JRE, version {NEEDED} or newer")

@@ -1,9 +1,9 @@
-"""MLflow's server with pages that open on models.
+"""MLflow's server with the registered models as its start page.
 
-MLflow 3 opens its pages on GenAI unless the browser remembers otherwise; no setting of the server changes that. This one answers
-as MLflow does, and its start page shows the registered models, with the choice *Model training* and neither assistant nor
-advertisement, where the browser has made no choice yet; whoever changes it keeps the change. `mlflow server --app-name aimaas` runs
-it: `pyproject.toml` declares it under MLflow's entry point `mlflow.app`.
+MLflow 3 opens its GenAI pages unless the browser remembers another choice, and no server setting changes that. This server answers
+as MLflow does. If the browser has no choice yet, its start page shows the registered models, with *Model training* chosen and
+without assistant and advertisement. A later choice of the user stays. Run it with `mlflow server --app-name aimaas`:
+`pyproject.toml` declares it under MLflow's entry point `mlflow.app`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ App = Callable[[Message, Receive, Send], Awaitable[None]]
 
 
 class OpensOnModels:
-    """ASGI middleware that puts the script into the start page; everything else passes as it is."""
+    """ASGI middleware that inserts the script into the start page, and passes all other answers unchanged."""
 
     def __init__(self, app: App) -> None:
         self._app = app
@@ -48,7 +48,7 @@ class OpensOnModels:
 
 
 class _StartPage:
-    """Gathers the page, which is small, and sends it with the script before all others."""
+    """Collects the page, which is small, and sends it with the script before all other scripts."""
 
     def __init__(self, send: Send) -> None:
         self._send, self._body = send, b""
@@ -68,7 +68,7 @@ class _StartPage:
 
 
 def create_app() -> FastAPI:
-    """MLflow's own app with the middleware; MLflow calls it in each worker."""
+    """Return MLflow's app with the middleware. MLflow calls this in each worker."""
     from mlflow.server.fastapi_app import app
 
     app.add_middleware(OpensOnModels)

@@ -1,4 +1,4 @@
-"""Pages of the local stack: MLflow's, and Data Docs over HTTP. Each has a folder with its port, its record and its log."""
+"""HTTP pages of the local stack: MLflow and Data Docs. Each server has a folder with its port, its record and its log."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ MLFLOW, DATA_DOCS = "mlflow", "data-docs"
 
 
 def mlflow_program(settings: Settings, port: int, inherited: Mapping[str, str]) -> Program:
-    """What is started for MLflow's pages on the registry's database; `inherited` is the caller's environment."""
+    """Return the program of the MLflow server on the registry's database. `inherited` is the caller's environment."""
     command = ["mlflow", "server", "--host", HOST, "--workers", "1"]
     command += ["--default-artifact-root", settings.mlflow_artifacts]
-    if APP_NAME in entry_points(group="mlflow.app").names:  # not in an environment that was set up before there was one
+    if APP_NAME in entry_points(group="mlflow.app").names:  # an environment from an older release does not have it
         command += ["--app-name", APP_NAME]
     environ = {
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven processes more, for judges of language models
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # seven more processes, for evaluations of language models
         **{name: value for name, value in inherited.items() if not name.startswith("AIMAAS_")},
         # it may hold a password, and every user of the machine sees a command line
         "MLFLOW_BACKEND_STORE_URI": settings.mlflow_tracking_uri,
@@ -32,20 +32,20 @@ def mlflow_program(settings: Settings, port: int, inherited: Mapping[str, str]) 
 
 
 def data_docs_program(settings: Settings, port: int) -> Program:
-    """What is started to serve the folder of Data Docs to this machine alone; they name devices in their examples."""
+    """Return the program that serves Data Docs, on this machine only, because their examples name devices."""
     settings.data_docs.mkdir(parents=True, exist_ok=True)
     command = ["http.server", "--bind", HOST, "--directory", str(settings.data_docs), str(port)]
     return _program(settings, DATA_DOCS, port, command)
 
 
 def kept_port(settings: Settings, name: str) -> int | None:
-    """The port at which a home used before had these pages; None for a new one."""
+    """Return the port of these pages in a used home; None in a new one."""
     path = _folder(settings, name) / "port"
     return int(path.read_text()) if path.is_file() else None
 
 
 def running_pages(settings: Settings) -> Iterator[ManagedProcess]:
-    """The servers that run."""
+    """Yield the running servers."""
     for name in (MLFLOW, DATA_DOCS):
         if found := find_process(name, _folder(settings, name)):
             yield found

@@ -1,4 +1,4 @@
-"""What the supervisor knows of each part, in a file that `aimaas status` reads."""
+"""The supervisor's state of each part, in a file that `aimaas status` reads."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ STATES_FILE = "states.json"
 class PartState:
     """One part. Times are Unix seconds.
 
-    `since` is when the process began or ended; `failures` in a row began at `failing_since`, and say nothing any more once the
-    part has run for long. `restarts` counts since `aimaas down`. `next_at` is when it is started again; None while it runs.
-    `last_error` says why it ended last.
+    `since` is the time at which the process began or ended. `failures` counts failures in a row since `failing_since`; it has no
+    meaning once the part has run for long. `restarts` counts since `aimaas down`. `next_at` is the time of the next start, None
+    while it runs. `last_error` is the reason of its last end.
     """
 
     runs: bool
@@ -31,13 +31,13 @@ class PartState:
 
 
 def write_states(folder: Path, states: Mapping[str, PartState]) -> None:
-    """Put the states into `folder` at once and whole."""
+    """Write the states into `folder`, atomically."""
     told = json.dumps({name: asdict(state) for name, state in states.items()}) + "\n"
     write(folder / STATES_FILE, told.encode())
 
 
 def read_states(folder: Path) -> dict[str, PartState]:
-    """The states in `folder`; none where there is no file, or none that can be read."""
+    """Return the states in `folder`; empty if there is no readable file."""
     try:
         return {name: PartState(**plain) for name, plain in json.loads((folder / STATES_FILE).read_text()).items()}
     except (OSError, ValueError, TypeError, AttributeError):

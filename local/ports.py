@@ -1,4 +1,4 @@
-"""Ports of this machine: which are taken, which are free, and when one answers."""
+"""Ports of this machine: whether one is free, and whether one answers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ HOST = "127.0.0.1"
 
 
 def free_port() -> int:
-    """Return a TCP port of the loopback address that nobody listens on right now."""
+    """Return a TCP port of the loopback address on which no program listens now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -16,7 +16,7 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Say whether a server could listen on `port` of the loopback address."""
+    """Return whether a server could listen on `port` of the loopback address."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -27,7 +27,7 @@ def is_free(port: int) -> bool:
 
 
 def answers(host: str, port: int, timeout_s: float = 0.5) -> bool:
-    """Say whether something accepts connections at `host:port` within `timeout_s`."""
+    """Return whether a program accepts connections at `host:port` within `timeout_s`."""
     try:
         with socket.create_connection((host, port), timeout=timeout_s):
             return True

@@ -1,6 +1,6 @@
-"""What `make setup` needs before it can begin; runs on a bare Python 3.11 or 3.12, with nothing installed.
+"""Checks the requirements of `make setup`. Runs on a bare Python 3.11 or 3.12, without packages.
 
-`python3 -m local.preflight` prints one line for each thing that is missing and exits with 1, or prints nothing.
+`python3 -m local.preflight` prints one line for each missing requirement and exits with 1, or prints nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NEEDED_DISK_MB = 5000
 
 @dataclass(frozen=True)
 class Check:
-    """One thing a machine needs: whether it is so, what was found, and what to do where it is not."""
+    """One requirement: whether the machine meets it, what was found, and what to do if it does not."""
 
     name: str
     ok: bool
@@ -32,7 +32,7 @@ class Check:
 
 
 def python_check(version: tuple[int, int]) -> Check:
-    """Judge the version of the interpreter that makes the environment."""
+    """Check the version of the interpreter that creates the environment."""
     return Check(
         "python",
         OLDEST <= version <= NEWEST,
@@ -42,30 +42,30 @@ def python_check(version: tuple[int, int]) -> Check:
 
 
 def venv_check(*, has_venv: bool) -> Check:
-    """Judge whether the interpreter can make environments (Debian packs that part separately)."""
+    """Check whether the interpreter can create environments (Debian has a separate package for it)."""
     found = "present" if has_venv else "missing in this Python"
     return Check("venv", has_venv, found, "install it (Debian, Ubuntu: apt-get install python3-venv)")
 
 
 def java_check(major: int | None) -> Check:
-    """Judge the Java on the PATH by its major version; None stands for no Java."""
+    """Check the Java on the PATH by its major version; None means no Java."""
     found = "none on the PATH" if major is None else f"version {major}"
     ok = major is not None and major >= 17
     return Check("java", ok, found, "install a JDK or full JRE, version 17 or newer, and put it first on the PATH")
 
 
 def disk_check(free_bytes: int, folder: Path, needed_mb: int) -> Check:
-    """Judge the room on the disk of `folder`."""
+    """Check the free space on the disk of `folder`."""
     free_mb = free_bytes // 1024**2
     return Check(
-        "disk", free_mb >= needed_mb, f"{free_mb} MB free at {folder}", f"{needed_mb} MB are needed: free some room"
+        "disk", free_mb >= needed_mb, f"{free_mb} MB free at {folder}", f"{needed_mb} MB are needed: free disk space"
     )
 
 
 def main() -> None:
     """Check this machine for `make setup`."""
     here = Path.cwd()
-    # an environment that is there already needs little more
+    # an existing environment needs little more
     needed_mb = 500 if (here / ".venv" / ".packages").exists() else NEEDED_DISK_MB
     checks = [
         python_check(sys.version_info[:2]),

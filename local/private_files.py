@@ -1,4 +1,4 @@
-"""Files that only their owner may read: secrets of the local stack."""
+"""Files that only their owner may read, for the secrets of the local stack."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _BYTES = 32
 
 
 def kept_secret(path: Path) -> str:
-    """The secret in this file; made, and kept there, when it is asked for first."""
+    """Return the secret in this file. The first call generates it."""
     with suppress(FileExistsError):
         write_private(path, secrets.token_hex(_BYTES), os.O_EXCL)
     return path.read_text().strip()
@@ -21,5 +21,5 @@ def kept_secret(path: Path) -> str:
 def write_private(path: Path, text: str, how: int = os.O_TRUNC) -> None:
     """Write a file that only its owner may read; `how` is a flag of `os.open`."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | how, _OWNER), "w") as file:
-        os.fchmod(file.fileno(), _OWNER)  # also where it was there before
+        os.fchmod(file.fileno(), _OWNER)  # also if the file existed before
         file.write(text)

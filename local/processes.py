@@ -1,8 +1,8 @@
-"""Child processes that can outlive their parent, be found again, and be stopped with all they started.
+"""Child processes that outlive their parent, and that can be found again and stopped with all their children.
 
-A process runs in a session of its own, so its session id is its pid. A record file beside its log holds the pid and
-the time it began: a pid that the system gave to somebody else since is never signalled. A variable in its environment names
-it: all that it starts inherits the variable, also what begins a session of its own, so what it leaves behind is found.
+A process runs in its own session, so its session id is its pid. A record file beside its log holds the pid and the start time, so
+that no signal goes to another process that got the same pid later. A variable in its environment names it. Its children inherit the
+variable, even in sessions of their own, so processes that it leaves behind are found.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ import psutil
 from aimaas.errors import StackError
 from local.programs import PART_MARK, Program
 
-RECORD = ".pid.json"  # how the names of record files end
+RECORD = ".pid.json"  # suffix of record files
 _CLOCK_SLACK_S = 2.0  # the start time is derived from the boot time, which the system adjusts
 
 
 @dataclass(frozen=True)
 class ManagedProcess:
-    """One process that we started; `record` is the file it is found by, `log` takes its output.
+    """One process that we started. `record` is the file by which it is found, `log` takes its output.
 
-    `identity` is that of the program that it was started as, where it was started as one.
+    `identity` is the identity of its program, if it was started from one.
     """
 
     name: str
@@ -41,13 +41,13 @@ class ManagedProcess:
     _child: subprocess.Popen[bytes] | None = field(default=None, repr=False, compare=False)
 
     def is_alive(self) -> bool:
-        """Say whether this very process still runs (a zombie does not)."""
+        """Return whether this process still runs. A zombie does not count."""
         return self._leader() is not None
 
     def exit_code(self, timeout_s: float = 0.0) -> int | None:
-        """Return the exit code of a process started by this very interpreter; None while it runs or where unknown.
+        """Return the exit code of a process that this interpreter started; None while it runs or if it is not known.
 
-        A killed process whose threads are still ending is no longer alive and has no exit code yet: `timeout_s` waits for it.
+        A killed process whose threads are still ending is no longer alive and has no exit code yet. `timeout_s` waits for it.
         """
         if self._child is None:
             return None
@@ -56,7 +56,7 @@ class ManagedProcess:
         return None
 
     def stop(self, timeout_s: float = 20.0) -> None:
-        """Ask it to end (SIGTERM), and after `timeout_s` end it and all it started (SIGKILL). Waits for the end."""
+        """End it with SIGTERM, and after `timeout_s` end it and all its children with SIGKILL. Waits for the end."""
         members = self._members()
         leader = self._leader()
         if leader is not None:
@@ -66,7 +66,7 @@ class ManagedProcess:
         self._end({*members, *self._members()})
 
     def stop_alone(self, timeout_s: float = 10.0) -> None:
-        """End it as `stop` does, but leave what it started running."""
+        """End it as `stop` does, but leave its children running."""
         leader = self._leader()
         if leader is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -77,11 +77,11 @@ class ManagedProcess:
         self.record.unlink(missing_ok=True)
 
     def kill(self) -> None:
-        """End it and all it started at once (SIGKILL), and wait until they are gone."""
+        """End it and all its children at once with SIGKILL, and wait until they are gone."""
         self._end(set(self._members()))
 
     def signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to it and to all it started."""
+        """Send a signal to it and to all its children."""
         for member in self._members():
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.send_signal(number)
@@ -105,7 +105,7 @@ class ManagedProcess:
         return bool(abs(found.create_time() - self.started_at) < _CLOCK_SLACK_S)
 
     def _members(self) -> list[psutil.Process]:
-        """All processes of its session and all its descendants; none when the pid is somebody else's by now."""
+        """Return all processes of its session and all its descendants; none if another process has the pid now."""
         with contextlib.suppress(psutil.NoSuchProcess):
             if not self._is_ours(psutil.Process(self.pid)):
                 return []
@@ -143,10 +143,10 @@ def start_process(
     working_directory: Path | None = None,
     identity: str = "",
 ) -> ManagedProcess:
-    """Start `command` in a session of its own, with its output appended to `<folder>/<name>.log`.
+    """Start `command` in its own session. Its output is appended to `<folder>/<name>.log`.
 
-    `environ` replaces the inherited environment where given. Raises StackError when one of this name is running
-    or the program cannot be started.
+    `environ` replaces the inherited environment if it is given. Raises StackError if a process of this name runs, or if the program
+    cannot be started.
     """
     if find_process(name, folder) is not None:
         raise StackError(f"{name} is already running in {folder}: stop it first")
@@ -185,7 +185,7 @@ def start_program(program: Program) -> ManagedProcess:
 
 
 def find_process(name: str, folder: Path) -> ManagedProcess | None:
-    """Find the running process of this name by its record; None when there is none or it has ended."""
+    """Find the running process of this name by its record; None if there is none or it has ended."""
     record = folder / f"{name}{RECORD}"
     try:
         content = json.loads(record.read_text())
@@ -197,23 +197,23 @@ def find_process(name: str, folder: Path) -> ManagedProcess | None:
 
 
 def find_processes(folder: Path, pattern: str = "*") -> list[ManagedProcess]:
-    """The running processes that have their records in `folder`, by name; `*/*` looks into the folders below it instead."""
+    """Return the running processes with records in `folder`, in the order of their names; `*/*` searches its subfolders instead."""
     records = sorted(folder.glob(f"{pattern}{RECORD}"))
     found = (find_process(record.name.removesuffix(RECORD), record.parent) for record in records)
     return [process for process in found if process is not None]
 
 
 def end_marked(folder: Path, keep: Iterable[tuple[Path, str]] = ()) -> None:
-    """End (SIGKILL) every process that was started as a program below `folder`, and all that those started.
+    """End with SIGKILL every process that was started as a program below `folder`, and all children of these.
 
-    Programs that `keep` names by folder and name are left alone.
+    Programs in `keep`, by folder and name, are left alone.
     """
     kept = {_mark(*one) for one in keep}
     _end_where(lambda mark: Path(mark).is_relative_to(folder.absolute()) and mark not in kept)
 
 
 def end_remains(name: str, folder: Path) -> None:
-    """End (SIGKILL) what a program that died left behind, in whatever session."""
+    """End with SIGKILL the processes that an ended program left behind, in any session."""
     _end_where(lambda mark: mark == _mark(folder, name))
 
 
@@ -230,7 +230,7 @@ def _end_where(ends: Callable[[str], bool]) -> None:
 
 
 def _mark_of(process: psutil.Process) -> str:
-    """The program that a process belongs to; empty where there is none to see."""
+    """Return the program that a process belongs to; empty if there is none or it is not readable."""
     try:
         return str(process.environ().get(PART_MARK, ""))
     except (psutil.Error, OSError):

@@ -1,4 +1,4 @@
-"""Programs of the stack: what is started for each, told apart from what runs, and kept in a plan that a new supervisor reads."""
+"""Programs of the stack: how each is started. They are separate from running processes, in a plan that the supervisor reads."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from local.private_files import write_private
 
 PLAN_FILE = "plan.json"
 PART_MARK = "AIMAAS_PART"
-"""Names, in the environment of each process and of all that it starts, the program: `<folder>/<name>`."""
+"""Variable in the environment of each process and of its children: the program, as `<folder>/<name>`."""
 _TELLING = ("AIMAAS_", "AIRFLOW_", "MLFLOW_", "SPARK_", "PYSPARK_")
-"""Variables that decide what a program does; the others differ from shell to shell."""
+"""Prefixes of variables that decide what a program does. Other variables differ between shells."""
 
 
 @dataclass(frozen=True)
 class Program:
     """One program: its `command` with the whole `environ`, started in `working_directory`.
 
-    Without `environ` it has the starter's own, and nothing that it does depends on the variables of the stack. `<folder>/<name>` is
-    its name in the whole machine: log and record lie there. A `port` is where it answers once it serves.
+    Without `environ` it inherits the environment of its starter, and does not depend on the variables of the stack.
+    `<folder>/<name>` is its name on the whole machine; its log and its record are there. It answers at `port` once it serves.
     """
 
     name: str
@@ -35,15 +35,15 @@ class Program:
 
     @property
     def identity(self) -> str:
-        """A digest of what makes it another program: command, folder, port and the variables that decide what it does."""
-        environ = self.environ or {}  # the starter's own decides nothing
+        """A digest of command, folder, port and the variables that decide what it does. Another digest is another program."""
+        environ = self.environ or {}  # an inherited environment decides nothing
         told = sorted((k, v) for k, v in environ.items() if k.startswith(_TELLING) and k != PART_MARK)
         whole = [list(self.command), str(self.working_directory), self.port, told]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
 def write_plan(folder: Path, programs: Sequence[Program]) -> None:
-    """Put the plan into `folder` at once and whole; only its owner may read it, since environments hold secrets."""
+    """Write the plan into `folder`, atomically. Only its owner may read it, because environments hold secrets."""
     folder.mkdir(parents=True, exist_ok=True)
     new = folder / f"{PLAN_FILE}.new"
     write_private(new, json.dumps([_plain(p) for p in programs]))
@@ -51,7 +51,7 @@ def write_plan(folder: Path, programs: Sequence[Program]) -> None:
 
 
 def read_plan(folder: Path) -> list[Program]:
-    """The plan in `folder`; empty where there is none. Raises StackError for a file that cannot be read."""
+    """Return the plan in `folder`; empty if there is none. Raises StackError if the file cannot be read."""
     path = folder / PLAN_FILE
     try:
         return [_program(p) for p in json.loads(path.read_text())]

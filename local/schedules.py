@@ -1,4 +1,4 @@
-"""DAGs of new fleets are set going once; whoever pauses one later keeps it paused."""
+"""Unpauses the DAGs of new fleets once. A DAG that somebody pauses later stays paused."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from aimaas.errors import StackError
 from local.airflow import Airflow
 
 _FILE = "unpaused.json"
-_LIMIT_S = 300.0  # Airflow looks for new fleet files every ten seconds, and reads them in some more
+_LIMIT_S = 300.0  # Airflow looks for new fleet files every ten seconds, and needs some more to read them
 
 
 def unpause_new(airflow: Airflow, fleets: Sequence[str]) -> None:
     """Unpause the DAGs of these fleets that were never unpaused before, once Airflow has read them.
 
-    Raises StackError for a fleet whose DAGs are not there after 300 s.
+    Raises StackError if the DAGs of a fleet are missing after 300 s.
     """
     path = airflow.folder / _FILE
     done: set[str] = set(json.loads(path.read_text())) if path.is_file() else set()
@@ -36,5 +36,5 @@ def unpause_new(airflow: Airflow, fleets: Sequence[str]) -> None:
 
 
 def fleet_of(dag_id: str) -> str:
-    """The fleet of a DAG, whose id is `<fleet>_<stage>`."""
+    """Return the fleet of a DAG, whose id is `<fleet>_<stage>`."""
     return dag_id.rpartition("_")[0]

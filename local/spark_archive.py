@@ -1,8 +1,8 @@
-"""The JVM's archive of Spark's loaded classes (class data sharing), made once at set-up.
+"""The JVM's archive of Spark's loaded classes (class data sharing), made once by `make setup`.
 
-A `spark-submit` of a small Delta job takes 28 s of processor time without it and 19 s with it, most of which is loading
-and verifying some 20,000 classes. The archive holds for one Java and one class path: `ensure_archive` makes it anew when
-either changed, and the JVM itself passes over one that does not fit.
+A `spark-submit` of a small Delta job takes 28 s of processor time without the archive and 19 s with it. Most of the time is loading
+and verifying some 20,000 classes. An archive fits one Java and one class path: `ensure_archive` makes a new one after either
+changed, and the JVM ignores an archive that does not fit.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ _MADE_OF = "spark.jsa.made_of"
 
 
 def ensure_archive(settings: Settings) -> bool:
-    """Make the archive unless it fits Java and the jars as they are now; says whether it was made.
+    """Make the archive unless it fits the present Java and jars. Return whether it was made.
 
-    Raises StackError where the jars or Java are missing, or the job that loads the classes fails.
+    Raises StackError if the jars or Java are missing, or if the job that loads the classes fails.
     """
     with FileLock(settings.jars / ".lock", timeout=_LIMIT_S):
         wanted, noted = _fingerprint(settings), settings.jars / _MADE_OF
@@ -77,7 +77,7 @@ def _fingerprint(settings: Settings) -> str:
 
 
 def main() -> None:
-    """Make the archive for the folder of jars that the settings name (what `make setup` runs)."""
+    """Make the archive in the folder AIMAAS_JARS. `make setup` runs this."""
     try:
         ensure_archive(read_settings())
     except AimaasError as problem:

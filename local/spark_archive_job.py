@@ -1,6 +1,6 @@
-"""A Spark job that does a little of what our jobs do, so that the JVM loads the classes they need. Not run otherwise.
+"""A small Spark job that makes the JVM load the classes that the real jobs need. Only `spark_archive.py` runs it.
 
-Run by spark-submit with one argument, a folder for its table.
+spark-submit runs it with one argument, a folder for its table.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _KAFKA = (
 
 
 def unchanged(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Pass batches on, for the sake of the Arrow classes."""
+    """Pass batches on, so that the JVM loads the Arrow classes."""
     yield from batches
 
 
@@ -56,7 +56,7 @@ def main(table: str) -> None:
 
 
 def _load(spark: Any) -> None:
-    """Load what only a broker would bring in."""
+    """Load the classes that otherwise only a broker would load."""
     loader = spark._jvm.java.lang.Thread.currentThread().getContextClassLoader()
     for name in _KAFKA:
         spark._jvm.java.lang.Class.forName(name, True, loader)

@@ -1,7 +1,7 @@
-"""The embedded stack on one machine, under one folder: started without a supervisor, as the demo does, and stopped.
+"""The local stack below one folder: starts it without a supervisor, as the demo does, and stops it.
 
-While it runs, `<home>/stack.env` tells every other command where it is; `aimaas down` finds its processes by their records and by
-their environment, whoever started them. `aimaas up` is in `up.py`.
+While the stack runs, `<home>/stack.env` tells all other commands its addresses. `aimaas down` finds its processes by their records
+and by their environment, no matter who started them. `aimaas up` is in `up.py`.
 """
 
 from __future__ import annotations
@@ -35,28 +35,28 @@ SCORER = "score-"
 
 @dataclass
 class Stack:
-    """A running broker and Airflow; `settings` are those under which everything finds them."""
+    """A running broker and Airflow, and the `settings` with their addresses."""
 
     settings: Settings
     broker: Broker
     airflow: Airflow
 
     def stop(self) -> None:
-        """Stop scorers and MLflow first, then Airflow, the broker last; leaves no process and no `stack.env`."""
+        """Stop scorers and MLflow first, then Airflow, then the broker. Leaves no process and no `stack.env`."""
         stop_stack(self.settings)
 
 
 def start_stack(settings: Settings, fleets: list[FleetSpec]) -> Stack:
-    """Start broker and Airflow side by side at free ports, make the registry and the fleets' topics. Raises StackError.
+    """Start broker and Airflow in parallel at free ports, create the registry and the fleets' topics. Raises StackError.
 
-    Starting on a folder used before goes on with what it holds. Where a part fails, all that was started is stopped. Nothing is
-    supervised, and nothing waits in the background: outcomes wake no DAG up.
+    A used folder continues with its data. If a part fails, all parts are stopped. There is no supervisor and no triggerer, so
+    outcomes start no DAG.
     """
     if find_broker(settings.home / "kafka", settings.jars) or find_airflow(settings.home / "airflow"):
         raise StackError(f"a stack already runs in {settings.home}: see `aimaas status`, or stop it with `aimaas down`")
     settings.home.mkdir(parents=True, exist_ok=True)
     kafka_port = kept_port(settings.home / "kafka") or free_port()
-    bootstrap = f"{HOST}:{kafka_port}"  # known before the broker is up, so that Airflow can start beside it
+    bootstrap = f"{HOST}:{kafka_port}"  # known before the broker is up, so that Airflow can start in parallel
     replay_key = settings.replay_key or kept_secret(settings.home / "replay.key")
     reached = replace(settings, kafka={**settings.kafka, "bootstrap.servers": bootstrap}, replay_key=replay_key)
     try:
@@ -76,7 +76,7 @@ def start_stack(settings: Settings, fleets: list[FleetSpec]) -> Stack:
 
 
 def tell_others(settings: Settings) -> None:
-    """Tell every other command, by `stack.env`, where the stack is."""
+    """Write the addresses of the stack into `stack.env`, for all other commands."""
     told = {
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": settings.bootstrap_servers,
         "AIMAAS_REPLAY_KEY": settings.replay_key or "",
@@ -90,19 +90,19 @@ def tell_others(settings: Settings) -> None:
 
 
 def prepare_own_registry(settings: Settings) -> None:
-    """Make the database of a registry of our own; one that runs elsewhere is its owner's."""
+    """Create the database of this stack's registry. Do nothing for a registry that runs elsewhere."""
     if external_mlflow(settings):
         return
     import mlflow  # noqa: F401  # it sets up its own logging when imported
 
     from aimaas.registry import prepare_registry
 
-    logging.getLogger("mlflow").setLevel(logging.WARNING)  # each table it makes is no news
+    logging.getLogger("mlflow").setLevel(logging.WARNING)  # do not log each new table
     prepare_registry(settings)
 
 
 def scorer_program(settings: Settings, fleet: str, inherited: Mapping[str, str], instance: str = "0") -> Program:
-    """What is started to score a fleet; `inherited` is the caller's environment."""
+    """Return the program of a fleet's scorer. `inherited` is the caller's environment."""
     command = (sys.executable, "-m", "aimaas.cli", "score", "--fleet", fleet, "--instance", instance)
     kept = {name: value for name, value in inherited.items() if not name.startswith("AIMAAS_")}
     return Program(
@@ -111,14 +111,14 @@ def scorer_program(settings: Settings, fleet: str, inherited: Mapping[str, str],
 
 
 def start_scorer(settings: Settings, fleet: FleetSpec, instance: str = "0") -> ManagedProcess:
-    """Start `aimaas score` for a fleet as a process of the stack, unsupervised."""
+    """Start `aimaas score` for a fleet as a process of the stack, without a supervisor."""
     return start_program(scorer_program(settings, fleet.fleet, os.environ, instance))
 
 
 def stop_stack(settings: Settings) -> list[str]:
-    """Stop every part that runs in `settings.home`; returns their names. Scorers go first: they commit and leave.
+    """Stop every part that runs in `settings.home`, and return their names. Scorers commit and leave their group first.
 
-    The supervisor ends before all others, or it would start them again. Nothing is left, killed supervisor or not.
+    The supervisor ends before all others, because it would restart them. No process is left, even after a killed supervisor.
     """
     supervisor = find_supervisor(settings.home)
     if supervisor is not None:
@@ -141,7 +141,7 @@ def stop_stack(settings: Settings) -> list[str]:
 
 
 def _stop_all(processes: list[ManagedProcess]) -> list[ManagedProcess]:
-    """Stop these side by side: `mlflow server` takes as long as a client stays connected."""
+    """Stop these in parallel: `mlflow server` waits for its connected clients."""
     with ThreadPoolExecutor(len(processes) or 1) as pool:
         list(pool.map(ManagedProcess.stop, processes))
     return processes

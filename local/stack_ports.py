@@ -1,4 +1,4 @@
-"""The ports of the stack: asked for, kept from before, or the usual ones; judged before anything starts."""
+"""Chooses the ports of the stack: given, kept from the last start, or default. They are checked before any part starts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ HIGHEST = 65_535
 
 @dataclass(frozen=True)
 class Ports:
-    """Ports of the stack's parts; None where nobody said one."""
+    """Ports of the stack's parts; None if none was given."""
 
     kafka: int | None = None
     airflow: int | None = None
@@ -27,7 +27,7 @@ USUAL = Ports(kafka=9092, airflow=8080, mlflow=5000, data_docs=8090)
 
 
 def check_asked(asked: Ports) -> None:
-    """Raise StackError, a line for each, for what is no port and for one that is asked for twice."""
+    """Raise StackError, with a line for each invalid port and each port that was given twice."""
     named = {field.name: port for field, port in zip(fields(asked), astuple(asked), strict=True) if port is not None}
     wrong = [
         f"{option(name)} is {port}: use a port from 1 to {HIGHEST}"
@@ -40,10 +40,10 @@ def check_asked(asked: Ports) -> None:
 
 
 def choose_ports(asked: Ports, kept: Ports, ours: Set[int], without: Set[str] = frozenset()) -> Ports:
-    """The port of each part: the one asked for, else the one kept from before, else the usual one.
+    """Return the port of each part: the given one, else the one of the last start, else the default.
 
-    `ours` are ports that running parts of the stack listen on; parts in `without` are not started. Raises StackError, a line for
-    each, where two parts would have one port, or where another program listens.
+    `ours` has the ports of running parts of the stack. Parts in `without` are not started. Raises StackError, with a line for each
+    port that two parts would have, or on which another program listens.
     """
     check_asked(asked)
     chosen = {
@@ -52,7 +52,7 @@ def choose_ports(asked: Ports, kept: Ports, ours: Set[int], without: Set[str] = 
         if field.name not in without
     }
     wrong = _doubled(chosen) or [
-        f"port {port} is taken{_by(port)}: end what listens there, or give another {option(name)}"
+        f"port {port} is taken{_by(port)}: end the program that listens there, or give another {option(name)}"
         for name, port in chosen.items()
         if port not in ours and not is_free(port)
     ]
@@ -62,7 +62,7 @@ def choose_ports(asked: Ports, kept: Ports, ours: Set[int], without: Set[str] = 
 
 
 def option(name: str) -> str:
-    """The option of `aimaas up` that sets a part's port."""
+    """Return the option of `aimaas up` for a part's port."""
     return f"--{name.replace('_', '-')}-port"
 
 
@@ -76,7 +76,7 @@ def _doubled(named: dict[str, int]) -> list[str]:
 
 
 def _by(port: int) -> str:
-    """Who listens on a port, as far as this user may see it."""
+    """Return the program that listens on a port, if this user may see it."""
     try:
         found = [c.pid for c in psutil.net_connections("tcp") if c.laddr and c.laddr.port == port and c.pid]
         return f" by {psutil.Process(found[0]).name()} (pid {found[0]})" if found else ""

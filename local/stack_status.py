@@ -1,4 +1,4 @@
-"""How each part of the stack is: what `aimaas status` shows."""
+"""The state of each part of the stack, for `aimaas status`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from local.programs import Program, read_plan
 from local.supervisor import NAME, find_supervisor, folder_of
 
 State = Literal["up", "starting", "restarting", "dead", "silent"]
-_START_S = 180.0  # so long a part may take until it answers
+_START_S = 180.0  # a part may take this long until it answers
 _ANSWER_S = 5.0
 _SETTLE_S = 10.0  # a part that failed and has run for less may fail again
 _HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "triggerer": "triggerer"}
@@ -31,9 +31,9 @@ _HEARTBEATS = {"scheduler": "scheduler", "dag-processor": "dag_processor", "trig
 class Part:
     """One part of the stack.
 
-    `state` is `up`; `starting` (it does not answer yet); `restarting` (it ended and is started again, or just was); `dead` (it
-    ended and nothing starts it again); or `silent` (it runs and does not answer). `since` is in Unix seconds, None where nobody
-    knows.
+    `state` is `up`; `starting` (it does not answer yet); `restarting` (it ended and will be restarted, or was just restarted);
+    `dead` (it ended and nothing restarts it); or `silent` (it runs and does not answer). `since` is in Unix seconds, None if it is
+    not known.
     """
 
     name: str
@@ -47,12 +47,12 @@ class Part:
 
     @property
     def alive(self) -> bool:
-        """Whether its process runs."""
+        """Return whether its process runs."""
         return self.state in ("up", "starting", "silent")
 
 
 def stack_parts(settings: Settings) -> list[Part]:
-    """The supervisor and each part of the plan below `settings.home`, however it is; empty where no stack was started."""
+    """Return the supervisor and each part of the plan below `settings.home`, in any state; empty if no stack was started."""
     folder = folder_of(settings.home)
     programs = read_plan(folder)
     if not programs:
@@ -64,7 +64,7 @@ def stack_parts(settings: Settings) -> list[Part]:
     parts += _external(settings)
     log = folder / f"{NAME}.log"
     if supervisor is None:
-        return [Part(NAME, "dead", "nothing is started again until `aimaas up`", log), *parts]
+        return [Part(NAME, "dead", "nothing is restarted until `aimaas up`", log), *parts]
     return [Part(NAME, "up", "", log, supervisor.started_at), *parts]
 
 
@@ -84,9 +84,9 @@ def _state(
     beats: Mapping[str, str],
     now: float,
 ) -> tuple[State, float | None]:
-    """How a part is, and since when."""
+    """Return the state of a part, and its time in Unix seconds."""
     if process is None and supervised and not seen.restarts and not seen.failures:
-        return "starting", seen.since  # it is in the plan since a moment
+        return "starting", seen.since  # it was just added to the plan
     if process is None:
         since = seen.failing_since or (None if seen.runs else seen.since)
         return ("restarting" if supervised else "dead"), since
@@ -97,14 +97,14 @@ def _state(
 
 
 def _answers(program: Program, beats: Mapping[str, str]) -> bool:
-    """Whether a part that has a port answers there, and whether one that Airflow watches has a fresh heartbeat."""
+    """Return whether a part with a port answers there, or a program of Airflow has a fresh heartbeat."""
     if program.port is not None:
         return answers(HOST, program.port)
     return beats.get(program.name, "healthy") == "healthy"
 
 
 def tasks_at_work(settings: Settings) -> list[tuple[str, float | None]]:
-    """`<dag>/<task>` of each task that runs now, and since when in Unix seconds; none where Airflow's API server cannot say."""
+    """Return `<dag>/<task>` and start (Unix seconds) of each running task; none if Airflow's API server does not answer."""
     client = _client(settings)
     try:
         found = client.tasks_at_work() if client else []
@@ -114,7 +114,7 @@ def tasks_at_work(settings: Settings) -> list[tuple[str, float | None]]:
 
 
 def _client(settings: Settings) -> AirflowClient | None:
-    """A client that does not wait for an API server that is silent."""
+    """Return a client with a short time-out, for an API server that is silent."""
     airflow = find_airflow(settings.home / "airflow")
     if airflow is None:
         return None
@@ -123,7 +123,7 @@ def _client(settings: Settings) -> AirflowClient | None:
 
 
 def _heartbeats(settings: Settings) -> dict[str, str]:
-    """Program of Airflow -> health; none where its API server cannot say."""
+    """Return program of Airflow -> health; none if its API server does not answer."""
     client = _client(settings)
     try:
         health = client.health() if client else {}
@@ -133,13 +133,13 @@ def _heartbeats(settings: Settings) -> dict[str, str]:
 
 
 def _external(settings: Settings) -> list[Part]:
-    """MLflow where it runs elsewhere and has an address that can be asked."""
+    """Return MLflow as a part if it runs elsewhere and has a network address."""
     where = external_mlflow(settings)
     address = urlsplit(where or "")
     if where is None or address.hostname is None:
         return []
     up = answers(address.hostname, address.port or (443 if address.scheme == "https" else 80), timeout_s=3)
-    return [Part("mlflow", "up" if up else "silent", f"{where}, started by others", Path())]
+    return [Part("mlflow", "up" if up else "silent", f"{where}, not started by this stack", Path())]
 
 
 def _where(program: Program) -> str:

@@ -1,8 +1,8 @@
-"""The supervisor: one process that starts the programs of a plan, and starts again what dies.
+"""The supervisor: one process that starts the programs of a plan and restarts those that end.
 
-`python -m local.supervisor HOME` runs until SIGTERM, or until the plan is gone; its programs run on without it, and the next
-supervisor takes over those that run as the plan says, and replaces the others. It is our own because neither `supervisor` nor
-`circus` takes over what a killed one left running (both would start it twice), and both give up on what fails again and again.
+`python -m local.supervisor HOME` runs until SIGTERM, or until the plan is deleted. Its programs continue without it. The next
+supervisor adopts programs that run as in the plan, and replaces the others. We wrote it because neither `supervisor` nor `circus`
+adopts the programs of a killed instance (both would start them twice), and both give up on a program that fails repeatedly.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class Supervisor:
-    """Holds the programs of the plan in `folder`, the supervisor's own below the stack's `home`. `turn` does all there is to do."""
+    """Runs the programs of the plan in the supervisor's folder below `home`. `turn` does one round of all its work."""
 
     def __init__(self, home: Path, back_off: BackOff) -> None:
         self._home, self._folder, self._back_off = home, folder_of(home), back_off
@@ -44,9 +44,9 @@ class Supervisor:
         self._told: dict[str, PartState] = {}
 
     def turn(self, now: float) -> bool:
-        """Follow the plan where it changed, start what is due at `now` (Unix seconds), tell the states.
+        """Apply a changed plan, start programs that are due at `now` (Unix seconds), write the states.
 
-        False once no plan is left: all is ended then.
+        Return False if the plan is deleted: then all programs are ended.
         """
         if not self._follow_plan(now):
             return False
@@ -56,16 +56,16 @@ class Supervisor:
             except (
                 OSError,
                 psutil.Error,
-            ) as problem:  # a full disk, a table of processes that is full: again at the next turn
-                log.error("part could not be looked after", part=name, error=str(problem))
+            ) as problem:  # a full disk or a full process table: try again at the next turn
+                log.error("part could not be supervised", part=name, error=str(problem))
             self._tell()
         return True
 
     def _tell(self) -> None:
-        """Write the states where one changed: after each part, since ending what one left behind may take seconds."""
+        """Write the states if one changed. Called after each part, because ending its remains may take seconds."""
         told = {name: part.state for name, part in self._parts.items()}
         if told != self._told:
-            with contextlib.suppress(OSError):  # a full disk: again at the next turn
+            with contextlib.suppress(OSError):  # a full disk: try again at the next turn
                 write_states(self._folder, told)
                 self._told = told
 
@@ -83,7 +83,7 @@ class Supervisor:
 
     def _follow(self, programs: Sequence[Program], now: float, *, first: bool) -> None:
         wanted = {program.name: program for program in programs}
-        if first:  # what another supervisor started for a plan that is gone
+        if first:  # programs of another supervisor, for a plan that is gone
             end_marked(self._home, keep=[(self._folder, NAME), *((p.folder, p.name) for p in programs)])
         for name in self._parts.keys() - wanted.keys():
             self._parts.pop(name).stop()
@@ -96,23 +96,23 @@ class Supervisor:
 
 
 def folder_of(home: Path) -> Path:
-    """The folder of the supervisor's plan, states, record and log."""
+    """Return the folder of the supervisor's plan, states, record and log."""
     return home / NAME
 
 
 def find_supervisor(home: Path) -> ManagedProcess | None:
-    """The supervisor that runs for `home`, whoever started it."""
+    """Return the supervisor that runs for `home`, no matter who started it."""
     return find_process(NAME, folder_of(home))
 
 
 def start_supervisor(home: Path) -> ManagedProcess:
-    """Start a supervisor for the plan below `home`; it survives the shell it is started from."""
+    """Start a supervisor for the plan below `home`. It outlives the shell that starts it."""
     command = [sys.executable, "-m", "local.supervisor", str(home)]
     return start_process(command, name=NAME, folder=folder_of(home), working_directory=_ROOT)
 
 
 def main() -> None:
-    """Supervise until asked to stop. A second supervisor for the same home ends at once."""
+    """Supervise until SIGTERM or SIGINT. A second supervisor for the same home ends at once."""
     home, stop = Path(sys.argv[1]), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

@@ -1,7 +1,7 @@
-"""What `aimaas up` does: a plan of all programs, a supervisor that holds them, and all that they need to serve.
+"""`aimaas up`: writes a plan of all programs, starts a supervisor for them, and creates topics and schedules.
 
-On a running stack it repairs: it writes the plan again, and the supervisor starts, replaces or leaves alone. It adds what is new
-(fleets, topics, DAGs) and takes nothing away but scorers of fleets whose file is gone.
+On a running stack it repairs: it writes the plan again, and the supervisor starts programs, replaces them or leaves them alone. It
+adds new fleets, topics and DAGs. It removes only the scorers of fleets whose file is gone.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from local.supervisor import find_supervisor, folder_of, start_supervisor
 
 READY_LIMIT_S = 300.0
 _START_LIMIT_S = 10.0
-_HOPELESS = 4  # failures in a row of a part that should come up
+_HOPELESS = 4  # failures in a row, after which `aimaas up` gives up on a part
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """A stack that is brought up: the settings that reach it, its ports, the fleets asked for, and the caller's environment.
+    """A stack to start: settings with its addresses, its ports, the given fleets, and the caller's environment.
 
-    That is taken at once: MLflow adds variables when it is imported, which no part shall inherit.
+    The environment is copied at once, because MLflow adds variables when it is imported, which no part may inherit.
     """
 
     settings: Settings
@@ -52,9 +52,9 @@ class _Stack:
 
 
 def bring_up(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> None:
-    """Start or repair all that `aimaas up` promises: broker, Airflow with the fleets' DAGs, pages, a scorer per fleet.
+    """Start or repair the stack: broker, Airflow with the fleets' DAGs, pages, a scorer for each fleet.
 
-    Raises StackError. Where a part of a stack that did not run before does not come up, all of it is stopped.
+    Raises StackError. If a part of a new stack does not start, the whole stack is stopped.
     """
     check_asked(asked)
     with _alone(settings):
@@ -72,20 +72,20 @@ def bring_up(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> N
 
 @contextmanager
 def _alone(settings: Settings) -> Iterator[None]:
-    """Keep two `aimaas up` of one home apart."""
+    """Keep a second `aimaas up` of the same home from running."""
     settings.home.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(settings.home / "up.lock", timeout=0):
             yield
     except Timeout:
-        raise StackError(f"another `aimaas up` is at work in {settings.home}: wait for it") from None
+        raise StackError(f"another `aimaas up` is running for {settings.home}: wait for it") from None
 
 
 def _planned(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> _Stack:
-    """Settle ports and the settings under which all finds the stack; nothing is started or written yet."""
+    """Choose the ports, and return the settings with the addresses of the stack. Nothing is started or written yet."""
     home, outside = settings.home, external_mlflow(settings)
     if outside and asked.mlflow:
-        raise StackError(f"MLflow runs at {outside} (AIMAAS_MLFLOW_TRACKING_URI): leave --mlflow-port out")
+        raise StackError(f"MLflow runs at {outside} (AIMAAS_MLFLOW_TRACKING_URI): leave out --mlflow-port")
     kept = Ports(
         broker.kept_port(home / "kafka"),
         airflow.kept_port(home / "airflow"),
@@ -104,7 +104,7 @@ def _planned(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> _
 
 
 def _start(stack: _Stack) -> None:
-    """Bring up the parts that fleets need, then topics, scorers and schedules. The order matters: a scorer wants its topics."""
+    """Start the shared parts, then create topics, start scorers, unpause DAGs. The order matters: a scorer needs its topics."""
     settings = stack.settings
     with ThreadPoolExecutor(2) as pool:
         runs = find_process(pages.MLFLOW, settings.home / "mlflow") is not None
@@ -130,7 +130,7 @@ def _start(stack: _Stack) -> None:
 
 
 def _engines(stack: _Stack) -> list[Program]:
-    """The programs that all fleets share."""
+    """Return the programs that all fleets share."""
     settings, ports, inherited = stack.settings, stack.ports, stack.inherited
     programs = [broker.broker_program(settings.home / "kafka", settings.jars, ports.kafka)]
     programs += airflow.airflow_programs(
@@ -142,7 +142,7 @@ def _engines(stack: _Stack) -> list[Program]:
 
 
 def _scorers(stack: _Stack, known: Sequence[Program]) -> list[Program]:
-    """A scorer for each fleet asked for, and for each that has one already and still has its file."""
+    """Return a scorer for each given fleet, and for each fleet that has a scorer already and still has its file."""
     settings = stack.settings
     asked = {fleet.fleet for fleet in stack.fleets}
     there = {p.name.removeprefix(SCORER).rpartition("-")[0] for p in known}
@@ -151,7 +151,7 @@ def _scorers(stack: _Stack, known: Sequence[Program]) -> list[Program]:
 
 
 def _await(stack: _Stack, names: Sequence[str], before: Mapping[str, PartState]) -> None:
-    """Wait until these parts serve and the DAGs are read (300 s). Raises StackError for one that ends again and again."""
+    """Wait up to 300 s until these parts serve and the DAGs are read. Raises StackError for a part that ends repeatedly."""
     settings, deadline = stack.settings, time.monotonic() + READY_LIMIT_S
     while True:
         _check_hope(settings, names, before)
@@ -166,7 +166,7 @@ def _await(stack: _Stack, names: Sequence[str], before: Mapping[str, PartState])
 
 
 def _await_started(settings: Settings) -> None:
-    """Give the supervisor time to start what is new in its plan, so that what is shown next is how things are."""
+    """Wait until the supervisor has started the new programs of its plan, so that the printed states are up to date."""
     deadline, folder = time.monotonic() + _START_LIMIT_S, folder_of(settings.home)
     names = {program.name for program in read_plan(folder)}
     while names - {n for n, s in read_states(folder).items() if s.runs or s.failures} and time.monotonic() < deadline:
@@ -174,13 +174,13 @@ def _await_started(settings: Settings) -> None:
 
 
 def _check_hope(settings: Settings, names: Sequence[str], before: Mapping[str, PartState]) -> None:
-    """Raise StackError where the supervisor has ended, or one of these parts ends as often as it is started."""
+    """Raise StackError if the supervisor has ended, or if one of these parts ends after every start."""
     if find_supervisor(settings.home) is None:
         raise StackError(f"the supervisor ended: see {folder_of(settings.home) / 'supervisor.log'}")
     for name, state in read_states(folder_of(settings.home)).items():
         tries = state.restarts - (before[name].restarts if name in before else 0)
         if name in names and min(state.failures, tries) >= _HOPELESS:
-            raise StackError(f"{name} ends as often as it is started: {state.last_error}")
+            raise StackError(f"{name} ends after every start: {state.last_error}")
 
 
 def _has_dags(settings: Settings) -> bool:

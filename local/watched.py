@@ -1,4 +1,4 @@
-"""One supervised program: is it there, why did it end, when is it started again."""
+"""One supervised program: whether it runs, why it ended, and when it is restarted."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ log = logger("supervisor")
 
 _TAIL_BYTES = 8_192
 _LINE = 300
-_EXIT_S = 5.0  # the threads of a killed process may take so long to end
+_EXIT_S = 5.0  # the threads of a killed process may take this long to end
 
 
 class Watched:
-    """A program under supervision. What runs as the program says is taken over, what runs otherwise is replaced."""
+    """A supervised program. A running process with the same identity is adopted; another one is replaced."""
 
     def __init__(self, program: Program, back_off: BackOff, before: PartState | None, now: float) -> None:
         self._program, self._back_off = program, back_off
@@ -39,7 +39,7 @@ class Watched:
         return self._program.folder / f"{self._program.name}.log"
 
     def become(self, program: Program, now: float) -> None:
-        """Be supervised as `program` from now on: restarted if that makes a difference, and without pause if it is down."""
+        """Supervise `program` from now on. A running process is restarted if its identity differs; an ended one starts at once."""
         self._program = program
         if self._process is not None and self._process.identity != program.identity:
             self.stop()
@@ -48,14 +48,14 @@ class Watched:
             self.state = replace(self.state, next_at=now, failures=0)
 
     def stop(self) -> None:
-        """End the program and all it started."""
+        """End the program and all its children."""
         if self._process is not None:
             self._process.stop()
         end_remains(self._program.name, self._program.folder)
         self._process = None
 
     def turn(self, now: float) -> None:
-        """Note if it died; start it when it is due."""
+        """Note whether it has ended, and start it if it is due."""
         if self._process is not None and not self._process.is_alive():
             self._note_end(self._process, now)
         if self._process is None and self.state.next_at is not None and now >= self.state.next_at:
@@ -82,7 +82,7 @@ class Watched:
         log.warning("part ended", part=self._program.name, why=error, failures=failures, next_start_in_s=pause_s)
 
     def _start(self, now: float) -> None:
-        end_remains(self._program.name, self._program.folder)  # a full disk may have kept it from being recorded
+        end_remains(self._program.name, self._program.folder)  # a full disk may have prevented its record
         self._log_from = _size(self._log)
         try:
             self._process = start_program(self._program)
@@ -93,7 +93,7 @@ class Watched:
         log.info("part started", part=self._program.name, pid=self._process.pid, restarts=self.state.restarts)
 
     def _reason(self, exit_code: int | None) -> str:
-        """Why it ended: a signal's name, else the last line that it wrote."""
+        """Return why it ended: the name of a signal, else its last line."""
         if exit_code is not None and exit_code < 0:
             known = -exit_code in set(signal.Signals)
             return f"ended by {signal.Signals(-exit_code).name if known else f'signal {-exit_code}'}"
@@ -103,7 +103,7 @@ class Watched:
 
 
 def last_line(log: Path, begin: int) -> str:
-    """The last line in `log` from byte `begin` on that says `error:`, else the last that says anything; cut at 300 characters."""
+    """Return the last line in `log` after byte `begin` that starts with `error:`, else its last line; at most 300 characters."""
     if _size(log) <= begin:
         return ""
     with log.open("rb") as content:

@@ -96,9 +96,9 @@ def another(file: Path) -> None:
         (torn, "torn|its end is missing"),
         (changed, "meta.properties is not as it was saved"),
         (without_a_file, "meta.properties is not as it was saved"),
-        (another, "is no backup"),
+        (another, "is not a backup"),
         (Path.unlink, "No such file"),
-        (lambda file: file.write_text("no tar"), "is no backup, or torn"),
+        (lambda file: file.write_text("no tar"), "is not a backup, or is torn"),
     ],
 )
 def test_a_backup_that_is_torn_or_changed_restores_nothing(
@@ -175,11 +175,11 @@ def test_a_home_comes_back_to_where_it_was_and_what_lies_elsewhere_is_named(home
     saved = backup(with_lake, tmp_path / "b.tar")
 
     assert saved.elsewhere == {"AIMAAS_LAKE": "s3a://lake", "AIMAAS_MLFLOW_TRACKING_URI": "db/mlflow"}
-    with pytest.raises(BackupError, match=f"is of the home {home.home}, .*restore with AIMAAS_HOME"):
+    with pytest.raises(BackupError, match=f"is a backup of {home.home}, .*restore with AIMAAS_HOME"):
         restore(replace(home, home=tmp_path / "other"), tmp_path / "b.tar")
-    with pytest.raises(BackupError, match="is there already"):
+    with pytest.raises(BackupError, match="exists already"):
         backup(home, tmp_path / "b.tar")
-    with pytest.raises(BackupError, match="lies in the home itself"):
+    with pytest.raises(BackupError, match="is inside AIMAAS_HOME"):
         backup(home, home.home / "b.tar")
     with tarfile.open(tmp_path / "b.tar") as archive:
         manifest = json.load(archive.extractfile(MANIFEST) or pytest.fail())
@@ -210,7 +210,7 @@ def command(settings: Settings, fleets: Path, *arguments: str) -> Any:
 def lose_the_disk_and_bring_it_back(settings: Settings, folder: Path) -> None:
     """Save the home, delete it, restore it, and start its broker where it was."""
     file = str(folder / "b.tar")
-    assert "kafka still run" in str(command(settings, folder, "backup", file).exception)
+    assert "still running: kafka;" in str(command(settings, folder, "backup", file).exception)
     find_running(settings).stop()
     assert command(settings, folder, "backup", file).exit_code == 0
     shutil.rmtree(settings.home)

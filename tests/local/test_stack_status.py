@@ -94,7 +94,7 @@ def test_an_mlflow_that_runs_elsewhere_is_shown_with_whether_it_answers(stack: S
     down = run(stack, "status", AIMAAS_MLFLOW_TRACKING_URI=uri)
 
     assert (up.exit_code, down.exit_code) == (0, 1)
-    assert "started by others" in up.output
+    assert "not started by this stack" in up.output
     assert "s3cret" not in up.output + down.output
 
 
@@ -124,7 +124,7 @@ def test_up_takes_no_port_for_an_mlflow_that_runs_elsewhere(offline_settings: Se
 
     assert isinstance(result.exception, StackError)
     assert str(result.exception) == (
-        "MLflow runs at http://mlflow.plant:5000 (AIMAAS_MLFLOW_TRACKING_URI): leave --mlflow-port out"
+        "MLflow runs at http://mlflow.plant:5000 (AIMAAS_MLFLOW_TRACKING_URI): leave out --mlflow-port"
     )
 
 
