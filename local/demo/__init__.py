@@ -1,1 +1,1 @@
-"""`aimaas demo`: the whole path on real engines, and a reckoning of what came out against what went in."""
+"""`aimaas demo`: runs the whole pipeline on real engines, and compares outputs with inputs."""

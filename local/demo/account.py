@@ -1,4 +1,4 @@
-"""The reckoning: every event that went in against everything that came out. Plain functions of plain data."""
+"""Compares all outputs with all events sent. Plain functions of plain data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EventKey = tuple[str, int, int]  # device, run, seq
 
 @dataclass(frozen=True)
 class Account:
-    """What became of the events: counts, and dead letters by reason beside those that were to be expected."""
+    """Counts of the outputs for the events sent, with dead letters and expected dead letters by reason."""
 
     events_valid: int
     predictions: int
@@ -23,19 +23,19 @@ class Account:
     unexpected: int
     dead_letters: Mapping[str, int]
     dead_letters_expected: Mapping[str, int]
-    # refused by the stream and not by the lake under the same coordinates and reason, or the reverse
+    # records that only the stream or only the lake refused, by coordinates and reason
     quarantine_differs: int = 0
 
     @property
     def problems(self) -> list[str]:
-        """A line for everything that does not add up; empty when all does."""
+        """Return a line for each difference; empty if there is none."""
         lines = [
             f"{count} {what}"
             for count, what in (
                 (self.missing, "valid events without a prediction"),
-                (self.duplicates, "predictions too many"),
-                (self.unexpected, "predictions of events that were never sent"),
-                (self.quarantine_differs, "refused records on which stream and lake differ"),
+                (self.duplicates, "duplicate predictions"),
+                (self.unexpected, "predictions for events that were never sent"),
+                (self.quarantine_differs, "records that only the stream or only the lake refused"),
             )
             if count
         ]
@@ -49,7 +49,7 @@ class Account:
 def reckon(
     valid: set[EventKey], predicted: Iterable[EventKey], dead_letters: Mapping[str, int], expected: Mapping[str, int]
 ) -> Account:
-    """Compare the valid events sent with the predictions seen by a read-committed reader."""
+    """Compare the valid events sent with the predictions that a read-committed consumer saw."""
     times = Counter(predicted)
     return Account(
         events_valid=len(valid),
@@ -64,7 +64,7 @@ def reckon(
 
 @dataclass(frozen=True)
 class Errors:
-    """Root mean squared error of predictions and of always saying the truth's mean, in the target's unit; PHM08 score."""
+    """Root mean squared error of predictions, and of predicting the mean, in the target's unit; PHM08 score."""
 
     rmse: float
     baseline_rmse: float
@@ -72,10 +72,10 @@ class Errors:
 
 
 def errors(truth: Sequence[float], predicted: Sequence[float], *, remaining_life: bool) -> Errors:
-    """Errors of predictions; the baseline knows the true mean, so it is the best constant there is.
+    """Return the errors of predictions. The baseline predicts the true mean, which is the best constant.
 
-    The PHM08 score (Saxena et al. 2008) sums exp(-d/13)-1 for early and exp(d/10)-1 for late predictions, d = predicted
-    less true; it is asked of remaining lives only.
+    The PHM08 score (Saxena et al. 2008) sums exp(-d/13)-1 for early and exp(d/10)-1 for late predictions, with d = predicted minus
+    true. It is computed for remaining life only.
     """
     t, p = np.asarray(truth, float), np.asarray(predicted, float)
     if not len(t):
@@ -86,7 +86,7 @@ def errors(truth: Sequence[float], predicted: Sequence[float], *, remaining_life
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float | None]:
-    """p50 and p99 of latencies, in milliseconds; None where none was measured."""
+    """Return p50 and p99 of latencies in milliseconds; None if none was measured."""
     if not seconds:
         return {"p50": None, "p99": None}
     p50, p99 = np.percentile(np.asarray(seconds) * 1e3, [50, 99])

@@ -1,4 +1,4 @@
-"""The same path on NASA's C-MAPSS data: train on `train_*`, stream `test_*`, judge the last prediction of each test engine."""
+"""The demo on NASA's C-MAPSS data: trains on `train_*`, streams `test_*`, evaluates the last prediction of each test engine."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from local.demo.traffic import DemoPlan
 from local.stack import start_scorer
 from stream.replay.cmapss import read_cmapss, read_remaining
 
-CAP = 125.0  # of the published tables; the truth is capped like the training labels
+CAP = 125.0  # as in published results; the truth is capped like the training labels
 
 
 def run_cmapss(settings: Settings, fleet: FleetSpec, directory: Path, subset: str, console: Console) -> Report:
-    """Run the path on one subset and report RMSE and PHM08 score at the last row of each test engine."""
+    """Run the pipeline on one subset, and report RMSE and PHM08 score at the last row of each test engine."""
     began, plan = time.monotonic(), DemoPlan()
     train, test = (read_cmapss(fleet, directory, subset, part) for part in ("train", "test"))
     remaining = read_remaining(directory, subset).tolist()
@@ -43,7 +43,7 @@ def run_cmapss(settings: Settings, fleet: FleetSpec, directory: Path, subset: st
         expected = sum(len(sent.truth) for sent in demo.sent)
         with narrator.stage("predictions", "scorer: predictions of training and test engines", expected) as s:
             if not tap.await_count(expected, plan.score_limit_s):
-                raise StackError(f"{len(tap.seen)} of {expected} predictions came; read {scorer.log}")
+                raise StackError(f"only {len(tap.seen)} of {expected} predictions arrived; see {scorer.log}")
             s.move(expected)
         tap.stop()
         account = reckon_topics(demo)
@@ -54,7 +54,7 @@ def run_cmapss(settings: Settings, fleet: FleetSpec, directory: Path, subset: st
         account,
         errors([min(r, CAP) for r in remaining], [last[d] for d in test.devices], remaining_life=True),
         parity,
-        percentiles([]),  # recorded events carry times of their own
+        percentiles([]),  # recorded events have their own times, so latency is not measured
         narrator.seconds,
         time.monotonic() - began,
         [c.version for c in demo.champions],
@@ -65,7 +65,7 @@ def run_cmapss(settings: Settings, fleet: FleetSpec, directory: Path, subset: st
 
 
 def last_predictions(settings: Settings, fleet: FleetSpec) -> dict[str, float]:
-    """Each device's prediction with the highest sequence number, as a downstream system reads it."""
+    """Return each device's prediction with the highest sequence number, as a consumer reads it."""
     decode = msgspec.json.Decoder(Prediction).decode
     found: dict[str, Prediction] = {}
     for record in read_all(settings, topic_names(fleet).predictions):

@@ -1,4 +1,4 @@
-"""What a person sees while the demo works: a line for each stage with its seconds, a moving one on a terminal."""
+"""The demo's output while it runs: a line for each stage with its seconds, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 
 class Narrator:
-    """Tells of stages as they begin, move and end; `seconds` keeps how long each took."""
+    """Prints stages as they begin, progress and end. `seconds` has the duration of each."""
 
     def __init__(self, console: Console) -> None:
         self.console = console
@@ -19,7 +19,7 @@ class Narrator:
 
     @contextmanager
     def stage(self, name: str, title: str, total: float | None = None) -> Iterator[Stage]:
-        """One stage: a progress bar on a terminal, a line when it has ended."""
+        """Run one stage: a progress bar on a terminal, and a line when it has ended."""
         began = time.monotonic()
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(24), TimeElapsedColumn())
         with Progress(*columns, TextColumn("{task.fields[note]}"), console=self.console, transient=True) as bar:
@@ -38,18 +38,18 @@ class Narrator:
 
 
 class Stage:
-    """The stage under way."""
+    """The running stage."""
 
     def __init__(self, bar: Progress, task: TaskID) -> None:
         self._bar, self._task = bar, task
         self.note = ""
 
     def move(self, done: float, note: str = "") -> None:
-        """Show how far it is, in the unit of the stage's total."""
+        """Show the progress, in the unit of the stage's total."""
         self.note = note
         self._bar.update(self._task, completed=done, note=note)
 
     def say(self, note: str) -> None:
-        """Show what is happening now; the last word stays on the stage's line."""
+        """Show what happens now. The last note stays on the stage's line."""
         self.note = note
         self._bar.update(self._task, note=note)

@@ -1,4 +1,4 @@
-"""The demo's figures, as JSON and as the table a person reads."""
+"""The demo's figures, as JSON and as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local.demo.account import Account, Errors
 
 @dataclass(frozen=True)
 class Report:
-    """`figures` is what `--json` writes; `problems` has a line for everything that is not as it must be."""
+    """`figures` is the content of `--json`; `problems` has a line for each failed check."""
 
     figures: dict[str, Any]
     problems: list[str]
@@ -23,7 +23,7 @@ class Report:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a person looks further."""
+    """Where to look further."""
 
     airflow: str
     mlflow: str
@@ -41,7 +41,7 @@ def make_report(  # the parts of one report
     versions: list[str],
     problems: list[str],
 ) -> Report:
-    """Put the figures together; `problems` found elsewhere are added to those of the account."""
+    """Build the report. The given `problems` are added to those of the account."""
     figures: dict[str, Any] = {
         "events_valid": account.events_valid,
         "predictions": account.predictions,
@@ -102,5 +102,5 @@ def print_report(console: Console, report: Report, unit: str, places: Places) ->
     console.print(
         "[bold green]all records accounted for[/bold green]"
         if not report.problems
-        else "[bold red]something is wrong[/bold red]"
+        else "[bold red]some checks failed[/bold red]"
     )

@@ -1,4 +1,4 @@
-"""The demo itself: the steps in their order. Each says what it waits for and how long at most."""
+"""The demo: its steps in order. Each step waits for a condition, with a limit."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Refused = tuple[int, int, str]  # source partition, source offset, reason
 
 
 def demo_settings(settings: Settings, fleet: FleetSpec, name: str) -> Settings:
-    """Settings of a folder of the demo's own below AIMAAS_HOME, so that it disturbs no stack of yours."""
+    """Return settings with the demo's own folder below AIMAAS_HOME, so that it does not disturb your stack."""
     home = settings.home / "demo" / f"{fleet.fleet}-{name}"
     return replace(
         settings,
@@ -46,7 +46,7 @@ def demo_settings(settings: Settings, fleet: FleetSpec, name: str) -> Settings:
 
 
 def run_demo(settings: Settings, fleet: FleetSpec, *, cmapss: Path | None, subset: str, console: Console) -> Report:
-    """Run the demo on simulated devices, or with `cmapss` on NASA's files. Raises AimaasError when a stage fails."""
+    """Run the demo on simulated devices, or with `cmapss` on NASA's files. Raises AimaasError if a stage fails."""
     if cmapss is not None:
         from local.demo.cmapss import run_cmapss
 
@@ -55,7 +55,7 @@ def run_demo(settings: Settings, fleet: FleetSpec, *, cmapss: Path | None, subse
 
 
 def run_simulated(settings: Settings, fleet: FleetSpec, console: Console) -> Report:
-    """History, first model, unseen devices, a kill, a second model, the reckoning."""
+    """Run the steps: history, first model, new devices, a kill, a second model, the comparison."""
     began, plan = time.monotonic(), DemoPlan()
     narrator = Narrator(console)
     with running_stack(settings, fleet, narrator) as stack:
@@ -94,35 +94,35 @@ def run_simulated(settings: Settings, fleet: FleetSpec, console: Console) -> Rep
 
 
 def _await_first(tap: Tap, demo: Demo, scorer: ManagedProcess, plan: DemoPlan) -> None:
-    """The scorer works through the whole history before devices that it never saw are streamed."""
+    """Wait until the scorer has scored the whole history, before new devices send events."""
     history = len(demo.sent[0].truth)
     with demo.narrator.stage("first_predictions", "scorer: predictions of the history", history) as s:
         deadline = time.monotonic() + plan.score_limit_s
         while len(tap.seen) < history:
             if not scorer.is_alive() or time.monotonic() > deadline:
-                raise StackError(f"{len(tap.seen)} of {history} predictions came; read {scorer.log}")
+                raise StackError(f"only {len(tap.seen)} of {history} predictions arrived; see {scorer.log}")
             s.move(len(tap.seen))
             time.sleep(0.05)
         s.move(history, f"{history:,} events")
 
 
 def _kill_and_restart(demo: Demo, scorer: ManagedProcess, tap: Tap, plan: DemoPlan) -> None:
-    """SIGKILL in mid-stream, once live events are being scored; then the same scorer again."""
+    """Kill the scorer with SIGKILL while it scores live events, then start it again."""
     with demo.narrator.stage("kill", f"{plan.rate:.0f} events/s live: SIGKILL the scorer, start it again") as s:
         before = len(tap.seen)
         if not tap.await_count(before + int(3 * plan.rate), plan.score_limit_s):
-            raise StackError(f"live events are not scored; read {scorer.log}")
+            raise StackError(f"live events are not scored; see {scorer.log}")
         scorer.kill()
         at = len(tap.seen)
         s.say("killed")
         again = start_scorer(demo.settings, demo.fleet)
         if not tap.await_count(at + 1, plan.score_limit_s):
-            raise StackError(f"no prediction after the restart; read {again.log}")
+            raise StackError(f"no prediction after the restart; see {again.log}")
 
 
 def _await_second(tap: Tap, second: Announcement, plan: DemoPlan) -> None:
     if not tap.await_version(second.version, plan.score_limit_s):
-        raise StackError(f"version {second.version} was announced but does not serve; read the scorer's log")
+        raise StackError(f"version {second.version} was announced but does not serve; see the scorer's log")
     tap.await_count(len(tap.seen) + int(5 * plan.rate), plan.score_limit_s)
 
 

@@ -1,4 +1,4 @@
-"""The steps that every run of the demo has in common: a stack, histories, trainings, the reckoning of what came out."""
+"""The steps that all demos share: a stack, histories, trainings, the comparison of outputs with inputs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Refused = tuple[int, int, str]  # source partition, source offset, reason
 
 @dataclass
 class Demo:
-    """What one run of the demo has under its hands."""
+    """The state of one demo."""
 
     fleet: FleetSpec
     stack: Stack
@@ -46,7 +46,7 @@ class Demo:
 
     @property
     def settings(self) -> Settings:
-        """Settings under which everything finds the stack."""
+        """Settings with the addresses of the stack."""
         return self.stack.settings
 
     def send_history(self, histories: Histories, bad_per_reason: int) -> None:
@@ -58,9 +58,9 @@ class Demo:
         self.sent.append(sent)
 
     def train(self, name: str, limit_s: float) -> Announcement:
-        """Let the DAGs run from the topic to a new champion.
+        """Run the DAGs until there is a new champion.
 
-        A second model that is not surely better is promoted by hand, as a person may, and the demo says so.
+        If the second model is not significantly better, the demo promotes it by hand and says so.
         """
         after = self.champions[-1].sequence if self.champions else -1
         with self.narrator.stage(name, f"Airflow: ingest, prepare, train ({name})") as s:
@@ -79,8 +79,8 @@ class Demo:
 
 @contextmanager
 def running_stack(settings: Settings, fleet: FleetSpec, narrator: Narrator) -> Iterator[Stack]:
-    """A stack in a fresh folder, stopped with all its processes whatever happens."""
-    stop_stack(settings)  # what an earlier demo that was killed may have left
+    """Start a stack in a new folder. It is stopped with all its processes in any case."""
+    stop_stack(settings)  # a killed demo may have left processes
     shutil.rmtree(settings.home, ignore_errors=True)
     write_fleet(settings, fleet)
     with narrator.stage("start", "start Kafka, Airflow and the registry"):
@@ -93,7 +93,7 @@ def running_stack(settings: Settings, fleet: FleetSpec, narrator: Narrator) -> I
 
 
 def promote_by_hand(settings: Settings, fleet: FleetSpec, version: str) -> Announcement:
-    """What `aimaas models promote` does."""
+    """Promote and announce a version, as `aimaas models promote` does."""
     from aimaas.registry import set_champion
     from models.announce import announce
 
@@ -104,7 +104,7 @@ def promote_by_hand(settings: Settings, fleet: FleetSpec, version: str) -> Annou
 
 
 def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
-    """Give the demo's Airflow the fleet file, with schedules out of the way: the demo says when a run begins."""
+    """Write the fleet file for the demo's Airflow, with yearly schedules: the demo itself starts each run."""
     settings.fleets.mkdir(parents=True, exist_ok=True)
     spec = fleet.model_dump(mode="json", exclude_unset=True)
     spec["schedule"] = {**spec.get("schedule", {}), "ingest": _YEARLY, "train": _YEARLY}
@@ -112,7 +112,7 @@ def write_fleet(settings: Settings, fleet: FleetSpec) -> None:
 
 
 def reckon_topics(demo: Demo) -> Account:
-    """Read predictions and dead letters as a downstream system would, from the beginning, and compare with what was sent."""
+    """Read all predictions and dead letters as a consumer does, and compare them with the events sent."""
     with demo.narrator.stage("reckon", "read all topics and compare"):
         names = topic_names(demo.fleet)
         decode = msgspec.json.Decoder(Prediction).decode
@@ -129,7 +129,7 @@ def reckon_topics(demo: Demo) -> Account:
 
 
 def dead_letters(settings: Settings, topic: str) -> set[Refused]:
-    """Source partition, offset and reason of every dead letter."""
+    """Return source partition, offset and reason of every dead letter."""
     found = (r.headers for r in read_all(settings, topic))
     return {
         (int(h[f"{_ERRORS}partition"]), int(h[f"{_ERRORS}offset"]), h[f"{_ERRORS}exception.class.name"].decode())
@@ -138,7 +138,7 @@ def dead_letters(settings: Settings, topic: str) -> set[Refused]:
 
 
 def quarantined(settings: Settings, fleet: FleetSpec) -> set[Refused]:
-    """Source partition, offset and reason of every event that the judge has refused in the lake."""
+    """Return source partition, offset and reason of every event that the lake refused."""
     rows = read_table(
         settings, fleet.fleet, "quarantine", columns=["topic", "partition", "offset", "reason"]
     ).to_pylist()
@@ -149,19 +149,19 @@ def quarantined(settings: Settings, fleet: FleetSpec) -> set[Refused]:
 
 
 def places_of(demo: Demo) -> Places:
-    """Where a person looks further; the stack is stopped by then, so the command that starts it again."""
+    """Return where to look further. The stack is stopped by then, so this includes the command that starts it again."""
     home, airflow = demo.settings.home, demo.stack.airflow
     again = f"AIMAAS_HOME={os.path.relpath(home)} .venv/bin/aimaas up --fleet {demo.fleet.fleet}"
     return Places(
-        airflow=f"{airflow.url} after `{again} --airflow-port {airflow.port}`, which with --show-secrets shows the login",
-        mlflow=f"{demo.settings.mlflow_tracking_uri}, pages by the same command",
+        airflow=f"{airflow.url} after `{again} --airflow-port {airflow.port}`; with --show-secrets it prints the login",
+        mlflow=f"{demo.settings.mlflow_tracking_uri}; the same command serves its pages",
         data_docs=demo.settings.data_docs,
         logs=home,
     )
 
 
 def parity_of(demo: Demo) -> float:
-    """Largest difference between an exported champion and scikit-learn, as its report says."""
+    """Return the largest difference between an exported champion and scikit-learn, from its report."""
     from aimaas.registry import show_model
 
     models = [show_model(demo.settings, demo.fleet, c.version) for c in demo.champions]

@@ -1,4 +1,4 @@
-"""A downstream system: reads predictions as they are committed, and notes when it saw each."""
+"""A consumer that reads committed predictions and notes the time of each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from local.demo.account import EventKey
 
 @dataclass(frozen=True)
 class Seen:
-    """One prediction as the tap saw it: `sent_at` is the event's own time, `at` when it was seen, seconds since 1970."""
+    """One prediction: `sent_at` is the time of the event, `at` the time at which the tap saw it, in seconds since 1970."""
 
     event: EventKey
     prediction: float
@@ -31,7 +31,7 @@ def _from_the_beginning(consumer: Consumer, partitions: list[TopicPartition]) ->
 
 
 class Tap(threading.Thread):
-    """Consumes the predictions topic with `read_committed` from its beginning until stopped."""
+    """Consumes the predictions topic with `read_committed`, from its beginning until it is stopped."""
 
     def __init__(self, settings: Settings, topic: str) -> None:
         super().__init__(name="tap", daemon=True)
@@ -60,14 +60,14 @@ class Tap(threading.Thread):
         self.join(10)
 
     def await_count(self, count: int, limit_s: float) -> bool:
-        """Wait until so many predictions have been seen; False when the limit comes first."""
+        """Wait until `count` predictions were seen. Return False if the limit comes first."""
         deadline = time.monotonic() + limit_s
         while len(self.seen) < count and time.monotonic() < deadline:
             time.sleep(0.05)
         return len(self.seen) >= count
 
     def await_version(self, version: str, limit_s: float) -> bool:
-        """Wait until a prediction by this model version has been seen; False when the limit comes first."""
+        """Wait until a prediction of this model version was seen. Return False if the limit comes first."""
         deadline = time.monotonic() + limit_s
         at = 0
         while time.monotonic() < deadline:

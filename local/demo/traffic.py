@@ -1,4 +1,4 @@
-"""What the demo sends: histories with a known number of bad records among them, and devices that no model has seen."""
+"""The records that the demo sends: histories with a known number of bad records, and new devices that no model has seen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from stream.devices.histories import Histories, truth
 from stream.devices.producer import produce
 from stream.devices.simulator import simulate
 
-_FIRST_LIVE = 500_000  # numbers of live devices begin here: never in a history
+_FIRST_LIVE = 500_000  # number of the first live device; histories have lower numbers
 _FINISH_LIMIT_S = 90.0
 
 
@@ -27,7 +27,7 @@ class DemoPlan:
 
     history_devices: int = 100
     bad_per_reason: int = 20
-    live_devices: int = 600  # events enough for the longest training that `train_limit_s` allows
+    live_devices: int = 600  # enough events for the longest training that `train_limit_s` allows
     wave: int = 20
     rate: float = 100.0
     seed: int = 7
@@ -37,7 +37,7 @@ class DemoPlan:
 
 @dataclass(frozen=True)
 class Sent:
-    """What was sent: the valid events with their true targets (NaN where nobody can know), and bad records by reason."""
+    """The records sent: valid events with their true targets (NaN if unknown), and numbers of bad records by reason."""
 
     truth: dict[EventKey, float]
     refused: dict[str, int]
@@ -50,7 +50,7 @@ def send_history(
     bad_per_reason: int,
     progress: Callable[[int, int], None],
 ) -> Sent:
-    """Send events and outcomes at full speed, `bad_per_reason` bad records of every reason among them."""
+    """Send events and outcomes at full speed, with `bad_per_reason` bad records for each reason."""
     counts = dict.fromkeys(FAULTS, bad_per_reason)
     now = datetime.fromtimestamp(time.time(), UTC)
     faults = Faults(fleet, counts, len(histories), 0, now) if bad_per_reason else None
@@ -59,14 +59,14 @@ def send_history(
 
 
 def live_histories(fleet: FleetSpec, plan: DemoPlan) -> Histories:
-    """Devices that never were in a history, in waves: when one wave has run to failure the next begins."""
+    """Return new devices in waves: when the devices of one wave have failed, the next wave begins."""
     histories = simulate(fleet, plan.live_devices, plan.seed, _FIRST_LIVE)
     wave_steps = int(histories.step.max()) + 1
     return replace(histories, step=histories.step + histories.device // plan.wave * wave_steps)
 
 
 class LiveFeed(threading.Thread):
-    """Sends histories at a steady rate in a thread of its own until they are out or it is told to finish."""
+    """A thread that sends histories at a steady rate until all are sent or `finish` is called."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec, histories: Histories, rate: float) -> None:
         super().__init__(name="live-feed", daemon=True)
@@ -84,7 +84,7 @@ class LiveFeed(threading.Thread):
             self._error = e
 
     def finish(self) -> Sent:
-        """Stop, wait until the broker has all that was sent, and say what that was."""
+        """Stop, wait until the broker has all sent records, and return them."""
         self._stopping.set()
         self.join(_FINISH_LIMIT_S)
         if self._error:
@@ -93,7 +93,7 @@ class LiveFeed(threading.Thread):
 
 
 def _sent(fleet: FleetSpec, histories: Histories, events: int, refused: dict[str, int]) -> Sent:
-    """The first `events` rows in the order of time are those that were sent."""
+    """Return the records sent: the first `events` rows in the order of time."""
     rows = histories.in_time()[:events]
     devices = [histories.devices[d] for d in histories.device[rows].tolist()]
     keys = zip(devices, histories.run[rows].tolist(), histories.seq[rows].tolist(), strict=True)

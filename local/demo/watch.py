@@ -1,4 +1,4 @@
-"""Waiting for the DAGs: which task runs, which failed, and when a new champion is announced."""
+"""Waits for the DAGs: which task runs, which failed, and when a new champion is announced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _POLL_S = 1.0  # two cores: each look costs the API server a tenth of a second
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of a training: its version, the announcement where it became champion, and why it did or did not."""
+    """The result of a training: its version, its announcement if it became champion, and the reason of the decision."""
 
     version: str
     announced: Announcement | None
@@ -29,7 +29,7 @@ class Trained:
 
 @dataclass
 class Chain:
-    """The fleet's DAGs from a given moment on: runs that began before are not looked at."""
+    """The fleet's DAG runs from a given moment on. Earlier runs are ignored."""
 
     airflow: Airflow
     fleet: FleetSpec
@@ -37,7 +37,7 @@ class Chain:
 
     @classmethod
     def begin(cls, airflow: Airflow, fleet: FleetSpec) -> Chain:
-        """Unpause the fleet's DAGs and start an ingest run; what follows is up to the scheduler."""
+        """Unpause the fleet's DAGs and start an ingest run. The scheduler starts the other DAGs."""
         dags = [f"{fleet.fleet}_{stage}" for stage in STAGES]
         ignored = frozenset((dag, r.run_id) for dag in dags for r in airflow.client.dag_runs(dag))
         for dag in dags:
@@ -46,9 +46,9 @@ class Chain:
         return cls(airflow, fleet, ignored)
 
     def await_training(self, settings: Settings, after: int, limit_s: float, say: Callable[[str], None]) -> Trained:
-        """Wait until a training has ended, and has announced a champion with a sequence above `after` where its model won.
+        """Wait until a training has ended. If its model was promoted, its announcement has a sequence above `after`.
 
-        Raises StackError naming the log to read when a task fails or time runs out.
+        Raises StackError with the log to read if a task fails or the time is over.
         """
         deadline = time.monotonic() + limit_s
         while time.monotonic() < deadline:
@@ -66,7 +66,7 @@ class Chain:
         )
 
     def _trained_run(self) -> RunState | None:
-        """A training run that has ended well and trained; its announcement is skipped when its model did not win."""
+        """Return a successful run that trained. Its announcement is skipped if its model was not promoted."""
         for run in self._runs(f"{self.fleet.fleet}_train"):
             if run.state == "success" and any(
                 t.task_id == "register_and_promote" and t.state == "success"
@@ -76,7 +76,7 @@ class Chain:
         return None
 
     def look(self) -> str:
-        """What runs now, in a few words. Raises StackError when a task failed for good."""
+        """Return what runs now, in a few words. Raises StackError if a task failed for good."""
         now = "waiting for the scheduler"
         for stage in STAGES:
             dag = f"{self.fleet.fleet}_{stage}"
@@ -87,13 +87,13 @@ class Chain:
                 failed = [t for t in tasks if t.state == "failed"]
                 if failed:
                     log = self.airflow.client.log_path(dag, run.run_id, failed[0])
-                    raise StackError(f"task {failed[0].task_id} of {dag} failed; read {log}")
+                    raise StackError(f"task {failed[0].task_id} of {dag} failed; see {log}")
                 running = [t.task_id for t in tasks if t.state == "running"]
                 now = f"{dag}: {', '.join(running)}" if running else now
         return now
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each task that ran, by `dag.task`; a task that ran twice counts twice."""
+        """Return the seconds of each task, by `dag.task`. The seconds of a task that ran twice are added."""
         took: dict[str, float] = {}
         for stage in STAGES:
             dag = f"{self.fleet.fleet}_{stage}"
