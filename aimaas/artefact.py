@@ -21,7 +21,7 @@ FILE_NAME = "model.onnx"
 
 
 class FormTried(msgspec.Struct, frozen=True):
-    """A form of the candidate that was tried before training ended: its error on devices it has not seen, size, counted cost."""
+    """A form of the candidate that was tried in training: its error on devices that it has not seen, size, counted cost."""
 
     error: float
     bytes: int
@@ -29,15 +29,14 @@ class FormTried(msgspec.Struct, frozen=True):
 
 
 class ModelMetadata(msgspec.Struct, frozen=True):
-    """What a model needs to be served, and where it comes from.
+    """All that a model needs to be served, and its provenance.
 
-    `target_range` is the (lowest, highest) value the target can take; `digest` names the frozen rows it learned from.
-    `training_set` named their folder in older models and is empty now: equal rows in two folders give the same bytes, and report
-    and registry know the folder. `metrics` are those of the report. `intervals` are None for a classification, and in models made
-    before there were any.
-    `typical` (F,) are the medians of the features over the rows it learned from, None in models made before they were kept.
-    `form` is what the file was compressed to, `forms` are those that could be made; their times are in the report, for bytes must
-    not depend on them. `horizon` is that of a failure's probability with its unit, None in models made before it was kept.
+    `target_range` is the (lowest, highest) value of the target; `digest` names the frozen rows of the training. `training_set`
+    named their folder in older models and is empty now: equal rows in two folders give the same bytes, and report and registry know
+    the folder. `metrics` are those of the report. `intervals` are None for a classification, and in models from before there were
+    any. `typical` (F,) are the medians of the features over the training rows, None in older models. `form` is the form of the
+    file, `forms` are those that could be built; their times are in the report, because bytes must not depend on them. `horizon` is
+    the horizon of a failure's probability with its unit, None in older models.
     """
 
     fleet: str
@@ -61,21 +60,21 @@ class ModelMetadata(msgspec.Struct, frozen=True):
 
     @property
     def prediction_unit(self) -> str:
-        """Unit of the predictions. It follows the task: older models say the fleet's unit of probabilities too."""
+        """Unit of the predictions. It follows from the task: older models have the fleet's unit for probabilities too."""
         return prediction_unit(self.task, self.unit)
 
 
-# made once: msgspec crashes where two threads look into a type for the first time
+# created once: msgspec crashes if two threads inspect a type for the first time
 _decoder = msgspec.json.Decoder(ModelMetadata)
 
 
 def encode_metadata(metadata: ModelMetadata) -> str:
-    """The value that goes into the ONNX file's metadata."""
+    """The text in the ONNX file's metadata."""
     return msgspec.json.encode(metadata).decode()
 
 
 def decode_metadata(text: str) -> ModelMetadata:
-    """Read it back. Raises msgspec.ValidationError."""
+    """Read the metadata back. Raises msgspec.ValidationError."""
     return _decoder.decode(text)
 
 

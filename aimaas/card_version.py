@@ -1,8 +1,8 @@
 """The registry version in a model card.
 
-A card is written by the training, before anybody knows which version the registry will give the model, or whether it will be
-registered at all. So the card says that it is not registered, and registering puts the version in its place: in the training's
-folder and in the copy that MLflow keeps. The model's bytes do not hold the card, so they stay what they were.
+The training writes a card before anybody knows which version the registry will give the model, or whether it will be registered at
+all. So the card says that it is not registered. Registration replaces that with the version, in the training's folder and in
+MLflow's copy. The model's bytes do not hold the card, so they do not change.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _PLACES = re.compile(
 
 
 def write_version(folder: Path, fleet: str, version: str, at: datetime) -> None:
-    """Put the version, and the time (UTC) at which it was registered, into the cards in `folder`; those of older releases stay.
+    """Write the version and its registration time (UTC) into the cards in `folder`; cards of older releases do not change.
 
-    Written again it says the version given last.
+    A second call replaces the version.
     """
     said = f"version {version} of {fleet}, registered {at:%Y-%m-%d %H:%M} UTC"
     for path in (*folder.glob("*.html"), *folder.glob("*.md")):

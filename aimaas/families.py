@@ -1,4 +1,4 @@
-"""Families of candidates that change what a training set holds."""
+"""Families of candidates that change the content of a training set."""
 
 # learn from the window itself: a fleet file that names one makes the kernel give it
 SEQUENCE_FAMILIES = ("cnn", "lstm", "gru", "transformer")

@@ -1,7 +1,7 @@
-"""Records that `aimaas forget` erased: their coordinates and days, and nothing of whose they were.
+"""Records that `aimaas forget` erased: their coordinates and days, but not their device.
 
-The table `forgotten` says to the land job what must not come back, and to `aimaas reconcile` what is no gap. Once Kafka has dropped
-the records too, a coordinate leads nowhere.
+The land job reads the table `forgotten` to keep these records out, and `aimaas reconcile` reads it to see that they are no gap.
+Once Kafka has deleted the records too, a coordinate leads nowhere.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def forgotten(settings: Settings, fleet: str) -> Forgotten:
 
 
 def remember(settings: Settings, fleet: str, places: Mapping[Place, date], now: datetime) -> int:
-    """Note records as erased, those that are not noted yet; how many these were. Done before anything is erased."""
+    """Record the coordinates as erased; returns how many were new. This runs before anything is erased."""
     import pyarrow as pa
 
     known = {(*at, int(offset)) for at, offsets in forgotten(settings, fleet).items() for offset in offsets}
@@ -50,7 +50,7 @@ def remember(settings: Settings, fleet: str, places: Mapping[Place, date], now: 
 
 
 def passed_over(landed: Offsets, erased: Forgotten) -> Offsets:
-    """Where bronze ends, with the erased records counted that lie at its end."""
+    """The ends of bronze, including erased records at its end."""
     ends = {}
     for at, end in landed.items():
         offsets = erased.get(at, np.zeros(0, np.int64))

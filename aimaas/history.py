@@ -1,8 +1,8 @@
-"""The table `history`: events of the past that `aimaas replay --backfill` wrote straight into the lake.
+"""The table `history`: past events that `aimaas replay --backfill` wrote straight into the lake.
 
-They never were on a topic, and the stream never judged them: gold alone takes them, by the present fleet file, and the corrected
-view orders them. Their coordinates are `history/0/offset`, so a row of gold that came by a backfill says so in its column `topic`,
-and offsets tell which of them a version of gold has. `broker_ts` is when they were written.
+They were never on a topic, and the stream never judged them. Only gold takes them, by the present fleet file, and the corrected
+view orders them. Their coordinates are `history/0/offset`, so the column `topic` of gold marks backfilled rows, and offsets tell
+which of them a version of gold has. `broker_ts` is the time at which they were written.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 HISTORY = "history"  # instead of a topic's name
-PLACE = (HISTORY, 0)  # one stretch of offsets: what comes later stands behind
+PLACE = (HISTORY, 0)  # one stretch of offsets: later backfills append
 APP_ID = "backfill"
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What a commit is noted with: where the offsets end. Upkeep keeps the newest note, also where it erases the newest rows."""
+    """The note of a commit: the end of the offsets. Upkeep keeps the newest note, even if it erases the newest rows."""
 
     end: int
 
@@ -44,13 +44,13 @@ def schema() -> pa.Schema:
 
 
 def history_ends(settings: Settings, fleet: str) -> Offsets:
-    """Where the table ends, as offsets that go with those of topics; nothing before the first backfill. Raises LakeError."""
+    """The end of the table, as offsets like those of topics; empty before the first backfill. Raises LakeError."""
     end = end_of(held(settings, fleet, "history", APP_ID))
     return {PLACE: end} if end else {}
 
 
 def end_of(seen: Held) -> int:
-    """The offset after the newest that was ever given."""
+    """The offset after the newest that was ever used."""
     noted = msgspec.json.decode(seen.note, type=_Note).end if seen.note else 0
     return max(seen.offsets.get(PLACE, 0), noted)
 
@@ -64,9 +64,9 @@ def is_there(settings: Settings, fleet: str, digest: str) -> bool:
 def write_history(
     settings: Settings, fleet: str, batches: Iterable[pa.RecordBatch], seen: Held, end: int, digest: str
 ) -> None:
-    """Append batches of `schema`, the last of which ends before offset `end`, in one commit, if the table is as it was `seen`.
+    """Append batches of `schema` that end before offset `end`, in one commit, if the table is still as it was `seen`.
 
-    Raises LakeError where another backfill came first.
+    Raises LakeError if another backfill came first.
     """
     import pyarrow as pa
     from deltalake import CommitProperties, Transaction, write_deltalake

@@ -1,8 +1,8 @@
 """The lake: Delta tables at `<lake>/<fleet>/<table>`, and readers of them that need no JVM.
 
-Spark writes; the command line, training and the gates read here, and `aimaas topics grow` moves rows. `bronze`, `silver`,
-`quarantine` and `outcomes` are partitioned by Kafka topic and partition, so that the newest offset a table holds stands in its file
-statistics. `gold` has the rows of the corrected view; readers compute what depends on a row's neighbours (`aimaas.lifetimes`).
+Spark writes. The command line, training and the gates read here, and `aimaas topics grow` moves rows. `bronze`, `silver`,
+`quarantine` and `outcomes` are partitioned by Kafka topic and partition, so the file statistics hold the newest offset of a table.
+`gold` has the rows of the corrected view; readers compute whatever depends on a row's neighbours (`aimaas.lifetimes`).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ _MADE_BY: dict[Table, str] = {
 
 
 def fleet_folder(settings: Settings, fleet: str) -> str:
-    """Path or URI of all that the lake holds of a fleet: its tables and its trainings."""
+    """Path or URI of the fleet's part of the lake: its tables and its trainings."""
     return f"{settings.lake.rstrip('/')}/{fleet}"
 
 
@@ -73,7 +73,7 @@ def table_path(settings: Settings, fleet: str, table: Table) -> str:
 
 
 def partitioned_by(table: Table) -> list[str]:
-    """The columns that a table is partitioned by: Kafka's topic and partition where its rows are Kafka's records in their order."""
+    """The partition columns of a table: Kafka's topic and partition if its rows are Kafka records in their order."""
     if table == "rescored":
         return ["model_version", "day"]
     if table == "features":
@@ -82,13 +82,13 @@ def partitioned_by(table: Table) -> list[str]:
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
-    """Version of the table's newest commit; None where there is no table yet."""
+    """Version of the table's newest commit; None if there is no table yet."""
     found = find_table(settings, fleet, table)
     return None if found is None else int(found.version())
 
 
 def version_at(settings: Settings, fleet: str, table: Table, at: datetime) -> int:
-    """The version that was the table's newest at a time, by the clock of who committed. Raises LakeError where none was."""
+    """The newest version of the table at a time, by the clock of the writers. Raises LakeError if there was none."""
     found = _open(settings, fleet, table)
     commits = [(commit["timestamp"], int(commit["version"])) for commit in found.history()]
     then = [version for ms, version in commits if ms <= at.timestamp() * 1e3]
@@ -101,7 +101,7 @@ def version_at(settings: Settings, fleet: str, table: Table, at: datetime) -> in
 
 
 def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None = None) -> list[str]:
-    """What the commits after version `since` were noted with (Delta's user metadata), newest first; all where it is None."""
+    """The notes of the commits after version `since` (Delta's user metadata), newest first; all notes if it is None."""
     found = find_table(settings, fleet, table)
     commits = 0 if found is None else found.version() - (-1 if since is None else since)
     if found is None or commits == 0:
@@ -110,15 +110,15 @@ def commit_notes(settings: Settings, fleet: str, table: Table, since: int | None
 
 
 def newest_note(settings: Settings, fleet: str, table: Table, version: int | None = None) -> str | None:
-    """What the newest commit up to `version` that has a note was noted with; None where there is no note that far back."""
+    """The newest note of a commit up to `version`; None if no commit in the log has a note."""
     found = find_table(settings, fleet, table)
     return None if found is None else note_in(found, version)
 
 
 def note_in(found: DeltaTable, version: int | None = None) -> str | None:
-    """What the newest commit of an open table, up to `version`, that has a note was noted with."""
+    """The newest note of a commit of an open table, up to `version`."""
     before = 0 if version is None else found.version() - version
-    for commits in (before + 1, None):  # most often the newest commit has one; upkeep's have none
+    for commits in (before + 1, None):  # usually the newest commit has a note; upkeep's commits have none
         for commit in found.history(commits)[before:]:
             if (note := commit.get("userMetadata")) is not None:
                 return str(note)
@@ -133,9 +133,9 @@ def read_table(
     filter: Any = None,
     version: int | None = None,
 ) -> pa.Table:
-    """Rows of a table, in no order. `filter` is a `pyarrow.dataset` expression.
+    """Rows of a table, in any order. `filter` is a `pyarrow.dataset` expression.
 
-    Raises LakeError where the table, the version or a column is missing.
+    Raises LakeError if the table, the version or a column is missing.
     """
     found = _open(settings, fleet, table, version)
     known = [field.name for field in found.schema().fields]
@@ -149,7 +149,7 @@ def read_table(
 def arrow_dataset(found: DeltaTable) -> ds.Dataset:
     """The files of a table as a dataset.
 
-    Arrow opens local files itself: through delta-rs its threads would call Python, which now and then aborts the process at its end
+    Arrow opens local files itself: through delta-rs its threads would call Python, which sometimes aborts the process at its end
     (delta-rs issue 2184).
     """
     from pyarrow.fs import LocalFileSystem, SubTreeFileSystem
@@ -160,17 +160,17 @@ def arrow_dataset(found: DeltaTable) -> ds.Dataset:
 
 
 def row_count(settings: Settings, fleet: str, table: Table) -> int:
-    """Rows of the table, 0 where there is none yet; read from the log, not from the rows."""
+    """Rows of the table, 0 if there is none yet; read from the log, not from the rows."""
     found = find_table(settings, fleet, table)
     return 0 if found is None else sum(actions_of(found)["num_records"].to_pylist())
 
 
 @dataclass(frozen=True)
 class Held:
-    """What a table of Kafka records holds, at one version (None: there is no table yet).
+    """The content of a table of Kafka records at one version (None: there is no table yet).
 
-    `number` is that of a job's newest transaction (0: none), `offsets` are those after the newest of each topic and partition (of
-    tables partitioned by them), `note` is what the newest commit with a note was noted with.
+    `number` is the job's newest transaction (0: none). `offsets` are the offsets after the newest of each topic and partition, for
+    tables partitioned by them. `note` is the newest note of a commit.
     """
 
     version: int | None = None
@@ -180,7 +180,7 @@ class Held:
 
 
 def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
-    """Look at one version of the table, in the name of the job `app_id`.
+    """Look up one version of the table for the job `app_id`.
 
     Offsets are read from the statistics of the files, each of which holds one Kafka partition, so they stay right after OPTIMIZE.
     """
@@ -193,9 +193,9 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
 
 
 def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
-    """The offsets after the newest of each topic and partition at a version; its files need not be there any more.
+    """The offsets after the newest of each topic and partition at a version; its files may be deleted.
 
-    Those of gold stand in the gold job's note. Raises LakeError where the version is gone, or has no such note.
+    For gold they are in the gold job's note. Raises LakeError if the version is gone, or has no such note.
     """
     if table == "gold":
         return _noted_offsets(_open(settings, fleet, table), version)
@@ -203,7 +203,7 @@ def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offse
 
 
 def offsets_of(text: str) -> Offsets:
-    """Offsets out of JSON as Kafka's readers in Spark write it: {topic: {partition: offset}}."""
+    """Offsets from JSON in the format of Spark's Kafka source: {topic: {partition: offset}}."""
     import msgspec
 
     topics = msgspec.json.decode(text, type=dict[str, dict[int, int]])
@@ -211,7 +211,7 @@ def offsets_of(text: str) -> Offsets:
 
 
 def offsets_json(offsets: Offsets) -> str:
-    """Offsets as Kafka's readers in Spark take them (`startingOffsets`, `endingOffsets`): {topic: {partition: offset}}."""
+    """Offsets in the format of Spark's Kafka source (`startingOffsets`, `endingOffsets`): {topic: {partition: offset}}."""
     topics: dict[str, dict[str, int]] = {}
     for (topic, partition), offset in sorted(offsets.items()):
         topics.setdefault(topic, {})[str(partition)] = offset
@@ -230,7 +230,7 @@ def _noted_offsets(found: DeltaTable, version: int) -> Offsets:
 
 
 def has_files(settings: Settings, fleet: str, table: Table, version: int) -> bool:
-    """Whether all files of a version are there: a vacuum takes those that newer versions do not have."""
+    """Whether all files of a version still exist: a vacuum deletes files that newer versions do not have."""
     from pyarrow.fs import FileType
 
     rows = arrow_dataset(_open(settings, fleet, table, version))
@@ -239,7 +239,7 @@ def has_files(settings: Settings, fleet: str, table: Table, version: int) -> boo
 
 
 def offsets_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets | None:
-    """Offsets after the newest of each topic and partition at an older version; None where its log or its files are gone."""
+    """Offsets after the newest of each topic and partition at an older version; None if its log or its files are gone."""
     try:
         return ends_at(settings, fleet, table, version) if has_files(settings, fleet, table, version) else None
     except LakeError:
@@ -247,9 +247,9 @@ def offsets_at(settings: Settings, fleet: str, table: Table, version: int) -> Of
 
 
 def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, seen: Held, app_id: str) -> None:
-    """Put `rows` in the place of all that the table held, in the name of the job `app_id`, if it is as it was `seen`.
+    """Replace the content of a table with `rows`, for the job `app_id`, if the table is still as it was `seen`.
 
-    Raises LakeError where another has written since; a job that has looked before this fails in its turn.
+    Raises LakeError if another job has committed since. A job that looked at the table before this commit then fails as well.
     """
     from deltalake import CommitProperties, Transaction, write_deltalake
     from deltalake.exceptions import CommitFailedError
@@ -260,12 +260,12 @@ def replace_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table, s
         write_deltalake(found, rows, mode="overwrite", partition_by=_KAFKA_PLACE, commit_properties=numbered)
     except CommitFailedError:
         raise LakeError(
-            f"{found.table_uri}: {_MADE_BY[table]} wrote to it meanwhile; nothing is changed, run this again"
+            f"{found.table_uri}: {_MADE_BY[table]} wrote to it meanwhile; nothing was changed, run this again"
         ) from None
 
 
 def append_rows(settings: Settings, fleet: str, table: Table, rows: pa.Table) -> None:
-    """Append rows to a table, which is made where there is none."""
+    """Append rows to a table. The table is created if there is none."""
     from deltalake import write_deltalake
 
     write_deltalake(table_uri(settings, fleet, table), rows, mode="append", partition_by=partitioned_by(table) or None)
@@ -294,7 +294,7 @@ def actions_of(found: DeltaTable) -> pa.Table:
 
 
 def find_table(settings: Settings, fleet: str, table: Table) -> DeltaTable | None:
-    """The newest version of a table, for readers that look at its files; None where there is none yet. Raises LakeError."""
+    """The newest version of a table, for readers of its files; None if there is none yet. Raises LakeError."""
     from deltalake import DeltaTable
 
     uri = table_uri(settings, fleet, table)
@@ -321,11 +321,11 @@ def _open(settings: Settings, fleet: str, table: Table, version: int | None = No
 
 
 def check_tables(settings: Settings, fleet: str) -> None:
-    """Raise LakeError where one of the fleet's tables cannot be read here, before a job writes to the others."""
+    """Raise LakeError if one of the fleet's tables cannot be read here, before a job writes to the others."""
     for table in _MADE_BY:
         find_table(settings, fleet, table)
 
 
 def table_uri(settings: Settings, fleet: str, table: Table) -> str:
-    """The table's place as delta-rs takes it."""
+    """The table's address for delta-rs."""
     return with_s3(table_path(settings, fleet, table))

@@ -1,4 +1,4 @@
-"""The frozen training set as MLflow knows data sets: an input of the run, and what the model's metrics are of."""
+"""The frozen training set as an MLflow data set: an input of the run, and the data set of the model's metrics."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MOST_DIGITS = 36  # MLflow keeps no longer digest
 def dataset_of(settings: Settings, fleet: FleetSpec, report: TrainReport) -> Any:
     """The set as a `mlflow.entities.Dataset`: `mlflow.data.get_source(it).load()` is the folder of its Parquet files.
 
-    The digest is the first 36 digits of the set's own. The profile counts rows, devices and failures of each split.
+    The digest is the first 36 digits of the set's digest. The profile counts rows, devices and failures of each split.
     """
     from mlflow.entities import Dataset
 

@@ -1,6 +1,6 @@
-"""A version as MLflow's own model format: the registered ONNX file, unchanged, beside signature, input example and requirements.
+"""A version in MLflow's own model format: the registered ONNX file, unchanged, with signature, input example and requirements.
 
-`mlflow.pyfunc.load_model` and `mlflow.onnx.load_model` read the folder. Scorers and the project itself read the file alone.
+`mlflow.pyfunc.load_model` and `mlflow.onnx.load_model` read the folder. Scorers and the project itself read only the file.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from aimaas.artefact import FILE_NAME, METADATA_KEY, OUTPUT, ModelMetadata, deco
 if TYPE_CHECKING:
     import pandas as pd
 
-_SESSION = {  # the scorer's own settings, so that answers are the scorer's to the bit
+_SESSION = {  # the scorer's own settings, so that predictions equal the scorer's bit for bit
     "intra_op_num_threads": 1,
     "inter_op_num_threads": 1,
     "execution_mode": "sequential",
@@ -22,9 +22,9 @@ _SESSION = {  # the scorer's own settings, so that answers are the scorer's to t
 
 
 def write_mlflow_model(folder: Path, content: bytes, model_id: str, run_id: str) -> None:
-    """Write the ONNX file `content` and what MLflow wants beside it into `folder`, which must not exist.
+    """Write the ONNX file `content` and MLflow's files for it into `folder`, which must not exist.
 
-    A file without metadata of ours, which only tests register, gets neither signature nor input example.
+    A file without aimaas metadata, which only tests register, gets neither signature nor input example.
     """
     import mlflow.onnx
     import onnx
@@ -39,15 +39,15 @@ def write_mlflow_model(folder: Path, content: bytes, model_id: str, run_id: str)
         pip_requirements=mlflow.onnx.get_default_pip_requirements(),
         onnx_execution_providers=["CPUExecutionProvider"], onnx_session_options=_SESSION,
     )  # fmt: skip
-    (folder / FILE_NAME).write_bytes(content)  # MLflow would write the graph anew, and not the registered bytes
+    (folder / FILE_NAME).write_bytes(content)  # MLflow would serialise the graph again, and change the registered bytes
     model.model_size_bytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     model.save(str(folder / "MLmodel"))
 
 
 def signature_of(metadata: ModelMetadata) -> Any:
-    """Signature: a column of each feature, in the model's order, in; the column `prediction` out.
+    """Signature: the inputs are one column for each feature, in the model's order; the output is the column `prediction`.
 
-    Inputs are doubles, so that data frames of either width are taken; MLflow hands them on as float32.
+    Inputs are doubles, so that data frames of either width are accepted; MLflow passes them on as float32.
     """
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema
@@ -57,7 +57,7 @@ def signature_of(metadata: ModelMetadata) -> Any:
 
 
 def example_of(metadata: ModelMetadata) -> pd.DataFrame | None:
-    """One row: the median of each feature over the rows that were learned from, so no device's row is kept by it."""
+    """One row: the median of each feature over the training rows, so it holds no device's row."""
     import pandas as pd
 
     if metadata.typical is None:

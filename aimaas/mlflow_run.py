@@ -15,17 +15,18 @@ from aimaas.settings import Settings
 from aimaas.training_report import FILE_NAME as REPORT_NAME
 from aimaas.training_report import CandidateReport, TrainReport
 
-# MLflow's pages open an experiment of this kind on its runs and models, any other on traces of GenAI
+# MLflow's pages open an experiment of this kind on its runs and models, any other on GenAI traces
 _KIND, _MODELS = "mlflow.experimentKind", "custom_model_development"
-_MOST_METRICS = 1_000  # that MLflow takes at once
+_MOST_METRICS = 1_000  # per request to MLflow
 
 
 def log_run(
     client: Any, settings: Settings, fleet: FleetSpec, trained: Path, report: TrainReport, tags: Mapping[str, str]
 ) -> tuple[Any, Any]:
-    """Write a run with the training's parameters, metrics (errors by fold under `fold_…`) and files; the finished run, its model.
+    """Write a run with the training's parameters, metrics (errors by fold under `fold_…`) and files; returns the finished run and
+    its model.
 
-    The model's metrics are those of the test devices.
+    The model's metrics come from the test devices.
     """
     from mlflow.entities import DatasetInput, InputTag, LoggedModelOutput
 
@@ -97,7 +98,7 @@ def _params(fleet: FleetSpec, report: TrainReport) -> Iterator[Any]:
 
 
 def _log_candidate(client: Any, parent: Any, fleet: FleetSpec, report: TrainReport, candidate: CandidateReport) -> None:
-    """A child run: errors by fold and learning curves have the fold or the epoch or tree as their step."""
+    """A child run: errors by fold and learning curves have the fold, the epoch or the tree as their step."""
     from mlflow.entities import Metric, Param
 
     chosen = candidate.name == report.chosen

@@ -1,8 +1,8 @@
-"""The topic `iot.<fleet>.model_status`: what scorers and the HTTP service did with the models that were announced to them.
+"""The topic `iot.<fleet>.model_status`: the reactions of scorers and the HTTP service to announced models.
 
-One partition, compacted, key `<version>/<instance>`: the newest status of each version by each of them. Records that were passed
-over have the key `passed_over/<instance>`, so that a forged record takes no version's place. Nothing is decided by what stands
-here.
+One partition, compacted, key `<version>/<instance>`: the newest status of each version by each instance. Records about skipped
+announcements have the key `passed_over/<instance>`, so that a forged record takes no version's place. The topic is for information
+only; no decision depends on it.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def key_of(status: ModelStatus) -> bytes:
 
 
 def statuses(settings: Settings, fleet: FleetSpec) -> list[ModelStatus]:
-    """The newest status of each version by each scorer, oldest first; what cannot be read is left out. Raises KafkaError."""
+    """The newest status of each version by each scorer, oldest first; unreadable records are left out. Raises KafkaError."""
     newest = {record.key: record.value for record in read_all(settings, topic_names(fleet).model_status)}
     found = [status for value in newest.values() if value and (status := _decoded(value))]
     return sorted(found, key=lambda status: status.at)
 
 
 def refusals(settings: Settings, fleet: FleetSpec) -> list[ModelStatus]:
-    """Of these the ones that say why something announced does not serve. Raises KafkaError."""
+    """Of these the statuses that say why an announced model does not serve. Raises KafkaError."""
     return [status for status in statuses(settings, fleet) if status.state != "serves"]
 
 

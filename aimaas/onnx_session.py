@@ -1,4 +1,4 @@
-"""onnxruntime sessions, with their optimised graphs kept on disk: the next start on this machine loads instead of optimising."""
+"""onnxruntime sessions, with their optimised graphs cached on disk: the next start on this machine loads instead of optimising."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from aimaas.artefact import sha256
 def open_session(content: bytes, digest: str, cache: Path) -> Any:
     """A session on one thread that does not spin: more threads change bits, and spinning takes the core from the loop.
 
-    `digest` names `content` in the folder `cache`. Only optimisations that hold on any processor are kept, so the folder may be
-    shared. What is torn there is made anew. Raises what onnxruntime raises for content that it cannot run.
+    `digest` names `content` in the folder `cache`. Only optimisations that hold on any processor are cached, so the folder may be
+    shared. Torn files are written again. Raises onnxruntime's errors for content that it cannot run.
     """
     import onnxruntime
 
@@ -31,7 +31,7 @@ def _digest_file(kept: Path) -> Path:
 
 
 def _optimised(content: bytes, kept: Path) -> Any:
-    """Optimise, and keep the result where the disk lets us: a model serves without it too."""
+    """Optimise, and cache the result if the disk allows it: a model serves without the cache too."""
     import onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED

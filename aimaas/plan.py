@@ -1,7 +1,7 @@
-"""The feature plan: what the kernel computes, as plain data with a hash.
+"""The feature plan: the features that the kernel computes, as plain data with a hash.
 
-A plan is derived from the fleet file and travels with every model trained on it. A scorer serves a model from its own plan, so
-that a rollback or a shadow needs nothing but the raw readings that the device state holds.
+A plan follows from the fleet file and ships with every model that was trained on it. A scorer serves a model by the model's own
+plan, so a rollback needs nothing but the raw readings in the device state.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aimaas.fleet import FleetSpec
 
 
 class FeaturePlan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is computed of a device's raw readings (R of them), in which order.
+    """The features that are computed from a device's R raw readings, and their order.
 
     The first `settings` readings are operating settings, the others sensors; channels (C) are the sensors, then the derived ones.
     `sequence` says how many rows of the normalised window follow the feature vector: all of `window`, or 0 for none.
@@ -32,7 +32,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, omit_defaults=True):
     windows: tuple[int, ...]
     first: int
     max_regimes: int
-    sequence: int = 0  # left out where it is 0: plans made before there were windows keep their hash
+    sequence: int = 0  # not encoded if 0: plans from before there were windows keep their hash
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -41,7 +41,7 @@ class FeaturePlan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def window(self) -> int:
-        """Rows of history that the plan looks at, the newest included."""
+        """Rows of history that the plan reads, the newest included."""
         return max(self.windows, default=1)
 
     @property
@@ -67,11 +67,11 @@ class FeaturePlan(msgspec.Struct, frozen=True, omit_defaults=True):
 
     @property
     def hash(self) -> str:
-        """16 hex digits that change when anything in the plan does."""
+        """16 hex digits that change with anything in the plan."""
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
     def needs(self, readings: Sequence[str], window: int, first: int) -> str | None:
-        """Why device state of these `readings`, `window` and `first` rows cannot give this plan; None where it can."""
+        """Why device state of these `readings`, `window` and `first` rows cannot give this plan; None if it can."""
         if tuple(readings) != self.readings:
             return f"the plan reads {', '.join(self.readings)}; the fleet declares {', '.join(readings)}"
         if self.window > window or self.first > first:
@@ -88,7 +88,7 @@ def channels_of(feature_names: Sequence[str]) -> dict[str, list[int]]:
 
 
 def plan_of(fleet: FleetSpec) -> FeaturePlan:
-    """The feature plan that a fleet file asks for; with the window where a candidate learns from sequences."""
+    """The feature plan of a fleet file; with the window if a candidate learns from sequences."""
     wanted = any(name in SEQUENCE_FAMILIES for name in fleet.training.candidates)
     return FeaturePlan(
         readings=fleet.readings,

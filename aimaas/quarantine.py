@@ -1,7 +1,7 @@
-"""The lake's quarantine, read back: each record that admission refused, by its coordinates, with what was seen and by which run.
+"""The lake's quarantine, read back: each refused record by its coordinates, with its detail and the run that refused it.
 
-A run of the admit job is known by its commit to the table, which notes the offsets that it judged; so it is found again after a
-compaction. Rows of a gate, and those whose commit has no such note (any more), have the commit that wrote their file.
+A run of the admit job is identified by its commit, whose note names the judged offsets, so it is found again after a compaction.
+Rows of a gate, and rows whose commit has no such note (any more), belong to the commit that wrote their file.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Run:
     at: datetime
 
     def __str__(self) -> str:
-        """One word for people."""
+        """The commit as one word."""
         return f"v{self.version} {self.at:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -48,9 +48,9 @@ class Run:
 class Quarantined:
     """One refused record.
 
-    `broker_ms` is when the broker took it (ms since 1970), `detail` says what was observed and what is allowed. `value` is there
-    where the record was asked for by its coordinates, at most `limits.record_bytes` of it; `value_bytes` and `value_sha256` are of
-    the whole.
+    `broker_ms` is the time at which the broker received it (ms since 1970). `detail` names the observed and the allowed value.
+    `value` is given for records that were requested by their coordinates, at most `limits.record_bytes` of it; `value_bytes` and
+    `value_sha256` belong to the whole value.
     """
 
     place: Place
@@ -65,17 +65,17 @@ class Quarantined:
 
     @property
     def source(self) -> str:
-        """`topic/partition/offset`, as dead letters have it."""
+        """`topic/partition/offset`, as in dead letters."""
         return "{}/{}/{}".format(*self.place)
 
 
 def judged_note(start: Offsets, end: Offsets) -> str:
-    """What an admission notes with its commit: of which offsets, from `start` on and before `end`, the commit has the refused."""
+    """The note of an admission's commit: it holds the refused records at offsets from `start` up to `end`."""
     return json.dumps([[*at, start[at], stop] for at, stop in sorted(end.items()) if stop > start[at]])
 
 
 def read_quarantine(settings: Settings, fleet: FleetSpec, since_ms: int | None = None) -> list[Quarantined]:
-    """All refused records (that the broker took at `since_ms` or later) without their values, oldest first.
+    """All refused records (received by the broker at `since_ms` or later) without their values, oldest first.
 
     Raises LakeError before the first admission.
     """
@@ -86,7 +86,7 @@ def read_quarantine(settings: Settings, fleet: FleetSpec, since_ms: int | None =
 
 
 def find_quarantined(settings: Settings, fleet: FleetSpec, places: Sequence[Place]) -> list[Quarantined]:
-    """These records with their values, in the same order. Raises LakeError where one is not there."""
+    """These records with their values, in the same order. Raises LakeError if one is not in quarantine."""
     found = {r.place: r for r in _records(settings, fleet, _WHOLE, _at(places))} if places else {}
     for place in places:
         if place not in found:
@@ -99,7 +99,7 @@ def find_quarantined(settings: Settings, fleet: FleetSpec, places: Sequence[Plac
 def read_headers(
     settings: Settings, fleet: FleetSpec, places: Sequence[Place]
 ) -> Mapping[Place, list[tuple[str, bytes | None]]]:
-    """The headers that bronze has of records, by their coordinates. Raises LakeError before the first landing."""
+    """The headers of records in bronze, by their coordinates. Raises LakeError before the first landing."""
     if not places:
         return {}
     columns = ["topic", "partition", "offset", "headers"]
@@ -146,19 +146,19 @@ def _at(places: Sequence[Place]) -> Any:
 
 
 class _Admissions:
-    """The admissions that a table's log still tells of, by the offsets that they judged; no offset was judged by two."""
+    """The admissions in a table's log, by the offsets that they judged; no offset was judged by two."""
 
     def __init__(self, commits: Sequence[dict[str, Any]]) -> None:
         self._judged: dict[tuple[str, int], list[tuple[int, int, Run]]] = {}
         for commit in commits:
-            note = str(commit.get("userMetadata") or "").partition(" ")[2]  # behind the commit's mark
+            note = str(commit.get("userMetadata") or "").partition(" ")[2]  # after the commit's mark
             for topic, partition, first, stop in json.loads(note) if note.startswith("[") else ():
                 self._judged.setdefault((topic, partition), []).append((first, stop, _run(commit)))
         for judged in self._judged.values():
             judged.sort(key=lambda found: found[0])
 
     def of(self, row: dict[str, Any]) -> Run | None:
-        """The admission that refused a record; None where none did or it is not known any more."""
+        """The admission that refused a record; None if none did, or if it is not in the log any more."""
         judged = self._judged.get((row["topic"], row["partition"]), [])
         place = bisect_right(judged, row["offset"], key=lambda found: found[0]) - 1
         is_known = place >= 0 and row["offset"] < judged[place][1] and row["reason"] != EXPECTATION
@@ -170,7 +170,7 @@ def _run(commit: dict[str, Any]) -> Run:
 
 
 def _runs(found: DeltaTable, commits: Sequence[dict[str, Any]]) -> dict[str, Run]:
-    """By the name of each data file the commit that added it: the first that is not older than the file."""
+    """The commit that added each data file, by the file's name: the first commit that is not older than the file."""
     ordered = sorted(commits, key=lambda commit: (commit["timestamp"], commit["version"]))
     times, runs = [commit["timestamp"] for commit in ordered], {}
     for path, written in _files(found):
@@ -179,7 +179,7 @@ def _runs(found: DeltaTable, commits: Sequence[dict[str, Any]]) -> dict[str, Run
 
 
 def _files(found: DeltaTable) -> list[tuple[str, int]]:
-    """Path of each data file, and when it was written (ms since 1970)."""
+    """Path of each data file, and the time at which it was written (ms since 1970)."""
     actions = actions_of(found)
     return list(zip(actions["path"].to_pylist(), actions["modification_time"].to_pylist(), strict=True))
 

@@ -1,6 +1,6 @@
-"""Who needs which rights on a broker that denies by default: the table of `docs/reference/kafka-rights.md`.
+"""The rights that each role needs on a broker that denies by default: the table of `docs/reference/kafka-rights.md`.
 
-Read, Write and Alter imply Describe. Who writes a topic may use an idempotent producer there, which needs no right of its own.
+Read, Write and Alter imply Describe. A role that writes a topic may use an idempotent producer there without a further right.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.rights import Right, in_group, on_topic
 from aimaas.topics import MODELS_GROUP, READER_GROUP, RESTORE_GROUP, scorer_group, topic_names, topic_specs
 
-SPARK_GROUPS = "aimaas-spark"  # begins the name of each group that Spark makes up; it joins none, so it needs no right
+SPARK_GROUPS = "aimaas-spark"  # prefix of the group names that Spark invents; it joins none, so it needs no right
 Rights = tuple[Right, ...]
 
 
@@ -154,5 +154,5 @@ ROLES = tuple(_ROLES)
 
 
 def rights_of(role: str, fleet: FleetSpec) -> Rights:
-    """What a user of this role needs for this fleet, and no more."""
+    """The rights that a user of this role needs for this fleet, and no more."""
     return _ROLES[role](fleet)

@@ -1,7 +1,7 @@
-"""Packed state from before readings were added: whose columns are these, and what stands for those that it lacks.
+"""Packed device state from before readings were added: its columns, and the values for readings that it lacks.
 
-A packed device names its readings by a digest. Present readings without some of the nullable ones give the digest, or the fleet
-file has changed in another way and nothing is guessed.
+A packed device names its readings by a digest. If the present readings without some of the nullable ones give the same digest, the
+layout is known. Otherwise the fleet file changed in another way, and nothing is guessed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def readings_digest(readings: Sequence[str]) -> bytes:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the columns (r,) of older rows lie in those of today (R,), and what fills the others."""
+    """The positions of the columns (r,) of older rows among the present ones (R,), and the values that fill the others."""
 
     at: npt.NDArray[np.int64]
     fills: npt.NDArray[np.float32]
@@ -40,14 +40,14 @@ class Layout:
 
 @dataclass
 class Layouts:
-    """The layouts that state of `readings` can be read from; `fills` has the readings that may have been added."""
+    """The layouts from which state of `readings` can be read; `fills` has the readings that may have been added."""
 
     readings: tuple[str, ...]
     fills: Mapping[str, float]
     _known: dict[tuple[bytes, int], Layout | None] = field(default_factory=dict)
 
     def of(self, digest: bytes, count: int) -> Layout | None:
-        """The layout of rows with `count` readings and this digest; None where they are not today's without some of `fills`."""
+        """The layout of rows with `count` readings and this digest; None if no set of `fills` explains it."""
         if (digest, count) not in self._known:
             self._known[digest, count] = self._find(digest, count)
         return self._known[digest, count]

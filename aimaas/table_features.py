@@ -1,7 +1,7 @@
-"""Features of Delta tables that readers without a JVM lack: told before anything is read or written.
+"""Features of Delta tables that readers without a JVM lack: the error comes before anything is read or written.
 
-Another engine may turn a feature on (some do so for every table they write). Spark reads such a table, delta-rs and Arrow do not:
-half of the jobs would go on and the others fail.
+Another engine may turn a feature on (some do so for every table that they write). Spark can read such a table, delta-rs and Arrow
+cannot: half of the jobs would continue and the others fail.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ _PROPERTIES = {
 
 
 def check_features(found: DeltaTable) -> None:
-    """Raise LakeError where reading the table takes a feature that is lacking here."""
+    """Raise LakeError if reading the table requires a feature that is missing here."""
     from deltalake.table import MAX_SUPPORTED_READER_VERSION, SUPPORTED_READER_FEATURES
 
     protocol = found.protocol()
     if protocol.min_reader_version > MAX_SUPPORTED_READER_VERSION:
         raise LakeError(
-            f"{found.table_uri}: needs readers of Delta protocol {protocol.min_reader_version}, known here is "
-            f"{MAX_SUPPORTED_READER_VERSION}; write the table again by an engine with the older protocol"
+            f"{found.table_uri}: needs readers of Delta protocol {protocol.min_reader_version}, but aimaas reads up to "
+            f"{MAX_SUPPORTED_READER_VERSION}; write the table again with an engine that uses the older protocol"
         )
     lacking = sorted({*(protocol.reader_features or ())} - SUPPORTED_READER_FEATURES)
     if lacking:

@@ -1,7 +1,7 @@
-"""Vetoes: models that are not promoted, whatever their figures say, until a person lifts that.
+"""Vetoes: models that are not promoted, whatever their metrics are, until a person lifts the veto.
 
-A veto is of a file, by its SHA-256, so that the same bytes trained or registered anew stay vetoed. Each is a tag of the registered
-model. The functions take MLflow's client, and are called under the registry's lock.
+A veto belongs to a file, by its SHA-256, so that the same bytes stay vetoed if they are trained or registered again. Each veto is a
+tag of the registered model. The functions take MLflow's client, and are called under the registry's lock.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import Any
 import msgspec
 
 _PREFIX = "aimaas.veto."  # + SHA-256
-_WHY_CHARACTERS = 1_000  # a tag of MLflow has some thousand
+_WHY_CHARACTERS = 1_000  # a tag of MLflow may have some thousand
 
 BY_ROLLBACK = "it was rolled back"
 
 
 class Veto(msgspec.Struct, frozen=True):
-    """Who reads it knows the version that it was said of, when (UTC) and why."""
+    """A veto: the version that it was given for, when (UTC) and why."""
 
     version: str
     at: datetime
@@ -40,11 +40,11 @@ def vetoes(client: Any, fleet: str) -> dict[str, Veto]:
 
 
 def add_veto(client: Any, fleet: str, sha256: str, veto: Veto) -> None:
-    """Note a veto; one that is there is replaced."""
+    """Set a veto; an earlier veto of these bytes is replaced."""
     short = msgspec.structs.replace(veto, why=veto.why[:_WHY_CHARACTERS])
     client.set_registered_model_tag(fleet, _PREFIX + sha256, msgspec.json.encode(short).decode())
 
 
 def lift_veto(client: Any, fleet: str, sha256: str) -> None:
-    """Forget a veto that is there."""
+    """Remove an existing veto."""
     client.delete_registered_model_tag(fleet, _PREFIX + sha256)

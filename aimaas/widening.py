@@ -1,7 +1,7 @@
-"""A model's plan on the state of a fleet file that has got more readings since: laid out for that state, with the same bits.
+"""Serves an older model after readings were added to the fleet file: its plan is laid out for the wider state, with the same bits.
 
-What the model does not know counts nothing: a setting has no weight in the distance to regimes, a sensor no scale; its features are
-left out of the result.
+Readings that the model does not know have no effect: a setting has no weight in the distance to regimes, a sensor has scale 0, and
+its features are left out of the result.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def lacks(plan: FeaturePlan, present: FeaturePlan) -> str | None:
-    """Why a state of the `present` plan's readings cannot serve `plan`; None where it can: it has them all, in the same order."""
+    """Why state with the `present` plan's readings cannot serve `plan`; None if it has all of them, in the same order."""
     s, p = plan.settings, present.settings
     for mine, there in ((plan.readings[:s], present.readings[:p]), (plan.readings[s:], present.readings[p:])):
         if [name for name in there if name in mine] != list(mine):
