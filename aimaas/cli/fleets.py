@@ -106,7 +106,7 @@ def fleets_compose(
     write: Annotated[bool, typer.Option("--write", help="Write the files into the present folder.")] = False,
     scorers: Annotated[int, typer.Option(min=1, max=64, help="Scorers per fleet.")] = 2,
 ) -> None:
-    """Print docker-compose.fleets.yml, the services of each fleet, or write it together with the targets of Prometheus."""
+    """Print docker-compose.fleets.yml, with the services of each fleet. With --write, write it and the targets of Prometheus."""
     from aimaas.fleet_folder import read_folder
     from local.compose_fleets import compose_files, write_compose_files
 

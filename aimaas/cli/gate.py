@@ -88,8 +88,8 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
     spec, said = fleet_of(settings, fleet), _said(by, why)
     with session_on_demand(settings, f"aimaas set-aside {fleet}", GATE_MEMORY) as spark:
         audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said, spark)
-    told = f"{moved} rows set aside, the other rows of {audit.table} {audit.span} published; {_next(fleet, audit)}"
-    out.print(told, highlight=False, markup=False, soft_wrap=True)
+    others = f", the other rows of {audit.table} {audit.span} published" if audit.table == "silver" else ""
+    out.print(f"{moved} rows set aside{others}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @gate_app.command("check")

@@ -90,7 +90,7 @@ def models_keys() -> None:
 
 @models_app.command("promote")
 def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="Version number.")]) -> None:
-    """Promote a version, whatever the gates say, and announce it. Refuses a vetoed version."""
+    """Promote a version without comparing it with the champion, and announce it. Refuses a vetoed version."""
     from aimaas.registry import set_champion
     from models.announce import announce
 
@@ -103,7 +103,7 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="Ve
 
 @models_app.command("rollback")
 def models_rollback(fleet: Fleet) -> None:
-    """Roll back to the champion before the present one, and announce it. Vetoes the present one."""
+    """Roll back to the previous champion, and announce it. Vetoes the present champion."""
     from aimaas.registry import rollback
     from models.announce import announce
 

@@ -18,7 +18,7 @@ topics_app = typer.Typer(
 def topics_create(fleet: Fleet) -> None:
     """Create the topics of a fleet with their settings.
 
-    If a topic exists, the command changes its settings where that loses no record, and otherwise prints the difference.
+    If a topic exists, the command changes settings if this loses no record. It fails on any other difference, and prints it.
     """
     from aimaas.kafka import create_topics
     from aimaas.topics import topic_specs
@@ -34,7 +34,7 @@ def topics_create(fleet: Fleet) -> None:
 @topics_app.command("acls")
 def topics_acls(
     fleet: Fleet,
-    role: Annotated[str | None, typer.Option(help="Role. Default: all roles.")] = None,
+    role: Annotated[str | None, typer.Option(help="Role to print. Default: all roles.")] = None,
     user: Annotated[str | None, typer.Option(help="Name of the Kafka user. Default: the name of the role.")] = None,
 ) -> None:
     """Print the `kafka-acls` commands that grant each role its rights, for a broker that denies by default."""
@@ -90,7 +90,9 @@ def topics_skip(
     fleet: Fleet,
     partition: Annotated[int, typer.Option(min=0, help="Partition, as in the error message.")],
     offset: Annotated[int, typer.Option(min=0, help="Any offset of the batch, as in the error message.")],
-    topic: Annotated[str | None, typer.Option(help="Topic. Default: the events topic of the fleet.")] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="Topic of the batch. Default: the events topic of the fleet.")
+    ] = None,
 ) -> None:
     """Skip a batch that no client can read. Its offsets become a gap in the journal of the fleet.
 
