@@ -66,7 +66,7 @@ def train(
 ) -> None:
     """Freeze a training set and train on it. Prints the digest of its rows.
 
-    The same rows give the same digest, so you can compare the training set with that of a registered version.
+    The same rows give the same digest, so you can compare it with the digest of a registered version.
     """
     from aimaas.plan import plan_of
     from aimaas.registry import register as to_registry

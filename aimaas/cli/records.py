@@ -29,7 +29,7 @@ def text(content: bytes | str | None) -> str:
 
 
 def pretty(value: bytes | None) -> str:
-    """A value for people: JSON indented, other text as it is, other bytes escaped."""
+    """Return a value for reading: JSON indented, other text unchanged, other bytes escaped."""
     if value is None:
         return "(no value)"
     try:

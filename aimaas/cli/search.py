@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 search_app = typer.Typer()
 
-_MINUTES = 10.0  # where neither minutes nor trials are asked for
+_MINUTES = 10.0  # without --minutes and --trials
 
 
 @search_app.command()

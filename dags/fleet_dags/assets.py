@@ -35,7 +35,7 @@ def outcomes_asset(fleet: FleetSpec) -> Asset:
         apply_function="aimaas.wake_up.wake_up",
         kafka_config_id="kafka_default",
         poll_timeout=_POLL_S,
-        poll_interval=0,  # after a record that wakes nobody the next is read at once
+        poll_interval=0,  # after a record that starts no run, the next record is read at once
     )
     return Asset(
         name=f"{fleet.fleet}_outcomes",
