@@ -33,8 +33,9 @@ MANIFEST = "aimaas-backup.json"
 _HOME = "home"
 _RESTORING = ".restoring-"
 _OF_THE_DISK = "lost+found"  # an ext4 file system has it at its root, and only root may read it
-# records of running processes, and files that these write again when they start
-_LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "__pycache__", _OF_THE_DISK})
+# paths in the home: records of running processes, and files that these write again when they start
+_LEFT_OUT = frozenset({STACK_FILE, SUPERVISOR, "up.lock", "spark", "airflow/spark", _OF_THE_DISK})
+_DEEPEST_RECORD = 2  # records of processes are in the home, or one folder below
 
 Progress = Callable[[str, int], None]  # a file, and bytes so far
 
@@ -152,16 +153,18 @@ def _paths(home: Path) -> Iterator[Path]:
     """Yield the folders and files to save, each folder before its contents. Links are left out: aimaas makes none."""
     for path in sorted(home.iterdir()):
         if not path.name.startswith(_RESTORING):
-            yield from _below(path)
+            yield from _below(path, home)
 
 
-def _below(path: Path) -> Iterator[Path]:
-    if path.name in _LEFT_OUT or path.name.endswith(RECORD) or path.is_symlink():
+def _below(path: Path, home: Path) -> Iterator[Path]:
+    place = path.relative_to(home)
+    is_record = path.name.endswith(RECORD) and len(place.parts) <= _DEEPEST_RECORD
+    if place.as_posix() in _LEFT_OUT or is_record or path.is_symlink():
         return
     if path.is_dir():
         yield path
         for inner in sorted(path.iterdir()):
-            yield from _below(inner)
+            yield from _below(inner, home)
     elif path.is_file():  # not a socket
         yield path
 

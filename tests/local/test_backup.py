@@ -67,6 +67,23 @@ def test_what_is_restored_is_what_was_saved_but_for_what_ran(home: Settings, tmp
     assert [path.name for path in tmp_path.iterdir() if ".part" in path.name] == []
 
 
+@pytest.mark.parametrize("fleet", ["spark", "supervisor", "airflow", "stack", "lost", "up"])
+@pytest.mark.parametrize(
+    "place", ["lake/{}/silver/part-0.parquet", "mlflow/artifacts/{}/model.onnx", "lake/mill/{}/x.pid.json"]
+)
+def test_what_is_left_out_is_a_path_and_no_name_that_a_fleet_may_have(
+    home: Settings, tmp_path: Path, place: str, fleet: str
+) -> None:
+    path = home.home / place.format(fleet)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"rows")
+    backup(home, tmp_path / "b.tar")
+    shutil.rmtree(home.home)
+    restore(home, tmp_path / "b.tar")
+
+    assert path.read_bytes() == b"rows"
+
+
 def torn(file: Path) -> None:
     content = file.read_bytes()
     file.write_bytes(content[: len(content) // 2])
