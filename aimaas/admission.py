@@ -220,8 +220,8 @@ class Judge:
                 batch,
                 row,
                 Reason.WRONG_PARTITION,
-                f"partition {partition}, but its key leads to {astray[batch.device_ids[row]]} of {topics.partitions}: set the "
-                "producer's partitioner to murmur2_random, or in the fleet file topics.partitioner to any",
+                f"partition {partition}, but murmur2 chooses {astray[batch.device_ids[row]]} of {topics.partitions} for its key: "
+                "set the producer's partitioner to murmur2_random, or topics.partitioner in the fleet file to any",
             )
         return np.setdiff1d(rows, refused) if refused else rows
 
@@ -229,13 +229,13 @@ class Judge:
         what = f"run {batch.run[row]}, {self.fleet.order} {batch.order[row]}"
         match reason:
             case Reason.DUPLICATE:
-                return f"{what} came before with the same content"
+                return f"{what} was received before with the same content"
             case Reason.CONFLICT:
-                return f"{what} came before with other content"
+                return f"{what} was received before with different content"
             case Reason.JUMP:
                 return (
-                    f"{what} is more than limits.jump above the device's newest: run {newest[0]}, {newest[1]}; the third of "
-                    "three rising records in a row is admitted"
+                    f"{what} is more than limits.jump above the device's newest: run {newest[0]}, {newest[1]}; the third "
+                    "increasing record in a row is admitted"
                 )
             case _:
                 return f"{what} is older than the device's newest: run {newest[0]}, {newest[1]}"

@@ -21,7 +21,7 @@ def check_metadata(metadata: ModelMetadata) -> None:
     check_fit(metadata.plan, metadata.fit)
     _check_range(metadata.target_range)
     if metadata.typical is not None:
-        must(len(metadata.typical) == width_of(metadata.plan), "typical must hold one number for each feature")
+        must(len(metadata.typical) == width_of(metadata.plan), "typical must have one number per feature")
         check_numbers("typical", metadata.typical)
     if metadata.intervals is not None:
         _check_intervals(metadata.intervals)
@@ -32,7 +32,7 @@ def check_metadata(metadata: ModelMetadata) -> None:
 
 def _check_range(target_range: tuple[float, float]) -> None:
     check_numbers("target_range", target_range)
-    must(target_range[0] < target_range[1], f"target_range {list(target_range)} must rise")
+    must(target_range[0] < target_range[1], f"target_range {list(target_range)} must increase")
 
 
 def _check_intervals(intervals: Intervals) -> None:
@@ -40,7 +40,7 @@ def _check_intervals(intervals: Intervals) -> None:
     must(len(intervals.lower) <= MOST_BANDS, f"intervals of {len(intervals.lower)} bands, allowed are {MOST_BANDS}")
     check_numbers("intervals", (*intervals.edges, *intervals.lower, *intervals.upper))
     must(0 < intervals.coverage < 1, f"intervals with a coverage of {intervals.coverage:g}")
-    must(intervals.devices >= 0, "intervals of fewer than no devices")
+    must(intervals.devices >= 0, "intervals with a negative number of devices")
 
 
 def _check_texts(metadata: ModelMetadata) -> None:

@@ -27,7 +27,7 @@ def server_fault(kafka: Mapping[str, str]) -> str | None:
     try:
         context = _context(kafka)
     except (OSError, ssl.SSLError) as e:
-        return f"{kafka_variable('ssl.ca.location')} names a file that holds no certificate ({e})"
+        return f"{kafka_variable('ssl.ca.location')} names a file without a certificate ({e})"
     for host, port in servers(kafka):
         try:
             _shake_hands(context, host, port)
@@ -42,15 +42,15 @@ def _said(error: ssl.SSLCertVerificationError, where: str) -> str:
     if error.verify_code == _EXPIRED:
         return f"the certificate of {where} has expired: renew it on the broker"
     if error.verify_code == _NOT_YET:
-        return f"the certificate of {where} is not valid yet: look at the clocks of broker and client"
+        return f"the certificate of {where} is not valid yet: check the clocks of broker and client"
     if error.verify_code in _OTHER_HOST:
         return (
-            f"the certificate of {where} is for another host ({error.verify_message.rstrip('.')}): connect by a name that stands "
-            f"in it, {kafka_variable('bootstrap.servers')}, or give the broker a certificate for this one"
+            f"the certificate of {where} is for another host ({error.verify_message.rstrip('.')}): set "
+            f"{kafka_variable('bootstrap.servers')} to a name in the certificate, or give the broker a certificate for this host"
         )
     return (
-        f"the certificate of {where} is signed by an authority that this client does not know ({error.verify_message}): "
-        f"{kafka_variable('ssl.ca.location')} must name the PEM file of that authority"
+        f"the certificate of {where} is signed by an authority that this client does not trust ({error.verify_message}): "
+        f"set {kafka_variable('ssl.ca.location')} to the PEM file of that authority"
     )
 
 

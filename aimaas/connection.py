@@ -49,7 +49,7 @@ def check_settings(given: frozenset[tuple[str, str]]) -> None:
         said = e.args[0].str()
         named = said.replace("SASL mechanism", "sasl.mechanism")  # which has a default that this build may lack
         name = max((n for n in {"sasl.mechanism", *dict(given)} if n in named), key=len, default="…")
-        allowed = _PROTOCOLS if name == "security.protocol" else "what librdkafka's CONFIGURATION.md allows"
+        allowed = _PROTOCOLS if name == "security.protocol" else "a value that librdkafka's CONFIGURATION.md allows"
         raise SettingsError(f"{kafka_variable(name)}: {said}; use {allowed}") from None
 
 
@@ -124,20 +124,20 @@ def lasting_cause(kafka: Mapping[str, str], code: int, said: str) -> str | None:
     if "mechanism" in said and ("handshake failed" in said or "nsupported" in said):
         offered = said.partition("supported mechanisms: ")[2]
         return (
-            f"the broker does not take the SASL mechanism {_mechanism(kafka)}{f', but {offered}' if offered else ''}: "
+            f"the broker does not support the SASL mechanism {_mechanism(kafka)}{f', but {offered}' if offered else ''}: "
             f"set {kafka_variable('sasl.mechanism')}"
         )
     if code in (ClientError._AUTHENTICATION, ClientError.SASL_AUTHENTICATION_FAILED):
         return _login_refused(kafka, said)
     if "PLAINTEXT broker listener" in said or "wrong version number" in said:
         return (
-            f"the listener does not speak TLS: {kafka_variable('security.protocol')} is {protocol}; use "
+            f"the listener does not use TLS: {kafka_variable('security.protocol')} is {protocol}; use "
             f"{protocol.replace('SSL', 'PLAINTEXT')}, or the port of a TLS listener"
         )
     if "alert" in said:
         return client_certificate_fault(kafka) or (
-            f"the broker does not accept this client's certificate ({said.rpartition('::')[2]}): an authority that the broker "
-            f"trusts must have signed the one that {kafka_variable('ssl.certificate.location')} names"
+            f"the broker does not accept this client's certificate ({said.rpartition('::')[2]}): set "
+            f"{kafka_variable('ssl.certificate.location')} to a certificate of an authority that the broker trusts"
         )
     if code == ClientError._SSL or "certificate verify failed" in said:
         return server_fault(kafka) or f"TLS: {said}"
@@ -147,10 +147,10 @@ def lasting_cause(kafka: Mapping[str, str], code: int, said: str) -> str | None:
 def _login_refused(kafka: Mapping[str, str], said: str) -> str:
     if "sasl.username" in kafka:
         return (
-            f"the broker does not let user {user_of(kafka)!r} in ({said.removeprefix('SASL authentication error: ')}): "
+            f"the broker refuses the login of user {user_of(kafka)!r} ({said.removeprefix('SASL authentication error: ')}): "
             f"{kafka_variable('sasl.username')} or {kafka_variable('sasl.password')} is wrong"
         )
-    return f"the broker does not let this client in ({said}): look at the AIMAAS_KAFKA_SASL_… variables"
+    return f"the broker refuses the login of this client ({said}): check the AIMAAS_KAFKA_SASL_… variables"
 
 
 def _closed_at_once(kafka: Mapping[str, str], has_answered: bool) -> Cause:
@@ -158,10 +158,10 @@ def _closed_at_once(kafka: Mapping[str, str], has_answered: bool) -> Cause:
     protocol = kafka.get("security.protocol", "PLAINTEXT")
     name = kafka_variable("security.protocol")
     if "SSL" not in protocol.upper() and speaks_tls(kafka):
-        text = f"the listener speaks TLS, this client does not: {name} is {protocol}; use SSL or SASL_SSL"
+        text = f"the listener uses TLS, this client does not: {name} is {protocol}; use SSL or SASL_SSL"
         return Cause(text, lasts=True)
-    text = f"the listener closes every connection at once: {name} is {protocol}, which is not what the listener speaks"
-    return Cause(text if has_answered else f"{text}, or no broker is behind it", lasts=has_answered)
+    text = f"the listener closes every connection at once: {name} is {protocol}, which does not match the listener"
+    return Cause(text if has_answered else f"{text}, or there is no broker behind it", lasts=has_answered)
 
 
 def _mechanism(kafka: Mapping[str, str]) -> str:

@@ -58,9 +58,9 @@ def _emit(node: ast.expr, index: Mapping[str, int], steps: list[tuple[int, float
         case ast.Name(id=name) if name in index:
             steps.append((READING, float(index[name])))
         case ast.Name(id=name):
-            raise ExpressionError(f"{name!r} is no reading; known are {', '.join(index)}")
+            raise ExpressionError(f"{name!r} is not a reading; the readings are {', '.join(index)}")
         case ast.Constant(value=bool()):
-            raise ExpressionError(f"{node.value!r} is no number")
+            raise ExpressionError(f"{node.value!r} is not a number")
         case ast.Constant(value=int() | float() as number) if math.isfinite(number):
             steps.append((NUMBER, float(number)))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _OPERATORS:

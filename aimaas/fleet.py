@@ -45,7 +45,7 @@ class _Part(BaseModel):
 
 def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
     if list(limits) != sorted(set(limits)):
-        raise ValueError(f"{list(limits)} must rise")
+        raise ValueError(f"{list(limits)} must increase")
     return limits
 
 
@@ -71,7 +71,7 @@ class Reading(_Part):
         low, high = self.range
         wrong = ["a nullable reading needs fill: previous, or a number"] if self.nullable and self.fill is None else []
         if self.command and not low <= self.command[0] < self.command[1] <= high:
-            wrong.append(f"command {list(self.command)} must rise and lie within range {list(self.range)}")
+            wrong.append(f"command {list(self.command)} must increase and be within range {list(self.range)}")
         if wrong:
             raise ValueError("\n".join(wrong))
         return self
@@ -294,7 +294,7 @@ class Schedule(_Part):
     @classmethod
     def _cron(cls, value: str) -> str:
         if len(value.split()) != 5:
-            raise ValueError(f"{value!r} is no cron expression of five fields")
+            raise ValueError(f"{value!r} is not a cron expression of five fields")
         return value
 
 
@@ -428,8 +428,8 @@ def find_fleet(folder: Path, name: str) -> FleetSpec:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise FleetFileError([f"{path}: no such fleet file; fleets here: {known} (AIMAAS_FLEETS names the folder)"])
+        raise FleetFileError([f"{path}: no such fleet file; existing fleets: {known} (AIMAAS_FLEETS sets the folder)"])
     spec = load_fleet(path)
     if spec.fleet != name:
-        raise FleetFileError([f"{path}: fleet: found {spec.fleet!r}, allowed {name!r}, the file's own name"])
+        raise FleetFileError([f"{path}: fleet: found {spec.fleet!r}, allowed {name!r}, the name of the file"])
     return spec

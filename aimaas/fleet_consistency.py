@@ -35,7 +35,7 @@ def _names(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"{name}: named twice among settings, sensors and derived"
     for part, declared in parts.items():
         for name in filter(is_reserved, declared):
-            yield f"{part}.{name}: the name is reserved, since the kernel makes a feature {name}; choose another, such as {name}_0"
+            yield f"{part}.{name}: the name is reserved for a feature of the kernel; choose another, such as {name}_0"
     for name, reading in parts["sensors"].items():
         if isinstance(reading, Mapping) and reading.get("command"):
             yield f"sensors.{name}.command: only a setting can be commanded"
@@ -48,7 +48,7 @@ def _between_parts(found: Mapping[str, Any], parts: Mapping[str, Mapping[str, An
         yield "features.regimes: more than one regime needs settings"
     sequences = [n for n in _mapping(_mapping(found, "training"), "candidates") if n in SEQUENCE_FAMILIES]
     if sequences and not features.get("windows"):
-        yield f"training.candidates.{sequences[0]}: it learns from the window: give features.windows"
+        yield f"training.candidates.{sequences[0]}: it needs a window: give features.windows"
     if found.get("order") == "ts" and isinstance(unit, str) and unit not in SECONDS_PER_UNIT:
         yield f"task.unit: {unit!r} with order: ts; allowed: {', '.join(SECONDS_PER_UNIT)}"
 

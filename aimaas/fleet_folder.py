@@ -23,7 +23,7 @@ class FleetFolder:
         """One line that names the broken files; None where there are none."""
         if not self.broken:
             return None
-        return f"left out, with mistakes that `aimaas fleets validate` lists: {', '.join(map(str, self.broken))}"
+        return f"skipped because of mistakes (`aimaas fleets validate` lists them): {', '.join(map(str, self.broken))}"
 
 
 def read_folder(folder: Path, but: str | None = None) -> FleetFolder:
@@ -48,7 +48,7 @@ def other_name(path: Path, spec: FleetSpec) -> str | None:
     """A line where the file is called otherwise than its fleet: commands would not find it."""
     if spec.fleet == path.stem:
         return None
-    return f"{path}: fleet: found {spec.fleet!r}, allowed {path.stem!r}, the file's own name"
+    return f"{path}: fleet: found {spec.fleet!r}, allowed {path.stem!r}, the name of the file"
 
 
 def unusable_crons(path: Path, schedule: Mapping[str, Any]) -> list[str]:

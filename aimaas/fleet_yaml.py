@@ -63,14 +63,14 @@ def read_fleet_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
             [f"{path}: cannot be read ({e.strerror if isinstance(e, OSError) else 'not UTF-8'})"]
         ) from None
     except RecursionError:
-        raise FleetFileError([f"{path}: no valid YAML (nested too deeply)"]) from None
+        raise FleetFileError([f"{path}: not valid YAML (nested too deeply)"]) from None
     except (yaml.YAMLError, ValueError) as e:
         where = getattr(e, "problem_mark", None)
         line = f"line {where.line + 1}: " if where else ""
-        raise FleetFileError([f"{path}: {line}no valid YAML ({getattr(e, 'problem', None) or e})"]) from None
+        raise FleetFileError([f"{path}: {line}not valid YAML ({getattr(e, 'problem', None) or e})"]) from None
     if not isinstance(found, dict):
         raise FleetFileError(
-            [f"{path}: holds {type(found).__name__}, allowed is a mapping with fleet, sensors, task, …"]
+            [f"{path}: found {type(found).__name__}, allowed is a mapping with fleet, sensors, task, …"]
         )
     return found, twice
 

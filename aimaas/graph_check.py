@@ -22,7 +22,7 @@ class GraphError(ValueError):
 def check_graph(model: Any) -> None:
     """Raise GraphError unless the ONNX `ModelProto` is self-contained, of standard operators, and bounded."""
     if model.functions or model.training_info:
-        raise GraphError("functions or training steps of its own, allowed is one graph of standard operators")
+        raise GraphError("its own functions or training steps; allowed is one graph of standard operators")
     nodes = 0  # a domain that is imported and not used says nothing: onnxruntime writes all that it knows into a file
     for graph in _graphs(model.graph, 0):
         nodes += len(graph.node)
@@ -32,14 +32,14 @@ def check_graph(model: Any) -> None:
             _check_node(node)
         for tensor in _tensors(graph):
             if tensor.external_data or tensor.data_location == _EXTERNAL:
-                raise GraphError(f"tensor {tensor.name[:80]!r} lies in another file, allowed is data within the model")
+                raise GraphError(f"tensor {tensor.name[:80]!r} is in another file; allowed is data within the model")
 
 
 def _check_node(node: Any) -> None:
     if node.domain not in DOMAINS:
-        raise GraphError(f"operators of the domain {node.domain[:80]!r}, allowed are those of ONNX itself")
+        raise GraphError(f"operators of the domain {node.domain[:80]!r}; allowed are standard ONNX operators")
     if node.op_type == "Loop":
-        raise GraphError("a Loop, which may run for ever; export it unrolled")
+        raise GraphError("a Loop, which may never end; export it unrolled")
 
 
 def _graphs(graph: Any, depth: int) -> Iterator[Any]:

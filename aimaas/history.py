@@ -78,7 +78,7 @@ def write_history(
         app_transactions=[Transaction(APP_ID, seen.number + 1), Transaction(_once(digest), 1)],
         max_commit_retries=0,
     )
-    overtaken = f"{uri}: another backfill or upkeep wrote to it meanwhile; nothing is changed, run this again"
+    overtaken = f"{uri}: another backfill or upkeep job wrote to it meanwhile; nothing was changed, run this again"
     if (None if found is None else int(found.version())) != seen.version:
         raise LakeError(overtaken)
     rows = pa.RecordBatchReader.from_batches(schema(), batches)

@@ -35,7 +35,7 @@ class Intervals(msgspec.Struct, frozen=True):
         if len(self.lower) != bands or len(self.upper) != bands or not all(map(math.isfinite, numbers)):
             raise ValueError(f"intervals of {bands} bands need as many finite offsets `lower` and `upper`")
         if list(self.edges) != sorted(self.edges) or max(self.lower) > 0 or min(self.upper) < 0:
-            raise ValueError("edges of intervals must rise, and an interval must hold its prediction")
+            raise ValueError("edges of intervals must increase, and an interval must contain its prediction")
 
 
 class Bounds:

@@ -31,7 +31,7 @@ Reader = Literal["scorer", "land", "state"]
 
 _SHOWN = 200
 
-MADE_ANEW = "the topic was deleted and made anew"  # why of a gap
+MADE_ANEW = "the topic was deleted and created again"  # why of a gap
 
 log = logger("journal")
 
@@ -142,7 +142,7 @@ def read_journal(settings: Settings, fleet: FleetSpec) -> Journal:
             entry = decode_entry(record.value)
         except (ValueError, RecursionError) as e:
             said = repr((record.value or b"")[:_SHOWN])
-            log.error("no journal entry", topic=topic, offset=record.offset, value=said, error=str(e)[:_SHOWN])
+            log.error("not a journal entry", topic=topic, offset=record.offset, value=said, error=str(e)[:_SHOWN])
             continue
         if entry is not None:
             entries.append(entry)

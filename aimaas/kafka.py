@@ -202,7 +202,7 @@ def _differences(
         if partitions != spec.partitions:
             lines.append(
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
-                "topics.partitions to what is there; `aimaas topics grow` gives the fleet's topics more partitions"
+                "topics.partitions to the number of the topic; `aimaas topics grow` adds partitions to the fleet's topics"
             )
         has = {n: e.value for n, e in found[spec.name].items() if n in spec.config}
         other = {n: spec.config[n] for n in spec.config if n in has and has[n] != spec.config[n]}

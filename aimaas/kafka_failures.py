@@ -37,7 +37,7 @@ _DENIED = {
     ClientError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED: "transactional-id",
     ClientError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
-_GONE = "the log does not hold the offsets that were asked for: retention was faster, or the topic was made anew; run this again"
+_GONE = "the log no longer has the requested offsets: retention deleted them, or the topic was created again; run this again"
 OPTIONAL = {"DescribeConfigs"}  # work goes on without it, unless it is all that is asked for
 _NO_TOPIC = {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError._UNKNOWN_TOPIC}
 

@@ -44,7 +44,7 @@ def check_reachable(uri: str) -> None:
     except (OSError, HTTPException, ValueError) as e:
         reason = getattr(e, "reason", None) or getattr(e, "strerror", None) or e or type(e).__name__
         raise RegistryError(
-            f"the registry at {shown(uri)} does not answer: {reason}; start it, or look at AIMAAS_MLFLOW_TRACKING_URI"
+            f"the registry at {shown(uri)} does not answer: {reason}; start it, or check AIMAAS_MLFLOW_TRACKING_URI"
         ) from None
 
 

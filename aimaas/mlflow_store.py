@@ -41,7 +41,7 @@ def client(settings: Settings) -> Iterator[Any]:
     except (MlflowException, SQLAlchemyError, OSError) as e:
         reason = (str(e).strip().splitlines() or [type(e).__name__])[0]
         raise RegistryError(
-            f"the registry at {shown(uri)} answers: {reason}; look at AIMAAS_MLFLOW_TRACKING_URI"
+            f"the registry at {shown(uri)} answers: {reason}; check AIMAAS_MLFLOW_TRACKING_URI"
         ) from None
 
 
@@ -62,4 +62,6 @@ def locked(settings: Settings, what: str) -> Iterator[None]:
         with FileLock(path, timeout=_LOCK_LIMIT_S):
             yield
     except Timeout:
-        raise RegistryError(f"{path}: held by another process for {_LOCK_LIMIT_S:g} s; is one hanging?") from None
+        raise RegistryError(
+            f"{path}: locked by another process for {_LOCK_LIMIT_S:g} s; check whether that process hangs"
+        ) from None

@@ -84,9 +84,9 @@ def read_metadata(content: bytes, where: str) -> ModelMetadata:
         check_graph(proto)
         onnx.checker.check_model(proto)
     except GraphError as e:
-        raise ModelRefusedError(f"{where}: it holds {e}") from None
+        raise ModelRefusedError(f"{where}: it contains {e}") from None
     except Exception as e:  # noqa: BLE001 - protobuf's DecodeError among others: a torn file must be refused, not end the scorer
-        raise ModelRefusedError(f"{where}: no valid ONNX ({_first_line(e)}); export it again") from None
+        raise ModelRefusedError(f"{where}: not a valid ONNX file ({_first_line(e)}); export it again") from None
     return metadata_of({entry.key: entry.value for entry in proto.metadata_props}, where)
 
 
@@ -148,10 +148,10 @@ def _smoke_run(model: OpenModel, where: str) -> None:
     if not all((np.abs(a) < _LARGEST_ANSWER).all() for a in answers):
         raise ModelRefusedError(f"{where}: the smoke run gave NaN or infinity; export it again")
     if model.bounds is not None and not model.bounds.are_finite:
-        raise ModelRefusedError(f"{where}: its intervals give bounds that are no finite float32; train it anew")
+        raise ModelRefusedError(f"{where}: its intervals have bounds that are not finite float32; train it again")
     if not all((a == answers[-1][: len(a)]).all() for a in answers):
         raise ModelRefusedError(
-            f"{where}: its answers depend on how many rows are scored at once, so a replay would not repeat them; "
+            f"{where}: its predictions depend on the number of rows per call, so a replay would not repeat them; "
             "export it with operators that treat each row alike"
         )
 

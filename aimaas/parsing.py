@@ -79,7 +79,7 @@ class EventParser:
         try:
             found = plain_json.parse(value)
         except (ValueError, RecursionError):
-            return Reason.UNPARSABLE, f"no JSON: {error}"
+            return Reason.UNPARSABLE, f"not JSON: {error}"
         if not isinstance(found, dict):
             return Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object"
         return self._what_is_wrong(found) or self._event(found)
@@ -101,7 +101,7 @@ class EventParser:
             event: Any = msgspec.convert(known, self._type)
             event.device_id.encode()
         except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
-            return Reason.KEY_MISMATCH, "device_id cannot be written in UTF-8, so no key is its own"
+            return Reason.KEY_MISMATCH, "device_id cannot be encoded in UTF-8, so it cannot be a key"
         except ValueError as e:
             return Reason.SCHEMA, str(e)
         return event

@@ -37,12 +37,15 @@ def check_plan(plan: FeaturePlan) -> None:
     names = (*plan.readings, *plan.derived)
     must(
         all(_NAME.fullmatch(name) for name in names),
-        "readings and derived channels must have the names of a fleet file",
+        "names of readings and derived channels must be valid in a fleet file",
     )
-    must(len(set(names)) == len(names), "a name stands twice among readings and derived channels")
+    must(len(set(names)) == len(names), "a name occurs twice among readings and derived channels")
     must(0 <= plan.settings <= readings, f"{plan.settings} settings of {readings} readings")
-    must(readings + derived > plan.settings, "no channel: neither a sensor nor a derived one")
-    must(len(plan.fill_values) == readings == len(plan.fill_previous), "fills must be as many as readings")
+    must(readings + derived > plan.settings, "no channel: neither a sensor nor a derived channel")
+    must(
+        len(plan.fill_values) == readings == len(plan.fill_previous),
+        "the number of fills must equal the number of readings",
+    )
     check_numbers("fill_values", plan.fill_values)
     _check_windows(plan)
     must(len(plan.programs) == derived, f"{len(plan.programs)} programs for {derived} derived channels")
@@ -53,11 +56,11 @@ def check_plan(plan: FeaturePlan) -> None:
 
 def _check_windows(plan: FeaturePlan) -> None:
     least, most = WINDOW
-    must(all(least <= w <= most for w in plan.windows), f"windows must lie within {least} and {most}")
-    must(list(plan.windows) == sorted(set(plan.windows)), "windows must rise")
-    must(0 <= plan.first <= FIRST, f"first must lie within 0 and {FIRST}")
+    must(all(least <= w <= most for w in plan.windows), f"windows must be between {least} and {most}")
+    must(list(plan.windows) == sorted(set(plan.windows)), "windows must increase")
+    must(0 <= plan.first <= FIRST, f"first must be between 0 and {FIRST}")
     must(not plan.first or bool(plan.windows), "first needs windows")
-    must(1 <= plan.max_regimes <= REGIMES, f"max_regimes must lie within 1 and {REGIMES}")
+    must(1 <= plan.max_regimes <= REGIMES, f"max_regimes must be between 1 and {REGIMES}")
     must(
         plan.sequence in (0, plan.window) and (not plan.sequence or bool(plan.windows)),
         "sequence must be 0 or the window",
@@ -95,7 +98,7 @@ def check_fit(plan: FeaturePlan, fit: Fit) -> None:
     _check_matrix("weights", (fit.weights,), 1, plan.settings)
     _check_matrix("means", fit.means, regimes, channels)
     _check_matrix("scales", fit.scales, regimes, channels)
-    must(len(fit.slopes) in (0, regimes), f"slopes of the fit must be none, or of {regimes} regimes")
+    must(len(fit.slopes) in (0, regimes), f"slopes of the fit must be absent, or for {regimes} regimes")
     for slopes in fit.slopes:
         _check_matrix("slopes", slopes, plan.settings, channels)
     check_numbers("explained", () if fit.explained is None else (fit.explained,))

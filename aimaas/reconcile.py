@@ -168,7 +168,7 @@ def _lake_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
         Gap("landed and not on the topic", _less(lake.bronze, log.sent) if "sent" in log.whole else NONE),
         Gap("landed twice", _twice(lake.bronze)),
         Gap("landed and neither admitted nor quarantined", _less(lake.bronze, judged), ingest),
-        Gap("admitted or quarantined without being landed", _less(judged, lake.bronze)),
+        Gap("admitted or quarantined but not landed", _less(judged, lake.bronze)),
         Gap("both admitted and quarantined", np.intersect1d(lake.admitted, lake.quarantined.codes)),
         Gap("admitted twice", _twice(lake.admitted)),
         Gap("quarantined twice", _twice(lake.quarantined.codes)),
@@ -184,11 +184,11 @@ def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
             _less(_less(lake.admitted, lake.set_aside), gold),
             f"run the DAG {fleet}_prepare; `aimaas gate show` says whether a gate holds them back",
         ),
-        Gap("in gold without having been admitted", _less(_less(gold, lake.admitted), late)),
+        Gap("in gold and not admitted", _less(_less(gold, lake.admitted), late)),
         Gap(
-            "set aside by an expectation and yet in gold",
+            "set aside by an expectation and still in gold",
             np.intersect1d(gold, lake.set_aside),
-            f"run the DAG {fleet}_prepare, which makes gold without them",
+            f"run the DAG {fleet}_prepare, which rebuilds gold without them",
         ),
         Gap("in gold twice", _twice(gold)),
     ]
@@ -201,10 +201,10 @@ def _prediction_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
     missing = _less(_less(lake.admitted, _predicted(lake, log)), unanswered) if "predicted" in log.whole else NONE
     mine = log.predicted[np.isin(log.predicted, np.union1d(lake.bronze, log.sent))]
     return [
-        Gap("admitted and not predicted", missing, f"see that `aimaas score --fleet {fleet}` runs and keeps up"),
+        Gap("admitted and not predicted", missing, f"check that `aimaas score --fleet {fleet}` runs and keeps up"),
         Gap("predicted twice", _twice(mine)),
         Gap("predicted by a scorer and dead-lettered as no_prediction", _both(unanswered, log)),
-        Gap("predicted though refused and never replayed", _less(_less(refused, log.by_batch), replayed)),
+        Gap("predicted although refused and never replayed", _less(_less(refused, log.by_batch), replayed)),
     ]
 
 
@@ -226,7 +226,7 @@ def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
     return [
         Gap("quarantined without a dead letter", missing),
         Gap("dead-lettered and admitted by the lake", _less(np.intersect1d(theirs.codes, judged), ours.codes)),
-        Gap("refused by the stream for another reason than by the lake", unlike),
+        Gap("refused by stream and lake for different reasons", unlike),
         Gap("dead-lettered twice", _twice(log.letters.codes[np.isin(log.letters.codes, judged)])),
     ]
 
@@ -261,4 +261,4 @@ def _stretch(first: int, last: int) -> str:
     (partition, begin), (_, end) = place_of(first), place_of(last)
     making, partition = divmod(partition, _MAKING)
     where = f"partition {partition} offset {begin}" + (f" to {end}" if end > begin else "")
-    return where + (f" (of the topic as made anew, no. {making})" if making else "")
+    return where + (f" (of the topic after it was created again, no. {making})" if making else "")

@@ -149,7 +149,7 @@ def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
         found = _version(client, fleet.fleet, version)
         content = _download(_artefact(found), settings.mlflow_tracking_uri)
     if sha256(content) != found.tags["sha256"]:
-        raise RegistryError(f"model {fleet.fleet} version {version}: {_artefact(found)} is not the file that was registered; "
+        raise RegistryError(f"model {fleet.fleet} version {version}: {_artefact(found)} is not the registered file; "
                             "promote another version")  # fmt: skip
     return content
 
@@ -196,7 +196,7 @@ def set_champion(
         found = _settle(client, fleet.fleet, 0, now or datetime.now(UTC))
         if compare and found != expected:
             raise RegistryError(
-                f"the champion of {fleet.fleet} was changed to version {found.version if found else 'none'} meanwhile: "
+                f"the champion of {fleet.fleet} was meanwhile changed to version {found.version if found else 'none'}: "
                 "compare again"
             )
         made = _move(client, fleet.fleet, version, now)
@@ -245,11 +245,11 @@ def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) 
 
 
 def _no_former(fleet: str, usable: set[str], known: set[str]) -> str:
-    why = f"{fleet} has no former champion to go back to"
+    why = f"{fleet} has no former champion to roll back to"
     if not known:
-        return f"{why}, and no version at all: train one"
+        return f"{why}, and no versions: train one"
     if not usable:
-        return f"{why}, and no other version that may be promoted: train one, or lift a veto: `aimaas models unveto`"
+        return f"{why}, and no other version may be promoted: train one, or lift a veto with `aimaas models unveto`"
     return (
         f"{why}; promote one of {', '.join(sorted(usable, key=int))}: `aimaas models promote VERSION --fleet {fleet}`"
     )
@@ -261,8 +261,8 @@ def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: date
         found = _version(client, fleet.fleet, version)
         if _aliases(client, fleet.fleet).get(CHAMPION) == version:
             raise RegistryError(
-                f"version {version} of {fleet.fleet} serves: `aimaas models rollback --fleet {fleet.fleet}` goes back to the "
-                "champion before it and vetoes it; or promote another one first"
+                f"version {version} of {fleet.fleet} serves: `aimaas models rollback --fleet {fleet.fleet}` restores the "
+                "previous champion and vetoes this version; or promote another version first"
             )
         added = Veto(version, now or datetime.now(UTC), why)
         add_veto(client, fleet.fleet, found.tags["sha256"], added)
@@ -289,7 +289,7 @@ def veto_of(settings: Settings, fleet: FleetSpec, version: str) -> Veto | None:
 
 def still_vetoed(veto: Veto, fleet: str, version: str) -> str:
     """What keeps a version from being promoted, and how a person lifts it."""
-    return f"{veto}; `aimaas models unveto {version} --fleet {fleet}` lifts that"
+    return f"{veto}; `aimaas models unveto {version} --fleet {fleet}` lifts the veto"
 
 
 def _veto_of(client: Any, fleet: str, version: str) -> Veto | None:
@@ -383,7 +383,9 @@ def _time(milliseconds: int) -> str:
 def _check_trained(fleet: FleetSpec, trained: Path, report: TrainReport) -> None:
     path = trained / FILE_NAME
     if not path.is_file() or sha256(path.read_bytes()) != report.sha256:
-        raise RegistryError(f"{path}: missing, or not the file that the report names; run the fleet's training again")
+        raise RegistryError(
+            f"{path}: missing, or not the file that the report names; run the training of the fleet again"
+        )
     if report.fleet != fleet.fleet:
         raise RegistryError(f"{trained}: a training of fleet {report.fleet!r}, not {fleet.fleet!r}")
 

@@ -64,8 +64,8 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
     gone = [name for part in ("settings", "sensors") for name in rules.get(part, {}) if name not in readings]
     if gone:
         raise StateError(
-            f"fleet {present.fleet}: records are to be judged by rules ({digest_of(rules)}) with the reading {gone[0]}, which the "
-            "fleet file does not have any more: put it back, with nullable: true and a fill where devices no longer send it"
+            f"fleet {present.fleet}: rules ({digest_of(rules)}) for some records have the reading {gone[0]}, which the fleet file "
+            "no longer has: add it again, with nullable: true and a fill if devices no longer send it"
         )
     try:
         parts: dict[str, Any] = {
@@ -83,7 +83,7 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
         where = ".".join(map(str, first["loc"]))
         raise StateError(
             f"fleet {present.fleet}: rules {digest_of(rules)} of an earlier fleet file cannot be read ({where}: {first['msg']}); "
-            "start the release that wrote them, or put the fleet file back to what it was then"
+            "start the release that wrote them, or restore the fleet file of that time"
         ) from None
 
 

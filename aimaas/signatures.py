@@ -41,15 +41,15 @@ def signed(announcement: Announcement, fleet: str, settings: Settings) -> Announ
     if key is None:
         if settings.verify_key:
             raise SettingsError(
-                f"{VERIFY_KEY} is set and {SIGNING_KEY} is not: scorers would pass over what is announced here; "
-                "announce where the signing key is"
+                f"{VERIFY_KEY} is set and {SIGNING_KEY} is not: scorers would ignore announcements of this process; "
+                "announce where the signing key is set"
             )
         return announcement
     signature = _text(key.sign(_message(announcement, fleet)))
     made = msgspec.structs.replace(announcement, signature=signature)
     wrong = Verifier(settings).mistake_in(made, fleet)
     if wrong:
-        raise SettingsError(f"{SIGNING_KEY} does not fit {VERIFY_KEY}; `aimaas models keys` makes a pair")
+        raise SettingsError(f"{SIGNING_KEY} does not match {VERIFY_KEY}; `aimaas models keys` makes a pair")
     return made
 
 
@@ -69,7 +69,7 @@ class Verifier:
             return None
         if not announcement.signature:
             return f"it is not signed, and {VERIFY_KEY} is set"
-        return None if self._is_signed(announcement, fleet) else f"its signature does not fit {VERIFY_KEY}"
+        return None if self._is_signed(announcement, fleet) else f"its signature does not match {VERIFY_KEY}"
 
     def _is_signed(self, announcement: Announcement, fleet: str) -> bool:
         from cryptography.exceptions import InvalidSignature

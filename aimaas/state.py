@@ -210,8 +210,8 @@ class DeviceState:
         if layout not in _TAILS or written is None:
             raise StateError(
                 f"state of device {device_id!r} has layout {layout} and {r} readings, this scorer layout {LAYOUT} and "
-                f"{len(self.readings)}, and the difference is more than some nullable readings that were added: start it with the "
-                "fleet file it was written with, or empty the state topic"
+                f"{len(self.readings)}, and more has changed than added nullable readings: start it with the "
+                "fleet file that the state was written with, or empty the state topic"
             )
         sizes = [rows * r * 4, first * r * 4, HISTORY * 16, HISTORY * 8, _TAILS[layout]]
         ends = np.cumsum([_HEAD.size, *sizes])

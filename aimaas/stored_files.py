@@ -120,7 +120,7 @@ def at_hand(place: Place) -> Iterator[Path]:
         yield Path(place)
         return
     if not stored(place):
-        raise LakeError(f"{place}: nothing is there")
+        raise LakeError(f"{place}: does not exist")
     with TemporaryDirectory(prefix="aimaas-") as folder:
         with _reaching(place):
             _copy(place, folder)
@@ -170,4 +170,4 @@ def _reaching(place: Place) -> Iterator[None]:
     except (OSError, ValueError) as e:
         if is_local(place):
             raise
-        raise LakeError(f"{place}: cannot be used: {(str(e).splitlines() or [type(e).__name__])[0]}") from None
+        raise LakeError(f"{place}: cannot be accessed: {(str(e).splitlines() or [type(e).__name__])[0]}") from None

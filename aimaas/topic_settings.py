@@ -24,11 +24,11 @@ from aimaas.topics import TopicSpec, topic_names, topic_specs
 log = logger("topics")
 
 _WHY = {
-    "message.timestamp.type": "skew, silences and days go by the broker's time",
-    "cleanup.policy": "what is read back for good must be kept, and state must not be dropped by age",
-    "retention.ms": "what is read back for good must be kept",
-    "max.message.bytes": "a larger record could not be written",
-    "min.insync.replicas": "an answer that one broker has can be lost with it",
+    "message.timestamp.type": "skew, silence and days are measured by the broker's time",
+    "cleanup.policy": "records must be kept forever, and state must not be deleted by age",
+    "retention.ms": "records must be kept forever",
+    "max.message.bytes": "larger records could not be written",
+    "min.insync.replicas": "a prediction on only one broker can be lost with that broker",
 }
 _DENIED = (ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.CLUSTER_AUTHORIZATION_FAILED)
 
@@ -40,7 +40,7 @@ def check_settings(settings: Settings, fleet: FleetSpec, topics: Collection[str]
     """
     specs = [s for s in topic_specs(fleet) if topics is None or s.name in topics]
     client = admin(settings)
-    with kafka_errors(settings, "ask for the settings of the topics"):
+    with kafka_errors(settings, "read the settings of the topics"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
         asked = [ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs if s.name in known]
         answers = client.describe_configs(asked, request_timeout=ANSWER_LIMIT_S) if asked else {}
@@ -56,7 +56,7 @@ def _lines(fleet: FleetSpec, spec: TopicSpec, asked: Future[Any]) -> list[str]:
     except KafkaException as e:
         if e.args[0].code() not in _DENIED:
             raise
-        log.warning("settings are not checked: no right to DESCRIBE_CONFIGS", topic=spec.name)
+        log.warning("topic settings are not checked: no right to DESCRIBE_CONFIGS", topic=spec.name)
         return []
     return broken(spec, {name: str(entry.value) for name, entry in entries.items()}, promised(fleet, spec.name))
 
@@ -79,9 +79,9 @@ def broken(spec: TopicSpec, found: Mapping[str, str], names: Collection[str]) ->
     short = {n: v for n, v in spec.config.items() if n in names and n in found and not _keeps(n, found[n], v)}
     if not short:
         return []
-    now = ", ".join(f"{n}={found[n]} where {v} is needed ({_WHY[n]})" for n, v in short.items())
+    now = ", ".join(f"{n}={found[n]}, required is {v} ({_WHY[n]})" for n, v in short.items())
     change = ",".join(f"{n}={v}" for n, v in short.items())
-    return [f"topic {spec.name} has {now}: `kafka-configs --alter --topic {spec.name} --add-config {change}` mends it"]
+    return [f"topic {spec.name} has {now}: run `kafka-configs --alter --topic {spec.name} --add-config {change}`"]
 
 
 def _keeps(name: str, found: str, declared: str) -> bool:

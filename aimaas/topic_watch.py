@@ -37,14 +37,14 @@ def check_id(topic: str, known: str, found: str) -> None:
     """Raise TopicMadeAnewError where a topic has another id than it had."""
     if found != known:
         raise TopicMadeAnewError(
-            f"topic {topic} was deleted and made anew (its id was {known} and is {found}): nothing of the new one is committed. "
-            "Start again, which goes on with the new topic from its beginning"
+            f"topic {topic} was deleted and created again (its id was {known} and is {found}): the new one is not committed. "
+            "Start again to continue at the beginning of the new topic"
         )
 
 
 def deleted(topic: str) -> TopicMadeAnewError:
     """The error that says that a topic is not there any more."""
-    return TopicMadeAnewError(f"topic {topic} was deleted: `aimaas topics create` makes it anew; then start again")
+    return TopicMadeAnewError(f"topic {topic} was deleted: create it with `aimaas topics create`, then start again")
 
 
 class _Clock:

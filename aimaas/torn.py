@@ -17,13 +17,13 @@ _WITHIN = re.compile(r"'([^'/][^']*\.parquet)'")  # as Arrow names the files of 
 _ADMITTED = "move the folders silver, quarantine, outcomes and admission_state away and run the admit job again"
 _GOLD = "move the folders gold and gold_state away and run the gold job again"
 _REMEDY = {
-    "bronze": "move its folder away and run the land job again, which lands what the topics still hold",
-    "gaps": "move its folder away: the gaps that were accepted are then no longer told",
+    "bronze": "move its folder away and run the land job again, which lands the records that the topics still have",
+    "gaps": "move its folder away: accepted gaps are then no longer reported",
     "silver": _ADMITTED,
     "quarantine": _ADMITTED,
     "outcomes": _ADMITTED,
     "admission_state": _ADMITTED,
-    "audits": "move its folder away: what is in gold then counts as published, and the gates judge what came after it",
+    "audits": "move its folder away: the rows in gold then count as published, and the gates judge later rows",
     "gold": _GOLD,
     "gold_state": _GOLD,
     "rows": "delete the training set's folder and run the features job again",
@@ -35,7 +35,7 @@ def torn_error(path: str) -> LakeError:
     found = [remedy for folder in reversed(path.split("/")) if (remedy := _REMEDY.get(folder))]
     made_again = f", or {found[0]}" if found else ""
     return LakeError(
-        f"{path}: cannot be read (torn or gone); nothing was written; put it back from a backup{made_again}"
+        f"{path}: cannot be read (torn or gone); nothing was written; restore it from a backup{made_again}"
     )
 
 

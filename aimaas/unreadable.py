@@ -36,7 +36,7 @@ def cannot_read(message: Any, fleet: FleetSpec | None = None) -> KafkaError:
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     name = fleet.fleet if fleet else "…"
     return KafkaError(
-        f"topic {topic}, partition {partition}, offset {offset}: the batch cannot be read ({message.error().str()}); to go on "
+        f"topic {topic}, partition {partition}, offset {offset}: the batch cannot be read ({message.error().str()}); to continue "
         f"without it run `aimaas topics skip --fleet {name} --topic {topic} --partition {partition} --offset {offset}`"
     )
 
@@ -84,7 +84,7 @@ def find_batch(settings: Settings, topic: str, partition: int, offset: int) -> t
         found = _error_at(settings, topic, partition, offset) if begin <= offset < end else None
         if found is None:
             raise KafkaError(
-                f"topic {topic}, partition {partition}, offset {offset}: it can be read or is not there; nothing to skip"
+                f"topic {topic}, partition {partition}, offset {offset}: it can be read or does not exist; nothing to skip"
             )
         first, why = found.offset(), found.error().str()
         inside, beyond = max(offset, first), end

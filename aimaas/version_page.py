@@ -11,7 +11,7 @@ from typing import Any
 from aimaas.vetoes import Veto
 
 PROMOTED, NOT_PROMOTED, ROLLED_BACK = "promoted", "not promoted", "rolled back"
-BY_HAND = "by hand, whatever the gates say"
+BY_HAND = "by hand, without gates"
 _PROMOTION, _REASON, _AT = "promotion", "promotion_reason", "promotion_at"
 _MOST_CHARACTERS = 4_000  # of a reason; a tag of MLflow takes 5,000
 

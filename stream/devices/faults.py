@@ -34,7 +34,7 @@ class Faults:
         wanted = [reason for reason, count in counts.items() for _ in range(count)]
         if len(wanted) > total:
             raise AimaasError(
-                f"{len(wanted)} bad records asked for among {total} good ones: ask for fewer, or send more"
+                f"{len(wanted)} bad records requested among {total} good ones: request fewer, or send more"
             )
         self._fleet, self._now = fleet, now
         self._rng = np.random.default_rng([seed, 11])
@@ -118,7 +118,7 @@ def earlier(fleet: FleetSpec, first: bytes) -> bytes:
     elif record["seq"] > 0:
         record["seq"] -= 1
     else:
-        raise AimaasError("late records cannot be made of histories that begin at seq 0: begin them at 1")
+        raise AimaasError("late records cannot be made from histories that begin at seq 0: begin them at 1")
     return _text(record)
 
 

@@ -150,7 +150,7 @@ class Sender:
         if count:
             raise KafkaError(
                 f"{count} records did not reach {where} (no acknowledgement for {FLUSH_LIMIT_S:g} s); send them again when "
-                "it answers"
+                "the cluster answers"
             )
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Predictions into SQL: rows and the offsets they came from in one transaction, so a killed export loses and doubles nothing."""
+"""Predictions in SQL: rows and their offsets are written in one transaction, so a killed export loses and duplicates nothing."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ class Database:
             where = and_(mine, OFFSETS.c.next_offset == before)
             done = connection.execute(update(OFFSETS).where(where).values(next_offset=after)).rowcount
         if done != 1:
-            raise ExportError(f"another export writes {self._place['topic']} into this database: let one of them run")
+            raise ExportError(f"another export writes {self._place['topic']} into this database: stop one of the two")
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -96,9 +96,7 @@ def _engine_of(url: str) -> Any:
         parsed = make_url(url)
         name = parsed.get_backend_name()
         if name not in _UPSERTS:
-            raise ExportError(
-                f"a database of kind {name!r} is not known to the export; use {' or '.join(sorted(_UPSERTS))}"
-            )
+            raise ExportError(f"the export does not support {name!r} databases; use {' or '.join(sorted(_UPSERTS))}")
         if parsed.drivername == "postgresql":  # the driver that Airflow and MLflow need as well
             parsed = parsed.set(drivername="postgresql+psycopg2")
         return create_engine(parsed, connect_args={"timeout": _LOCK_S} if name == "sqlite" else {})
@@ -106,7 +104,7 @@ def _engine_of(url: str) -> Any:
         raise ExportError(f"{e}; use postgresql or sqlite") from None
     except ArgumentError:
         raise ExportError(
-            "the database's URL cannot be read; an example: postgresql://user:password@host/name"
+            "cannot parse the URL of the database; example: postgresql://user:password@host/name"
         ) from None
     except ModuleNotFoundError as e:
         raise ExportError(f"{e.name} is missing: `pip install 'aimaas[postgres]'`") from None

@@ -59,5 +59,5 @@ def row_of(message: Any) -> Row:
 
 def _utc(time: datetime) -> datetime:
     if time.tzinfo is None:
-        raise ValueError(f"its time {time.isoformat()} has no zone")
+        raise ValueError(f"its time {time.isoformat()} has no time zone")
     return time.astimezone(UTC)

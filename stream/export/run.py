@@ -74,5 +74,5 @@ def _check_loss(topic: str, known: dict[int, int], first: dict[int, int], accept
             continue
         gone = f"{topic}, partition {p}: offsets {offset} to {first[p] - 1} were deleted before they were exported"
         if not accept_loss:
-            raise ExportError(f"{gone}; go on without them by --accept-loss, and give topics.retention_days more days")
+            raise ExportError(f"{gone}; continue without them with --accept-loss, and increase topics.retention_days")
         log.error(gone)

@@ -14,8 +14,8 @@ from aimaas.kafka import ANSWER_LIMIT_S, admin, kafka_errors
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
 
-COMPACTED = "by compaction, after the segment's roll"
-NEVER = "never by itself: shorten retention.ms, or delete the records once they are landed"
+COMPACTED = "by compaction, after the segment is rolled"
+NEVER = "never automatically: shorten retention.ms, or delete the records after they are landed"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def remains_of(topic: str, newest_ms: int, config: Mapping[str, str]) -> Remains
     newest = None if newest_ms < 0 else datetime.fromtimestamp(newest_ms / 1e3, UTC)
     retention = int(config["retention.ms"]) if "delete" in config["cleanup.policy"] else None
     if newest is None:
-        return Remains(topic, None, retention, None, "nothing in it")
+        return Remains(topic, None, retention, None, "empty")
     if retention is None:
         return Remains(topic, newest, None, None, COMPACTED)
     if retention < 0:

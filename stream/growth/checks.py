@@ -39,8 +39,8 @@ def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
     if members:
         who = ", ".join(sorted(f"{m.group_instance_id or m.client_id} at {m.host}" for m in members))
         raise KafkaError(
-            f"group {group} has members ({who}): stop every scorer of the fleet, then run this again; one that was killed "
-            "counts as a member until its session times out (10 s)"
+            f"group {group} has members ({who}): stop every scorer of the fleet, then run this again; a killed scorer "
+            "remains a member until its session times out (10 s)"
         )
 
 
@@ -132,8 +132,8 @@ def check_all_scored(settings: Settings, fleet: FleetSpec, positions: Offsets, p
     waiting = astray(settings, fleet, positions, partitions)
     if waiting:
         raise KafkaError(
-            f"{waiting} events of {topic_names(fleet).events} are not scored yet and would lose their devices' state: stop what "
-            f"sends events, let `aimaas score --fleet {fleet.fleet}` come to the end, stop it, then run this again"
+            f"{waiting} events of {topic_names(fleet).events} are not scored yet and would lose their devices' state: stop the "
+            f"producers, let `aimaas score --fleet {fleet.fleet}` score all events, stop it, then run this again"
         )
 
 
@@ -146,7 +146,7 @@ def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None
     behind = [p for p, offset in positions.items() if state.offsets.get((label, p), 0) < offset]
     if behind:
         raise LakeError(
-            f"the lake of fleet {fleet.fleet} has not admitted all of {topic} (partitions {', '.join(map(str, behind))}): run its "
+            f"the lake of fleet {fleet.fleet} has not admitted all of {topic} (partitions {', '.join(map(str, behind))}): run the "
             f"DAG {fleet.fleet}_ingest, or the jobs land and admit, then run this again"
         )
 
@@ -156,7 +156,7 @@ def check_placed(fleet: FleetSpec, partition: int, devices: DeviceState, layouts
     for device, _ in devices.devices:
         if all(partition_of(device.encode(), n) != partition for n in layouts):
             raise KafkaError(
-                f"device {device!r} is in partition {partition} of {topic_names(fleet).events}, where its key does not lead: its "
-                "producer has another partitioner than murmur2_random, so it cannot be known where it will send after the growth; "
-                "set the partitioner of all producers, and let their devices begin anew under another fleet name"
+                f"device {device!r} is in partition {partition} of {topic_names(fleet).events}, but murmur2 chooses another for "
+                "its key: its producer does not use murmur2_random, so its partition after the growth is unknown; "
+                "set the partitioner of all producers, and let their devices start again under another fleet name"
             )

@@ -120,8 +120,8 @@ def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: in
     restored = restore(settings, fleet, rules, _any_kernel(fleet), {partition: position}, events_topic=events)
     if restored.resumed[partition].is_gap:
         raise KafkaError(
-            f"{topic_names(fleet).events}, partition {partition}: events are gone, or the topic was made anew, since a scorer last "
-            f"ran: start `aimaas score --fleet {fleet.fleet}`, which goes on behind the gap, stop it, then run this again"
+            f"{topic_names(fleet).events}, partition {partition}: since a scorer last ran, events were deleted, or the topic was "
+            f"created again: start `aimaas score --fleet {fleet.fleet}`, which continues behind the gap, stop it, run this again"
         )
     return restored.states[partition]
 

@@ -23,13 +23,13 @@ def keyed_topics(settings: Settings, fleet: FleetSpec, wanted: int) -> dict[str,
     missing = [name for name in names if name not in known]
     if missing:
         raise KafkaError(
-            f"no topic {missing[0]}: `aimaas topics create --fleet {fleet.fleet}` makes the fleet's topics"
+            f"no topic {missing[0]}: `aimaas topics create --fleet {fleet.fleet}` creates the fleet's topics"
         )
     counts = {name: len(known[name].partitions) for name in names}
     larger = {name: n for name, n in counts.items() if n > wanted}
     if larger:
         name, n = next(iter(larger.items()))
-        raise KafkaError(f"topic {name} has {n} partitions, asked for are {wanted}: partitions never become fewer")
+        raise KafkaError(f"topic {name} has {n} partitions, requested are {wanted}: Kafka cannot remove partitions")
     return counts
 
 
@@ -46,6 +46,6 @@ def grow_topic(settings: Settings, topic: str, partitions: int) -> None:
             return
         if time.monotonic() > limit:
             raise KafkaError(
-                f"grow {topic}: its new partitions are not there within {ANSWER_LIMIT_S:g} s; run this again"
+                f"grow {topic}: its new partitions did not appear within {ANSWER_LIMIT_S:g} s; run this again"
             )
         time.sleep(_POLL_S)

@@ -24,9 +24,7 @@ from stream.model.load import Model
 from stream.records.dead_letters import Source
 from stream.records.predictions import BACKFILL_TYPE, Answer, encode_prediction, no_prediction, shared_headers
 
-_NO_BEGINNING = (
-    "retention has deleted the beginning of its run, so its state cannot be rebuilt: it stays without a prediction"
-)
+_NO_BEGINNING = "retention deleted the beginning of its run, so its state cannot be rebuilt: it gets no prediction"
 
 
 @dataclass(frozen=True)

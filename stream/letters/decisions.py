@@ -63,22 +63,20 @@ def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | No
     if cut:
         return f"its {cut[0]} is truncated here; the device must send it again"
     if letter.reason == Reason.CONFLICT.label:
-        return (
-            "a conflict: another record has its place in the device's order, and a replay does not choose between them"
-        )
+        return "a conflict: another record has its order key, and a replay does not choose between the two"
     if account.is_predicted(letter.origin):
         return "replayed before: its event has a prediction"
     newest = [letter.origin, *account.copies.get(letter.origin, ())][-1]
     if letter.source != newest:
         scored = (
-            "which is not scored yet"
+            "and is not scored yet"
             if why_unknown(letter, account) is None
-            else "its prediction may be deleted by now"
+            else "and retention may have deleted its prediction"
         )
-        again = "which was refused: replay that one" if newest in refused else scored
-        return f"replayed before: it is in the stream as {newest}, {again}"
+        again = "and was refused again: replay that copy" if newest in refused else scored
+        return f"replayed before: its copy is {newest} {again}"
     if letter.reason == Reason.DUPLICATE.label and letter.copy_of is None:
-        return "a duplicate: the event that it repeats has the prediction"
+        return "a duplicate: the event that it repeats has a prediction"
     return None
 
 
@@ -93,9 +91,9 @@ def why_unknown(letter: Letter, account: Account) -> str | None:
     for partition in sorted(places & account.oldest_ms.keys()):
         oldest_ms = account.oldest_ms[partition]
         if oldest_ms is None or letter.at_ms < oldest_ms + CLOCKS_MS:
-            begins = f"begins at {_time(oldest_ms)}" if oldest_ms is not None else "has lost all that it held"
+            begins = f"begins at {_time(oldest_ms)}" if oldest_ms is not None else "has lost all its records"
             return (
-                f"whether it was answered is no longer known: partition {partition} of the predictions topic {begins}; "
+                f"cannot tell whether it has a prediction: partition {partition} of the predictions topic {begins}; "
                 "the table predictions of `aimaas export` may still have it"
             )
     return None
@@ -146,9 +144,7 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
             continue
         if known.newest is not None and _jumps(fleet, letter, known.newest, event.at):
             run, order = known.newest
-            why = (
-                f"still refused: {Reason.JUMP.label}: its device has not gone so far: its newest is run {run}, {order}"
-            )
+            why = f"still refused: {Reason.JUMP.label}: not confirmed by later records; the device's newest is run {run}, {order}"
             placed.append(Replayed(letter, Action.LEFT, why))
             continue
         was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)

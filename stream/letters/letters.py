@@ -117,10 +117,10 @@ def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Seque
         named = next((f"{t}/{text}" for t in newest_first if f"{t}/{text}" in by_source), f"{events}/{text}")
         source = Source.parse(text) or Source.parse(named)
         if source is None:
-            raise AimaasError(f"{text!r} names no record: write topic/partition/offset, as `aimaas dlq list` shows it")
+            raise AimaasError(f"{text!r} is not a record: write topic/partition/offset, as `aimaas dlq list` shows it")
         if str(source) not in by_source:
             raise AimaasError(
-                f"{source}: no dead letter of that record; `aimaas dlq list --fleet {fleet.fleet}` shows those there are"
+                f"{source}: this record has no dead letter; `aimaas dlq list --fleet {fleet.fleet}` shows all dead letters"
             )
         found.append(by_source[str(source)])
     return found
@@ -129,7 +129,7 @@ def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Seque
 def with_reason(letters: Iterable[Letter], reason: str, known: Sequence[str]) -> list[Letter]:
     """The letters of one reason. Raises AimaasError where it is none of the `known` ones."""
     if reason not in known:
-        raise AimaasError(f"--reason {reason}: no such reason; there are {', '.join(known)}")
+        raise AimaasError(f"--reason {reason}: no such reason; the reasons are {', '.join(known)}")
     return [letter for letter in letters if letter.reason == reason]
 
 
@@ -155,7 +155,7 @@ def since_ms(text: str, now: datetime) -> int:
             then = datetime.fromisoformat(text)
     except (ValueError, OverflowError):
         raise AimaasError(
-            f"--since {text[:40]}: write a time as 2026-11-23T10:00:00Z, or how long ago as 30m, 2h, 7d, "
+            f"--since {text[:40]}: write a time such as 2026-11-23T10:00:00Z, or an age such as 30m, 2h, 7d, "
             "not before the year 1"
         ) from None
     return max(int((then if then.tzinfo else then.replace(tzinfo=UTC)).timestamp() * 1e3), 0)

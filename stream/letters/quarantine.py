@@ -55,9 +55,11 @@ def events_only(
     events, mine, others = topic_names(fleet).events, [], []
     for q in found:
         if topic_of(q.place[0]) != events:
-            others.append((q, "an outcome: no prediction is made of it; correct it and send it anew"))
+            others.append((q, "an outcome: outcomes get no prediction; correct it and send it again"))
         elif q.reason == EXPECTATION:
-            others.append((q, "it was admitted and has its prediction; an expectation keeps it from training only"))
+            others.append(
+                (q, "it was admitted and has its prediction; a failed expectation only excludes it from training")
+            )
         else:
             mine.append(q)
     return mine, others

@@ -62,7 +62,7 @@ def replay_letters(
 def _replay_key(settings: Settings) -> str:
     if settings.replay_key is None:
         raise SettingsError(
-            "AIMAAS_REPLAY_KEY is not set: a scorer takes a copy for an event of its own unless a key proves where it comes from; "
+            "AIMAAS_REPLAY_KEY is not set: without a key, a scorer treats a copy as a new event; "
             "give this command and every scorer the same key (`openssl rand -hex 32` makes one; `aimaas up` does it by itself)"
         )
     return settings.replay_key
@@ -139,13 +139,13 @@ def _champion(settings: Settings, fleet: FleetSpec) -> Model:
     try:
         if not watcher.wait_for_end(_MODEL_S):
             raise KafkaError(
-                f"read {topic_names(fleet).models}: not at its end after {_MODEL_S:g} s; look into the broker's log"
+                f"read {topic_names(fleet).models}: the end was not reached within {_MODEL_S:g} s; look into the broker's log"
             )
         model = watcher.newest()
     finally:
         watcher.stop()
     if model is None:
         raise KafkaError(
-            f"fleet {fleet.fleet} has no champion that can serve, which these letters need: promote a model, then replay again"
+            f"fleet {fleet.fleet} has no champion that can serve, and these letters need one: promote a model, then replay again"
         )
     return model

@@ -1,4 +1,4 @@
-"""Announced models that could serve: which of them to try next, and which not to try again.
+"""Announced models that could serve: which one to try next, and which ones not to try again.
 
 Plain state without threads or clocks. A higher sequence is newer; a rollback has one too. A refused announcement is not tried
 again until its record changes; one that may get better by itself (an unreachable store, a torn file) is tried again with

@@ -32,7 +32,7 @@ class Ended:
     @property
     def last_line(self) -> str:
         """The last thing that it said on standard error."""
-        return (self.errors.strip().splitlines() or ["it said nothing"])[-1][:200]
+        return (self.errors.strip().splitlines() or ["no message"])[-1][:200]
 
 
 class StoppedError(Exception):

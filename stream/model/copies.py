@@ -82,7 +82,7 @@ class Copies:
                     Path(partial).unlink(missing_ok=True)
                     raise
         except OSError as e:
-            log.warning("no copy of the model kept", folder=str(self._folder), error=e.strerror or str(e))
+            log.warning("copy of the model not saved", folder=str(self._folder), error=e.strerror or str(e))
 
     def _prune(self) -> None:
         """Delete what belongs to none of the newest announcements, and of those models the optimised graphs too.

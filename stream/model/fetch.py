@@ -36,12 +36,12 @@ def fetch_artefact(
         content = _read(path.resolve(), settings.model_bytes) if path else _download(uri, settings, limit_s, stop)
     except OSError as e:
         raise ArtefactUnreachableError(
-            f"{where}: cannot be read ({e.strerror or e}); it is tried again: make it readable from here, "
+            f"{where}: cannot be read ({e.strerror or e}); it will be tried again: make it readable from this machine, "
             "or promote another version"
         ) from None
     if len(content) > settings.model_bytes:
         raise ModelRefusedError(
-            f"{where}: more than {settings.model_bytes} bytes, which AIMAAS_MODEL_BYTES allows; promote a smaller model"
+            f"{where}: more than the {settings.model_bytes} bytes that AIMAAS_MODEL_BYTES allows; promote a smaller model"
         )
     return content
 
@@ -50,7 +50,7 @@ def _read(path: Path, most: int) -> bytes:
     """A file's bytes, or one more than `most`. Raises OSError, also for what is no file."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise OSError(f"{path} is no file")
+            raise OSError(f"{path} is not a file")
         return file.read(most + 1)
 
 
@@ -59,7 +59,7 @@ def _download(uri: str, settings: Settings, limit_s: float, stop: threading.Even
         arguments = [uri, folder, settings.mlflow_tracking_uri, str(settings.model_bytes), str(limit_s)]
         ended = run_child("stream.model.fetch", arguments, b"", limit_s, stop, secrets=True)
         if ended.code is None:
-            raise OSError(f"not within {limit_s:g} s")
+            raise OSError(f"not finished within {limit_s:g} s")
         if ended.code != 0:
             raise OSError(ended.last_line)
         return _read(Path(os.fsdecode(ended.out)), settings.model_bytes)

@@ -60,7 +60,7 @@ def load_model(
         content = copies.content(announcement.sha256) or _fetched(announcement, where, settings, limit_s, stop)
         try_out(content, announcement, fleet, copies, where, limit_s, stop)
     except StoppedError:
-        raise ArtefactUnreachableError(f"{where}: not loaded, since this process was asked to stop") from None
+        raise ArtefactUnreachableError(f"{where}: not loaded, because this process is stopping") from None
     opened = open_announced(content, announcement, fleet, copies.sessions, where)
     copies.keep(announcement, content)
     return Model(
@@ -74,7 +74,7 @@ def _fetched(
     content = fetch_artefact(announcement.uri, where, settings, limit_s, stop)
     if sha256(content) != announcement.sha256:
         raise TornArtefactError(
-            f"{where}: its SHA-256 is {sha256(content)[:16]}…, announced was {announcement.sha256[:16]}…: "
-            "the file is torn or was replaced; it is tried again: put the right one there, or promote another version"
+            f"{where}: its SHA-256 is {sha256(content)[:16]}…, the announced one is {announcement.sha256[:16]}…: "
+            "the file is torn or was replaced; it will be tried again: restore the file, or promote another version"
         )
     return content

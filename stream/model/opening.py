@@ -34,15 +34,17 @@ def _check_metadata(metadata: ModelMetadata, announcement: Announcement, fleet: 
     plan, fit, state = metadata.plan.hash, metadata.fit.id, DeviceState.of(fleet)
     if metadata.fleet != fleet.fleet:
         raise ModelRefusedError(
-            f"{where}: made for fleet {metadata.fleet[:80]!r}, not {fleet.fleet!r}; promote one of this fleet"
+            f"{where}: trained for fleet {metadata.fleet[:80]!r}, not {fleet.fleet!r}; promote a version of this fleet"
         )
     if (plan, fit) != (announcement.plan, announcement.fit):
         raise ModelRefusedError(
-            f"{where}: holds plan {plan} and fit {fit}, announced were {announcement.plan} and {announcement.fit}; "
+            f"{where}: has plan {plan} and fit {fit}, the announced ones are {announcement.plan} and {announcement.fit}; "
             "register and announce it again"
         )
     missing = lacks(metadata.plan, plan_of(fleet)) or metadata.plan.needs(
         metadata.plan.readings, state.window, state.first_rows
     )
     if missing:
-        raise ModelRefusedError(f"{where}: {missing}; train it anew, or start with the fleet file it was made with")
+        raise ModelRefusedError(
+            f"{where}: {missing}; train it again, or start with the fleet file that it was trained with"
+        )

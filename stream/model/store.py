@@ -23,8 +23,8 @@ def check_place(uri: str, settings: Settings, where: str) -> None:
         allowed = False
     if not allowed:
         raise ModelRefusedError(
-            f"{where}: this place is not below the artefact store {settings.mlflow_artifacts} (AIMAAS_MLFLOW_ARTIFACTS): "
-            "promote a version that lies there, or set the variable to the store of the registry"
+            f"{where}: not below the artefact store {settings.mlflow_artifacts} (AIMAAS_MLFLOW_ARTIFACTS): "
+            "promote a version that is stored there, or set the variable to the artefact store of the registry"
         )
 
 

@@ -48,10 +48,12 @@ def try_out(
             "stream.model.trial", [str(limit_s)], _packed(content, announcement, fleet, copies, where), limit_s, stop
         )
     except OSError as e:
-        raise ArtefactUnreachableError(f"{where}: cannot be tried out ({e.strerror or e}); it is tried again") from None
+        raise ArtefactUnreachableError(
+            f"{where}: its trial cannot start ({e.strerror or e}); it will be tried again"
+        ) from None
     if (ended.code is None and limit_s < LIMIT_S) or ended.code == -signal.SIGKILL:
         raise ArtefactUnreachableError(
-            f"{where}: its trial was {'not over in time' if ended.code is None else 'killed (out of memory?)'}; it is tried again"
+            f"{where}: its trial was {'too slow' if ended.code is None else 'killed (out of memory?)'}; it will be tried again"
         )
     if ended.out != _PASSED:
         raise ModelRefusedError(_refusal(ended, where, limit_s))
@@ -149,7 +151,7 @@ def run_plausible(model: OpenModel, fleet: FleetSpec, where: str) -> None:
         features = model.kernel.advance(state, slots, rows, np.full(_DEVICES, step == 0))
         if not np.isfinite(model.predict(features)).all():
             raise ModelRefusedError(
-                f"{where}: it answers NaN or infinity to readings within the fleet's ranges; train it anew"
+                f"{where}: it predicts NaN or infinity for readings within the fleet's ranges; train it again"
             )
 
 

@@ -157,7 +157,7 @@ class ModelWatcher:
         try:
             watch.look(time.monotonic())
         except TopicMadeAnewError as e:
-            log.warning("the models topic is read again from its beginning", reason=str(e))
+            log.warning("reading the models topic again from its beginning", reason=str(e))
             return True
         return False
 
@@ -173,7 +173,7 @@ class ModelWatcher:
             elif error.code() == ClientError.UNKNOWN_TOPIC_OR_PART or is_denied(error):
                 raise KafkaException(error)
             elif error.code() not in UNREACHABLE:  # an outage is told elsewhere
-                log.warning("the models topic cannot be read now", error=error.str())
+                log.warning("cannot read the models topic", error=error.str())
         return ended
 
     def _note_one(self, message: Any) -> None:

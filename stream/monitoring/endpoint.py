@@ -55,12 +55,12 @@ class Endpoint:
         except (OSError, OverflowError) as e:
             why = getattr(e, "strerror", None) or f"ports go from 0 to {_HIGHEST_PORT}"
             raise EndpointError(
-                f"metrics cannot be served at {host}:{port} ({why}): choose another {option}, or 0 for a free one"
+                f"cannot serve metrics at {host}:{port} ({why}): give another {option}, or 0 for any free port"
             ) from None
         self.port: int = self._server.server_port
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="endpoint", daemon=True)
         self._thread.start()
-        log.info("metrics and health are served", address=f"http://{host}:{self.port}")
+        log.info("serving metrics and health", address=f"http://{host}:{self.port}")
 
     def close(self) -> None:
         """Free the port; returns when that is done, requests under way are not waited for."""

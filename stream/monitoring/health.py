@@ -80,10 +80,10 @@ def examine(vitals: Vitals, limits: Limits, now: float) -> Health:
 def _stalled(v: Vitals, limits: Limits, now: float) -> list[str]:
     if v.doing:
         over = now - v.until
-        return [f"{v.doing} takes {over:.0f} s longer than it may"] if over > 0 else []
+        return [f"{v.doing} exceeds its time limit by {over:.0f} s"] if over > 0 else []
     found = []
     if now - v.turned_at > limits.stall_s:
-        found.append(f"no turn of the loop for {now - v.turned_at:.0f} s")
+        found.append(f"the loop has not run for {now - v.turned_at:.0f} s")
     if v.transaction_opened_at is not None and now - v.transaction_opened_at > limits.transaction_s:
         found.append(f"a transaction has been open for {now - v.transaction_opened_at:.0f} s")
     for p, f in sorted(v.fetching.items()) if v.model_version is not None else ():
@@ -102,9 +102,9 @@ def _waiting(v: Vitals, limits: Limits, now: float) -> list[str]:
     if v.doing:
         found.append(v.doing)
     if v.partitions is None:
-        found.append("the group has not shared out the partitions yet")
+        found.append("the group has not assigned partitions yet")
     if v.partitions and now - v.answered_at > limits.stall_s:
-        found.append(f"no broker has told where the partitions end for {now - v.answered_at:.0f} s")
+        found.append(f"no broker has reported the ends of the partitions for {now - v.answered_at:.0f} s")
     return found
 
 

@@ -50,84 +50,85 @@ class ScorerMetrics:
         self._make_transactions()
         self._make_model()
         self._make_state()
-        self._live = self._gauge("aimaas_live", "1 unless the scorer is stalled, as /healthz says.")
-        self._ready = self._gauge("aimaas_ready", "1 if events are answered now, as /readyz says.")
+        self._live = self._gauge("aimaas_live", "1 unless the scorer is stalled; the same as /healthz.")
+        self._ready = self._gauge("aimaas_ready", "1 if events are being scored; the same as /readyz.")
 
     def _make_flow(self) -> None:
         by_model, by_reason = ["fleet", "model_version"], ["fleet", "reason"]
-        self._events = self._counter("aimaas_events_total", "Events judged, in committed transactions.")
+        self._events = self._counter("aimaas_events_total", "Judged events in committed transactions.")
         self._predictions = Counter(
-            "aimaas_predictions_total", "Predictions committed, by model.", by_model, registry=self._registry
+            "aimaas_predictions_total", "Committed predictions, by model version.", by_model, registry=self._registry
         )
         self._dead_letters = Counter(
-            "aimaas_dead_letters_total", "Dead letters committed, by reason.", by_reason, registry=self._registry
+            "aimaas_dead_letters_total", "Committed dead letters, by reason.", by_reason, registry=self._registry
         )
         for reason in Reason:  # a rate needs the zero before the first
             if reason != Reason.ADMITTED:
                 self._dead_letters.labels(self._fleet, reason.label)
         self._unproven = self._counter(
             "aimaas_unproven_copies_total",
-            "Records that call themselves a replay's copy without proof; scored as events.",
+            "Records that claim to be copies of a replay without proof; scored as new events.",
         )
         self._floods = self._counter(
             "aimaas_flooded_batches_total",
-            "Batches with refusals while few devices had more refused than the limit allows.",
+            "Batches with refused records while few devices had more refused than the limit allows.",
         )
         self._strays = self._counter(
             "aimaas_stray_devices_total",
-            "New devices in a partition that their key does not lead to (partitioner: any).",
+            "New devices outside the partition that murmur2 chooses for their key (partitioner: any).",
         )
-        self._batch = self._histogram("aimaas_batch_events", "Events scored at once.", BATCH_BOUNDS)
-        self._lag = self._gauge("aimaas_lag_events", "Events committed to the partitions owned and not read yet.")
+        self._batch = self._histogram("aimaas_batch_events", "Events per batch.", BATCH_BOUNDS)
+        self._lag = self._gauge("aimaas_lag_events", "Committed events in the owned partitions that are not read yet.")
         self._partitions = self._gauge("aimaas_partitions", "Partitions owned.")
 
     def _make_offsets(self) -> None:
         self._lost = self._counter(
             "aimaas_lost_events_total",
-            "Offsets passed over: retention deleted them unread, or a person set the group forward.",
+            "Skipped offsets: retention deleted them unread, or somebody set the group's offset forward.",
         )
         self._unrestored = self._counter(
             "aimaas_state_lost_events_total",
             "Answered events that retention deleted before their devices' state was saved.",
         )
         self._made_anew = self._counter(
-            "aimaas_partitions_made_anew_total", "Partitions found to be of a topic that was deleted and made anew."
+            "aimaas_partitions_made_anew_total", "Partitions of an events topic that was deleted and created again."
         )
 
     def _make_transactions(self) -> None:
         self._transactions = self._counter("aimaas_transactions_total", "Transactions committed.")
-        self._aborts = self._counter("aimaas_aborts_total", "Transactions aborted; their events are scored again.")
-        self._transaction_s = self._histogram(
-            "aimaas_transaction_seconds", "From the start of a transaction's commit to its end.", COMMIT_BOUNDS_S
-        )
-        what = "From the broker's time of an event to the commit of its prediction."
+        self._aborts = self._counter("aimaas_aborts_total", "Aborted transactions; their events are scored again.")
+        self._transaction_s = self._histogram("aimaas_transaction_seconds", "Duration of a commit.", COMMIT_BOUNDS_S)
+        what = "Time from the broker's timestamp of an event to the commit of its prediction."
         self._latency = ArrayHistogram(
             "aimaas_latency_seconds", what, LATENCY_BOUNDS_S, {"fleet": self._fleet}, self._registry
         )
 
     def _make_model(self) -> None:
         by_model = ["fleet", "model_version"]
-        self._model_info = Gauge("aimaas_model_info", "1 for the model that serves.", by_model, registry=self._registry)
+        self._model_info = Gauge("aimaas_model_info", "1 for the serving model.", by_model, registry=self._registry)
         self._model_age = self._gauge(
-            "aimaas_model_age_seconds", "Since the promotion of the model that serves; NaN without one."
+            "aimaas_model_age_seconds", "Seconds since the promotion of the serving model; NaN without one."
         )
         self._model_age.set_function(self._age)
         self._refused = self._counter("aimaas_models_refused_total", "Announced models that cannot be served.")
         self._passed_over = self._counter(
-            "aimaas_announcements_passed_over_total", "Records on the models topic that are not to be trusted."
+            "aimaas_announcements_passed_over_total", "Records on the models topic that cannot be trusted."
         )
 
         self._withdrawn = self._counter(
-            "aimaas_models_withdrawn_total", "Models that served and gave too many answers that are NaN or infinite."
+            "aimaas_models_withdrawn_total",
+            "Serving models that were withdrawn after too many NaN or infinite predictions.",
         )
 
     def _make_state(self) -> None:
-        self._restore_s = self._gauge("aimaas_restore_seconds", "What the last restore of state took.")
-        self._restore_bytes = self._gauge("aimaas_restore_bytes", "What the last restore read, snapshots and events.")
+        self._restore_s = self._gauge("aimaas_restore_seconds", "Duration of the last restore of state.")
+        self._restore_bytes = self._gauge(
+            "aimaas_restore_bytes", "Bytes of snapshots and events that the last restore read."
+        )
         self._restored_events = self._gauge("aimaas_restored_events", "Events that the last restore read again.")
-        self._devices = self._gauge("aimaas_devices", "Devices whose state is held.")
-        self._state_bytes = self._gauge("aimaas_state_bytes", "Memory of the state of devices.")
-        self._snapshots = self._counter("aimaas_snapshots_total", "Snapshots of devices committed to the state topic.")
+        self._devices = self._gauge("aimaas_devices", "Devices with state in memory.")
+        self._state_bytes = self._gauge("aimaas_state_bytes", "Bytes of device state in memory.")
+        self._snapshots = self._counter("aimaas_snapshots_total", "Device snapshots committed to the state topic.")
 
     def _counter(self, name: str, what: str) -> Counter:
         return Counter(name, what, ["fleet"], registry=self._registry).labels(self._fleet)

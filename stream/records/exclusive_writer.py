@@ -26,7 +26,7 @@ _CALL_S = 5.0
 _LIMIT_S = 60.0
 _MOVED_ON = {ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID, ClientError.FENCED_INSTANCE_ID}
 _TRANSACTION_MS = 15_000  # so long does a killed process hold readers up
-_SAME_WORK = "another process began the same work for this fleet: let it finish, then run this again"
+_SAME_WORK = "another process does the same work for this fleet: let it finish, then run this again"
 
 
 class Write(NamedTuple):

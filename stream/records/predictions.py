@@ -62,7 +62,7 @@ def unanswered_of(part: Part, answers: npt.NDArray[np.float32], model: Model) ->
 
 def no_prediction(model: Model, answer: float) -> str:
     """The sentence of `Reason.NO_PREDICTION`."""
-    return f"model version {model.version} answered {answer}, which is no prediction; another version may give one"
+    return f"model version {model.version} returned {answer}, which is not a prediction; another version may return one"
 
 
 def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:

@@ -72,11 +72,11 @@ def backfill_file(
 def _require_places(fleet: FleetSpec, checked: Mapping, mapping: Path) -> None:
     """Raise ReplayError where the mapping leaves open where in a device's life a row belongs."""
     if checked.ts is None:
-        raise ReplayError(f"{mapping}: a backfill needs the time of each row; name its column by ts")
+        raise ReplayError(f"{mapping}: a backfill needs the time of each row; set ts to its column")
     if fleet.order == "seq" and checked.seq is None:
         raise ReplayError(
-            f"{mapping}: rows would be counted from the first of this file, which is not the device's first; a backfill of a fleet "
-            "with order: seq needs the counter of each row; name its column by seq"
+            f"{mapping}: without seq, rows are counted from 1 in this file, which is wrong for older data; a backfill of a fleet "
+            "with order: seq needs the counter of each row; set seq to its column"
         )
 
 

@@ -62,9 +62,9 @@ class Oldest:
                 counted = f", {self.order} {order}" if self.order == "seq" else ""
                 began = f", {self.order} {first.order}" if self.order == "seq" else ""
                 raise ReplayError(
-                    f"device {device!r}: a row of {_text(batch.ts_us[row])} has run {run}{counted}, and what is in gold begins "
-                    f"later ({_text(first.ts_us)}) with run {first.run}{began}: it would stand behind what came after it; name "
-                    "columns for run and seq in the mapping that go on over both"
+                    f"device {device!r}: a row of {_text(batch.ts_us[row])} has run {run}{counted}, and gold begins "
+                    f"later ({_text(first.ts_us)}) with run {first.run}{began}: this row would be ordered after later rows; in the "
+                    "mapping, set run and seq to columns that count on across both files"
                 )
 
 

@@ -54,7 +54,7 @@ class Block:
         except pa.ArrowInvalid:
             texts = [_text(cell) for cell in cells.to_pylist()]
             bad = np.array([text is None for text in texts])
-            allowed = "text in UTF-8; write the file's encoding in the mapping, such as encoding: windows-1252"
+            allowed = "text in UTF-8; give the file's encoding in the mapping, such as encoding: windows-1252"
             self.refuse(name, bad, allowed)
             return pa.array(texts, pa.string())
 

@@ -25,7 +25,7 @@ def read_cmapss(fleet: FleetSpec, directory: Path, subset: str, part: str) -> Hi
     """
     if fleet.readings != _READINGS:
         raise ReplayError(
-            f"fleet {fleet.fleet} declares other readings than C-MAPSS has (o1 to o3, s1 to s21): use the fleet turbofan"
+            f"fleet {fleet.fleet} does not declare the readings of C-MAPSS (o1 to o3, s1 to s21): use the fleet turbofan"
         )
     if part not in ("train", "test"):
         raise ReplayError(f"part: found {part!r}, allowed: train, test")
@@ -57,13 +57,13 @@ def _read(path: Path, columns: int) -> Float64:
     if not path.parent.is_dir():
         raise ReplayError(f"{path.parent}: no directory; a CSV or Parquet file is replayed with --mapping FILE")
     if not path.is_file():
-        there = ", ".join(sorted(p.name for p in path.parent.glob("*_*.txt"))) or "none of C-MAPSS"
-        raise ReplayError(f"{path}: no such file; in {path.parent} there are: {there}")
+        there = ", ".join(sorted(p.name for p in path.parent.glob("*_*.txt"))) or "no files of C-MAPSS"
+        raise ReplayError(f"{path}: no such file; {path.parent} has {there}")
     try:
         with warnings.catch_warnings(action="ignore"):  # of an empty file, which is refused below
             table = np.loadtxt(path, ndmin=2)
     except (ValueError, UnicodeDecodeError) as e:
-        raise ReplayError(f"{path}: no table of numbers ({str(e).split(';')[0]}); fetch the file again") from None
+        raise ReplayError(f"{path}: not a table of numbers ({str(e).split(';')[0]}); download the file again") from None
     if not table.size or table.shape[1] != columns:
         raise ReplayError(f"{path}: found {table.shape[1]} columns in {len(table)} rows, allowed: {columns} columns")
     return table

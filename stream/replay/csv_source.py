@@ -35,7 +35,7 @@ def csv_batches(path: Path, written: TableFormat, columns: Sequence[str]) -> Ite
 
     def skip(row: Any) -> str:
         found = f"{row.actual_columns} cells"
-        torn.append((row.number - before, found, f"{row.expected_columns} cells, as the header has"))
+        torn.append((row.number - before, found, f"{row.expected_columns} cells, as in the header"))
         return "skip"
 
     with pa.OSFile(str(path)) as file, _unpacked(file) as stream:
@@ -135,7 +135,7 @@ def header(path: Path, written: TableFormat) -> list[str]:
     if wrong is not None:
         shown = wrong.encode(errors="replace").decode()
         raise ReplayError(
-            f"{path}: the name of column {names.index(wrong) + 1}, {shown!r}, is not in {written.encoding}; write its encoding in "
+            f"{path}: the name of column {names.index(wrong) + 1}, {shown!r}, is not in {written.encoding}; give the encoding in "
             "the mapping, such as encoding: windows-1252"
         )
     return names
@@ -146,10 +146,12 @@ def require_columns(path: Path, names: Sequence[str], columns: Sequence[str], de
     for name in columns:
         if names.count(name) > 1:
             raise ReplayError(
-                f"{path}: column {name!r} is there {names.count(name)} times; give each a name of its own"
+                f"{path}: column {name!r} occurs {names.count(name)} times; give each column a unique name"
             )
         if name not in names:
-            raise ReplayError(f"{path}: no column {name!r}; there are: {', '.join(names)}{_hint(names, delimiter)}")
+            raise ReplayError(
+                f"{path}: no column {name!r}; the columns are {', '.join(names)}{_hint(names, delimiter)}"
+            )
 
 
 def _hint(names: Sequence[str], delimiter: str | None) -> str:
@@ -157,7 +159,7 @@ def _hint(names: Sequence[str], delimiter: str | None) -> str:
     if delimiter is not None and names[:1] and names[0].startswith("sep="):
         return " (Excel's own first line: write skip_rows: 1, and the delimiter)"
     if any(name != name.strip() for name in names):
-        return " (with blanks around names: write them into the mapping, in quotes)"
+        return " (names have blanks around them: write these names in quotes in the mapping)"
     if delimiter is None or len(names) != 1:
         return ""
     other = next((d for d in (";", "\t", "|", ",") if d != delimiter and d in names[0]), None)

@@ -67,7 +67,7 @@ def device_indices(
         block.refuse(
             column,
             np.ones(len(block), np.bool_),
-            "text or whole numbers, since another type does not say how it is written",
+            "text or whole numbers, because other types do not keep how an id is written",
         )
         return np.zeros(len(block), np.int64)
     cells, kinds = block.kinds(column)

@@ -62,7 +62,7 @@ class ExternalSort:
             self._in_order().tofile(path)
         except OSError as e:
             raise ReplayError(
-                f"{path.parent}: cannot hold the rows of a large file ({e.strerror or e}); set TMPDIR to a folder with room"
+                f"{path.parent}: no room for the rows of a large file ({e.strerror or e}); set TMPDIR to a folder with more space"
             ) from None
         self._runs.append(path)
 

@@ -76,7 +76,9 @@ class TableFormat(_Part):
         try:
             "a".encode(value)  # raises LookupError for what is no encoding of text, such as base64
         except (LookupError, ValueError):
-            raise ValueError(f"{value!r} is no text encoding; write one such as utf-8, latin-1, windows-1252") from None
+            raise ValueError(
+                f"{value!r} is not a text encoding; write one such as utf-8, latin-1, windows-1252"
+            ) from None
         return value
 
     @model_validator(mode="after")
@@ -84,7 +86,7 @@ class TableFormat(_Part):
         if self.decimal == self.thousands:
             raise ValueError(f"decimal and thousands are both {self.decimal!r}")
         if self.delimiter in (self.quote, "\n", "\r"):
-            raise ValueError(f"delimiter {self.delimiter!r} cannot be told from quotes or line ends")
+            raise ValueError(f"delimiter {self.delimiter!r} must differ from quote and line end")
         return self
 
 
@@ -113,7 +115,7 @@ class DeviceSource(_Part):
             except (ValueError, LookupError):
                 named = False
             if not named:
-                raise ValueError(f"row {self.row!r} is no format of a number; write one such as 'm-{{:05d}}'")
+                raise ValueError(f"row {self.row!r} is not a format of a number; write one such as 'm-{{:05d}}'")
         return self
 
 
@@ -154,11 +156,11 @@ class TimeSource(_Part):
         try:
             read = datetime.strptime(_SAMPLE.strftime(value), value)
         except ValueError as e:
-            raise ValueError(f"{value!r} is no format of a time ({e})") from None
+            raise ValueError(f"{value!r} is not a format of a time ({e})") from None
         if "%Z" in value:
             raise ValueError("%Z (names of zones) is ambiguous; write %z for offsets, or give zone")
         if read.date() != _SAMPLE.date() or read.hour not in (0, _SAMPLE.hour):
-            raise ValueError(f"{value!r} does not tell year, month, day and half of the day")
+            raise ValueError(f"{value!r} lacks year, month, day or half of the day")
         return value
 
     @field_validator("zone")
@@ -167,7 +169,7 @@ class TimeSource(_Part):
         try:
             ZoneInfo(value or "UTC")
         except (ValueError, OSError, LookupError):  # ZoneInfoNotFoundError is a KeyError
-            raise ValueError(f"{value!r} is no time zone; write one such as UTC or Europe/Berlin") from None
+            raise ValueError(f"{value!r} is not a time zone; write one such as UTC or Europe/Berlin") from None
         return value
 
 
@@ -307,11 +309,11 @@ class Mapping(TableFormat):
     @model_validator(mode="after")
     def _fitting(self) -> Mapping:
         if self.long and (self.outcome.column or self.device.row):
-            raise ValueError("long: a row is one value, so outcome.column and device.row say nothing; use outcomes")
+            raise ValueError("long: outcome.column and device.row need rows that are events; use outcomes")
         if self.outcomes and (self.device.row or (self.outcomes.device and self.outcomes.device.row)):
-            raise ValueError("outcomes: the devices need names of their own, by device.column or device.name")
+            raise ValueError("outcomes: devices need ids; give device.column or device.name")
         if self.long and self.ts is None and self.seq is None:
-            raise ValueError("long: give ts or seq, by which values become one event")
+            raise ValueError("long: give ts or seq, which says which values belong to one event")
         return self
 
     def format_of(self, table: OutcomesTable) -> TableFormat:

@@ -39,7 +39,7 @@ def load_mapping(path: Path, fleet: FleetSpec) -> Mapping:
     except OSError as e:
         raise ReplayError(f"{path}: cannot be read ({e.strerror})") from None
     except (yaml.YAMLError, UnicodeDecodeError) as e:
-        raise ReplayError(f"{path}: no valid YAML ({' '.join(str(e).split())})") from None
+        raise ReplayError(f"{path}: not valid YAML ({' '.join(str(e).split())})") from None
     except ValidationError as e:
         raise ReplayError("\n".join(mistake_lines(path, e.errors()))) from None
     wrong = _misfits(mapping, fleet)
@@ -56,7 +56,7 @@ def _misfits(mapping: Mapping, fleet: FleetSpec) -> list[str]:
     """What of the mapping does not go with the fleet file."""
     lines = []
     if mapping.fleet != fleet.fleet:
-        lines.append(f"fleet: found {mapping.fleet!r}, but the events are to be of fleet {fleet.fleet!r}")
+        lines.append(f"fleet: found {mapping.fleet!r}, but the command sends events of fleet {fleet.fleet!r}")
     lines += [f"readings.{n}: missing, must be given" for n in fleet.readings if n not in mapping.readings]
     known = ", ".join(fleet.readings)
     lines += [
@@ -83,13 +83,13 @@ def _wrong_orders(mapping: Mapping, fleet: FleetSpec) -> list[str]:
     """Keys that the fleet's order asks for, or does not know."""
     lines = []
     if fleet.order == "ts" and mapping.ts is None:
-        lines.append(f"ts: missing, must be given, since fleet {fleet.fleet} is ordered by time")
+        lines.append(f"ts: missing, must be given, because fleet {fleet.fleet} is ordered by time")
     if fleet.order == "ts" and mapping.outcome.observed:
         lines.append("outcome.observed: needs a fleet with order: seq; give last_row: retired")
     if mapping.outcomes and getattr(mapping.outcomes, fleet.order) is None:
-        lines.append(f"outcomes.{fleet.order}: missing, must be given, since fleet {fleet.fleet} is ordered by it")
+        lines.append(f"outcomes.{fleet.order}: missing, must be given, because fleet {fleet.fleet} is ordered by it")
     if mapping.outcomes and mapping.run and mapping.outcomes.run is None:
-        lines.append("outcomes.run: missing, must be given, since the telemetry has runs")
+        lines.append("outcomes.run: missing, must be given, because the telemetry has runs")
     if mapping.outcomes and mapping.ts and mapping.outcomes.ts is None:
-        lines.append("outcomes.ts: missing, must be given, since the telemetry has times")
+        lines.append("outcomes.ts: missing, must be given, because the telemetry has times")
     return lines

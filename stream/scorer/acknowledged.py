@@ -84,7 +84,7 @@ class Acknowledged:
         if left:
             raise KafkaError(
                 f"{left} records did not reach {self._settings.bootstrap_servers} (no acknowledgement for {_LIMIT_S:g} s); start "
-                "the scorer again when it is well"
+                "the scorer again when the cluster answers"
             )
 
     def abort(self) -> None:

@@ -129,7 +129,7 @@ class Assignment:
 
     def rejoin(self) -> None:
         """Leave and join again, so that the group shares its partitions out anew."""
-        log.warning("partitions without an owner: leaving and joining again", had=sorted(self.states))
+        log.warning("partitions without an owner: rejoining the group", had=sorted(self.states))
         try:
             self.leave()
         finally:
@@ -167,9 +167,7 @@ class Assignment:
     def go_on_behind(self, error: Any) -> None:
         """Read on behind a batch that this error says cannot be read. Raises KafkaError unless the journal has it as skipped."""
         partition, behind = error.partition(), self._skipped.behind(error)
-        log.warning(
-            "a batch that cannot be read was skipped", partition=partition, first=error.offset(), last=behind - 1
-        )
+        log.warning("skipped a batch that cannot be read", partition=partition, first=error.offset(), last=behind - 1)
         self._read_on(TopicPartition(self._topic, partition, behind))
         self._behind[partition] = behind
 
@@ -214,7 +212,7 @@ class Assignment:
         try:
             self._owner.check_topics()
         except KafkaException as e:  # the next assignment looks again
-            log.warning("the numbers of partitions are not to be had", error=e.args[0].str())
+            log.warning("cannot get the numbers of partitions", error=e.args[0].str())
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
         """1. commit what is done; 2. drop the state; 3. let go. The next owner finds everything in the topics."""
@@ -263,8 +261,8 @@ class Assignment:
         except StateError as e:
             if self._committed(partitions) != committed:  # the offsets were read before the state, and both moved on
                 raise KafkaError(
-                    f"{self._topic}: another scorer commits in the partitions {sorted(partitions)}: the group gave them away while "
-                    "this scorer stood still; nothing is lost, start it again"
+                    f"{self._topic}: another scorer commits in the partitions {sorted(partitions)}: the group reassigned them "
+                    "while this scorer stood still; nothing is lost, start it again"
                 ) from e
             raise
         self._monitor.restored(restored)
@@ -286,5 +284,5 @@ class Assignment:
             except KafkaException as e:
                 if e.args[0].fatal() or time.monotonic() > limit:
                     raise
-                log.warning("committed offsets are not to be had yet", error=e.args[0].str())
+                log.warning("cannot get the committed offsets yet", error=e.args[0].str())
         return {tp.partition: tp.offset if tp.offset >= 0 else None for tp in found}

@@ -40,7 +40,7 @@ class DeviceReports:
         self._metrics.devices_flood(flood is not None)
         if flood is not None and self._of_floods.may_speak(time.monotonic()):
             log.warning(
-                "few devices have most of their records refused: the others are scored on",
+                "few devices have most of their records refused: scoring continues",
                 device=flood.key[:128].decode("utf-8", "backslashreplace"), its_refused=flood.heaviest, refused=flood.refused,
                 judged=flood.judged,
             )  # fmt: skip

@@ -31,12 +31,12 @@ def who_fenced(settings: Settings, group: str, member: str, session_timeout_ms: 
             time.sleep(_LOOK_S)
         if there is False:
             return (
-                f"the group took {member!r} for two, of which none is left: a broker that went down lost the answer to its join, "
-                "or another scorer of this --instance has ended since; nothing is lost, start this scorer again"
+                f"the group fenced {member!r}, but no other member of this name is left: a broker went down and lost the answer to "
+                "its join, or another scorer of this --instance has ended since; nothing is lost, start this scorer again"
             )
         return (
-            f"another scorer of the same --instance is in the group as {member!r}: give every scorer its own --instance; what was "
-            "not committed is scored by the one that took over"
+            f"another scorer with the same --instance is in the group as {member!r}: give every scorer its own --instance; the "
+            "other scorer scores the events that were not committed"
         )
 
     return ask

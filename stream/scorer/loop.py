@@ -151,9 +151,7 @@ class Scorer:
             self._assignment.leave()
         except TransactionAbortedError as e:
             self._monitor.aborted()
-            log.warning(
-                "the last transaction was rolled back, its events are scored again by the next owner", reason=str(e)
-            )
+            log.warning("the last transaction was aborted; the next owner scores its events again", reason=str(e))
 
     def _give_up(self) -> None:
         """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
@@ -394,8 +392,8 @@ class Scorer:
         log.warning("transaction aborted", reason=why, in_a_row=self._aborts_in_a_row)
         if self._aborts_in_a_row >= _MAX_ABORTS:
             raise KafkaError(
-                f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}; nothing of them was committed: "
-                "set that right and start the scorer again"
+                f"{_MAX_ABORTS} transactions in a row were aborted, the last because: {why}; none of them was committed: "
+                "remove the cause and start the scorer again"
             )
         time.sleep(min(0.05 * 2**self._aborts_in_a_row, 2.0))
         self._touched.clear()

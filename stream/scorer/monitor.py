@@ -96,7 +96,10 @@ class Monitor:
         self._pulse.serves(None)
         self._metrics.model_withdrawn()
         log.error(
-            "model withdrawn: events wait for another one", version=model.version, sequence=model.sequence, reason=why
+            "model withdrawn: events wait for another version",
+            version=model.version,
+            sequence=model.sequence,
+            reason=why,
         )
 
     def models_seen(self, refused: int, passed_over: int) -> None:

@@ -27,7 +27,12 @@ def tell(
         say(_SAID[gap.by], topic=gap.topic, partition=gap.partition, first=gap.first, last=gap.last, why=gap.why)
     anew = sorted(p for p, r in resumed.items() if r.left is not None)
     if anew:
-        log.error("the topic was made anew: devices begin anew", topic=topic.name, label=topic.label, partitions=anew)
+        log.error(
+            "the topic was created again: devices start with empty state",
+            topic=topic.name,
+            label=topic.label,
+            partitions=anew,
+        )
     lost = sum(len_of(r) for r in resumed.values() if r.why != BEFORE_START)
     monitor.resumed(lost, sum(r.unrestored.end - r.unrestored.begin for r in resumed.values()), len(anew))
 

@@ -18,7 +18,7 @@ from aimaas.topics import topic_names
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 
 log = logger("scorer.rules")
-_RIVAL = "another scorer took over, so it has the same --instance: give every scorer its own"
+_RIVAL = "another scorer with the same --instance took over: give every scorer its own --instance"
 
 
 class Rules:
@@ -42,7 +42,8 @@ class Rules:
         if entries:
             if not self._append(entries, committed):
                 log.warning(
-                    "the group has moved on: its next owner says which rules hold", partitions=sorted(positions)
+                    "the group reassigned the partitions: the next owner writes which rules apply",
+                    partitions=sorted(positions),
                 )
             found = read_journal(self._settings, self._fleet).rules
         book = RuleBook(self._fleet, found.versions)

@@ -93,9 +93,7 @@ def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event,
         if model is not None and at_end:
             return model
         if at_end and not said:
-            log.info(
-                "no champion yet: events are judged in the lake, but not yet predicted; they wait", fleet=fleet.fleet
-            )
+            log.info("no champion yet: events wait for predictions; the lake admits them already", fleet=fleet.fleet)
             said = True
         if at_end:
             stop.wait(_LOOK_S)

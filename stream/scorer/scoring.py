@@ -55,7 +55,7 @@ class Judged:
                 i = int(refused[-1])
                 where = f"partition {part.partition}, offset {part.records.offsets[i]}"
                 return f"{where}: {Reason(part.batch.reason[i]).label}: {part.batch.detail[i]}"
-        return "of none in this batch"
+        return "none in this batch"
 
 
 def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) -> dict[int, list[Any]]:
@@ -83,7 +83,7 @@ def _rising(partition: int, messages: list[Any], position: int) -> list[Any]:
         return messages
     back = np.flatnonzero(~is_new)
     log.warning(
-        "offsets went back: passed over", partition=partition, offset=int(offsets[back[0]]), records=len(back), position=position
+        "offsets went back: skipped", partition=partition, offset=int(offsets[back[0]]), records=len(back), position=position
     )  # fmt: skip
     return [messages[i] for i in np.flatnonzero(is_new).tolist()]
 

@@ -109,7 +109,7 @@ class Transactions:
         called = self._called
         if called is not None and time.monotonic() - called[1] > _HANGS_S:
             raise KafkaError(
-                f"{called[0]}: the client has not come back for {_HANGS_S:g} s, as happens when a broker went away; nothing is "
+                f"{called[0]}: the client has not returned for {_HANGS_S:g} s, which happens after a broker went away; nothing is "
                 "lost: start the scorer again"
             )
 
@@ -166,12 +166,12 @@ class Transactions:
             return KafkaError(f"{doing}: {self._fenced_by()}")
         if error.code() in FENCED and open_s >= self._timeout_s:
             return KafkaError(
-                f"{doing}: the transaction was open for {open_s:.0f} s, which is more than the {self._timeout_s:g} s that the "
-                "broker allows it (this scorer was stopped, or its machine was too busy): nothing is lost, start it again"
+                f"{doing}: the transaction was open for {open_s:.0f} s, but the broker allows {self._timeout_s:g} s (this "
+                "scorer was paused, or its machine was too busy): nothing is lost, start it again"
             )
         if error.code() in FENCED:
             return KafkaError(
-                f"{doing}: another scorer took over the transactional id {self._id!r}, so it has the same --instance: give every "
-                "scorer its own; nothing is lost"
+                f"{doing}: another scorer with the same --instance took over the transactional id {self._id!r}: give every "
+                "scorer its own --instance; nothing is lost"
             )
         return explained(self._settings, doing, error, *self._rights)

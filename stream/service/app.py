@@ -64,7 +64,7 @@ class Routes:
         """Predict as `/predict` does, and say which channels the prediction rests on most."""
         count, model = self._reasons_wanted(request), self._predictor.model()
         if model.metadata.typical is None:
-            detail = f"model version {model.version} was made before typical values were kept: train it anew"
+            detail = f"model version {model.version} has no typical values, because an older release trained it: train it again"
             raise Problem(409, "no-reasons", detail)
         raws, pointers = self._reader.split(await request.body())
         instances = [self._reader.instance(raw, p, model.kernel.width) for raw, p in zip(raws, pointers, strict=True)]
@@ -237,12 +237,12 @@ async def _on_error(request: Request, error: Exception) -> Response:
         return error.response(path)
     if isinstance(error, HTTPException):
         return _http_problem(error, request.method, path).response(path)
-    return Problem(500, "internal", "the service failed; its log says why").response(path)
+    return Problem(500, "internal", "internal error; the log of the service has the cause").response(path)
 
 
 def _http_problem(error: HTTPException, method: str, path: str) -> Problem:
     if error.status_code == HTTPStatus.NOT_FOUND:
-        return Problem(404, "not-found", f"no path {path[:80]}; /docs lists those there are")
+        return Problem(404, "not-found", f"no path {path[:80]}; /docs lists all paths")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         allowed = (error.headers or {}).get("Allow", "another")
         detail = f"{path[:80]}: found method {method[:20]}, allowed: {allowed}"

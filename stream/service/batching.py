@@ -66,7 +66,9 @@ class Batcher:
         try:
             self._queue.put_nowait(job)
         except asyncio.QueueFull:
-            detail = f"{self._queue.maxsize} requests wait for the model already: try again in {_RETRY_AFTER_S} s"
+            detail = (
+                f"{self._queue.maxsize} requests are already waiting for the model: try again in {_RETRY_AFTER_S} s"
+            )
             raise Problem(503, "overloaded", detail, headers={"Retry-After": str(_RETRY_AFTER_S)}) from None
         return await job.answers
 

@@ -45,7 +45,7 @@ def problem_of(value: Any, error: Exception, pointer: str) -> Problem:
 
 def _no_json(error: Exception) -> Problem:
     what = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-    return Problem(400, "bad-json", f"the body is no JSON: {what}")
+    return Problem(400, "bad-json", f"the body is not JSON: {what}")
 
 
 def _error_at(value: Any, said: str, pointer: str) -> FieldError:

@@ -182,7 +182,7 @@ class _Bounded(HttpToolsProtocol):
     def _refuse_head(self) -> None:
         self._closed(SIZE)
         allowed = f"{self._options.head_bytes} bytes and {self._options.headers} header fields"
-        body = Problem(431, "head-too-large", f"the request's head is too large; allowed are {allowed}").body("/")
+        body = Problem(431, "head-too-large", f"the head of the request is too large; allowed are {allowed}").body("/")
         head = (
             f"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: {MEDIA_TYPE}\r\n"
             f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"

@@ -59,7 +59,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         if self._docs >= _DOCS_AT_ONCE:
-            detail = f"{_DOCS_AT_ONCE} files of the page are being sent already: try again in 1 s"
+            detail = f"{_DOCS_AT_ONCE} files of the page are already being sent: try again in 1 s"
             raise Problem(503, "overloaded", detail, headers={"Retry-After": "1", "Connection": "close"})
         self._docs += 1
         try:
@@ -112,9 +112,7 @@ def _bounded(receive: Receive, most: int, limit_s: float) -> Receive:
 
 
 def _too_slow(read: int, limit_s: float) -> Problem:
-    detail = (
-        f"the body has not come whole within {limit_s:g} s, but {read} bytes of it: send it faster, or fewer instances"
-    )
+    detail = f"only {read} bytes of the body arrived within {limit_s:g} s: send it faster, or fewer instances"
     return Problem(408, "body-too-slow", detail, headers={"Connection": "close"})
 
 
@@ -126,5 +124,5 @@ def _encoded(coding: bytes) -> Problem:
 
 def too_large(found: int | str, most: int) -> Problem:
     """The problem of a body of so many bytes or more."""
-    detail = f"the body has {found} bytes or more, allowed are {most}: send fewer instances at once"
+    detail = f"the body has {found} bytes or more, allowed are {most}: send fewer instances per request"
     return Problem(413, "body-too-large", detail, headers={"Connection": "close"})

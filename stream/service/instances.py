@@ -107,7 +107,7 @@ class InstanceReader:
         found = self._decode(raw, pointer)
         if (found.events is UNSET) == (found.features is UNSET):
             given = "both" if found.events is not UNSET else "neither"
-            raise invalid([FieldError(pointer, f"found {given} of events and features, allowed: one of them")])
+            raise invalid([FieldError(pointer, f"found {given} of the keys events and features, allowed: one")])
         if found.features is not UNSET:
             return Features(feature_row(found.features, f"{pointer}/features", width))
         return self._events(found.events, pointer)
@@ -206,6 +206,4 @@ def feature_row(numbers: Sequence[float], pointer: str, width: int) -> Float32:
 
 def _unordered(pointer: str, found: Any, before: Any) -> FieldError:
     texts = [x if isinstance(x, int) else x.isoformat() for x in (found, before)]
-    return field_error(
-        pointer, texts[0], f"more than {texts[1]}, that of the event before: the oldest event comes first"
-    )
+    return field_error(pointer, texts[0], f"more than {texts[1]} of the previous event: the oldest event comes first")

@@ -22,7 +22,7 @@ def keys_of(text: str | None) -> tuple[bytes, ...] | None:
         return None
     keys = tuple(key.strip().encode() for key in text.split(",") if key.strip())
     if not keys:
-        raise ServiceError("AIMAAS_API_KEY holds no key: give one, or several with commas between, or unset it")
+        raise ServiceError("AIMAAS_API_KEY holds no key: give one key, several separated by commas, or unset it")
     return keys
 
 
@@ -39,7 +39,7 @@ class Keys:
         same = [hmac.compare_digest(given, key) for key in self._keys]
         if not any(same):
             found = "another one" if given else "none"
-            detail = f"header X-API-Key: found {found}, allowed: a key that the service was started with"
+            detail = f"header X-API-Key: found {found}, allowed: a key in AIMAAS_API_KEY of the service"
             raise Problem(401, "unauthorized", detail, headers={"WWW-Authenticate": "ApiKey", "Connection": "close"})
         return same.index(True)
 
@@ -69,6 +69,8 @@ class Pace:
         bucket.at = now
         if bucket.tokens < 1:
             wait_s = math.ceil((1 - bucket.tokens) / self._rate)
-            detail = f"more than {self._rate:g} requests a second with {self._burst} at once: try again in {wait_s} s"
+            detail = (
+                f"more than {self._rate:g} requests a second after a burst of {self._burst}: try again in {wait_s} s"
+            )
             raise Problem(429, "too-many-requests", detail, headers={"Retry-After": str(wait_s)})
         bucket.tokens -= 1

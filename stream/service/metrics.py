@@ -22,14 +22,14 @@ class ServiceMetrics:
         )
         self._seconds = Histogram(
             "aimaas_http_request_seconds",
-            "From a request's first byte to its answer's last.",
+            "Time from the first byte of a request to the last byte of its response.",
             ["fleet", "path"],
             buckets=_SECONDS,
             registry=self.registry,
         )
         self._rows = Histogram(
             "aimaas_http_batch_rows",
-            "Instances that were scored by one run of the model.",
+            "Instances per run of the model.",
             ["fleet"],
             buckets=_ROWS,
             registry=self.registry,
@@ -47,7 +47,7 @@ class ServiceMetrics:
         for reason in CLOSED:  # a rate needs the zero before the first
             self._closed.labels(fleet, reason)
         self._model = Gauge(
-            "aimaas_http_model_info", "1 for the model that serves.", ["fleet", "model_version"], registry=self.registry
+            "aimaas_http_model_info", "1 for the serving model.", ["fleet", "model_version"], registry=self.registry
         )
         self._promoted_at: float | None = None  # seconds since 1970
         self._gauge_age()
@@ -56,12 +56,12 @@ class ServiceMetrics:
         ).labels(fleet)
         self._withdrawn = Counter(
             "aimaas_models_withdrawn",
-            "Models that served and gave too many answers that are NaN or infinite.",
+            "Serving models that were withdrawn after too many NaN or infinite predictions.",
             ["fleet"],
             registry=self.registry,
         ).labels(fleet)
         self._passed_over = Counter(
-            "aimaas_announcements_passed_over", "Records on the models topic that are not to be trusted.", ["fleet"],
+            "aimaas_announcements_passed_over", "Records on the models topic that cannot be trusted.", ["fleet"],
             registry=self.registry,
         ).labels(fleet)  # fmt: skip
         self._refused_known = self._passed_over_known = 0
@@ -94,7 +94,7 @@ class ServiceMetrics:
 
     def _gauge_age(self) -> None:
         age = Gauge(
-            "aimaas_model_age_seconds", "Since the promotion of the model that serves; NaN without one.", ["fleet"],
+            "aimaas_model_age_seconds", "Seconds since the promotion of the serving model; NaN without one.", ["fleet"],
             registry=self.registry,
         )  # fmt: skip
         age.labels(self._fleet).set_function(

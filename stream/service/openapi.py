@@ -37,11 +37,11 @@ _PROBLEM = {
 }
 _PROBLEM_CONTENT = {MEDIA_TYPE: {"schema": _PROBLEM}}
 _REFUSALS = {
-    400: "The body is no JSON.",
+    400: "The body is not JSON.",
     401: "The API key is missing or wrong.",
-    408: "The body has not come in time.",
+    408: "The body did not arrive in time.",
     413: "The body is too large, or holds too many instances.",
-    422: "The body is JSON, but not what is asked for; the first field is named.",
+    422: "The body is JSON but invalid; the first invalid field is named.",
     503: "No model serves yet, or too many requests wait.",
 }
 
@@ -72,7 +72,7 @@ def _events_schema(fleet: FleetSpec) -> dict[str, Any]:
             "events": {
                 "type": "array",
                 "minItems": 1,
-                "description": "the device's last events, the oldest first; with the whole run the answer is the stream's",
+                "description": "the last events, the oldest first; the whole run gives the prediction of the stream",
                 "items": {"type": "object", "required": ["readings"], "properties": kept},
             }
         },
@@ -94,12 +94,12 @@ def explain_responses() -> dict[int | str, dict[str, Any]]:
     schema = _prediction_schema()
     effect = {
         "type": "number",
-        "description": "the prediction less what it would be if this channel were as it typically is, in the prediction's unit",
+        "description": "the prediction minus the prediction with typical values of this channel, in the unit of the prediction",
     }
     reason = {"type": "object", "properties": {"channel": {"type": "string"}, "effect": effect}}
     schema["properties"]["reasons"] = {
         "type": "array",
-        "description": "one list for each instance, the largest effect first; effects do not add up, and name no causes",
+        "description": "one list per instance, the largest effect first; effects do not add up and are not causes",
         "items": {"type": "array", "items": reason},
     }
     without: dict[int | str, dict[str, Any]] = {
@@ -116,16 +116,16 @@ def top_parameter() -> list[dict[str, Any]]:
 
 def _prediction_schema() -> dict[str, Any]:
     numbers = {"type": "array", "items": {"type": "number"}}
-    interval = "where the model has intervals, that of each prediction"
+    interval = "interval of each prediction, if the model has intervals"
     return {
         "type": "object",
         "required": ["prediction", "model_version", "unit"],
         "properties": {
-            "prediction": {**numbers, "description": "one for each instance"},
+            "prediction": {**numbers, "description": "one per instance"},
             "lower": {**numbers, "description": f"{interval}, its lower end"},
             "upper": {**numbers, "description": f"{interval}, its upper end"},
             "model_version": {"type": "string"},
-            "unit": {"type": "string", "description": "of the predictions; `1` for a probability"},
+            "unit": {"type": "string", "description": "unit of the predictions; `1` for a probability"},
         },
     }
 

@@ -87,8 +87,8 @@ class Predictor:
             raise Problem(
                 503,
                 "no-model",
-                f"no champion of fleet {name} serves yet: the first training promotes one by itself (DAG {name}_train); "
-                f"`aimaas models list --fleet {name}` shows the versions there are",
+                f"fleet {name} has no serving champion yet: the first training promotes one automatically (DAG {name}_train); "
+                f"`aimaas models list --fleet {name}` lists all versions",
             )
         return self._served
 
@@ -101,7 +101,7 @@ class Predictor:
         """How the service is; may be called from any thread."""
         stalled = []
         if (still := time.monotonic() - self._turned_at) > self._options.stall_s:
-            stalled.append(f"no turn of the event loop for {still:.0f} s")
+            stalled.append(f"the event loop has not run for {still:.0f} s")
         if (busy := self.batcher.busy_s) > self._options.stall_s:
             stalled.append(f"the model has been at one batch for {busy:.0f} s")
         return Health(tuple(stalled), () if self._served else ("no model serves yet",))
@@ -110,7 +110,7 @@ class Predictor:
         """Raise Problem (503) where the worker hangs."""
         busy = self.batcher.busy_s
         if busy > self._options.stall_s:
-            raise Problem(503, "stalled", f"the model has been at one batch for {busy:.0f} s: restart the service")
+            raise Problem(503, "stalled", f"the model has been scoring one batch for {busy:.0f} s: restart the service")
 
     async def predict(
         self, model: Model, digests: Sequence[bytes], decode: Callable[[int], Instance], pointers: Sequence[str]

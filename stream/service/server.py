@@ -80,7 +80,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as e:
         why = os.strerror(e.errno) if isinstance(e, OSError) and e.errno and e.errno > 0 else str(e)
         raise ServiceError(
-            f"cannot listen on {host} port {port}: {why}; end what listens there, or give another --host or --port"
+            f"cannot listen on {host} port {port}: {why}; stop the process that listens there, or give another --host or --port"
         ) from None
 
 
@@ -111,7 +111,7 @@ def check_tls(tls: Tls | None) -> None:
         files = ", ".join(str(path) for path in (tls.certificate, tls.key, tls.client_ca) if path is not None)
         why = getattr(e, "reason", None) or e.args[-1]
         raise ServiceError(
-            f"TLS cannot be served with {files}: {why}; give a certificate and its key without a password, both in PEM"
+            f"cannot serve TLS with {files}: {why}; give a certificate and its key in PEM, the key without a password"
         ) from None
 
 

@@ -1,4 +1,4 @@
-"""Which topic it is that Kafka holds under the name of a fleet's events topic now."""
+"""The identity of a fleet's events topic: which topic Kafka now holds under its name."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def check_limit(
     if is_deployment(blame, refused, judged, served, limit):
         raise DeadLetterLimitError(
             f"{topic}: {refused} of the last {judged} records were refused ({refused / judged:.0%}), allowed are {limit:.0%} "
-            f"(quality.refused_share), the last because {example}; nothing of it was committed. Mend what sends them, or raise "
-            "the share in the fleet file to put them all on the dead-letter topic, and start the scorer again"
+            f"(quality.refused_share), the last because {example}; the last batch was not committed. Correct the senders, or raise "
+            "the share in the fleet file to dead-letter all of them, and start the scorer again"
         )
     heaviest = int(blame.sums.argmax())
     return Flood(refused, judged, int(blame.sums[heaviest]), blame.keys[heaviest])

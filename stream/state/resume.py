@@ -85,9 +85,9 @@ def resume(
         return replace(start, is_first=True)
     if position > log.end:
         raise StateError(
-            f"{where}: events before offset {position} are answered, but the log ends at {log.end}: the cluster has lost its end. "
-            "Bring back the broker that holds it, or delete the topic and make it anew with `aimaas topics create`: offsets that "
-            "were given out twice cannot be told apart (docs/reference/offsets.md)"
+            f"{where}: events before offset {position} are answered, but the log ends at {log.end}: the cluster lost records. "
+            "Bring back the broker that has them, or delete the topic and run `aimaas topics create`: offsets that "
+            "were assigned twice cannot be distinguished (docs/reference/offsets.md)"
         )
     return _going_on(saved, position, log)
 
@@ -98,8 +98,8 @@ def _position(where: str, saved: SavedPlaces, committed: int | None, ahead: bool
     if ahead or committed is None:
         if committed is None and saved.position is None and known is not None and not ahead:
             raise StateError(
-                f"{where}: the group has no offset any more, and state of offset {known} says that events before it are answered, "
-                f"not how many after it: set the group's offset to {known} or where the last prediction stands"
+                f"{where}: the group has no offset any more; the state shows that events before offset {known} are answered, "
+                f"but not how many after it: set the group's offset to {known} or behind the last predicted event"
             )
         places = [place for place in (committed, known) if place is not None]
         return max(places, default=None)

@@ -265,11 +265,11 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
             raise no_topic(settings, f"look for {topic}")
         if found[topic] != wanted:
             raise KafkaError(
-                f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state goes by partition, so "
-                "both must have the same number; `aimaas topics grow` grows them all, or finishes a growth that was interrupted"
+                f"topic {topic} has {found[topic]} partitions, {names.events} has {wanted}: device state is kept by partition, so "
+                "both need the same number; `aimaas topics grow` grows all topics, or finishes an interrupted growth"
             )
     if fleet.topics.partitioner == "murmur2" and wanted != fleet.topics.partitions:
         raise KafkaError(
-            f"topic {names.events} has {wanted} partitions, the fleet file says topics.partitions: {fleet.topics.partitions}, and "
-            f"where a device belongs goes by it: set it to {wanted}, or give the topics more with `aimaas topics grow`"
+            f"topic {names.events} has {wanted} partitions, but the fleet file says topics.partitions: {fleet.topics.partitions}, "
+            f"which decides the partition of a device: set it to {wanted}, or add partitions with `aimaas topics grow`"
         )

@@ -43,7 +43,7 @@ def turbofan() -> dict[str, Any]:
         (
             "sensors.age",
             {"name": "x", "unit": "1", "range": [0, 1]},
-            "sensors.age: the name is reserved, since the kernel",
+            "sensors.age: the name is reserved for a feature of the kernel",
         ),
         ("settings.mean_5", {"name": "x", "unit": "1", "range": [0, 1]}, "settings.mean_5: the name is reserved"),
         ("derived.from_first_20", "s1 * 2", "derived.from_first_20: the name is reserved"),
@@ -58,7 +58,7 @@ def turbofan() -> dict[str, Any]:
         ),
         ("sensors.s1", None, "sensors.s1: found nothing, allowed: a mapping of keys to values"),
         ("sensors.s1.range", [1], "sensors.s1.range.1: missing, must be given"),
-        ("sensors.s1.range", [5, 1], "sensors.s1.range: [5.0, 1.0] must rise"),
+        ("sensors.s1.range", [5, 1], "sensors.s1.range: [5.0, 1.0] must increase"),
         ("sensors.s1.range", [0, float("inf")], "sensors.s1.range.1: found inf, allowed: a finite number"),
         ("sensors.s1.range", [0, 1e39], "sensors.s1.range.1: found 1e+39, allowed: at most 1e+30"),
         ("sensors.s1.fill", "next", "sensors.s1.fill: found 'next', allowed: 'previous' or a number"),
@@ -69,7 +69,7 @@ def turbofan() -> dict[str, Any]:
         ("task.kind", "rul", "task.kind: found 'rul', allowed: 'remaining_useful_life', 'failure_within'"),
         ("task.kind", MISSING, "task.kind: missing, must be given"),
         ("task.cap", -1, "task.cap: found -1, allowed: more than 0"),
-        ("features.windows", [15, 5], "features.windows: [15, 5] must rise"),
+        ("features.windows", [15, 5], "features.windows: [15, 5] must increase"),
         ("features.windows", 5, "features.windows: found 5, allowed: a list"),
         ("features.regimes", 99, "features.regimes: found 99, allowed: at most 32"),
         ("settings", {}, "features.regimes: more than one regime needs settings"),
@@ -77,7 +77,7 @@ def turbofan() -> dict[str, Any]:
         ("derived.s1", "s1 * 2", "s1: named twice among settings, sensors and derived"),
         ("training.candidates", {}, "training.candidates: found {}, allowed: at least 1 entries"),
         ("split.train", 0.9, "split: the shares add up to 1.2, not 1"),
-        ("schedule.ingest", "hourly", "schedule.ingest: 'hourly' is no cron expression of five fields"),
+        ("schedule.ingest", "hourly", "schedule.ingest: 'hourly' is not a cron expression of five fields"),
         ("topics.names", {"event": "x"}, "topics.names.event: found 'event', allowed: 'events', 'outcomes'"),
         ("limits.skew_s", 1e300, "limits.skew_s: found 1e+300, allowed: at most 1e+09"),
         ("rules", [{"when": "x"}], "rules: found [{'when': 'x'}], allowed: at most 0 entries"),
@@ -116,7 +116,12 @@ def test_several_mistakes_make_several_lines(turbofan: dict[str, Any], tmp_path:
 
 @pytest.mark.parametrize(
     ("content", "says"),
-    [(b"a: [1", "no valid YAML"), (b"\xff\xfe\x00", "cannot be read"), (b"- 1", "holds list"), (b"", "holds NoneType")],
+    [
+        (b"a: [1", "not valid YAML"),
+        (b"\xff\xfe\x00", "cannot be read"),
+        (b"- 1", "holds list"),
+        (b"", "holds NoneType"),
+    ],
 )
 def test_a_file_that_is_no_mapping_in_yaml_is_one_line(tmp_path: Path, content: bytes, says: str) -> None:
     path = tmp_path / "f.yaml"
@@ -128,7 +133,7 @@ def test_a_file_that_is_no_mapping_in_yaml_is_one_line(tmp_path: Path, content: 
 
 def test_a_fleet_is_found_by_its_files_name_and_an_unknown_one_lists_the_known() -> None:
     assert find_fleet(FLEETS, "mill").fleet == "mill"
-    with pytest.raises(FleetFileError, match="fleets here: mill, turbofan"):
+    with pytest.raises(FleetFileError, match="existing fleets: mill, turbofan"):
         find_fleet(FLEETS, "pump")
 
 

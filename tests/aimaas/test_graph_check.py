@@ -64,13 +64,13 @@ def with_function() -> ModelProto:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: model(None, external()), "lies in another file"),
-        (lambda: model(None, external(by="key")), "lies in another file"),
-        (with_sparse, "lies in another file"),
-        (lambda: model([helper.make_node("Constant", [], ["y"], value=external())]), "lies in another file"),
+        (lambda: model(None, external()), "is in another file"),
+        (lambda: model(None, external(by="key")), "is in another file"),
+        (with_sparse, "is in another file"),
+        (lambda: model([helper.make_node("Constant", [], ["y"], value=external())]), "is in another file"),
         (lambda: model([helper.make_node("Constant", [], ["y"], sparse_value=sparse(external()))]), "another file"),
         (lambda: model([helper.make_node("X", [], ["y"], many=[external("a"), external("b")])]), "another file"),
-        (lambda: model([inside(graph_of([], external()))]), "lies in another file"),
+        (lambda: model([inside(graph_of([], external()))]), "is in another file"),
         (lambda: model([inside(graph_of([helper.make_node("Own", [], [], domain="com.x")]))]), "domain 'com.x'"),
         (lambda: model([helper.make_node("Own", ["x"], ["y"], domain="com.microsoft")]), "domain 'com.microsoft'"),
         (with_function, "functions"),

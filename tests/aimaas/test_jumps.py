@@ -126,7 +126,7 @@ def test_the_limit_is_the_fleet_files() -> None:
 
 def test_the_sentence_says_how_far_the_device_is_and_what_would_confirm_the_jump() -> None:
     assert Walk(fleet(), [(0, 1), (0, MAX_SEQ)]).details[1] == (
-        f"run 0, seq {MAX_SEQ} is more than limits.jump above the device's newest: run 0, 1; the third of three rising records "
+        f"run 0, seq {MAX_SEQ} is more than limits.jump above the device's newest: run 0, 1; the third increasing record "
         "in a row is admitted"
     )
 

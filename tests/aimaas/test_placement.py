@@ -53,8 +53,8 @@ def test_a_new_device_whose_key_leads_elsewhere_is_refused_until_its_producer_is
 
     assert labels(batch) == ["admitted", "wrong_partition", "wrong_partition", "admitted"]
     assert batch.detail[1] == (
-        "partition 0, but its key leads to 1 of 2: set the producer's partitioner to murmur2_random, or in the fleet file "
-        "topics.partitioner to any"
+        "partition 0, but murmur2 chooses 1 of 2 for its key: set the producer's partitioner to murmur2_random, or "
+        "topics.partitioner in the fleet file to any"
     )
     assert ELSEWHERE[0] not in state
     assert not batch.strays

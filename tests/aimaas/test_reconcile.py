@@ -40,20 +40,20 @@ def doubled(codes: Any) -> Any:
 @pytest.mark.parametrize(
     ("lake", "log", "gaps"),
     [
-        ({"bronze": without(ALL, 0)}, {}, ["sent and not landed", "admitted or quarantined without being landed"]),
+        ({"bronze": without(ALL, 0)}, {}, ["sent and not landed", "admitted or quarantined but not landed"]),
         ({}, {"sent": without(ALL, 0)}, ["landed and not on the topic"]),
         ({"bronze": doubled(ALL)}, {}, ["landed twice"]),
         ({"admitted": without(GOOD, 3), "gold": without(GOOD, 3)}, {}, ["landed and neither admitted nor quarantined"]),
         ({"admitted": doubled(GOOD)}, {}, ["admitted twice"]),
         ({"gold": without(GOOD, 5)}, {}, ["admitted and not in gold"]),
-        ({"gold": np.append(GOOD, BAD[1])}, {}, ["in gold without having been admitted"]),
+        ({"gold": np.append(GOOD, BAD[1])}, {}, ["in gold and not admitted"]),
         ({"gold": doubled(GOOD)}, {}, ["in gold twice"]),
-        ({"set_aside": GOOD[:1]}, {}, ["set aside by an expectation and yet in gold"]),
+        ({"set_aside": GOOD[:1]}, {}, ["set aside by an expectation and still in gold"]),
         ({}, {"predicted": without(GOOD, 1, 2)}, ["admitted and not predicted"]),
         ({}, {"predicted": doubled(GOOD)}, ["predicted twice"]),
-        ({}, {"predicted": np.append(GOOD, BAD[0])}, ["predicted though refused and never replayed"]),
+        ({}, {"predicted": np.append(GOOD, BAD[0])}, ["predicted although refused and never replayed"]),
         ({}, {"letters": Refusals(BAD[:1], REFUSED.reasons[:1])}, ["quarantined without a dead letter"]),
-        ({}, {"letters": Refusals(BAD, REFUSED.reasons[::-1])}, ["refused by the stream for another reason than by the lake"]),
+        ({}, {"letters": Refusals(BAD, REFUSED.reasons[::-1])}, ["refused by stream and lake for different reasons"]),
         (
             {},
             {"letters": Refusals(np.append(BAD, GOOD[0]), np.append(REFUSED.reasons, "skew"))},
@@ -155,6 +155,7 @@ def test_records_of_a_topic_that_was_made_anew_have_codes_of_their_own() -> None
     assert not set(old.tolist()) & set(new.tolist())
     lake = Landed(bronze=np.concatenate([old, new]), admitted=np.concatenate([old, new]), gold=None)
     (gap,) = gaps_of("mill", lake, Logged(sent=np.concatenate([new, new + 1]), whole=frozenset()))
-    assert "sent and not landed: partition 0 offset 6 (of the topic as made anew, no. 1), partition 1 offset 6" in str(
-        gap
+    assert (
+        "sent and not landed: partition 0 offset 6 (of the topic after it was created again, no. 1), partition 1 offset 6"
+        in str(gap)
     )

@@ -100,7 +100,7 @@ def test_rules_with_a_reading_that_is_gone_cannot_be_followed_which_is_said_with
     plain = FLEET.model_dump(mode="json", exclude_none=True)
     del plain["sensors"]["s4"]
     plain["derived"] = {}
-    with pytest.raises(StateError, match="the reading s4, which the fleet file does not have any more: put it back"):
+    with pytest.raises(StateError, match="the reading s4, which the fleet file no longer has: add it again"):
         fleet_under(rules_of(FLEET), FleetSpec.model_validate(plain))
 
 
@@ -113,7 +113,7 @@ def test_rules_of_another_order_than_the_task_of_today_allows_can_be_followed() 
 def test_rules_that_make_no_fleet_file_are_refused_with_the_place() -> None:
     rules = rules_of(FLEET)
     rules["sensors"]["s4"]["range"] = [5, 1]
-    with pytest.raises(StateError, match=r"cannot be read \(.*must rise"):
+    with pytest.raises(StateError, match=r"cannot be read \(.*must increase"):
         fleet_under(rules, FLEET)
 
 

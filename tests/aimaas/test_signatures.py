@@ -116,7 +116,7 @@ def test_keys_that_cannot_be_used_are_named_and_not_shown(offline_settings: Sett
     with pytest.raises(SettingsError, match="AIMAAS_SIGNING_KEY is not 32 bytes"):
         signed(MADE, "mill", replace(offline_settings, signing_key="c2VjcmV0"))
     (one, _), (_, other) = make_keys(), make_keys()
-    with pytest.raises(SettingsError, match="does not fit"):
+    with pytest.raises(SettingsError, match="does not match"):
         signed(MADE, "mill", replace(offline_settings, signing_key=one, verify_key=other))
     with pytest.raises(SettingsError, match="announce where the signing key is"):
         signed(MADE, "mill", replace(offline_settings, verify_key=other))

@@ -73,7 +73,7 @@ def test_torn_state_is_refused_with_the_device(cut: int) -> None:
 
 
 def test_state_of_other_readings_is_refused() -> None:
-    with pytest.raises(StateError, match="start it with the fleet file it was written with"):
+    with pytest.raises(StateError, match="start it with the fleet file that the state was written with"):
         DeviceState(("a", "c"), 4, 2).unpack("d", filled(4, 2, 7).pack(0))
 
 

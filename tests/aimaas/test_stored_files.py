@@ -54,9 +54,9 @@ def test_a_uri_gets_nothing_of_work_that_failed(tmp_path: Path) -> None:
 
 
 def test_a_uri_with_nothing_or_of_no_known_kind_is_told_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(LakeError, match="nothing is there"), at_hand(f"{tmp_path.as_uri()}/gone"):
+    with pytest.raises(LakeError, match="does not exist"), at_hand(f"{tmp_path.as_uri()}/gone"):
         pass
-    with pytest.raises(LakeError, match=r"^ftp://host/set: cannot be used: .*ftp"):
+    with pytest.raises(LakeError, match=r"^ftp://host/set: cannot be accessed: .*ftp"):
         stored("ftp://host/set")
 
 

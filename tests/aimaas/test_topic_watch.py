@@ -85,7 +85,7 @@ def test_a_topic_is_deleted_when_it_is_missing_twice_and_a_cluster_that_is_away_
     watch, _ = watch_of(AWAY, GONE, "old", AWAY)
     looks(watch, 5)
     watch, _ = watch_of(GONE)
-    with pytest.raises(TopicMadeAnewError, match="was deleted: `aimaas topics create`"):
+    with pytest.raises(TopicMadeAnewError, match="was deleted: create it with `aimaas topics create`"):
         looks(watch, 3)
 
 

@@ -69,7 +69,7 @@ def test_without_files_the_folder_of_fleets_is_checked_names_and_cron_expression
     path = tmp_path / "valve.yaml"
     assert done.exception.mistakes == [
         f"{path}: schedule.ingest: found '99 * * * *', allowed is a cron expression",
-        f"{path}: fleet: found 'pump', allowed 'valve', the file's own name",
+        f"{path}: fleet: found 'pump', allowed 'valve', the name of the file",
     ]
 
 

@@ -141,7 +141,7 @@ class Driver:
         delete_topics(line.settings, [events])
         create_topics(line.settings, [spec for spec in topic_specs(line.fleet) if spec.name == events])
         label = f"{events}@{topic_ids(line.settings, [events])[events][:8]}"
-        self.say(f"the events topic was deleted and made anew: {label}")
+        self.say(f"the events topic was deleted and created again: {label}")
         return label
 
     def finish(self) -> None:

@@ -33,9 +33,7 @@ def test_without_pytorch_a_candidate_that_needs_it_is_refused_in_one_line(monkey
 
 
 def test_a_sequence_model_needs_windows() -> None:
-    with pytest.raises(
-        ValidationError, match=r"training\.candidates\.gru: it learns from the window: give features\.window"
-    ):
+    with pytest.raises(ValidationError, match=r"training\.candidates\.gru: it needs a window: give features\.window"):
         pump_fleet({"gru": {}}, features={})
 
 

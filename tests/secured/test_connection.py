@@ -41,14 +41,14 @@ def test_who_has_a_certificate_is_let_in(secured: SecuredBroker, tmp_path: Path)
 
 CASES = {
     "wrong password": "AIMAAS_KAFKA_SASL_USERNAME or AIMAAS_KAFKA_SASL_PASSWORD is wrong",
-    "unknown user": "does not let user 'nobody' in",
+    "unknown user": "refuses the login of user 'nobody'",
     "wrong mechanism": "SCRAM-SHA-256, but SCRAM-SHA-512,PLAIN: set AIMAAS_KAFKA_SASL_MECHANISM",
-    "unknown authority": "does not know .*: AIMAAS_KAFKA_SSL_CA_LOCATION must name the PEM file",
+    "unknown authority": "does not trust .*: set AIMAAS_KAFKA_SSL_CA_LOCATION to the PEM file",
     "expired": "certificate of 127.0.0.1:.* has expired: renew it on the broker",
     "elsewhere": "is for another host",
-    "plain client": "speaks TLS, this client does not: AIMAAS_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT",
-    "plain listener": "does not speak TLS: AIMAAS_KAFKA_SECURITY_PROTOCOL is SASL_SSL; use SASL_PLAINTEXT",
-    "no login": "AIMAAS_KAFKA_SECURITY_PROTOCOL is SSL, which is not what the listener speaks",
+    "plain client": "uses TLS, this client does not: AIMAAS_KAFKA_SECURITY_PROTOCOL is SASL_PLAINTEXT",
+    "plain listener": "does not use TLS: AIMAAS_KAFKA_SECURITY_PROTOCOL is SASL_SSL; use SASL_PLAINTEXT",
+    "no login": "AIMAAS_KAFKA_SECURITY_PROTOCOL is SSL, which does not match the listener",
     "no certificate": "asks for a client certificate: set AIMAAS_KAFKA_SSL_CERTIFICATE_LOCATION",
     "expired certificate": "client certificate .*gateway.crt .* has expired on",
 }

@@ -156,5 +156,5 @@ def test_state_is_read_with_added_readings_filled_and_refused_after_any_other_ch
         changed(fleet, new=ADDED | {"nullable": False}),
         changed(fleet, load=None, new=ADDED),
     ):
-        with pytest.raises(StateError, match="start it with the fleet file it was written with"):
+        with pytest.raises(StateError, match="start it with the fleet file that the state was written with"):
             DeviceState.of(other).unpack("d", packed)

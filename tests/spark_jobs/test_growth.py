@@ -117,5 +117,5 @@ def test_a_lake_that_is_behind_the_scorers_is_said_so(plant: Plant) -> None:
     check_lake(plant.settings, plant.fleet, end_offsets(plant.settings, topic))
     plant.send(*events(plant, range(3, 4)))
 
-    with pytest.raises(LakeError, match=r"has not admitted all of .*: run its DAG \w+_ingest"):
+    with pytest.raises(LakeError, match=r"has not admitted all of .*: run the DAG \w+_ingest"):
         check_lake(plant.settings, plant.fleet, end_offsets(plant.settings, topic))

@@ -81,7 +81,7 @@ def test_a_topic_made_anew_amid_a_landing_is_not_mistaken_for_the_old_one(
 
     with monkeypatch.context() as patched:
         patched.setattr(landing, "commit", and_make_anew)
-        with pytest.raises(TopicMadeAnewError, match="was deleted and made anew"):
+        with pytest.raises(TopicMadeAnewError, match="was deleted and created again"):
             land(plant.job("land"))
 
     assert topics_of(plant, "bronze") == {events: 4}

@@ -167,7 +167,7 @@ def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_n
         fails[0] = True
 
     assert (tally.aborts, len(line.scored())) == (1, 1)
-    assert warned == ["the last transaction was rolled back, its events are scored again by the next owner"]
+    assert warned == ["the last transaction was aborted; the next owner scores its events again"]
     fails[0] = False
     line.score_all(len(events))
     assert line.scored() == line.undisturbed(champion)[0]

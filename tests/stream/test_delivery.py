@@ -89,7 +89,7 @@ def test_a_refused_model_is_on_record_with_who_refused_it_and_why(line: Line) ->
             pass
 
     assert [(r.version, r.sequence, r.instance) for r in found] == [("2", 2, "press-hall")]
-    assert "no valid ONNX" in found[0].reason
+    assert "not a valid ONNX file" in found[0].reason
 
 
 def test_a_scorer_that_starts_with_a_refused_champion_takes_the_one_before_and_passes_old_records_over(

@@ -60,9 +60,9 @@ def test_a_well_scorer_is_green_on_both_paths(served: Served) -> None:
 
 
 def test_a_stalled_scorer_is_red_on_both_paths_and_says_why(served: Served) -> None:
-    served.health = Health(stalled=("no turn of the loop for 31 s",))
+    served.health = Health(stalled=("the loop has not run for 31 s",))
 
-    told = (503, {"ok": False, "reasons": ["no turn of the loop for 31 s"]})
+    told = (503, {"ok": False, "reasons": ["the loop has not run for 31 s"]})
     assert served.report("/healthz") == served.report("/readyz") == told
     assert b'aimaas_live{fleet="turbofan"} 0.0' in served.get("/metrics")[2]
 
@@ -85,9 +85,7 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(served: Served) -> None
 
 def test_a_port_that_is_taken_is_one_line_that_says_what_to_do(served: Served) -> None:
     port = served.endpoint.port
-    with pytest.raises(
-        EndpointError, match=rf"^metrics cannot be served at {HOST}:{port} \(Address already in use\): .*"
-    ):
+    with pytest.raises(EndpointError, match=rf"^cannot serve metrics at {HOST}:{port} \(Address already in use\): .*"):
         Endpoint(HOST, port, CollectorRegistry(), Health)
 
 

@@ -77,5 +77,5 @@ def test_good_records_pass_unchanged_and_in_order() -> None:
 
 
 def test_no_more_faults_than_records() -> None:
-    with pytest.raises(AimaasError, match="11 bad records asked for among 10 good ones"):
+    with pytest.raises(AimaasError, match="11 bad records requested among 10 good ones"):
         Faults(load_fleet(FLEETS / "mill.yaml"), {Reason.SKEW: 11}, 10, 1, NOW)

@@ -46,7 +46,7 @@ def test_of_two_that_do_the_same_work_the_first_is_told_of_the_second(line: Line
     with (
         pytest.raises(
             KafkaError,
-            match=r"^move the devices of fleet \S+: another process began the same work .*; nothing is lost$",
+            match=r"^move the devices of fleet \S+: another process does the same work .*; nothing is lost$",
         ),
         ExclusiveWriter(line.settings, line.fleet, "grow", "move the devices") as first,
         ExclusiveWriter(line.settings, line.fleet, "grow", "move the devices"),
@@ -72,7 +72,7 @@ def test_a_scorer_that_says_its_rules_when_another_takes_its_name_over_is_told_o
 
     with (
         pytest.MonkeyPatch.context() as patch,
-        pytest.raises(KafkaError, match=r"same --instance: give every scorer its own"),
+        pytest.raises(KafkaError, match=r"same --instance took over: give every scorer its own --instance"),
     ):
         patch.setattr(ExclusiveWriter, "write_as_member", late)
         rules.take_up({0: 0, 1: 0}, {0: 0, 1: 0})

@@ -219,7 +219,7 @@ def test_a_growth_is_refused_while_someone_scores_or_events_wait_and_changes_not
         wait_for(line, 40)
         with pytest.raises(KafkaError, match=r"group aimaas-\w+ has members .*stop every scorer"):
             grow(line.settings, line.fleet, GROWN)
-    with pytest.raises(KafkaError, match=r"has 2 partitions, asked for are 1: partitions never become fewer"):
+    with pytest.raises(KafkaError, match=r"has 2 partitions, requested are 1: Kafka cannot remove partitions"):
         grow(line.settings, line.fleet, 1)
 
     assert len(end_offsets(line.settings, line.names.state)) == 2
@@ -233,7 +233,7 @@ def test_devices_of_another_partitioner_are_not_moved_blindly(line: Line) -> Non
     with line.scorer():
         wait_for(line, 80)
 
-    with pytest.raises(KafkaError, match=r"has another partitioner than murmur2_random"):
+    with pytest.raises(KafkaError, match=r"does not use murmur2_random"):
         grow(line.settings, line.fleet, GROWN)
     assert len(end_offsets(line.settings, line.names.state)) == 2
 
@@ -251,7 +251,7 @@ def test_a_scorer_does_not_start_in_the_middle_of_a_growth(line: Line) -> None:
     )
 
     assert killed.returncode == -9
-    with pytest.raises(KafkaError, match=r"finishes a growth that was interrupted"), line.scorer():
+    with pytest.raises(KafkaError, match=r"finishes an interrupted growth"), line.scorer():
         time.sleep(3)
 
 

@@ -25,12 +25,12 @@ def test_a_scorer_that_turns_and_serves_its_partitions_is_live_and_ready() -> No
 
 
 STALLED = {
-    "no turn of the loop for 31 s": replace(WELL, turned_at=70),
+    "the loop has not run for 31 s": replace(WELL, turned_at=70),
     "a transaction has been open for 21 s": replace(WELL, transaction_opened_at=80),
     "partition 1 stands at 5 of 9 and was not fetched for 31 s": replace(
         WELL, fetching={0: Fetching(BEHIND, 100), 1: Fetching(BEHIND, 70)}
     ),
-    "restoring state takes 1 s longer than it may": replace(WELL, doing="restoring state", until=100),
+    "restoring state exceeds its time limit by 1 s": replace(WELL, doing="restoring state", until=100),
 }
 
 
@@ -44,9 +44,9 @@ def test_a_scorer_that_stands_still_is_red_in_both_and_says_why(sentence: str, v
 
 WAITING = {
     "no model serves yet": replace(WELL, model_version=None),
-    "the group has not shared out the partitions yet": replace(WELL, partitions=None),
+    "the group has not assigned partitions yet": replace(WELL, partitions=None),
     "restoring state": replace(WELL, doing="restoring state", until=200, turned_at=0),
-    "no broker has told where the partitions end for 31 s": replace(WELL, answered_at=70),
+    "no broker has reported the ends of the partitions for 31 s": replace(WELL, answered_at=70),
 }
 
 

@@ -61,15 +61,15 @@ def account(copies: Mapping[int, list[int]] = {}, predicted: tuple[int, ...] = (
         (letter(1, "duplicate"), account(), "a duplicate"),
         (letter(1), account(predicted=(1,)), "has a prediction"),
         (letter(1), account({1: [9]}, predicted=(9,)), "has a prediction"),
-        (letter(1), account({1: [9]}), "iot.mill.events/0/9, which is not scored yet"),
-        (letter(1), account({1: [5]}), "iot.mill.events/0/5, which was refused: replay that one"),
+        (letter(1), account({1: [9]}), "iot.mill.events/0/9 and is not scored yet"),
+        (letter(1), account({1: [5]}), "iot.mill.events/0/5 and was refused again: replay that copy"),
         (letter(5, "late", copy_of=1), account({1: [5]}), None),
         (
             letter(5, "duplicate", copy_of=1),
             account({1: [5]}),
             None,
         ),  # its original was refused, so it has no prediction
-        (letter(5, "late", copy_of=1), account({1: [5, 9]}), "iot.mill.events/0/9, which is not scored yet"),
+        (letter(5, "late", copy_of=1), account({1: [5, 9]}), "iot.mill.events/0/9 and is not scored yet"),
     ],
 )
 def test_a_letter_is_left_where_the_topics_say_that_it_has_or_needs_nothing(
@@ -89,9 +89,9 @@ HOUR_MS = 3_600_000
         ({}, 0, None),  # nothing was deleted
         ({0: 5 * HOUR_MS}, 6 * HOUR_MS, None),
         ({0: 5 * HOUR_MS}, 6 * HOUR_MS - 1, "partition 0 of the predictions topic begins at 1970-01-01T05:00:00Z"),
-        ({0: None}, 9 * HOUR_MS, "has lost all that it held"),
+        ({0: None}, 9 * HOUR_MS, "has lost all its records"),
         ({1 - KEYED: 9 * HOUR_MS}, HOUR_MS, "partition 0" if KEYED else None),  # the source's partition is 0
-        ({KEYED: 9 * HOUR_MS}, HOUR_MS, "no longer known"),
+        ({KEYED: 9 * HOUR_MS}, HOUR_MS, "cannot tell whether it has a prediction"),
         ({2: 9 * HOUR_MS}, HOUR_MS, None),  # of other devices
     ],
 )
@@ -168,5 +168,5 @@ def test_a_letter_that_jumps_is_left_until_its_device_has_gone_so_far(
 
     assert placed.action == action
     assert action != Action.LEFT or placed.why == (
-        f"still refused: jump: its device has not gone so far: its newest is run 0, {newest}"
+        f"still refused: jump: not confirmed by later records; the device's newest is run 0, {newest}"
     )

@@ -109,7 +109,7 @@ def test_a_time_may_be_given_as_such_or_as_how_long_ago(text: str, expected: dat
 
 
 def test_what_is_no_time_is_said_with_what_to_write() -> None:
-    with pytest.raises(AimaasError, match=r"--since yesterday: write a time as"):
+    with pytest.raises(AimaasError, match=r"--since yesterday: write a time such as"):
         since_ms("yesterday", NOW)
 
 
@@ -175,9 +175,9 @@ def test_a_person_lists_filters_and_looks_at_letters(line: Line, run: Any) -> No
 
 @pytest.mark.broker
 def test_coordinates_without_a_letter_are_said_so(line: Line, run: Any) -> None:
-    with pytest.raises(AimaasError, match=r"0/7: no dead letter of that record"):
+    with pytest.raises(AimaasError, match=r"0/7: this record has no dead letter"):
         run("show", "0/7")
-    with pytest.raises(AimaasError, match=r"'seven' names no record: write topic/partition/offset"):
+    with pytest.raises(AimaasError, match=r"'seven' is not a record: write topic/partition/offset"):
         run("show", "seven")
-    with pytest.raises(AimaasError, match=r"--reason nonsense: no such reason; there are oversized, "):
+    with pytest.raises(AimaasError, match=r"--reason nonsense: no such reason; the reasons are oversized, "):
         run("list", "--reason", "nonsense")

@@ -73,8 +73,8 @@ def test_gaps_of_the_journal_are_losses_by_their_reader_also_of_a_topic_that_was
     found = losses_of(offline_settings, fleet, labels, NOTED - DAY, NOTED, gaps)
 
     assert [str(loss) for loss in found] == [
-        f"{events}, partition 1, from offset 50 on, if there were any, never landed: the topic was deleted and made anew, noted "
-        "2026-11-25T12:00:00Z",
+        f"{events}, partition 1, from offset 50 on, if there were any, never landed: the topic was deleted and created again, "
+        "noted 2026-11-25T12:00:00Z",
         f"{events}@9aBcDeFg, partition 0, offset 2 to 3 never scored: retention deleted them before they were scored, noted "
         "2026-11-25T12:00:00Z",
     ]

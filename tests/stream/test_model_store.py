@@ -108,7 +108,7 @@ def fetch(settings: Settings, uri: str, limit_s: float = 60.0) -> bytes:
 def test_a_file_is_read_up_to_the_bound(offline_settings: Settings) -> None:
     small = replace(offline_settings, model_bytes=10)
     assert fetch(small, str(stored(small, "a b%20#?", b"0123456789"))) == b"0123456789"
-    with pytest.raises(ModelRefusedError, match="more than 10 bytes, which AIMAAS_MODEL_BYTES allows"):
+    with pytest.raises(ModelRefusedError, match="more than the 10 bytes that AIMAAS_MODEL_BYTES allows"):
         fetch(small, str(stored(small, "b", b"0123456789x")))
 
 
@@ -128,7 +128,7 @@ def test_a_server_that_hangs_costs_the_limit_and_a_stop_ends_it(offline_settings
     with socket.create_server(("127.0.0.1", 0)) as listener:
         there = f"http://127.0.0.1:{listener.getsockname()[1]}"
         hanging = replace(offline_settings, mlflow_tracking_uri=there)
-        with pytest.raises(ArtefactUnreachableError, match=r"cannot be read \(not within 1 s\)"):
+        with pytest.raises(ArtefactUnreachableError, match=r"cannot be read \(not finished within 1 s\)"):
             fetch(hanging, "models:/x/1", limit_s=1.0)
         stop = threading.Event()
         stop.set()

@@ -99,16 +99,16 @@ def other_plan() -> FeaturePlan:
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: b"no onnx at all", "no valid ONNX"),
-        (lambda: artefact()[:-40], "no valid ONNX|no usable metadata"),
+        (lambda: b"no onnx at all", "not a valid ONNX file"),
+        (lambda: artefact()[:-40], "not a valid ONNX file|no usable metadata"),
         (lambda: artefact(about="{}"), "no usable metadata"),
-        (lambda: artefact(about=metadata(fleet="turbofan")), "made for fleet 'turbofan', not 'mill'"),
-        (lambda: artefact(about=metadata(plan=other_plan())), "holds plan .* announced were"),
+        (lambda: artefact(about=metadata(fleet="turbofan")), "trained for fleet 'turbofan', not 'mill'"),
+        (lambda: artefact(about=metadata(plan=other_plan())), "has plan .* the announced ones are"),
         (lambda: artefact(width=WIDTH + 1), "inputs .* expected"),
         (lambda: artefact(answer="y"), "inputs .* outputs .*'y'.* expected"),
         (lambda: artefact(op="Log"), "NaN or infinity"),
         (lambda: artefact(op="Reciprocal"), "NaN or infinity"),
-        (lambda: artefact(op="NoSuchOperator"), "no valid ONNX|cannot run it"),
+        (lambda: artefact(op="NoSuchOperator"), "not a valid ONNX file|cannot run it"),
     ],
 )
 def test_a_model_that_cannot_be_served_is_refused_with_the_reason(
@@ -142,7 +142,7 @@ def test_a_model_that_answers_by_the_company_of_a_row_is_refused(tmp_path: Path)
     model.graph.node.append(helper.make_node("ReduceMax", ["sum"], ["most"], axes=[0], keepdims=1))
     model.graph.node.append(helper.make_node("Add", ["sum", "most"], [OUTPUT]))
 
-    assert "depend on how many rows" in refusal(announced(tmp_path, model.SerializeToString()))
+    assert "depend on the number of rows" in refusal(announced(tmp_path, model.SerializeToString()))
 
 
 def test_rows_at_which_the_model_fails_are_no_prediction_and_the_others_keep_theirs(tmp_path: Path) -> None:

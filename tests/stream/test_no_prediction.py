@@ -44,7 +44,7 @@ def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_i
     assert (line.scored(), line.letters()) == line.undisturbed(silent)
     assert all(isinstance(said["prediction"], float) for said in line.scored().values())
     message = line.dead_letters()[0].headers["__connect.errors.exception.message"].decode()
-    assert message.startswith("model version 1 answered nan, which is no prediction")
+    assert message.startswith("model version 1 returned nan, which is not a prediction")
     assert (tally.predictions, tally.refused) == (
         len(sources) - len(unanswered),
         {"no_prediction": len(unanswered)},

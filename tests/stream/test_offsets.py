@@ -81,7 +81,7 @@ def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_fro
     line.send(old)
     before = end_offsets(line.settings, line.names.events)
     with (
-        pytest.raises(TopicMadeAnewError, match=r"was deleted and made anew .* Start again"),
+        pytest.raises(TopicMadeAnewError, match=r"was deleted and created again .* Start again"),
         line.scorer(ends_itself=True, delivery=delivery),
     ):
         line.wait_for(60)

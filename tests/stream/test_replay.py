@@ -140,8 +140,8 @@ def test_replayed_events_are_admitted(cmapss: Path) -> None:
 @pytest.mark.parametrize(
     ("fleet", "found", "message"),
     [
-        (MILL, "train_FD001.txt", "other readings than C-MAPSS has .* use the fleet turbofan"),
-        (TURBOFAN, "train_FD003.txt", "train_FD001.txt: no such file; in .* there are: train_FD003.txt"),
+        (MILL, "train_FD001.txt", "does not declare the readings of C-MAPSS .* use the fleet turbofan"),
+        (TURBOFAN, "train_FD003.txt", "train_FD001.txt: no such file; .* has train_FD003.txt"),
     ],
 )
 def test_cmapss_that_does_not_fit_says_what_does(tmp_path: Path, fleet: FleetSpec, found: str, message: str) -> None:
@@ -153,7 +153,7 @@ def test_cmapss_that_does_not_fit_says_what_does(tmp_path: Path, fleet: FleetSpe
 @pytest.mark.parametrize("text", ["1 1 2\n", "1 1 " + "x " * 24 + "\n", engine_rows(1, 2) + "1 3 4\n", ""])
 def test_torn_cmapss_files_are_refused_with_their_name(tmp_path: Path, text: str) -> None:
     written(tmp_path, "train_FD001.txt", text)
-    with pytest.raises(ReplayError, match=r"train_FD001\.txt: (no table of numbers|found \d+ columns)"):
+    with pytest.raises(ReplayError, match=r"train_FD001\.txt: (not a table of numbers|found \d+ columns)"):
         read_cmapss(TURBOFAN, tmp_path, "FD001", "train")
 
 
@@ -167,10 +167,10 @@ def test_a_part_that_is_not_there_and_a_file_for_a_directory_are_refused(cmapss:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("Torque [Nm]", "Moment", "no column 'Torque \\[Nm\\]'; there are: UDI, Product ID"),
+        ("Torque [Nm]", "Moment", "no column 'Torque \\[Nm\\]'; the columns are UDI, Product ID"),
         ("2,L2,L", "2,L2,XL", "column 'Type', row 2: found 'XL', allowed: one of 'L', 'M', 'H'"),
         ("1408", "fast", "column 'Rotational speed \\[rpm\\]', row 2: found 'fast', allowed: a finite number"),
-        ("2,L2,L", "2,L2", "row 2: found 13 cells, allowed: 14 cells, as the header has"),
+        ("2,L2,L", "2,L2", "row 2: found 13 cells, allowed: 14 cells, as in the header"),
     ],
 )
 def test_mistakes_in_a_table_name_file_column_and_row(tmp_path: Path, old: str, new: str, message: str) -> None:
@@ -182,17 +182,17 @@ def test_mistakes_in_a_table_name_file_column_and_row(tmp_path: Path, old: str, 
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("fleet: mill", "fleet: turbofan", "fleet: found 'turbofan', but the events are to be of fleet 'mill'"),
+        ("fleet: mill", "fleet: turbofan", "fleet: found 'turbofan', but the command sends events of fleet 'mill'"),
         ("  torque: torque\n", "", "readings.torque: missing, must be given"),
         ("  torque: torque", "  torque: torque\n  load: load", "readings.load: fleet mill has no such reading"),
         ("{constant: 1}", "{}", "readings.quality: give either column or constant"),
-        ("{column: machine}", "{row: 'm-{'}", "device: row 'm-{' is no format of a number"),
+        ("{column: machine}", "{row: 'm-{'}", "device: row 'm-{' is not a format of a number"),
         ("life", "[1]", "run: found .* allowed"),
         ("run:", "lives:", "lives: unknown key"),
         ("last_row: retired", "last_row: lost", "outcome.last_row: found 'lost', allowed"),
-        ("fleet: mill", "fleet: [", "no valid YAML"),
-        ("run: life", "run: life\nrun: other", "no valid YAML .*key 'run' is given twice"),
-        ("last_row: retired", "last_row: retired, last_row: failed", "no valid YAML .*key 'last_row' is given twice"),
+        ("fleet: mill", "fleet: [", "not valid YAML"),
+        ("run: life", "run: life\nrun: other", "not valid YAML .*key 'run' is given twice"),
+        ("last_row: retired", "last_row: retired, last_row: failed", "not valid YAML .*key 'last_row' is given twice"),
     ],
 )
 def test_each_mistake_in_a_mapping_file_is_one_line(tmp_path: Path, old: str, new: str, message: str) -> None:

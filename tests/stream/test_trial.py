@@ -81,8 +81,8 @@ def test_a_sound_model_passes_once_and_is_known_then(
 @pytest.mark.parametrize(
     ("make", "says"),
     [
-        (lambda: b"no onnx", "no valid ONNX"),
-        (nan_at_real_features, "NaN or infinity to readings within the fleet's ranges"),
+        (lambda: b"no onnx", "not a valid ONNX file"),
+        (nan_at_real_features, "NaN or infinity for readings within the fleet's ranges"),
         (hungry, "smoke run failed|cannot run it|trial failed"),
     ],
 )
@@ -103,7 +103,7 @@ def test_a_model_that_does_not_pass_is_refused_in_one_line(
         (Ended(-signal.SIGABRT, b"", "terminate called"), "crashed with SIGABRT"),
         (Ended(1, b"", "Traceback\nMemoryError"), "ended with MemoryError"),
         (Ended(None, b"", ""), "ran for more than 120 s"),
-        (Ended(0, b"", ""), "ended with it said nothing"),
+        (Ended(0, b"", ""), "ended with no message"),
     ],
 )
 def test_however_a_trial_ends_the_model_is_refused(
@@ -121,7 +121,7 @@ def test_a_trial_that_the_machine_broke_off_is_repeated(
     with pytest.raises(ArtefactUnreachableError, match="out of memory"):
         tried(artefact(), offline_settings, tmp_path)
     monkeypatch.setattr(trial, "run_child", lambda *_: Ended(None, b"", ""))
-    with pytest.raises(ArtefactUnreachableError, match="not over in time"):
+    with pytest.raises(ArtefactUnreachableError, match="too slow"):
         tried(artefact(), offline_settings, tmp_path, limit_s=20.0)
 
 

@@ -124,7 +124,7 @@ def test_a_forgotten_device_is_nowhere_stays_away_and_is_no_gap(
     assert found == []
     by_topic = {r["topic"].rsplit(".", 1)[-1]: r for r in done["kafka"]}
     assert by_topic["events"]["gone_by"] > by_topic["events"]["newest"]
-    assert by_topic["outcomes"]["how"].startswith("never by itself")
+    assert by_topic["outcomes"]["how"].startswith("never automatically")
 
 
 def gaps(plant: Plant, call: Callable[..., Any]) -> list[str]:

@@ -68,7 +68,7 @@ def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
     except OSError as e:
         raise ReplayError(f"{table}: cannot be read ({e.strerror or e})") from None
     except (pa.ArrowException, UnicodeError) as e:
-        raise ReplayError(f"{table}: no table ({' '.join(str(e).split())}); allowed: CSV, or Parquet") from None
+        raise ReplayError(f"{table}: not a table ({' '.join(str(e).split())}); allowed: CSV, or Parquet") from None
     usable = [n for n in names if names.count(n) == 1 and n.strip()]
     written, mistakes, found = _surveyed(table, columns, usable, _stage(progress, "reading"))
     if not found or not found[0].rows:
@@ -126,7 +126,9 @@ def _with_readings(table: Path, roles: Roles, columns: Sequence[Column]) -> Role
             "needs none: replay it with the fleet turbofan)"
         )
     told = "; ".join(f"{_short(name)}: {_short(why)}" for name, why in list(roles.left_out.items())[:5])
-    raise ReplayError(f"{table}: has no column of numbers, so nothing can be a reading; {told or 'only ids and times'}")
+    raise ReplayError(
+        f"{table}: has no column of numbers, so no column can be a reading; {told or 'only ids and times'}"
+    )
 
 
 def _short(text: str) -> str:

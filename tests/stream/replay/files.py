@@ -14,7 +14,7 @@ CASES: dict[str, list[Case]] = {
     "Latin-1, Windows-1252 and other encodings": [
         Case(
             rows(f"Gerät 1,{ZONED},1.5,2").encode("latin-1"),
-            refused="column 'id', row 1: found 'Ger\\\\xe4t 1', allowed: text in UTF-8; write .*encoding",
+            refused="column 'id', row 1: found 'Ger\\\\xe4t 1', allowed: text in UTF-8; give .*encoding",
         ),
         Case(rows(f"Gerät 1,{ZONED},1.5,2").encode("latin-1"), {"encoding": "latin-1"}, [("Gerät 1", ZONED, 1.5)]),
         Case(
@@ -30,8 +30,8 @@ CASES: dict[str, list[Case]] = {
         Case(
             b"id,t,p,v\n\x81,2026-11-29T10:00:00Z,1,2\n", {"encoding": "cp1252"}, refused="byte 0x81 is not in cp1252"
         ),
-        Case(rows(ROW), {"encoding": "utf-9"}, refused="encoding: 'utf-9' is no text encoding"),
-        Case(rows(ROW), {"encoding": "base64"}, refused="encoding: 'base64' is no text encoding"),
+        Case(rows(ROW), {"encoding": "utf-9"}, refused="encoding: 'utf-9' is not a text encoding"),
+        Case(rows(ROW), {"encoding": "base64"}, refused="encoding: 'base64' is not a text encoding"),
     ],
     "UTF-16, and UTF-8 with a byte order mark": [
         Case(rows(ROW).encode("utf-16"), refused="is UTF-16; write encoding: utf-16"),
@@ -50,8 +50,8 @@ CASES: dict[str, list[Case]] = {
     ],
     "columns that are missing or there twice": [
         Case("sep=;\n" + rows(ROW), refused=r"no column 'id'; .*write skip_rows: 1"),
-        Case(rows(ROW, header="id, t, p, v"), refused=r"no column 't'; .*with blanks around names"),
-        Case(rows(ROW, header="id,t,q,v"), refused="no column 'p'; there are: id, t, q, v"),
+        Case(rows(ROW, header="id, t, p, v"), refused=r"no column 't'; .*names have blanks around them"),
+        Case(rows(ROW, header="id,t,q,v"), refused="no column 'p'; the columns are id, t, q, v"),
         Case(rows(ROW + ",3", header="id,t,p,v,p"), refused="column 'p' is there 2 times"),
         Case(rows(ROW + ",3,4", header="id,t,p,v,q,q"), {}, [ONE]),
     ],

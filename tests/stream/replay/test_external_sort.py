@@ -45,5 +45,5 @@ def test_any_rows_come_in_order_however_few_fit_into_memory(pairs: npt.NDArray[n
 
 def test_a_folder_that_cannot_hold_the_rows_is_named(tmp_path: Path) -> None:
     sort = ExternalSort(KIND, BY, tmp_path / "gone", memory_bytes=2 * KIND.itemsize)
-    with pytest.raises(ReplayError, match=r"gone: cannot hold the rows .* set TMPDIR"):
+    with pytest.raises(ReplayError, match=r"gone: no room for the rows .* set TMPDIR"):
         sort.add(made(np.zeros((5, 2), np.int64)))

@@ -76,4 +76,4 @@ def test_a_model_made_before_typical_values_were_kept_says_so(served: Served, tm
     with old.start():
         answer = old.call("/explain", BODY)
     assert (answer.status, answer.json["type"]) == (409, "urn:aimaas:problem:no-reasons")
-    assert "train it anew" in answer.json["detail"]
+    assert "train it again" in answer.json["detail"]

@@ -123,7 +123,7 @@ def test_an_answer_that_is_no_number_has_the_name_that_the_dead_letter_has(serve
 
     answer = served.call(path, body)
 
-    said = "model version 1 answered inf, which is no prediction; another version may give one"
+    said = "model version 1 returned inf, which is not a prediction; another version may return one"
     assert (answer.status, answer.json["type"]) == (422, "urn:aimaas:problem:no-prediction")
     assert answer.json["detail"] == f"#/instances/1: {said}"
     assert [e["reason"] for e in answer.json["errors"]] == ["no_prediction"]

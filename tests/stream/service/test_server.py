@@ -203,7 +203,7 @@ def test_it_speaks_tls_and_asks_for_the_certificates_that_a_ca_signed(line: Line
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "TLS cannot be served with nowhere.pem"),
+        (["--tls-cert", "nowhere.pem", "--tls-key", "nowhere.pem"], "cannot serve TLS with nowhere.pem"),
         (["--tls-cert", "nowhere.pem"], "TLS needs both --tls-cert and --tls-key"),
     ],
 )

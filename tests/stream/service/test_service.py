@@ -76,7 +76,7 @@ def test_more_instances_than_allowed_are_refused(serving: Serving) -> None:
 def test_paths_and_methods_that_are_not_there_are_problems_too(served: Served) -> None:
     missing = served.call("/predictions")
     assert (missing.status, missing.headers["content-type"]) == (404, "application/problem+json")
-    assert missing.json["detail"] == "no path /predictions; /docs lists those there are"
+    assert missing.json["detail"] == "no path /predictions; /docs lists all paths"
     wrong = served.call("/predict")
     assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
     assert wrong.json["detail"] == "/predict: found method GET, allowed: POST"
