@@ -119,8 +119,8 @@ def test_several_mistakes_make_several_lines(turbofan: dict[str, Any], tmp_path:
     [
         (b"a: [1", "not valid YAML"),
         (b"\xff\xfe\x00", "cannot be read"),
-        (b"- 1", "holds list"),
-        (b"", "holds NoneType"),
+        (b"- 1", "found list"),
+        (b"", "found NoneType"),
     ],
 )
 def test_a_file_that_is_no_mapping_in_yaml_is_one_line(tmp_path: Path, content: bytes, says: str) -> None:
