@@ -79,7 +79,7 @@ class EventParser:
         try:
             found = plain_json.parse(value)
         except (ValueError, RecursionError):
-            return Reason.UNPARSABLE, f"not JSON: {error}"
+            return Reason.UNPARSABLE, f"no JSON: {error}"
         if not isinstance(found, dict):
             return Reason.SCHEMA, f"a JSON {type(found).__name__}, expected an object"
         return self._what_is_wrong(found) or self._event(found)
