@@ -221,7 +221,7 @@ def test_a_dead_letter_that_cannot_be_written_ends_the_scorer_and_nothing_is_los
     committed, (partition, offset) = line.group_offsets(), places[0]
     assert (len(line.scored()), line.letters()) == (sum(max(0, n) for n in committed.values()), {})
     assert committed[partition] == offset, "nothing at or behind the record is committed"
-    with pytest.raises(KafkaError, match=r"max\.message\.bytes=400 where \d+ is needed"):
+    with pytest.raises(KafkaError, match=r"max\.message\.bytes=400, required is \d+"):
         line.score_until_it_fails()
     set_largest_record(line, line.names.dead_letters, 2_000_000)
     line.score_all(30, 1)

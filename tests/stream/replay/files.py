@@ -52,7 +52,7 @@ CASES: dict[str, list[Case]] = {
         Case("sep=;\n" + rows(ROW), refused=r"no column 'id'; .*write skip_rows: 1"),
         Case(rows(ROW, header="id, t, p, v"), refused=r"no column 't'; .*names have blanks around them"),
         Case(rows(ROW, header="id,t,q,v"), refused="no column 'p'; the columns are id, t, q, v"),
-        Case(rows(ROW + ",3", header="id,t,p,v,p"), refused="column 'p' is there 2 times"),
+        Case(rows(ROW + ",3", header="id,t,p,v,p"), refused="column 'p' occurs 2 times"),
         Case(rows(ROW + ",3,4", header="id,t,p,v,q,q"), {}, [ONE]),
     ],
     "rows with too many or too few cells": [

@@ -264,7 +264,9 @@ def test_a_taken_port_is_one_clear_line(service: Any, free_port: int) -> None:
         running = service(free_port)
         assert running.process.wait(LIMIT_S) == 1
     (line,) = running.log.read_text().splitlines()
-    assert line.startswith(f"error: cannot listen on 127.0.0.1 port {free_port}: Address already in use; end what")
+    assert line.startswith(
+        f"error: cannot listen on 127.0.0.1 port {free_port}: Address already in use; stop the process"
+    )
 
 
 def test_without_the_fleets_topics_it_ends_with_what_to_do(line: Line, service: Any) -> None:
