@@ -24,6 +24,7 @@ class Program:
 
     Without `environ` it inherits the environment of its starter, and does not depend on the variables of the stack.
     `<folder>/<name>` is its name on the whole machine; its log and its record are there. It answers at `port` once it serves.
+    `reads` is a digest of what it reads once, when it starts.
     """
 
     name: str
@@ -32,13 +33,14 @@ class Program:
     environ: Mapping[str, str] | None = field(default=None, repr=False)  # may hold secrets
     working_directory: Path | None = None
     port: int | None = None
+    reads: str = ""
 
     @property
     def identity(self) -> str:
-        """A digest of command, folder, port and the variables that decide what it does. Another digest is another program."""
+        """A digest of what decides what it does: command, folder, port, variables, `reads`. Another digest is another program."""
         environ = self.environ or {}  # an inherited environment decides nothing
         told = sorted((k, v) for k, v in environ.items() if k.startswith(_TELLING) and k != PART_MARK)
-        whole = [list(self.command), str(self.working_directory), self.port, told]
+        whole = [list(self.command), str(self.working_directory), self.port, told, self.reads]
         return hashlib.sha256(json.dumps(whole).encode()).hexdigest()
 
 
@@ -70,6 +72,7 @@ def _plain(program: Program) -> dict[str, object]:
         "environ": None if program.environ is None else dict(program.environ),
         "working_directory": None if where is None else str(where),
         "port": program.port,
+        "reads": program.reads,
     }
 
 
@@ -85,4 +88,5 @@ def _program(plain: Mapping[str, object]) -> Program:
         environ,
         None if where is None else Path(str(where)),
         port if isinstance(port, int) else None,
+        str(plain.get("reads", "")),
     )

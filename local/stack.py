@@ -6,6 +6,7 @@ and by their environment, no matter who started them. `aimaas up` is in `up.py`.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -102,12 +103,15 @@ def prepare_own_registry(settings: Settings) -> None:
 
 
 def scorer_program(settings: Settings, fleet: str, inherited: Mapping[str, str], instance: str = "0") -> Program:
-    """Return the program of a fleet's scorer. `inherited` is the caller's environment."""
+    """Return the program of a fleet's scorer. `inherited` is the caller's environment.
+
+    A changed fleet file makes it another program: a scorer reads the file once, when it starts.
+    """
     command = (sys.executable, "-m", "aimaas.cli", "score", "--fleet", fleet, "--instance", instance)
     kept = {name: value for name, value in inherited.items() if not name.startswith("AIMAAS_")}
-    return Program(
-        f"{SCORER}{fleet}-{instance}", settings.home / "scorers", command, {**kept, **settings_variables(settings)}
-    )
+    environ, file = {**kept, **settings_variables(settings)}, settings.fleets / f"{fleet}.yaml"
+    read = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""
+    return Program(f"{SCORER}{fleet}-{instance}", settings.home / "scorers", command, environ, reads=read)
 
 
 def start_scorer(settings: Settings, fleet: FleetSpec, instance: str = "0") -> ManagedProcess:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -35,6 +35,7 @@ from local.supervisor import find_supervisor, folder_of, start_supervisor
 
 READY_LIMIT_S = 300.0
 _START_LIMIT_S = 10.0
+_STOP_LIMIT_S = 120.0
 _HOPELESS = 4  # failures in a row, after which `aimaas up` gives up on a part
 
 
@@ -68,6 +69,33 @@ def bring_up(settings: Settings, fleets: Sequence[FleetSpec], asked: Ports) -> N
             if not ran:
                 stop_stack(settings)
             raise
+
+
+def stop_scorers(settings: Settings, fleets: Collection[str]) -> list[str]:
+    """Stop the scorers of these fleets, and return their names; the rest of the stack runs on, and `bring_up` starts them again.
+
+    A scorer commits and leaves its group first. Raises StackError if one has not ended after 120 s.
+    """
+    with _alone(settings):
+        folder = folder_of(settings.home)
+        known = read_plan(folder)
+        stopped = [p for p in known if p.name.startswith(SCORER) and _fleet_of(p) in fleets]
+        running = [found for p in stopped if (found := find_process(p.name, p.folder)) is not None]
+        if stopped:
+            write_plan(folder, [p for p in known if p not in stopped])
+        if find_supervisor(settings.home) is None:
+            for process in running:
+                process.stop()
+        deadline = time.monotonic() + _STOP_LIMIT_S
+        while any(process.is_alive() for process in running):
+            if time.monotonic() > deadline:
+                raise StackError(f"the scorers have not ended after {_STOP_LIMIT_S:.0f} s: see {running[0].log}")
+            time.sleep(0.1)
+    return [process.name for process in running]
+
+
+def _fleet_of(scorer: Program) -> str:
+    return scorer.name.removeprefix(SCORER).rpartition("-")[0]
 
 
 @contextmanager
@@ -145,7 +173,7 @@ def _scorers(stack: _Stack, known: Sequence[Program]) -> list[Program]:
     """Return a scorer for each given fleet, and for each fleet that has a scorer already and still has its file."""
     settings = stack.settings
     asked = {fleet.fleet for fleet in stack.fleets}
-    there = {p.name.removeprefix(SCORER).rpartition("-")[0] for p in known}
+    there = {_fleet_of(p) for p in known}
     kept = {name for name in there - asked if (settings.fleets / f"{name}.yaml").is_file()}
     return [scorer_program(settings, name, stack.inherited) for name in sorted(asked | kept)]
 

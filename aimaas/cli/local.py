@@ -47,8 +47,8 @@ def up(
 
     The stack runs until `aimaas down`, also after you close the shell. It
     restarts a part that ends. On a running stack the command starts missing
-    parts, moves parts to the ports that you give, and adds topics, scorers
-    and DAGs of new fleet files.
+    parts, moves parts to the ports that you give, adds topics, scorers and
+    DAGs of new fleet files, and restarts scorers whose fleet file changed.
     """
     from aimaas.fleet_folder import read_folder
     from local.stack_ports import Ports
@@ -77,11 +77,24 @@ def status(show_secrets: ShowSecrets = False) -> None:
 
 
 @local_app.command()
-def down() -> None:
-    """Stop the local stack. Its data stays in AIMAAS_HOME."""
-    from local.stack import stop_stack
+def down(
+    fleet: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--fleet", "-f", help="Fleet whose scorer stops. Repeat the option for several. Default: the whole stack."
+        ),
+    ] = None,
+) -> None:
+    """Stop the local stack, or the scorers of some fleets. The data stays in AIMAAS_HOME.
 
-    stopped = stop_stack(read_settings())
+    With `--fleet` Kafka, Airflow, MLflow and the other scorers run on. `aimaas up`
+    starts the stopped scorers again.
+    """
+    from local.stack import stop_stack
+    from local.up import stop_scorers
+
+    settings = read_settings()
+    stopped = stop_scorers(settings, fleet) if fleet else stop_stack(settings)
     out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running", highlight=False)
 
 

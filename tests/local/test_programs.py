@@ -21,6 +21,7 @@ PROGRAMS = st.builds(
     st.none() | st.dictionaries(TEXT, TEXT),
     st.none() | st.just(Path("/srv/b")),
     st.none() | st.integers(1, 65_535),
+    TEXT,
 )
 
 
@@ -62,5 +63,6 @@ def test_what_decides_what_a_program_does_makes_another_one_and_the_shell_does_n
         replace(one, command=("false",)),
         replace(one, port=2),
         replace(one, working_directory=Path("/")),
+        replace(one, reads="another file"),
     ]
-    assert len({one.identity, *(p.identity for p in others)}) == 5
+    assert len({one.identity, *(p.identity for p in others)}) == 6

@@ -8,7 +8,9 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import psutil
@@ -16,11 +18,12 @@ import pytest
 
 from aimaas.settings import Settings
 from local.part_states import PartState, read_states
-from local.processes import find_process
-from local.programs import PART_MARK, Program, write_plan
-from local.stack import stop_stack
+from local.processes import find_process, start_program
+from local.programs import PART_MARK, Program, read_plan, write_plan
+from local.stack import scorer_program, stop_stack
 from local.stack_status import Part, stack_parts
 from local.supervisor import find_supervisor, folder_of, start_supervisor
+from local.up import stop_scorers
 
 T = TypeVar("T")
 
@@ -217,3 +220,48 @@ def test_a_home_that_is_deleted_ends_all_that_ran_for_it(stack: Settings) -> Non
     (folder_of(stack.home) / "plan.json").unlink()
 
     awaited(lambda: marked(stack) == [])
+
+
+def scorer(settings: Settings, fleet: str, number: int = 0) -> Program:
+    return Program(f"score-{fleet}-{number}", settings.home / "scorers", (sys.executable, "-c", SLEEPS))
+
+
+def test_scorers_of_a_fleet_are_stopped_and_stay_so_while_all_else_runs_on(stack: Settings) -> None:
+    programs = [
+        scorer(stack, "mill"),
+        scorer(stack, "mill", 1),
+        scorer(stack, "mill-2"),
+        program(stack, "other", SLEEPS),
+    ]
+    plan(stack, *programs)
+    before = {p.name: awaited(partial(find_process, p.name, p.folder)).pid for p in programs}
+
+    assert sorted(stop_scorers(stack, ["mill"])) == ["score-mill-0", "score-mill-1"]
+
+    left = {p.name: found.pid for p in programs if (found := find_process(p.name, p.folder)) is not None}
+    assert left == {name: pid for name, pid in before.items() if name in ("score-mill-2-0", "other")}
+    assert [p.name for p in read_plan(folder_of(stack.home))] == ["score-mill-2-0", "other"]
+    assert stop_scorers(stack, ["mill", "no_such_fleet"]) == []
+
+
+def test_a_scorer_that_no_supervisor_watches_is_stopped_too(stack: Settings) -> None:
+    write_plan(folder_of(stack.home), [scorer(stack, "mill")])
+    started = start_program(scorer(stack, "mill"))
+
+    assert stop_scorers(stack, ["mill"]) == ["score-mill-0"]
+    assert not started.is_alive()
+
+
+def test_a_scorer_is_another_program_once_its_fleet_file_has_changed(stack: Settings, tmp_path: Path) -> None:
+    settings, file = replace(stack, fleets=tmp_path), tmp_path / "mill.yaml"
+
+    def identity() -> str:
+        return scorer_program(settings, "mill", {}).identity
+
+    file.write_text("fleet: mill\n")
+    first = identity()
+    assert identity() == first
+    file.write_text("fleet: mill  # another\n")
+    changed = identity()
+    file.unlink()
+    assert len({first, changed, identity()}) == 3
