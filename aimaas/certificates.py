@@ -1,4 +1,4 @@
-"""What is wrong with a certificate, asked of Python's TLS: librdkafka says only that it could not be verified."""
+"""What is wrong with a certificate, according to Python's TLS: librdkafka only says that it could not be verified."""
 
 from __future__ import annotations
 

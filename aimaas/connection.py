@@ -1,4 +1,4 @@
-"""Why a Kafka cluster cannot be reached: a client of its own connects, and says what stopped it.
+"""Why a Kafka cluster cannot be reached: a separate client connects and reports what stopped it.
 
 librdkafka's calls only run out of time; what stopped a connection comes by callbacks and by the client's log. It has one message
 for all certificates that it does not accept, so Python's TLS is asked which one it is.

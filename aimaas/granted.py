@@ -1,4 +1,4 @@
-"""Which of several rights a broker's ACLs do not grant: it is asked what this client may do, where an error does not name it."""
+"""Which rights a broker's ACLs do not grant: asks the broker what this client may do, if an error does not name the right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The judges of a partition, each for the offsets that its rules hold for."""
+"""The judges of a partition, each for the offsets to which its rules apply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outages of Kafka as a process that runs for long sees them: one line when the cluster goes away, one when it is back.
+"""Outages of Kafka in a long-running process: one log line when the cluster goes away, one when it is back.
 
 All clients of a process with the same settings share one fate, so they share one `Outage`. librdkafka tries again by itself, as
 fast as several times a second; it tells of each time, which nobody wants to read.

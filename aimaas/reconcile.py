@@ -1,4 +1,4 @@
-"""Reckoning up a day: every record that was sent against all that became of it, by its coordinates. Plain functions of plain data.
+"""Accounting for every record of a day: each sent record against its results, by coordinates. Plain functions of plain data.
 
 A record is a code, `partition * 2**44 + offset` in its topic, so that a day of ten million is an array of 80 MB and a comparison
 of two tables takes a second. Where a topic was deleted and made anew, the partitions of the n-th making begin at `n * 2**12`.

@@ -1,4 +1,4 @@
-"""Topic ids: what tells a topic from another one that was made under its name after it was deleted (KIP-516)."""
+"""Topic ids, which distinguish a topic from one that was created later under the same name (KIP-516)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of topics that promises rest on, compared with those of the topics that are there.
+"""Topic settings that promises depend on, compared with the settings of the existing topics.
 
 `aimaas topics create` makes them so, but a topic may have been made by other means, or changed since. Others, such as how long
 events are kept, may be changed at will.

@@ -1,4 +1,4 @@
-"""Sees that topics are still those that they were: one that was deleted and made anew has another id under its old name.
+"""Detects topics that were deleted and created again: such a topic has another id under its old name.
 
 librdkafka follows such a topic in silence (measured with 2.16: the broker refuses the fetch by the old id, the client asks for the
 new id and goes on at the old offset). So whoever reads for long asks for the ids: every few seconds, and before what was read is

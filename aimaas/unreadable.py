@@ -1,4 +1,4 @@
-"""Batches that the client cannot unpack, such as one of more than 2 GB. Nobody gets past them without being told to.
+"""Batches that the client cannot unpack, such as one of more than 2 GB. No reader skips them without a person's order.
 
 `aimaas topics skip` notes the offsets of the batch as gaps in the journal, for scorer and landing: who meets it goes on behind it.
 """

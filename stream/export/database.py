@@ -67,7 +67,7 @@ class Database:
                 connection.execute(statement.on_conflict_do_update(index_elements=_KEY, set_=others), newest)
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._engine.dispose()
 
     def _move(self, connection: Connection, partition: int, before: int | None, after: int) -> None:

@@ -1,4 +1,4 @@
-"""Export the predictions of a fleet into SQL: all that are there, or all that ever come."""
+"""Export the predictions of a fleet into SQL: the present ones, or continuously."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def _look(
 
 
 def _check_loss(topic: str, known: dict[int, int], first: dict[int, int], accept_loss: bool) -> None:
-    """Raise ExportError where retention was faster than the export, or with `accept_loss` log it."""
+    """Raise ExportError if retention deleted predictions before their export; with `accept_loss`, log it."""
     for p, offset in sorted(known.items()):
         if offset >= first.get(p, 0):
             continue

@@ -1,4 +1,4 @@
-"""When Kafka will have dropped what is left of a device: per topic, from its settings and its newest record."""
+"""When Kafka will have deleted the remaining records of a device: per topic, from its settings and its newest record."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Remains:
 
 
 def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
-    """What each keyed topic may still hold of a device, and until when. Raises KafkaError."""
+    """Which keyed topics may still hold records of a device, and until when. Raises KafkaError."""
     client, unkeyed = admin(settings), topic_names(fleet).unkeyed
     topics = [spec.name for spec in topic_specs(fleet) if spec.name not in unkeyed]
     with kafka_errors(settings, "ask the topics' retention"):

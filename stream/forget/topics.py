@@ -1,4 +1,4 @@
-"""A fleet's topics and its group's offsets, to be deleted so that the fleet begins anew: for development."""
+"""Delete a fleet's topics and its group's offsets, so that the fleet starts from nothing: for development."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What must hold before a fleet's topics grow: nobody scores, nothing waits that would lose its device, the lake is as far."""
+"""Checks before a fleet's topics grow: no scorer runs, no waiting event would lose its device's state, the lake is up to date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`aimaas topics grow`: more partitions, and every device's state in the partition that its key leads to then.
+"""`aimaas topics grow`: adds partitions and moves the state of each device to the new partition of its key.
 
 The order matters. A scorer refuses to start from the first topic's growth to the last one's, since their partitions differ:
 

@@ -1,4 +1,4 @@
-"""The lake's side of a growth: admission's state of each device moves to the partition that its key leads to then.
+"""The lake's side of a topic growth: the admission state of each device moves to the new partition of its key.
 
 Admission keeps the order keys of devices by Kafka partition, as the scorer does. They move after admission has judged all that is
 scored and before an event can come to the new place, so both go on to say the same of every event.

@@ -1,4 +1,4 @@
-"""Scoring by batch the events that the stream can no longer take: each at its place in its device's history.
+"""Batch scoring of events that the stream can no longer accept, each at its place in the history of its device.
 
 The history is what the events topic holds of the device, put in order: what the stream admitted, what came late, and what the
 present fleet file would admit. So letters of one device see each other, whichever of them are replayed, now or before.

@@ -1,4 +1,4 @@
-"""What the topics say of events that were refused: which have been sent again, which have a prediction, what their devices sent.
+"""State of refused events according to the topics: which were sent again, which have a prediction, what their devices sent.
 
 There is no other record of a replay than the logs themselves. They are read up to the last record that anybody has written,
 committed or not, so that nothing that an earlier replay committed is overlooked behind another's open transaction.

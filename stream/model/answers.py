@@ -1,4 +1,4 @@
-"""How often a model has no finite answer lately: above the declared share its version must not serve."""
+"""The share of recent answers of a model that are not finite: above the declared share its version must not serve."""
 
 from __future__ import annotations
 

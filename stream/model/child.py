@@ -1,4 +1,4 @@
-"""Child processes for work that must not take the scorer along: bounded in time, memory and files, without the parent's secrets."""
+"""Child processes for work that must not crash the scorer: limited in time, memory and files, without the parent's secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Verified copies of the models that this machine served last, so that a scorer needs no registry to start again.
+"""Verified copies of the models that this machine served last, so that a scorer can restart without the registry.
 
 `<home>/models/<fleet>/` holds for each of them `<SHA-256>.onnx`, its announcement as `.json`, and as `.trial` by what it was
 tried. Scorers of one home share the folder: files are put there whole, and what is torn is not used. A disk that cannot be

@@ -1,4 +1,4 @@
-"""Reporting what became of announced models, on `iot.<fleet>.model_status`, without ever waiting for a broker."""
+"""Reports the status of announced models on `iot.<fleet>.model_status`, without waiting for a broker."""
 
 from __future__ import annotations
 

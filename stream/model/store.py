@@ -1,4 +1,4 @@
-"""Where announced artefacts may lie: below the configured artefact store, or at what the configured MLflow resolves.
+"""Allowed places of announced artefacts: below the configured artefact store, or a URI that the configured MLflow resolves.
 
 An announcement is a record that somebody wrote. Without this rule it could have a scorer read any file of its machine, or ask
 any server.

@@ -1,4 +1,4 @@
-"""Watching the models topic: the newest champion that can be served is ready before the loop asks for it.
+"""Watches the models topic and loads the newest champion that can serve before the loop asks for it.
 
 A thread reads `iot.<fleet>.models` and loads what is announced, so the loop never waits for a download or a warm-up: at a batch
 border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too. The topic

@@ -1,4 +1,4 @@
-"""Whether a scorer is well: a decision over plain data, and the pulse that the loop keeps up to date for it.
+"""The health of a scorer: a decision on plain data, and the pulse that the loop updates for it.
 
 Stalled (`/healthz` is red, starting it anew may help): no turn of the loop, a transaction that does not end, or a partition that is
 not fetched although its log goes on. Not ready (`/readyz` is red): stalled, or there is nothing to score with, nothing to

@@ -1,4 +1,4 @@
-"""What a scorer tells Prometheus: counts of what is committed, times, lag, and whether it is well.
+"""The metrics of a scorer for Prometheus: counts of committed work, times, lag and health.
 
 Every metric has the label `fleet`; `model_version` and `reason` are the only others, never a device or a partition. Counts go up
 when a transaction is committed, so that they are what readers of the topics find. A call costs microseconds for a batch or a

@@ -1,4 +1,4 @@
-"""What may happen with every record is said now and then: a log is for reading."""
+"""Rate limit for log lines about things that may happen with every record."""
 
 from __future__ import annotations
 

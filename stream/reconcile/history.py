@@ -1,4 +1,4 @@
-"""What gold holds of the events that were backfilled on one day, for `aimaas reconcile`."""
+"""Which events that were backfilled on one day are in gold, for `aimaas reconcile`."""
 
 from __future__ import annotations
 

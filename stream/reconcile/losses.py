@@ -1,4 +1,4 @@
-"""Losses: offsets that were gone when they were to be landed or scored, as far as they may be of one day."""
+"""Losses: offsets that no longer existed when they should have been landed or scored, if they may belong to one day."""
 
 from __future__ import annotations
 

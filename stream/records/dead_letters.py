@@ -1,4 +1,4 @@
-"""Dead letters: what a record that is not admitted becomes, so that nothing is dropped in silence.
+"""Dead letters: the copies of refused records, so that no record is dropped silently.
 
 The record keeps key, value and headers and gets Kafka Connect's error headers: where it was read, the reason (as
 `exception.class.name`) and a sentence. What does not fit beside them is cut, with its size and digest in further headers.

@@ -1,4 +1,4 @@
-"""Which partitions a scorer owns, and the state of each: what happens when the group shares them out anew.
+"""The partitions that a scorer owns and the state of each: what happens in a rebalance.
 
 Cooperative: partitions that stay are not disturbed. A scorer is a static member of its group, so that one that is killed and
 started again under its name gets its partitions at once; one that is asked to stop leaves the group: the others need not wait.

@@ -1,4 +1,4 @@
-"""What is told of single devices that misbehave: a metric for each kind, and a log line now and then that names one."""
+"""Reports on misbehaving devices: a metric for each kind, and an occasional log line that names one device."""
 
 from __future__ import annotations
 

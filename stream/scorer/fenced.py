@@ -1,4 +1,4 @@
-"""Why the group put a scorer out.
+"""Why the group fenced a scorer.
 
 A static member is fenced when another client joins the group under its name. That may be a second scorer of the same `--instance`.
 It may be the scorer itself: a broker that goes down may take a member's join and lose the answer, and the client that joins again

@@ -1,4 +1,4 @@
-"""What the loop tells of itself goes through here: to the log, to Prometheus, and to the pulse by which health is judged."""
+"""Monitoring of the loop: everything it reports goes through here to the log, to Prometheus and to the pulse for health checks."""
 
 from __future__ import annotations
 

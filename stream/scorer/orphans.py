@@ -1,4 +1,4 @@
-"""Partitions that nobody in the group reads, and who is to set that right.
+"""Partitions without an owner in the group, and which member must repair that.
 
 A cooperative rebalance takes two rounds: a member gives partitions up in the first and joins again for the second. When it is
 killed in between and comes back under its static name, the broker hands it the assignment of the first round and sees no

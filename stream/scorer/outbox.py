@@ -1,4 +1,4 @@
-"""What the scorer's loop asks of the side that writes: outputs, state and offsets go out together, in one of two ways.
+"""The interface between the scorer's loop and its writer: outputs, state and offsets are written together, in one of two ways.
 
 `Transactions` (transaction.py) gives exactly once, `Acknowledged` (acknowledged.py) at least once, for readers that want to see a
 prediction before its transaction ends.

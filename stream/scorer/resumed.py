@@ -1,4 +1,4 @@
-"""What a scorer tells when it goes on with partitions: to the fleet's journal, to the log and to Prometheus."""
+"""Reports of a scorer that continues partitions: to the fleet's journal, to the log and to Prometheus."""
 
 from __future__ import annotations
 

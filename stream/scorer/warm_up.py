@@ -1,4 +1,4 @@
-"""What the first event would wait for is done before it comes."""
+"""Warm-up: loads compiled code before the first event arrives."""
 
 from __future__ import annotations
 

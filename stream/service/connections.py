@@ -1,4 +1,4 @@
-"""What one connection may take of the service: uvicorn bounds neither a request's head nor an answer that nobody reads.
+"""Limits of one connection: uvicorn limits neither the head of a request nor a response that nobody reads.
 
 While all places are taken, the connection that has waited longest for a whole request gives way to a new one, first among those
 that never sent one. So callers who hold connections open take no place from those who ask.

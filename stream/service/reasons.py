@@ -1,4 +1,4 @@
-"""Why a prediction is what it is: what it would be if one channel were as it typically is.
+"""Reasons of a prediction: how it would change if one channel had its typical values.
 
 All features of a channel are set to their typical values, the medians over the training rows, which travel with the model. The
 effect is the prediction less the one without the channel's say. One channel is looked at at a time: channels that move together

@@ -1,4 +1,4 @@
-"""What the scorer knows of one partition: its devices' state, how far it has read, and what is not yet in the state topic.
+"""The scorer's state of one partition: device state, the position, and the changes that are not yet in the state topic.
 
 A device becomes dirty with the first event after its last snapshot that changes it: an admitted one, or one refused as a jump.
 Dirty devices wait in a queue by that offset. Snapshots are taken from the head of the queue, so few at a time that their bytes

@@ -1,4 +1,4 @@
-"""Where reading goes on in a partition of the events topic, and what of it can no longer be had: one decision, without any engine.
+"""Where reading continues in a partition of the events topic, and which records are lost: one decision, without any engine.
 
 What is known: the position that the state topic holds with the id of the topic it counts in, the group's offset, and what the log
 holds now. They may disagree: a group expires, a person resets it, retention overtakes a scorer that stands still, a topic is

@@ -1,4 +1,4 @@
-"""By which rules the input was judged, for those who restore state without scoring."""
+"""The rules that judged the input, for code that restores state without scoring."""
 
 from __future__ import annotations
 
