@@ -1,4 +1,4 @@
-"""Writing a few records for a person or a process that waits until the broker has them."""
+"""Writes a few records and waits until the broker has them."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class _StandardError(logging.StreamHandler[TextIO]):
 
     @stream.setter
     def stream(self, _: TextIO) -> None:
-        """Kept by nobody."""
+        """Does nothing."""
 
 
 def _form(settings: Settings) -> list[Any]:

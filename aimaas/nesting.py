@@ -1,4 +1,4 @@
-"""How deep a JSON record is nested, told before a parser meets it.
+"""How deeply a JSON record is nested, measured before a parser reads it.
 
 A parser's own limit counts the frames of its callers too: at some depth the scorer would read a record that a restore or a Spark
 task, called from deeper, would not. So a limit that is far below it decides.

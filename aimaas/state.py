@@ -62,7 +62,7 @@ class DeviceState:
 
     @classmethod
     def of(cls, fleet: FleetSpec) -> DeviceState:
-        """Empty state with the fleet's maxima of W and K."""
+        """Empty state with the W and K of the fleet."""
         fills = {n: r.fill_value for n, r in zip(fleet.readings, fleet.reading_specs, strict=True) if r.nullable}
         return cls(fleet.readings, max(fleet.features.windows, default=1), fleet.features.first, fills)
 

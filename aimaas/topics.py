@@ -37,12 +37,12 @@ class TopicNames:
 
     @property
     def dead_letters(self) -> str:
-        """Where the scorer puts what it does not admit."""
+        """The dead-letter topic of events."""
         return f"{self.events}.dlq"
 
     @property
     def outcome_dead_letters(self) -> str:
-        """Where outcomes that cannot be read go."""
+        """The dead-letter topic of outcomes that cannot be read."""
         return f"{self.outcomes}.dlq"
 
 

@@ -54,7 +54,7 @@ class Database:
     def write(self, rows: Sequence[Row], before: Offsets, after: Offsets) -> None:
         """Write rows and move the offsets from `before` (a partition may be missing) to `after`, both or neither.
 
-        Of rows with one key the last one holds, also over what the table has. Raises ExportError where another export has moved the
+        Of rows with one key the last one holds, also over what the table has. Raises ExportError if another export has moved the
         offsets meanwhile.
         """
         newest = list({tuple(row[name] for name in _KEY): row for row in rows}.values())

@@ -1,4 +1,4 @@
-"""A device's state on the state topic: replaced by the note that it was forgotten, as scorers write it themselves.
+"""Erases a device's state on the state topic: the snapshot is replaced by the note that scorers write for a forgotten device.
 
 The note keeps a scorer that restores from putting the device's input of before into state again; compaction then drops what the
 topic held of it, and once nobody can re-read that input a scorer deletes the note too.

@@ -1,4 +1,4 @@
-"""A device's records on the topics that the lake has not judged yet: noted before they land, so that they never do."""
+"""A device's records that the lake has not judged yet: they are noted before they land, so that they never land."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Letters of quarantined records: the dead letter where the topic still holds it, else one rebuilt from the lake's bytes.
+"""Letters of quarantined records: the dead letter if the topic still has it, else one rebuilt from the bytes in the lake.
 
 So a replay of what is in quarantine is the replay of its dead letter, by the same rules, however long ago retention dropped it.
 """

@@ -87,7 +87,7 @@ class Candidates:
         return before is None
 
     def loaded(self, announcement: Announcement) -> None:
-        """Forget former failures of what now serves."""
+        """Forget earlier failures of the model that now serves."""
         self._paused.pop(announcement, None)
 
     def _count(self, announcement: Announcement) -> None:

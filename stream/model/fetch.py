@@ -1,4 +1,4 @@
-"""Fetching an artefact's bytes: never more than are allowed, and never for longer than the limit, whatever the other side does."""
+"""Fetches the bytes of an artefact, limited in size and time whatever the other side does."""
 
 from __future__ import annotations
 

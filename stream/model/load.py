@@ -1,4 +1,4 @@
-"""Announced models: an artefact is found, held against its announcement, tried out and opened, or is refused with the reason.
+"""Loads announced models: fetches an artefact, compares it with its announcement, tries and opens it, or refuses it with a reason.
 
 What is checked, in this order: the place, the SHA-256 of the bytes, a trial in a child process; then in this process all that
 the trial has checked too (`stream.model.opening`). Bytes that this machine has a copy of are not fetched.

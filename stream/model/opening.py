@@ -1,4 +1,4 @@
-"""Opening the bytes of an announced model: all that is checked of them, in the trial as in the scorer."""
+"""Opens the bytes of an announced model, with the same checks in the trial and in the scorer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One run of kernel and model in a child process, before the scorer itself touches what others have made.
+"""The trial of an announced model: kernel and model run once in a child process before the scorer opens the file.
 
 A crash, an endless run or a hunger for memory ends the child, and the version is refused. A model that has passed with this
 code and this fleet's rules is not tried again: the note lies beside its copy.

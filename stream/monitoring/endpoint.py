@@ -1,4 +1,4 @@
-"""A scorer or the HTTP service seen from outside: `/metrics` for Prometheus, `/healthz` and `/readyz` for whoever supervises it.
+"""The HTTP endpoint of a scorer or of the HTTP service: `/metrics` for Prometheus, `/healthz` and `/readyz` for a supervisor.
 
 Served by threads of its own, so that a loop that hangs can still be told from one that is well.
 """

@@ -1,4 +1,4 @@
-"""How far a scorer is behind: where its partitions end for a reader of what is committed, against where it stands.
+"""The lag of a scorer: the committed end of each partition against the scorer's position.
 
 The ends are asked for by an admin client, once a second and without waiting, since what the consumer knows is no use here (measured
 with librdkafka 2.16 under read_committed): its cached high watermark counts transactions that are still open, and it

@@ -1,4 +1,4 @@
-"""One Kafka transaction after another: outputs, device state and input offsets become visible together, or not at all."""
+"""Kafka transactions, one after another: outputs, device state and input offsets become visible together, or not at all."""
 
 from __future__ import annotations
 

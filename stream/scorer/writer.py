@@ -1,4 +1,4 @@
-"""The scorer's second thread: it answers and writes what the loop has judged, in the order in which it was handed over.
+"""The scorer's second thread: runs the model and writes the batches that the loop has judged, in their order.
 
 The loop reads, judges and advances devices meanwhile, the model runs without Python's lock, and a commit keeps nobody waiting but
 this thread. The loop may be a few batches ahead; then it waits.

@@ -1,4 +1,4 @@
-"""Micro-batches: requests that wait while the model works are answered together by its next run.
+"""Micro-batches: the next run of the model answers all requests that waited for the last one.
 
 Nobody waits for company: a request that finds the model idle is scored at once, and a busy model makes its own batches.
 """

@@ -1,4 +1,4 @@
-"""The outermost layer: who asks, how often, size and time of the body, a count of every answer. Plain ASGI."""
+"""The outermost layer: checks key, rate, size and time of the body, and counts every response. Plain ASGI."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ class EventsTopic(NamedTuple):
 
 
 def find_events_topic(settings: Settings, fleet: FleetSpec, now: datetime) -> EventsTopic:
-    """Ask Kafka, and note in the journal what it has not seen yet. Raises KafkaError."""
+    """Ask Kafka, and add an unknown topic id to the journal. Raises KafkaError."""
     name = topic_names(fleet).events
     journal = note_topics(settings, fleet, [name], now)
     return EventsTopic(name, journal.ids[name][-1], journal)

@@ -1,4 +1,4 @@
-"""How many of a partition's records were refused lately, by the broker's clock, and how they spread over devices.
+"""The recent refusals of a partition by the broker's clock, and how they spread over devices.
 
 The counts are kept in the state topic, in the transaction that moves the offsets, and are judged before it (`refusal_limit`): a
 scorer that stops for them stops again at the same records, however often a supervisor starts it.
