@@ -136,7 +136,7 @@ def test_a_port_that_is_taken_ends_the_scorer_with_one_line(line: Line) -> None:
 
     with (
         Endpoint("127.0.0.1", 0, CollectorRegistry(), Health) as taken,
-        pytest.raises(EndpointError, match="choose another --metrics-port"),
+        pytest.raises(EndpointError, match="give another --metrics-port"),
         line.scorer(metrics_port=taken.port),
     ):
         pass
