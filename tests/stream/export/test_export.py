@@ -257,7 +257,7 @@ def row(device: str, run: int, seq: int, number: int) -> dict[str, Any]:
     ("url", "said"),
     [
         ("mysql://u:s3cret@h/d", "mysql"),
-        ("nothing", "cannot be read"),
+        ("nothing", "cannot parse the URL"),
         ("sqlite:////no/such/folder/p.db", "unable to open database file"),
         ("postgresql://u:s3cret@127.0.0.1:1/d", "refused|missing"),
         ("strange://h/d", "strange"),
