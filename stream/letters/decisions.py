@@ -151,7 +151,7 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
         if not was_refused_again and (known.newest is None or event.at > known.newest):
             placed.append(Replayed(letter, Action.STREAM, "its device's newest event", event))
         else:
-            placed.append(Replayed(letter, Action.BACKFILL, "its device is further", event))
+            placed.append(Replayed(letter, Action.BACKFILL, "its device has newer events", event))
         known.add(event)
     return placed
 
