@@ -57,13 +57,16 @@ class Reading(_Part):
     range: Annotated[tuple[Physical, Physical], AfterValidator(_rising)] = Field(
         description="Lowest and highest value that is physically possible. Admission refuses any other value."
     )
-    nullable: bool = Field(default=False, description="Whether an event may omit the reading or send null")
+    nullable: bool = Field(
+        default=False, description="Whether an event may omit the reading or send null. `true` requires `fill`."
+    )
     fill: Literal["previous"] | Physical | None = Field(
         default=None,
-        description="Value that replaces a null: a number, or the device's previous value, or else the middle of `range`",
+        description="Value that replaces a null: a number, or `previous`, the last value of the device in this run. If there is no "
+        "last value, `previous` means the middle of `range`.",
     )
     command: tuple[Real, Real] | None = Field(
-        default=None, description="Settings only: lowest and highest value that a command may set"
+        default=None, description="Lowest and highest value that a command may set"
     )
 
     @model_validator(mode="after")
@@ -111,7 +114,8 @@ class RemainingUsefulLife(_Part):
 
     kind: Literal["remaining_useful_life"] = Field(description="Kind of the task")
     unit: str = Field(
-        description="Unit of a step in the order, such as `cycles`. With `order: ts`: `seconds`, `minutes`, `hours`, `days`."
+        description="Unit of `cap` and of the predictions. With `order: ts`: `seconds`, `minutes`, `hours` or `days` of the "
+        "events' times. With `order: seq`: a name for one step of the counter, such as `cycles`; labels then ignore the times."
     )
     cap: Real = Field(gt=0, description="Largest label, in `unit`. A longer remaining life gets this label.")
 
@@ -120,7 +124,10 @@ class FailureWithin(_Part):
     """Classification: the probability that a device fails within the horizon."""
 
     kind: Literal["failure_within"] = Field(description="Kind of the task")
-    unit: str = Field(description="Unit of a step in the order, as for `remaining_useful_life`")
+    unit: str = Field(
+        description="Unit of `horizon`. With `order: ts`: `seconds`, `minutes`, `hours` or `days` of the events' times. With "
+        "`order: seq`: a name for one step of the counter, such as `cycles`; labels then ignore the times."
+    )
     horizon: Real = Field(
         ge=0, description="Length of the horizon, in `unit`. A failure at the event itself is within the horizon."
     )

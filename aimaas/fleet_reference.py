@@ -19,11 +19,12 @@ _INTRODUCTION = """# Fleet file
 
 Look up here every key of a fleet file: its meaning, the values it allows and its default.
 
-A fleet file is a YAML file in the folder `fleets/`. It declares one device type. This is the smallest one that works:
+A fleet file is a YAML file in the folder `fleets/`. It declares one device type. This is a small one:
 
 ```yaml
 fleet: pump
 version: 1
+order: ts   # order events by their time, so that 500 hours are hours of a clock
 sensors:
   pressure: {name: outlet pressure, unit: bar, range: [0, 40]}
   vibration: {name: bearing vibration, unit: mm/s, range: [0, 100], nullable: true, fill: previous}
@@ -36,7 +37,7 @@ training:
 A device of this fleet sends events to the topic `iot.pump.events`. The key of the record is the device id:
 
 ```json
-{"fleet": "pump", "device_id": "p-1", "run": 0, "seq": 1, "ts": "2026-11-23T10:00:00Z",
+{"fleet": "pump", "device_id": "p-1", "ts": "2026-11-23T10:00:00Z",
  "readings": {"pressure": 21.5, "vibration": null}}
 ```
 
@@ -87,7 +88,8 @@ def _tables(model: Schema, parts: Mapping[str, Schema], title: str, prefix: str)
         default = default or (
             "required" if key in model.get("required", ()) else "see below" if named and "$ref" in field else "none"
         )
-        yield f"| `{prefix}{key}` | {meaning} | {_allowed(field)} | {default} |"
+        place = "settings.NAME." if key == "command" else prefix  # sensors have all keys of settings but this one
+        yield f"| `{place}{key}` | {meaning} | {_allowed(field)} | {default} |"
     yield ""
     for key, field in model["properties"].items():
         if key != "settings":  # its parts are those of sensors

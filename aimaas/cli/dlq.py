@@ -55,7 +55,9 @@ def dlq_list(
 @dlq_app.command("show")
 def dlq_show(
     fleet: Fleet,
-    coordinates: Annotated[str, typer.Argument(help="Coordinates of the refused record: topic/partition/offset.")],
+    coordinates: Annotated[
+        str, typer.Argument(help="Coordinates of the refused record: topic/partition/offset, or partition/offset.")
+    ],
 ) -> None:
     """Show one dead letter: coordinates, reason, headers and value."""
     from stream.letters.letters import find_letters, read_letters
@@ -70,7 +72,8 @@ def dlq_show(
 def dlq_replay(
     fleet: Fleet,
     coordinates: Annotated[
-        list[str] | None, typer.Argument(help="Coordinates of refused records: topic/partition/offset.")
+        list[str] | None,
+        typer.Argument(help="Coordinates of refused records: topic/partition/offset, or partition/offset."),
     ] = None,
     reason: Reason = None,
     everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,

@@ -92,7 +92,7 @@ def fleets_draft(
         say(f"wrote {path}")
     counts = ((drafted.rows, "row"), (drafted.devices, "device"), (drafted.readings, "reading"))
     told = ", ".join(f"{count:,} {what}{'s' * (count != 1)}" for count, what in counts)
-    say(f"{table}: {told}, {drafted.left_out} left out; read the comments in both files, then try them:")
+    say(f"{table}: {told}, {drafted.left_out} columns left out; read the comments in both files, then try them:")
     if drafted.unreadable:
         warn(f"{drafted.unreadable} rows cannot be read; the mapping names the first")
     fleet_file, mapping, data = (shlex.quote(str(path)) for path in (*paths, table))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def print_report(source: Path, report: Report) -> None:
     """Print totals, then one row for each reason of refusal with its first example."""
-    totals = f"{report.rows} rows are {report.events} events and {report.outcomes} outcomes; nothing was sent"
+    totals = f"{report.rows} rows give {report.events} events and {report.outcomes} outcomes; nothing was sent"
     out.print(f"{source}: {totals}", highlight=False, markup=False, soft_wrap=True)
     table = Table("refused", "why", "first", box=None)
     for refused in report.unreadable:

@@ -76,7 +76,7 @@ def replay(
       readings:
         pressure: p           # a column
         vibration: {column: v, scale: 25.4, unit: in/s}
-      outcome: {column: state, failed: broken}
+      outcome: {column: state, failed: [broken]}
     """
     from aimaas.cli.progress import Stages
     from aimaas.cli.replayed import print_backfilled, print_report

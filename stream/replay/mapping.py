@@ -120,7 +120,8 @@ class DeviceSource(_Part):
 
 
 class TimeSource(_Part):
-    """Source of the time. A number needs `unit`. A time without a zone needs `zone`. A date without a time means midnight."""
+    """Source of the time. A number needs `unit`. A time without a zone needs `zone`. A date without a time means midnight
+    in `zone`, or in UTC without `zone`."""
 
     column: Words = Field(
         min_length=1,
@@ -181,7 +182,7 @@ class LongSource(_Part):
 
 
 class ReadingSource(_Part):
-    """Source of a reading: a column or a constant."""
+    """Source of a reading, that is of a setting or a sensor: a column or a constant."""
 
     column: str | None = Field(default=None, description="Name of the column; in long format, name of the tag")
     values: dict[str, float] | None = Field(default=None, description="Number of each word: `{L: 0, M: 1}`")
@@ -238,11 +239,14 @@ class OutcomeSource(OutcomeWords):
     """Source of the outcomes, if the table of readings has them."""
 
     last_row: OutcomeKind | None = Field(
-        default=None, description="Outcome of the runs without an outcome. Without this key it is unknown."
+        default=None,
+        description="Outcome of each run without an outcome, at its last row: `failed`, `repaired` or `retired`. Without this key, "
+        "such a run counts as still running.",
     )
     observed: bool = Field(
         default=False,
-        description="Instead of `last_row`: whether runs without an outcome were observed for the whole horizon, without a failure",
+        description="Whether each run without an outcome was observed for the whole horizon after its last row, without a failure. "
+        "Requires `order: seq`, and excludes `last_row`.",
     )
 
     @model_validator(mode="after")
@@ -301,7 +305,7 @@ class Mapping(TableFormat):
     )
     long: LongSource | None = None
     readings: dict[str, Annotated[ReadingSource, BeforeValidator(_as_column)]] = Field(
-        description="Source of each reading of the fleet: a column, or the keys below"
+        description="Source of each setting and each sensor of the fleet file: a column, or the keys below"
     )
     outcome: OutcomeSource = OutcomeSource()
     outcomes: OutcomesTable | None = None

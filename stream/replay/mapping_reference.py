@@ -32,7 +32,7 @@ _INTRODUCTION = """# Mapping file
 Look up here every key of a mapping file, and how aimaas reads each kind of table.
 [Replay a table](../how-to/replay-a-table.md) shows the steps.
 
-A mapping file is a YAML file that tells `aimaas replay` and `aimaas replay --backfill` which column is what.
+A mapping file is a YAML file that tells `aimaas replay` which column holds the id, the time and each reading.
 This one reads a German export with semicolons:
 
 ```yaml
@@ -50,6 +50,16 @@ outcome:
   failed: [defekt]
   optional: true                   # the table may have no failures
 ```
+
+## Outcomes in a column
+
+`outcome` names a column of the table of readings. Each row with a listed word is one outcome of its device, at this row.
+
+- **A word on every row of a run is an outcome on every row**, so each of these rows becomes a failure.
+  Keep the word on the row where the machine failed, and empty the other cells, before you replay the table.
+- **A machine with several failures needs no column `run`.** Each outcome ends a life, and the next row begins the next life.
+  With a column `run`, the features begin anew with each run too.
+- **A run without an outcome counts as still running**, up to its last row. `last_row: retired` says that it ended there.
 
 ## Several tables
 
@@ -96,7 +106,7 @@ readings: {pressure: PT-101, vibration: VT-7}
 - aimaas sends events in the order of time. Rows may be in any order.
 - Without `ts`, the last row is now, rows are one second apart, and all devices run in parallel.
 - Times are sent in microseconds. A time without a zone is refused, unless `ts.zone` gives the zone. A date without a time means
-  midnight in UTC.
+  midnight in `ts.zone`, or in UTC without `ts.zone`.
 - The age of the rows does not matter. Retention and `limits.silence_s` count by the broker's clock, from the moment a row is sent.
 - `limits.jump` compares the rows of one device with each other.
 
@@ -113,7 +123,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("times with a zone", "Read as RFC 3339, as on the topic, to the microsecond."),
     ("times without a zone", "Refused without `ts.zone`, also in Parquet."),
     ("times that clocks show twice or never", "Refused. `ts.ambiguous: earlier` or `later` admits times that occur twice."),
-    ("plain dates", "Midnight in UTC or in `ts.zone`, also for `date32` and `date64` of Parquet."),
+    ("plain dates", "Midnight in `ts.zone`, or in UTC without `ts.zone`, also for `date32` and `date64` of Parquet."),
     ("numbers as times", "Refused without `ts.unit` (`s`, `ms`, …). `ts.since` sets another epoch, such as that of Excel."),
     ("times outside the years 1900 to 2199", "Refused. This also finds a wrong unit."),
     ("times in a local form", "Refused without `ts.format`."),
@@ -137,7 +147,8 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("other kinds of file", "Refused: Excel, zip, Feather, ORC, SQLite, HDF5."),
     ("Parquet categories, decimals, truth values", "Read: a category as its text, true as 1. Dates are not readings."),
     ("long format", "Write `long`. One device and time makes one event. Two values of a tag at one time are refused."),
-    ("outcomes in a column", "Write `outcome`. A word that matches no row is refused, unless `optional: true`."),
+    ("outcomes in a column", "Write `outcome`: a row with a listed word is one outcome. A word that matches no row is refused, "
+     "unless `optional: true`."),
     ("outcomes in a table of their own", "Write `outcomes`. Refused if the table of readings has none of its devices."),
     ("telemetry in several files", "Write `file: \"telemetry-*.csv\"`. aimaas reads the files in the order of their names."),
     ("a reading without a value in the whole file", "Refused, unless the reading has `optional: true`."),

@@ -46,7 +46,7 @@ def _readings(draft: Draft) -> Iterator[str]:
     if settings:
         yield "\nsettings:  # guess: by their names, a person or a controller sets them"
         yield from (_reading(draft, c) for c in settings)
-    yield "\n# Each range is that of the table, with a margin. Write what is physically possible:"
+    yield "\n# Each range is the range in the table plus a margin. Write what is physically possible:"
     yield "# admission refuses all other values."
     yield "sensors:"
     yield from (_reading(draft, c) for c in sensors)

@@ -69,7 +69,7 @@ def test_the_command_sends_nothing_and_exits_1_where_anything_would_be_refused(
     done = CliRunner().invoke(app, asked)
 
     assert done.exit_code == 1
-    assert "8 rows are 5 events and 1 outcomes; nothing was sent" in done.output
+    assert "8 rows give 5 events and 1 outcomes; nothing was sent" in done.output
     assert "4 rows cannot be read" in done.output
     (home / "t.csv").write_text(
         "\n".join(line for line in TABLE.splitlines() if ",1.5,2," in line or "v,s" in line or "broken" in line)
