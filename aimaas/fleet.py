@@ -338,7 +338,10 @@ class FleetSpec(_Part):
     """The keys at the top of a fleet file."""
 
     fleet: Name = Field(description="Name of the fleet. The file has the same name, with `.yaml`.")
-    version: Whole = Field(ge=1, description="Version of the file. Increase it when the meaning of the file changes.")
+    version: Whole = Field(
+        ge=1,
+        description="Version of the file. Increase it with every change. Training sets and models store it. No verdict needs it.",
+    )
     description: str = Field(default="", description="Text for people")
     order: Literal["seq", "ts"] = Field(
         default="seq", description="Order of the events in a run: by the counter `seq`, or by the time `ts`"

@@ -24,7 +24,9 @@ A fleet file is a YAML file in the folder `fleets/`. It declares one device type
 ```yaml
 fleet: pump
 version: 1
-order: ts   # order events by their time, so that 500 hours are hours of a clock
+order: ts  # order events by their time; by default they have a counter, and a unit of the task is one step of it
+settings:  # a person or a controller sets these; leave the block out if there are none
+  speed: {name: speed of the shaft, unit: rpm, range: [0, 3600]}
 sensors:
   pressure: {name: outlet pressure, unit: bar, range: [0, 40]}
   vibration: {name: bearing vibration, unit: mm/s, range: [0, 100], nullable: true, fill: previous}
@@ -34,11 +36,17 @@ training:
   candidates: {ridge: {}, boosting: {}}
 ```
 
+To predict the probability of a failure within 50 hours instead, write another task:
+
+```yaml
+task: {kind: failure_within, unit: hours, horizon: 50}
+```
+
 A device of this fleet sends events to the topic `iot.pump.events`. The key of the record is the device id:
 
 ```json
 {"fleet": "pump", "device_id": "p-1", "ts": "2026-11-23T10:00:00Z",
- "readings": {"pressure": 21.5, "vibration": null}}
+ "readings": {"speed": 1480, "pressure": 21.5, "vibration": null}}
 ```
 
 - `aimaas fleets draft TABLE` proposes a fleet file from recorded data: [Your own fleet](../your-own-fleet.md).

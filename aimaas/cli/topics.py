@@ -70,8 +70,8 @@ def topics_grow(
     out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
     if done.astray:
         out.print(
-            f"[red]{done.astray} events arrived meanwhile on the old partitions of their devices[/red]: a producer still runs. "
-            f"They are refused as wrong_partition. Restart the producer, then run `aimaas dlq replay --fleet {fleet} "
+            f"[red]{done.astray} events arrived during this command on the old partitions of their devices[/red]: a producer still "
+            f"runs. They are refused as wrong_partition. Restart the producer, then run `aimaas dlq replay --fleet {fleet} "
             "--reason wrong_partition`",
             highlight=False,
         )

@@ -57,6 +57,7 @@ outcome:
 
 - **A word on every row of a run is an outcome on every row**, so each of these rows becomes a failure.
   Keep the word on the row where the machine failed, and empty the other cells, before you replay the table.
+  Or write the outcomes into [a table of their own](#several-tables).
 - **A machine with several failures needs no column `run`.** Each outcome ends a life, and the next row begins the next life.
   With a column `run`, the features begin anew with each run too.
 - **A run without an outcome counts as still running**, up to its last row. `last_row: retired` says that it ended there.

@@ -17,10 +17,12 @@ def test_the_page_is_what_the_model_says() -> None:
     )
 
 
-def test_the_pages_smallest_fleet_file_works_and_admits_the_pages_event(tmp_path: Path) -> None:
-    blocks = dict(re.findall(r"```(yaml|json)\n(.*?)```", PAGE.read_text(), re.DOTALL))
-    (tmp_path / "pump.yaml").write_text(blocks["yaml"])
-    event = msgspec.json.encode(msgspec.json.decode(blocks["json"]))
-    batch = Judge(load_fleet(tmp_path / "pump.yaml")).decode([b"p-1"], [event])
+def test_the_pages_fleet_file_works_with_each_of_its_tasks_and_admits_the_pages_event(tmp_path: Path) -> None:
+    (_, whole), (_, task), (_, event) = re.findall(r"```(yaml|json)\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    file = tmp_path / "pump.yaml"
+    file.write_text(re.sub(r"^task: .*\n", task, whole, flags=re.MULTILINE))
+    assert load_fleet(file).task.kind == "failure_within"
+    file.write_text(whole)
+    batch = Judge(load_fleet(file)).decode([b"p-1"], [msgspec.json.encode(msgspec.json.decode(event))])
     assert (batch.reason[0], batch.detail) == (Reason.ADMITTED, {})
-    assert np.isnan(batch.values[0, 1])
+    assert np.isnan(batch.values[0]).tolist() == [False, False, True]
