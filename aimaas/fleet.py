@@ -340,7 +340,7 @@ class FleetSpec(_Part):
     fleet: Name = Field(description="Name of the fleet. The file has the same name, with `.yaml`.")
     version: Whole = Field(
         ge=1,
-        description="Version of the file. Increase it with every change. Training sets and models store it. No verdict needs it.",
+        description="Version of the file. Increase it with every change. Training sets and models store it; admission ignores it.",
     )
     description: str = Field(default="", description="Text for people")
     order: Literal["seq", "ts"] = Field(
