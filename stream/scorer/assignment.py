@@ -7,57 +7,40 @@ started again under its name gets its partitions at once; one that is asked to s
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
-from aimaas.errors import AimaasError, KafkaError, StateError
+from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
-from aimaas.judges import Judges
-from aimaas.kafka import consumer_config
+from aimaas.kafka import ANSWER_LIMIT_S, admin, consumer_config
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from aimaas.topic_ids import topic_ids
-from aimaas.topic_watch import check_id
+from aimaas.topics import topic_names
 from aimaas.unreadable import Skipped
-from stream.model.load import Model
+from stream.scorer.commits import Commits
 from stream.scorer.fenced import who_fenced
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.outbox import TransactionAbortedError
-from stream.scorer.resumed import tell
-from stream.scorer.rules import Rules
-from stream.state.events_topic import EventsTopic
-from stream.state.partition import PartitionState
-from stream.state.topic import restore
+from stream.scorer.partitions import Partitions
+from stream.scorer.restoring import Restorer
+from stream.state.topic import check_partitions
 
 log = logger("scorer.assignment")
 
-_ANSWER_S = 15.0
-_COMMITTED_S = 90.0  # a transaction that a dead scorer left open holds the offsets until it times out
 _LEAVE_S = 5.0
 
 
-class Owner(Protocol):
-    """What an assignment asks of the scorer it belongs to."""
+def count_partitions(settings: Settings, fleet: FleetSpec) -> int:
+    """Partitions of the events topic. Raises KafkaError where the other topics have not as many.
 
-    @property
-    def model(self) -> Model:
-        """The model that serves now."""
-        ...
-
-    def check_topics(self) -> object:
-        """Raise KafkaError where the fleet's topics have different numbers of partitions."""
-        ...
-
-    def hand_over(self, partitions: list[int]) -> None:
-        """Commit all work, before partitions are given up or new ones restored."""
-        ...
-
-    def abandon(self) -> None:
-        """Forget the open transaction."""
-        ...
+    By a client of its own: a consumer asked within its own callback loses the callbacks that follow, and the process aborts.
+    """
+    topics = admin(settings).list_topics(timeout=ANSWER_LIMIT_S).topics
+    check_partitions(settings, fleet, {name: len(topic.partitions) for name, topic in topics.items()})
+    return len(topics[topic_names(fleet).events].partitions)
 
 
 def group_consumer(
@@ -84,31 +67,27 @@ def group_consumer(
 
 
 class Assignment:
-    """The partitions a scorer owns: `states` and `judges` by partition.
+    """Keeps `owned` in line with what the group gives this scorer, and commits before it gives partitions up.
 
-    Callbacks run inside `consume`; what fails in one is raised after it."""
+    Callbacks run inside `consume`; what fails in one is raised after it, by `raise_failure`.
+    """
 
     def __init__(
         self,
         settings: Settings,
         fleet: FleetSpec,
-        rules: Rules,
         consumer: Any,
-        owner: Owner,
+        owned: Partitions,
+        commits: Commits,
+        restorer: Restorer,
         monitor: Monitor,
-        ahead: bool,
-        topic: EventsTopic,
     ) -> None:
-        self._settings, self._fleet, self._rules = settings, fleet, rules
-        self._consumer, self._owner, self._monitor = consumer, owner, monitor
-        self._of, self._topic = topic, topic.name
-        self._ahead = ahead  # whether state may be further than the group's offsets
+        self._settings, self._fleet, self._consumer = settings, fleet, consumer
+        self._commits, self._restorer, self._monitor = commits, restorer, monitor
+        self._topic, self.owned = topic_names(fleet).events, owned
         self._given_up = False
         self._failure: AimaasError | KafkaException | None = None
-        self.states: dict[int, PartitionState] = {}
-        self.judges: dict[int, Judges] = {}
-        self.must_roll_back: str | None = None
-        self.unsaved: set[int] = set()  # partitions whose position the topics do not hold yet
+        self._must_roll_back: str | None = None
         self._skipped = Skipped(settings, fleet)
         self._behind: dict[int, int] = {}
 
@@ -129,7 +108,7 @@ class Assignment:
 
     def rejoin(self) -> None:
         """Leave and join again, so that the group shares its partitions out anew."""
-        log.warning("partitions without an owner: rejoining the group", had=sorted(self.states))
+        log.warning("partitions without an owner: rejoining the group", had=sorted(self.owned.states))
         try:
             self.leave()
         finally:
@@ -143,24 +122,22 @@ class Assignment:
         """Raise what failed in a callback: an error, or TransactionAbortedError when memory must be rolled back."""
         if self._failure is not None:
             raise self._failure
-        if self.must_roll_back is not None:
-            why, self.must_roll_back = self.must_roll_back, None
+        if self._must_roll_back is not None:
+            why, self._must_roll_back = self._must_roll_back, None
             raise TransactionAbortedError(why)
 
     def rewind(self, partitions: list[int] | None = None) -> None:
         """Restore the state of these partitions (of all) at their committed offsets, and read on from there."""
         self._behind.clear()
-        restored = self._restored(list(self.states) if partitions is None else partitions)
-        self.states.update(restored)
-        for p, state in restored.items():
-            self._read_on(TopicPartition(self._topic, p, state.position))
+        for p in self._restorer.restore(list(self.owned.states) if partitions is None else partitions, self.owned):
+            self._read_on(TopicPartition(self._topic, p, self.owned.states[p].position))
 
     def hold(self, patience_s: float) -> list[Any]:
         """Read nothing, and serve rebalances for so long; events that were fetched already are put back. Returns the errors met."""
         self._consumer.pause(self._consumer.assignment())
         messages = self._consumer.consume(1, patience_s)
         for m in messages:
-            if m.error() is None and (state := self.states.get(m.partition())) is not None:
+            if m.error() is None and (state := self.owned.states.get(m.partition())) is not None:
                 self._consumer.seek(TopicPartition(self._topic, m.partition(), state.position))
         return [m for m in messages if m.error() is not None]
 
@@ -173,9 +150,9 @@ class Assignment:
 
     def settle_skipped(self) -> None:
         """Move positions behind skipped batches, once all before them is judged."""
-        for p in self._behind.keys() & self.states.keys():
-            self.states[p].position = max(self.states[p].position, self._behind[p])
-            self.unsaved.add(p)
+        for p in self._behind.keys() & self.owned.states.keys():
+            self.owned.states[p].position = max(self.owned.states[p].position, self._behind[p])
+            self.owned.unsaved.add(p)
         self._behind.clear()
 
     def read_on(self) -> None:
@@ -198,19 +175,25 @@ class Assignment:
             self._check_topics()
             new = [] if self._given_up else [tp.partition for tp in partitions]
             if new:
-                self._owner.hand_over([])
-                self.states.update(self._restored(new))
-                log.info("partitions assigned", new=sorted(new), all=sorted(self.states))
-            self._monitor.owns(self.states)
-            consumer.incremental_assign([TopicPartition(self._topic, p, self.states[p].position) for p in new])
+                self._hand_over([])
+                self._restorer.restore(new, self.owned)
+                log.info("partitions assigned", new=sorted(new), all=sorted(self.owned.states))
+            self._monitor.owns(self.owned.states)
+            consumer.incremental_assign([TopicPartition(self._topic, p, self.owned.states[p].position) for p in new])
         except (AimaasError, KafkaException) as e:
             self._failure = e
+
+    def _hand_over(self, partitions: list[int]) -> None:
+        try:
+            self._commits.hand_over(partitions)
+        except TransactionAbortedError as e:
+            self._must_roll_back = str(e)
 
     def _check_topics(self) -> None:
         if self._given_up:
             return
         try:
-            self._owner.check_topics()
+            count_partitions(self._settings, self._fleet)
         except KafkaException as e:  # the next assignment looks again
             log.warning("cannot get the numbers of partitions", error=e.args[0].str())
 
@@ -219,7 +202,7 @@ class Assignment:
         try:
             gone = [tp.partition for tp in partitions]
             if not self._given_up:
-                self._owner.hand_over(gone)
+                self._hand_over(gone)
             self._drop(gone, "partitions revoked")
             consumer.incremental_unassign(partitions)
         except (AimaasError, KafkaException) as e:
@@ -229,60 +212,15 @@ class Assignment:
         """The group went on without this scorer: nothing of the open transaction may be committed."""
         try:
             if not self._given_up:
-                self._owner.abandon()
+                self._commits.abandon()
             self._drop([tp.partition for tp in partitions], "partitions lost")
-            if self.states:
-                self.must_roll_back = "partitions were lost"
+            if self.owned.states:
+                self._must_roll_back = "partitions were lost"
             consumer.incremental_unassign(partitions)
         except (AimaasError, KafkaException) as e:
             self._failure = e
 
     def _drop(self, partitions: list[int], what: str) -> None:
-        for p in partitions:
-            self.states.pop(p, None)
-            self.judges.pop(p, None)
-        self._monitor.owns(self.states)
-        log.info(what, gone=sorted(partitions), all=sorted(self.states))
-
-    def _restored(self, partitions: list[int]) -> dict[int, PartitionState]:
-        self._monitor.restoring()
-        check_id(self._topic, self._of.id, topic_ids(self._settings, [self._topic])[self._topic])
-        committed = self._committed(partitions)
-
-        def take_up(positions: Mapping[int, int]) -> Mapping[int, Judges]:
-            new = {p: position for p, position in positions.items() if p not in self.judges}
-            group = {p: positions[p] if offset is None else offset for p, offset in committed.items()}
-            self.judges.update(self._rules.take_up(new, group) if new else {})
-            return self.judges
-
-        kernel = self._owner.model.kernel
-        try:
-            restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
-        except StateError as e:
-            if self._committed(partitions) != committed:  # the offsets were read before the state, and both moved on
-                raise KafkaError(
-                    f"{self._topic}: another scorer commits in the partitions {sorted(partitions)}: the group reassigned them "
-                    "while this scorer stood still; nothing is lost, start it again"
-                ) from e
-            raise
-        self._monitor.restored(restored)
-        tell(self._settings, self._fleet, self._of, restored.resumed, self._monitor)
-        self.unsaved.update(p for p, r in restored.resumed.items() if r.is_news)
-        return restored.states
-
-    def _committed(self, partitions: list[int]) -> dict[int, int | None]:
-        """The group's offsets, None where it has none.
-
-        A transaction that is not decided yet makes the broker say "unstable": asked again until it is committed or aborted.
-        """
-        asked = [TopicPartition(self._topic, p) for p in partitions]
-        limit = time.monotonic() + _COMMITTED_S
-        while True:
-            try:
-                found = self._consumer.committed(asked, _ANSWER_S)
-                break
-            except KafkaException as e:
-                if e.args[0].fatal() or time.monotonic() > limit:
-                    raise
-                log.warning("cannot get the committed offsets yet", error=e.args[0].str())
-        return {tp.partition: tp.offset if tp.offset >= 0 else None for tp in found}
+        self.owned.drop(partitions)
+        self._monitor.owns(self.owned.states)
+        log.info(what, gone=sorted(partitions), all=sorted(self.owned.states))

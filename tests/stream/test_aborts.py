@@ -21,7 +21,7 @@ from aimaas.kafka import admin, consumer_config, end_offsets, producer_config
 from aimaas.topic_ids import topic_ids
 from aimaas.topics import scorer_group
 from stream.devices.faults import FAULTS, Faults
-from stream.scorer import assignment, loop
+from stream.scorer import loop, restoring
 from stream.scorer.delivery import open_outbox
 from stream.scorer.outbox import Progress
 from stream.scorer.writer import Writer
@@ -141,7 +141,7 @@ def test_a_scorer_that_is_overtaken_while_it_takes_memory_back_blames_neither_of
             commit_as_another(line, read=10)
         return restore(*given)
 
-    monkeypatch.setattr(assignment, "restore", overtaken)
+    monkeypatch.setattr(restoring, "restore", overtaken)
 
     with pytest.raises(
         KafkaError, match=r"another scorer commits in the partitions \[0, 1\].*nothing is lost, start it"

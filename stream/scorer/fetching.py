@@ -1,0 +1,97 @@
+"""The first step of the pipeline: events out of the events topic, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from confluent_kafka import KafkaError as ClientError
+from confluent_kafka import KafkaException
+
+from aimaas.errors import KafkaError
+from aimaas.fleet import FleetSpec
+from aimaas.kafka_failures import UNREACHABLE, is_denied
+from aimaas.logs import logger
+from aimaas.topic_watch import deleted
+from aimaas.topics import topic_names
+from aimaas.unreadable import is_unreadable
+from stream.scorer.assignment import Assignment
+from stream.scorer.commits import Commits
+from stream.scorer.options import ScorerOptions
+
+log = logger("scorer")
+
+_IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
+_GATHER_S = 0.005  # wait for more events once one is there, at most a quarter of the commit interval
+_GONE = (ClientError._AUTO_OFFSET_RESET, ClientError._LOG_TRUNCATION, ClientError.OFFSET_OUT_OF_RANGE)
+
+
+class Fetcher:
+    """Fetches batches. The loop calls it; it blocks for up to 0.1 s, and rebalances happen inside: these may block for a restore.
+
+    Raises KafkaError and KafkaException where the group or the broker refuses the scorer, and TransactionAbortedError where a
+    rebalance has rolled back.
+    """
+
+    def __init__(
+        self,
+        fleet: FleetSpec,
+        consumer: Any,
+        fenced_by: Callable[[], str],
+        assignment: Assignment,
+        commits: Commits,
+        options: ScorerOptions,
+    ) -> None:
+        self._fleet, self._topic = fleet.fleet, topic_names(fleet).events
+        self._consumer, self._fenced_by = consumer, fenced_by
+        self._assignment, self._commits, self._batch = assignment, commits, options.batch
+        self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
+        self._gone: set[int] = set()  # partitions whose log does not hold the offset that was asked for
+
+    def batch(self) -> list[Any]:
+        """A batch: what is there within a moment after its first event."""
+        messages = self._consumer.consume(1, self._patience_s())
+        if messages and self._batch > 1:
+            messages += self._consumer.consume(self._batch - 1, self._gather_s)
+        self._assignment.raise_failure()
+        messages = [m for m in messages if m.error() is None or self._pass_over(m)]
+        if self._gone:
+            self._go_on_behind_gaps()
+        return messages
+
+    def hold(self) -> list[Any]:
+        """No batch, while no model serves: events wait in the topic."""
+        messages = self._assignment.hold(_IDLE_S)
+        self._assignment.raise_failure()
+        return [m for m in messages if self._pass_over(m)]
+
+    def _patience_s(self) -> float:
+        """How long a first event may be waited for."""
+        if self._commits.is_under_way:
+            return self._gather_s
+        return min(self._commits.due_in_s(), _IDLE_S) if self._commits.has_work else _IDLE_S
+
+    def _go_on_behind_gaps(self) -> None:
+        """Go on where the log begins, with a gap, in partitions where retention was faster. Raises where the log lost its end."""
+        gone, self._gone = sorted(self._gone.intersection(self._assignment.owned.states)), set()
+        self._commits.commit()
+        self._assignment.rewind(gone)
+
+    def _pass_over(self, message: Any) -> bool:
+        """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
+        error, code = message.error(), message.error().code()
+        if code in _GONE:
+            self._gone.add(message.partition())
+            return False
+        if is_unreadable(error):
+            self._assignment.go_on_behind(message)
+            return False
+        if code == ClientError.FENCED_INSTANCE_ID or (code == ClientError._FATAL and "instance.id" in error.str()):
+            raise KafkaError(f"score fleet {self._fleet}: {self._fenced_by()}")
+        if code == ClientError.UNKNOWN_TOPIC_OR_PART:
+            raise deleted(message.topic() or self._topic)
+        if error.fatal() or code == ClientError._FATAL or is_denied(error):
+            raise KafkaException(error)
+        if code not in UNREACHABLE:  # an outage is told elsewhere
+            log.warning("consumer", error=error.str())
+        return False
