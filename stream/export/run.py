@@ -13,6 +13,7 @@ from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names
 from stream.export.database import Database, ExportError
 from stream.export.reading import portions
+from stream.export.tables import OFFSETS
 
 _PAUSE_S = 1.0  # between two looks for new predictions
 
@@ -53,10 +54,11 @@ def _look(
     topic = topic_names(fleet).predictions
     database = Database(url, topic, topic_ids(settings, [topic])[topic])
     try:
-        known, first = database.offsets(), begin_offsets(settings, topic)
+        known, first, end = database.offsets(), begin_offsets(settings, topic), end_offsets(settings, topic)
         _check_loss(topic, known, first, accept_loss)
+        _check_end(topic, known, end)
         begin = {p: max(known.get(p, 0), first[p]) for p in first}
-        for portion in portions(settings, topic, begin, end_offsets(settings, topic)):
+        for portion in portions(settings, topic, begin, end):
             database.write(portion.rows, {p: known[p] for p in portion.offsets if p in known}, portion.offsets)
             known |= portion.offsets
             total.predictions += len(portion.rows)
@@ -65,6 +67,17 @@ def _look(
                 return
     finally:
         database.close()
+
+
+def _check_end(topic: str, known: dict[int, int], end: dict[int, int]) -> None:
+    """Raise ExportError if the topic is shorter than the export: new predictions would take offsets that count as exported."""
+    for p, offset in sorted(known.items()):
+        if offset > end.get(p, offset):
+            remedy = f"DELETE FROM {OFFSETS.name} WHERE topic = '{topic}'"  # noqa: S608 - for a person
+            raise ExportError(
+                f"{topic}, partition {p} ends at offset {end[p]}, but {offset} were exported: Kafka was restored from a backup, "
+                f"or lost its newest records. Export all of it again, which stores nothing twice: {remedy}"
+            )
 
 
 def _check_loss(topic: str, known: dict[int, int], first: dict[int, int], accept_loss: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -18,7 +19,7 @@ import pytest
 from confluent_kafka import TopicPartition
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, func, select
+from sqlalchemy import create_engine, func, select, text, update
 
 from aimaas.events import Prediction
 from aimaas.kafka import Record, admin, create_topics, delete_topics, read_all
@@ -214,6 +215,29 @@ def test_predictions_that_retention_deleted_before_their_export_are_told(line: L
 
     left = {f"t/0/{20 + n}" for n, (p, at) in enumerate(places) if p != partition or at >= offset}
     assert set(rows_of(url)) == {f"t/0/{n}" for n in range(20)} | left
+
+
+@pytest.mark.broker
+def test_a_topic_that_is_shorter_than_the_export_is_told_with_a_remedy_that_stores_nothing_twice(
+    line: Line, url: str
+) -> None:
+    topic = line.names.predictions
+    line.send([predicted(line.fleet.fleet, n) for n in range(20)], topic)
+    export(line.settings, line.fleet, url)
+    engine = create_engine(url)
+    with engine.begin() as connection:  # as if the topic had come back from a backup, without its newest records
+        connection.execute(update(OFFSETS).values(next_offset=OFFSETS.c.next_offset + 5))
+
+    with pytest.raises(ExportError, match=rf"{topic}, partition \d ends at offset \d+, but \d+ were exported") as told:
+        export(line.settings, line.fleet, url)
+    remedy = re.search(r"DELETE FROM \w+ WHERE topic = '[^']+'", str(told.value))
+    assert remedy is not None
+    with engine.begin() as connection:
+        connection.execute(text(remedy[0]))
+    engine.dispose()
+    line.send([predicted(line.fleet.fleet, n) for n in range(20, 30)], topic)
+    export(line.settings, line.fleet, url)
+    assert rows_of(url) == on_topic(read_all(line.settings, topic))
 
 
 @settings(deadline=None, max_examples=40)
