@@ -101,7 +101,7 @@ def test_a_scorer_that_the_group_took_for_two_is_not_told_of_another_one(line: L
         consumer.consume(1, 0.1)
     consumer.close()  # a static member stays in the group, and drops out when its session ends
 
-    assert "took" in fenced_by()
+    assert "no other member of this name is left" in fenced_by()
     assert "start this scorer again" in fenced_by()
 
 
