@@ -7,6 +7,7 @@ mistakes, so that these do not hide the DAGs of other fleets.
 
 from __future__ import annotations
 
+# Airflow reads only files that have the words "airflow" and "dag" in them
 from fleet_dags.declare import declare_dags
 
 declare_dags()
