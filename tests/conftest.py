@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 
 from aimaas.settings import Settings, read_settings
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
 FLEETS = Path(__file__).resolve().parents[1] / "fleets"
 
+
+# a busy machine may take any time for an example; tests as a whole have limits
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 _NO_PICTURE = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg"></svg>'
 _SLOWEST_FIRST = ("airflow", "spark", "broker")

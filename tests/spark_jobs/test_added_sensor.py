@@ -116,7 +116,7 @@ def _failed(line: Line, key: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ({"load": None}, "load is gone"),
+        ({"load": None}, "load was removed"),
         ({"heat": {"unit": "°C"}}, "heat changed its unit from 'K' to '°C'"),
         ({"load": {"nullable": False}}, "load was nullable, and older rows have nulls"),
         ({"new": ADDED | {"nullable": False}}, "new is new and must be nullable"),
