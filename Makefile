@@ -41,7 +41,7 @@ test-lake: setup ## kill the lake's jobs, fill their disks, tear their files, ru
 	$(BIN)/python -m pytest tests/lake_faults/kills.py tests/lake_faults/disks.py tests/lake_faults/clusters.py tests/lake_faults/machines.py tests/dags/full_backfill.py tests/secured/lake.py -q
 
 fuzz: setup ## send 100,000 random records through the scorer: each must get one answer
-	$(BIN)/python -m pytest tests/stream/full_fuzz.py -q
+	$(BIN)/python -m pytest tests/stream/fuzz/full_fuzz.py -q
 
 chaos: setup ## kill, freeze and replace scorers and brokers under load: each event must get one answer
 	$(BIN)/python -m pytest tests/chaos/full.py -q -s --show-capture=no
@@ -70,7 +70,7 @@ lock: $(VENV)/.packages ## write the lock files from pyproject.toml (newer versi
 	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
 
 # the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
-$(VENV)/.compiled: $(VENV)/.project aimaas/features.py aimaas/admission.py aimaas/nesting.py aimaas/order_keys.py aimaas/state.py
+$(VENV)/.compiled: $(VENV)/.project aimaas/kernel/features.py aimaas/admission/judge.py aimaas/records/nesting.py aimaas/admission/order_keys.py aimaas/kernel/state.py
 	@echo "compiling the feature kernel"
 	@$(BIN)/python -m aimaas.precompile
 	@touch $@
@@ -85,14 +85,14 @@ distclean: clean ## clean, and delete the environments and the jars
 
 preflight:
 	@$(PYTHON) $(FITS) || $(call FAILED,$(PYTHON) is not Python 3.11 or 3.12: install one$(COMMA) or name it: make setup PYTHON=…)
-	@$(PYTHON) -m local.preflight
+	@$(PYTHON) -m local.install.preflight
 
 jars: $(VENV)/.packages
-	@$(BIN)/python -m local.jars
+	@$(BIN)/python -m local.install.jars
 
 # Spark starts in two thirds of the processor time with its classes archived
 archive: jars $(VENV)/.project
-	@$(BIN)/python -m local.spark_archive
+	@$(BIN)/python -m local.install.spark_archive
 
 $(VENV)/.bootstrap: requirements/bootstrap.lock | preflight
 	@echo "making the environment $(VENV)"

@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from aimaas.admission import Judge
-from aimaas.events import encode_event
-from aimaas.features import kernel_of
-from aimaas.fit import finish, moments
+from aimaas.admission.judge import Judge
 from aimaas.fleet import FleetSpec
-from aimaas.nesting import SHALLOW_BYTES, is_too_deep
-from aimaas.plan import plan_of
-from aimaas.regimes import find_regimes
-from aimaas.state import DeviceState
+from aimaas.kernel.features import kernel_of
+from aimaas.kernel.fit import finish, moments
+from aimaas.kernel.plan import plan_of
+from aimaas.kernel.regimes import find_regimes
+from aimaas.kernel.state import DeviceState
+from aimaas.records.events import encode_event
+from aimaas.records.nesting import SHALLOW_BYTES, is_too_deep
 
 _FLEET = {
     "fleet": "precompile",

@@ -74,7 +74,7 @@ def _size(value: str) -> float:
 
 
 def topic_of(label: str) -> str:
-    """The Kafka name of the topic that a label in coordinates stands for; see `aimaas.journal`."""
+    """The Kafka name of the topic that a label in coordinates stands for; see `aimaas.admission.journal`."""
     return label.partition("@")[0]
 
 

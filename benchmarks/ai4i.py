@@ -15,15 +15,15 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-from fitting import features_of, fit_of
-from shipping import exported
 
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.plan import plan_of
-from models.candidates import candidates_of
-from models.export import run_onnx
+from aimaas.kernel.plan import plan_of
+from model_bench.fitting import features_of, fit_of
+from model_bench.shipping import exported
+from models.export.export import run_onnx
+from models.families.candidates import candidates_of
 from models.samples import Samples
-from models.select import cross_validate, fit_chosen, grouped_folds
+from models.selection.select import cross_validate, fit_chosen, grouped_folds
 from models.task import target_range
 from stream.devices.histories import Histories, truth
 from stream.replay.replay import read_file

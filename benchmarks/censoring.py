@@ -27,16 +27,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.censoring import Censoring, Places, Watched, labelled, landmark_rows, landmarks_of, with_hazard
-from aimaas.censoring_hazard import FEWEST, MOST_LANDMARKS
 from aimaas.fleet import FailureWithin, FleetSpec, load_fleet
-from aimaas.lifetimes import NEVER, bounds, labels, steps_needed
-from models.aft import aft
-from models.candidates import Candidate, predict
-from models.families import boosting
+from aimaas.labels.censoring import Censoring, Places, Watched, labelled, landmark_rows, landmarks_of, with_hazard
+from aimaas.labels.censoring_hazard import FEWEST, MOST_LANDMARKS
+from aimaas.labels.lifetimes import NEVER, bounds, labels, steps_needed
+from models.families.aft import aft
+from models.families.candidates import Candidate, predict
+from models.families.scikit import boosting
 from models.lives import Lives
 from models.samples import Samples
-from models.select import fit_alone
+from models.selection.select import fit_alone
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]

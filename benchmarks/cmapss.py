@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cmapss_data import freeze, judged_rows, training_engines
-from shipping import exported
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
-from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import candidates_of, family_names
-from models.evaluate import phm_score, rmse
-from models.export import run_onnx
+from aimaas.training.training_set import TrainingSet, read_training_set
+from model_bench.cmapss_data import freeze, judged_rows, training_engines
+from model_bench.shipping import exported
+from models.evaluation.evaluate import phm_score, rmse
+from models.export.export import run_onnx
+from models.families.candidates import candidates_of, family_names
 from models.samples import Samples
-from models.select import cross_validate, fit_chosen, grouped_folds
+from models.selection.select import cross_validate, fit_chosen, grouped_folds
 from models.task import target_range
 from stream_bench.figures import json_line, say
 

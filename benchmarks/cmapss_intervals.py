@@ -27,19 +27,19 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from cmapss_data import CAP, freeze, judged_rows, lives, training_engines
-from fitting import features_of
 
-from aimaas.artefact import FILE_NAME, ModelMetadata
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.intervals import Bounds, Intervals
+from aimaas.model.artefact import FILE_NAME, ModelMetadata
+from aimaas.model.intervals import Bounds, Intervals
 from aimaas.settings import read_settings
-from models.conformal import COVERAGE
-from models.coverage import Coverages
-from models.export import run_onnx
-from models.promote import metadata_of
-from models.train import train
-from models.wear import SPEEDS
+from model_bench.cmapss_data import CAP, freeze, judged_rows, lives, training_engines
+from model_bench.fitting import features_of
+from models.evaluation.conformal import COVERAGE
+from models.evaluation.coverage import Coverages
+from models.evaluation.wear import SPEEDS
+from models.export.export import run_onnx
+from models.promotion.promote import metadata_of
+from models.training.train import train
 from stream.devices.histories import Histories, truth
 from stream.devices.simulator import simulate
 

@@ -16,17 +16,17 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-from cmapss_data import JudgedRows, freeze, judged_rows, training_engines
-from fitting import features_of
-from shipping import train
 
 from aimaas.fleet import FleetSpec, Split, load_fleet
-from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import predict
+from aimaas.training.training_set import TrainingSet, read_training_set
+from model_bench.cmapss_data import JudgedRows, freeze, judged_rows, training_engines
+from model_bench.fitting import features_of
+from model_bench.shipping import train
 from models.compression.graphs import optimised
-from models.evaluate import rmse
-from models.families import Estimator
-from models.onnx_session import interleaved_times, open_session, run_session
+from models.evaluation.evaluate import rmse
+from models.export.plain_session import interleaved_times, open_session, run_session
+from models.families.candidates import predict
+from models.families.scikit import Estimator
 from stream.devices.histories import truth
 from stream.devices.simulator import simulate
 from stream_bench.figures import json_line, say

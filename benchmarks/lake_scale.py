@@ -25,18 +25,18 @@ from lake_bench.memory import Peak
 from lake_bench.race import race
 
 from aimaas.fleet import FleetSpec
-from aimaas.plan import plan_of
+from aimaas.kernel.plan import plan_of
 from aimaas.settings import Settings
 from expectations.resolve import Resolution, publish_unjudged
 from spark_jobs.admit import admit
 from spark_jobs.as_of import gold_as_of
-from spark_jobs.feature_table import bring_up
 from spark_jobs.features import features, gold_version
-from spark_jobs.fits import fit_at
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from spark_jobs.session import spark_session
+from spark_jobs.training_sets.feature_table import bring_up
+from spark_jobs.training_sets.fits import fit_at
 from stream.devices.producer import produce
 from stream_bench.figures import json_line, say
 from stream_bench.stage import Stage, open_stage

@@ -29,11 +29,11 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.registry import Champion
-from models.looks import Look, next_look
-from models.measure import classifies
-from models.paired_test import Comparison, p_value_of
-from models.promote import verdict
+from aimaas.registry.versions import Champion
+from models.evaluation.paired_test import Comparison, p_value_of
+from models.export.measure import classifies
+from models.promotion.looks import Look, next_look
+from models.promotion.promote import verdict
 
 Float64 = npt.NDArray[np.float64]
 

@@ -87,9 +87,7 @@ def _run(stage: Stage, arguments: list[str]) -> Ran:
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": stage.settings.bootstrap_servers,
     }
     began = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "aimaas.cli", *arguments], env=environ, cwd=ROOT, stdout=sys.stderr
-    )
+    process = subprocess.Popen([sys.executable, "-m", "cli", *arguments], env=environ, cwd=ROOT, stdout=sys.stderr)
     _, status, usage = os.wait4(process.pid, 0)
     if status:
         raise SystemExit(f"aimaas {' '.join(arguments)} failed with status {os.waitstatus_to_exitcode(status)}")

@@ -17,13 +17,13 @@ from pathlib import Path
 from statistics import median
 
 import psutil
-from cmapss_data import freeze
 from optuna.trial import TrialState
 
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.settings import Settings, read_settings
-from aimaas.training_set import read_training_set
-from models.candidates import with_candidates
+from aimaas.training.training_set import read_training_set
+from model_bench.cmapss_data import freeze
+from models.families.candidates import with_candidates
 from models.search.run import Budget, search, search_folder
 from models.search.standing import Standing
 from models.search.studies import Studies, read_job

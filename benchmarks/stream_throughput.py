@@ -2,8 +2,8 @@
 
 `scorer` is `aimaas score` as a user starts it: admission, device state, features, the champion, transactions. `raw` copies the
 same events without decoding them. `hand` is handed the features on its topic and runs the same ONNX file (see
-stream_bench/hand.py). Each is a process of its own and scores all events from the first offset on, in turns, `--rounds` times;
-its outputs are counted, and compared with answers of the same model computed beside. The rate is that of outputs in a
+stream_bench/programs/hand.py). Each is a process of its own and scores all events from the first offset on, in turns, `--rounds`
+times; its outputs are counted, and compared with answers of the same model computed beside. The rate is that of outputs in a
 read-committed reader's sight, for all three alike (see stream_bench/measure.py). At the end one more run of the scorer says where
 its time goes.
 """
@@ -107,7 +107,7 @@ def _profile(stage: Stage, load: Load, events: str) -> dict[str, float]:
     """Microseconds per event by step of the scorer's loop."""
     into = stage.folder / "profile.json"
     say("  once more, with a clock around every step:")
-    launcher = (str(ROOT / "benchmarks" / "stream_bench" / "profiled_score.py"), str(into))
+    launcher = (str(ROOT / "benchmarks" / "stream_bench" / "programs" / "profiled_score.py"), str(into))
     _score(stage, scorer(stage, "profile", events, launcher), load)
     spent = json.loads(into.read_text())
     spent["rest"] = spent.pop("work")

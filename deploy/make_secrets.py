@@ -11,7 +11,7 @@ import secrets
 import sys
 from pathlib import Path
 
-from aimaas.signatures import make_keys
+from aimaas.registry.signatures import make_keys
 
 _RANDOM = (
     "kafka_password", "kafka_devices_password", "postgres_password", "airflow_admin_password", "airflow_secret_key",

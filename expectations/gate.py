@@ -1,9 +1,10 @@
 """The gate after each table: rows that no gate has judged must pass the suite, or they are not published.
 
-The verdict is a record in the lake (`aimaas.audits`). Offsets that failed are judged again by themselves, never together with later
-rows, until they pass or a person resolves them (`expectations.resolve`).
+The verdict is a record in the lake (`aimaas.lake.audits`). Offsets that failed are judged again by themselves, never together
+with later rows, until they pass or a person resolves them (`expectations.resolve`).
 
-A few rows are judged in this process, more in Spark (`expectations.slices`), so memory does not grow with the number of new rows.
+A few rows are judged in this process, more in Spark (`expectations.rows.slices`), so memory does not grow with the number of new
+rows.
 """
 
 from __future__ import annotations
@@ -15,25 +16,16 @@ from datetime import UTC, date, datetime
 
 import msgspec
 
-from aimaas.audits import (
-    Audit,
-    Failure,
-    Verdict,
-    acknowledged,
-    begin_audits,
-    newest_audit,
-    next_number,
-    record,
-)
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json, offsets_of, table_path, table_version
-from aimaas.rebuilt_days import DayVerdict, held_day, settle_day
+from aimaas.lake.audits import Audit, Failure, Verdict, acknowledged, begin_audits, newest_audit, next_number, record
+from aimaas.lake.rebuilt_days import DayVerdict, held_day, settle_day
 from aimaas.settings import Settings
 from expectations.judgement import Judgement, judge, move_aside, suite_of
-from expectations.new_rows import Span, count_in, span_since
-from expectations.parts import Part
-from expectations.slices import Slice, StartSpark, columns_read, read_slice
+from expectations.rows.new_rows import Span, count_in, span_since
+from expectations.rows.parts import Part
+from expectations.rows.slices import Slice, StartSpark, columns_read, read_slice
 from expectations.suite import ANY_ROWS, Expected, Table
 from expectations.validation import Finding
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from aimaas.declared import as_admitted
 from aimaas.fleet import FleetSpec
+from aimaas.lake.declared_readings import as_admitted
 from aimaas.settings import Settings
+from expectations.rows.slices import Slice
 from expectations.sensors import Share, shares
-from expectations.slices import Slice
 from expectations.suite import (
     Expected,
     Table,

@@ -7,17 +7,17 @@ from datetime import date, datetime
 
 import msgspec
 
-from aimaas.audits import GATED, Audit, Gated, Verdict, begin_audits, newest_audit, next_number, record
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import offsets_json
-from aimaas.rebuilt_days import DayVerdict, held_day, held_days, settle_day
+from aimaas.lake.audits import GATED, Audit, Gated, Verdict, begin_audits, newest_audit, next_number, record
+from aimaas.lake.rebuilt_days import DayVerdict, held_day, held_days, settle_day
 from aimaas.settings import Settings
 from expectations.gate import failed_span
 from expectations.judgement import Judgement, judge, move_aside, suite_of
-from expectations.new_rows import span_since
+from expectations.rows.new_rows import span_since
+from expectations.rows.slices import Slice, StartSpark, columns_read, read_slice
 from expectations.set_aside import SOURCE
-from expectations.slices import Slice, StartSpark, columns_read, read_slice
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from expectations.windows import Windows
+from expectations.rows.windows import Windows
 
 STUCK, SHIFTED, CLOCK_BACK = "stuck_share", "shifted_share", "clock_back_share"
 

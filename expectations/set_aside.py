@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from aimaas.fleet import FleetSpec
 from aimaas.lake import append_rows
-from aimaas.quarantine import EXPECTATION
+from aimaas.lake.quarantine import EXPECTATION
 from aimaas.settings import Settings
-from expectations.new_rows import rows_in
-from expectations.parts import PLACE, Part
+from expectations.rows.new_rows import rows_in
+from expectations.rows.parts import PLACE, Part
 from expectations.suite import Expected, columns_of
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from expectations.data_docs import Spans, spans_in_spark, spans_of, write_indexes, write_page
-from expectations.spark_aside import WHICH
+from expectations.rows.spark_aside import WHICH
 from expectations.suite import columns_of
 
 if TYPE_CHECKING:

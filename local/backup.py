@@ -26,8 +26,8 @@ import msgspec
 from aimaas.errors import AimaasError
 from aimaas.release import release
 from aimaas.settings import STACK_FILE, Settings
-from local.processes import RECORD, find_processes
-from local.supervisor import NAME as SUPERVISOR
+from local.supervision.processes import RECORD, find_processes
+from local.supervision.supervisor import NAME as SUPERVISOR
 
 MANIFEST = "aimaas-backup.json"
 _HOME = "home"

@@ -18,11 +18,11 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from aimaas.errors import StackError
-from local.jars import kafka_jars
-from local.java import require_java
+from local.install.jars import kafka_jars
+from local.install.java import require_java
 from local.ports import HOST, answers, free_port, is_free
-from local.processes import ManagedProcess, find_process, start_program
-from local.programs import Program
+from local.supervision.processes import ManagedProcess, find_process, start_program
+from local.supervision.programs import Program
 
 # as in Kafka's start script: short pauses of the collector
 _COLLECTOR = ("-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20", "-XX:InitiatingHeapOccupancyPercent=35")

@@ -10,8 +10,8 @@ from pathlib import Path
 from aimaas.settings import Settings
 from local.mlflow_pages import APP_NAME
 from local.ports import HOST
-from local.processes import ManagedProcess, find_process
-from local.programs import Program
+from local.supervision.processes import ManagedProcess, find_process
+from local.supervision.programs import Program
 
 MLFLOW, DATA_DOCS = "mlflow", "data-docs"
 

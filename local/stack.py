@@ -19,17 +19,17 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import create_topics
 from aimaas.settings import STACK_FILE, Settings
 from aimaas.topics import topic_specs
-from local.airflow import Airflow, end_leftovers, find_airflow, start_airflow
-from local.airflow_environment import settings_variables
+from local.airflow.environment import settings_variables
+from local.airflow.services import Airflow, end_leftovers, find_airflow, start_airflow
 from local.broker import Broker, find_broker, kept_port, start_broker
 from local.external import external_mlflow
 from local.pages import running_pages
-from local.part_states import STATES_FILE
 from local.ports import HOST, free_port
 from local.private_files import kept_secret, write_private
-from local.processes import ManagedProcess, end_marked, find_processes, start_program
-from local.programs import PLAN_FILE, Program
-from local.supervisor import find_supervisor, folder_of
+from local.supervision.part_states import STATES_FILE
+from local.supervision.processes import ManagedProcess, end_marked, find_processes, start_program
+from local.supervision.programs import PLAN_FILE, Program
+from local.supervision.supervisor import find_supervisor, folder_of
 
 SCORER = "score-"
 
@@ -96,7 +96,7 @@ def prepare_own_registry(settings: Settings) -> None:
         return
     import mlflow  # noqa: F401  # it sets up its own logging when imported
 
-    from aimaas.registry import prepare_registry
+    from aimaas.registry.versions import prepare_registry
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)  # do not log each new table
     prepare_registry(settings)
@@ -107,7 +107,7 @@ def scorer_program(settings: Settings, fleet: str, inherited: Mapping[str, str],
 
     A changed fleet file makes it another program: a scorer reads the file once, when it starts.
     """
-    command = (sys.executable, "-m", "aimaas.cli", "score", "--fleet", fleet, "--instance", instance)
+    command = (sys.executable, "-m", "cli", "score", "--fleet", fleet, "--instance", instance)
     kept = {name: value for name, value in inherited.items() if not name.startswith("AIMAAS_")}
     environ, file = {**kept, **settings_variables(settings)}, settings.fleets / f"{fleet}.yaml"
     read = hashlib.sha256(file.read_bytes()).hexdigest() if file.is_file() else ""

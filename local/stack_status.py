@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from aimaas.errors import StackError
 from aimaas.settings import Settings
-from local.airflow import find_airflow
-from local.airflow_client import AirflowClient
+from local.airflow.client import AirflowClient
+from local.airflow.services import find_airflow
 from local.external import external_mlflow
-from local.part_states import PartState, read_states
 from local.ports import HOST, answers
-from local.processes import ManagedProcess, find_process
-from local.programs import Program, read_plan
-from local.supervisor import NAME, find_supervisor, folder_of
+from local.supervision.part_states import PartState, read_states
+from local.supervision.processes import ManagedProcess, find_process
+from local.supervision.programs import Program, read_plan
+from local.supervision.supervisor import NAME, find_supervisor, folder_of
 
 State = Literal["up", "starting", "restarting", "dead", "silent"]
 _START_S = 180.0  # a part may take this long until it answers

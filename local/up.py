@@ -20,18 +20,19 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka import create_topics
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
-from local import airflow, broker, pages
+from local import broker, pages
+from local.airflow import services as airflow
+from local.airflow.schedules import unpause_new
 from local.external import external_mlflow
-from local.part_states import STATES_FILE, PartState, read_states
 from local.ports import HOST
 from local.private_files import kept_secret
-from local.processes import find_process
-from local.programs import Program, read_plan, write_plan
-from local.schedules import unpause_new
 from local.stack import SCORER, prepare_own_registry, scorer_program, stop_stack, tell_others
 from local.stack_ports import Ports, check_asked, choose_ports
 from local.stack_status import stack_parts
-from local.supervisor import find_supervisor, folder_of, start_supervisor
+from local.supervision.part_states import STATES_FILE, PartState, read_states
+from local.supervision.processes import find_process
+from local.supervision.programs import Program, read_plan, write_plan
+from local.supervision.supervisor import find_supervisor, folder_of, start_supervisor
 
 READY_LIMIT_S = 300.0
 _START_LIMIT_S = 10.0

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.training_rows import Rows
+from aimaas.training.rows import Rows
 
 if TYPE_CHECKING:
     from models.samples import Samples

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.training_rows import Rows
+from aimaas.training.rows import Rows
 from models.lives import Lives
 from models.weights import Weights, unless_alike
 

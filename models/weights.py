@@ -1,4 +1,4 @@
-"""Weights of rows (aimaas/censoring.py). Weights that are all 1 are left out, so that every metric equals the unweighted one."""
+"""Weights of rows (`censoring.py`). Weights that are all 1 are left out, so that every metric equals the unweighted one."""
 
 from __future__ import annotations
 

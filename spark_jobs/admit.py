@@ -1,10 +1,10 @@
 """Admit: judge the new records of bronze, and write each to exactly one of silver, outcomes and quarantine.
 
 The verdicts equal the scorer's: the code, the order of records and the device state per Kafka partition are the same, and each
-offset is judged by the rules that the scorer applied to it (`aimaas/rule_log.py`). The job commits the device state last, and that
-state holds the offset that admission reached. After a kill, the next run starts from the same state and gets the same verdicts.
-Each table then takes only the rows above its newest offset. So no row is lost or doubled, even if bronze has grown meanwhile.
-The job judges a backlog in portions and commits the state after each, so its memory does not grow with the backlog.
+offset is judged by the rules that the scorer applied to it (`aimaas/admission/rule_log.py`). The job commits the device state
+last, and that state holds the offset that admission reached. After a kill, the next run starts from the same state and gets the
+same verdicts. Each table then takes only the rows above its newest offset. So no row is lost or doubled, even if bronze has grown
+meanwhile. The job judges a backlog in portions and commits the state after each, so its memory does not grow with the backlog.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from functools import partial, reduce
 from operator import or_
 from typing import TYPE_CHECKING
 
-from aimaas.declared import declared
 from aimaas.fleet import FleetSpec
 from aimaas.lake import Held, Offsets, Table, held, table_version
-from aimaas.quarantine import EXPECTATION, judged_note
+from aimaas.lake.declared_readings import declared
+from aimaas.lake.quarantine import EXPECTATION, judged_note
 from aimaas.settings import Settings
+from spark_jobs.admission.evolution import check_changes
+from spark_jobs.admission.rule_claims import JudgedBy, claim
+from spark_jobs.admission.verdicts import judge_partitions
 from spark_jobs.commits import commit, note_of
-from spark_jobs.evolution import check_changes
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.large_records import cut_columns
-from spark_jobs.records import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
-from spark_jobs.rules import JudgedBy, claim
+from spark_jobs.landing.large_records import cut_columns
+from spark_jobs.schemas import READING, SILVER, SOURCE, STATE, columns_of, ddl, wide_columns
 from spark_jobs.session import read_version
-from spark_jobs.verdicts import judge_partitions
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame, SparkSession

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
 from aimaas.lake import Table, ends_at, has_files, table_path, table_version
-from spark_jobs.corrected import between
+from spark_jobs.corrected_view.frames import between
 from spark_jobs.job import Job
 from spark_jobs.session import read_version
 from spark_jobs.sources import sources_of

@@ -8,13 +8,13 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from aimaas.connection import Cause, why_unreachable
 from aimaas.errors import AimaasError, KafkaError, LakeError
-from aimaas.kafka_failures import PROBE_S, denied, unreachable
-from aimaas.rights import Right, on_topic
-from aimaas.roles import SPARK_GROUPS
+from aimaas.kafka.connection import Cause, why_unreachable
+from aimaas.kafka.failures import PROBE_S, denied, unreachable
+from aimaas.kafka.rights import Right, on_topic
+from aimaas.kafka.roles import SPARK_GROUPS
+from aimaas.lake.torn_files import named_file, torn_error
 from aimaas.settings import Settings
-from aimaas.torn import named_file, torn_error
 
 _KAFKA = re.compile(
     r"org\.apache\.kafka\.common\.errors\."

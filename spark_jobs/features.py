@@ -13,28 +13,29 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from aimaas.audits import held_back, published_gold
-from aimaas.censoring import Censoring
 from aimaas.errors import LakeError, TrainingRefusedError
-from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
+from aimaas.kernel.fit import Fit
+from aimaas.kernel.plan import FeaturePlan, plan_of
+from aimaas.labels.censoring import Censoring
 from aimaas.lake import table_path, table_version, version_at
-from aimaas.plan import FeaturePlan, plan_of
-from aimaas.refused import Refused, attempt_of, note_refused
+from aimaas.lake.audits import held_back, published_gold
 from aimaas.settings import Settings
 from aimaas.stored_files import exists, uri_of
-from aimaas.training_rows import ROWS
-from aimaas.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
+from aimaas.training.last_refusal import Refused, attempt_of, note_refused
+from aimaas.training.rows import ROWS
+from aimaas.training.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
+from spark_jobs.admission.evolution import widened
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
-from spark_jobs.censoring_drivers import with_readings
-from spark_jobs.evolution import widened
-from spark_jobs.feature_table import bring_up, labelled_rows
-from spark_jobs.fits import fit_at
+from spark_jobs.corrected_view.rows_to_recompute import sent
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.kept_rows import sent
-from spark_jobs.kernel_pass import labelled_pass
-from spark_jobs.labels import ENDS, LIFE, censoring_info, censoring_of, columns_of, lives_of, run_ends, with_lives
+from spark_jobs.schemas import ENDS, LIFE
 from spark_jobs.sources import sources_of
+from spark_jobs.training_sets.censoring_drivers import with_readings
+from spark_jobs.training_sets.feature_table import bring_up, labelled_rows
+from spark_jobs.training_sets.fits import fit_at
+from spark_jobs.training_sets.kernel_pass import labelled_pass
+from spark_jobs.training_sets.labels import censoring_info, censoring_of, columns_of, lives_of, run_ends, with_lives
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

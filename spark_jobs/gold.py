@@ -1,9 +1,9 @@
 """Gold: the rows of the corrected view with their split. Each run appends the rows that silver's gate has passed since the last.
 
 The corrected view has the rows of silver, the events in quarantine that were late by at most `limits.lateness_s`, and the
-backfilled events (`aimaas/history.py`). Of rows with the same device, run and order it has the first that was received. Run
-beginnings and labels follow from neighbouring rows and from outcomes, and readers compute them (`aimaas.lifetimes`). So stored rows
-never change. The commit's note names the sources of a version. A late outcome makes a version without new rows.
+backfilled events (`aimaas/lake/history.py`). Of rows with the same device, run and order it has the first that was received. Run
+beginnings and labels follow from neighbouring rows and from outcomes, and readers compute them (`aimaas.labels.lifetimes`). So
+stored rows never change. The commit's note names the sources of a version. A late outcome makes a version without new rows.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
-from aimaas.audits import begin_audits
-from aimaas.history import PLACE
 from aimaas.lake import Held, Offsets, Table, held, row_count, table_version
-from aimaas.quarantine import EXPECTATION
-from aimaas.rebuilt_days import check_taken_up
+from aimaas.lake.audits import begin_audits
+from aimaas.lake.history import PLACE
+from aimaas.lake.quarantine import EXPECTATION
+from aimaas.lake.rebuilt_days import check_taken_up
+from spark_jobs.admission.evolution import widened
 from spark_jobs.commits import commit, note_of
-from spark_jobs.corrected import KEY, between, not_there_yet, received
-from spark_jobs.evolution import widened
-from spark_jobs.gold_state import keep_state, kept_at, newest_keys, newest_of
+from spark_jobs.corrected_view.frames import KEY, between, not_there_yet, received
+from spark_jobs.corrected_view.gold_state import keep_state, kept_at, newest_keys, newest_of
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.session import read_version
 from spark_jobs.sources import Sources, find_sources, read_sources

@@ -15,8 +15,8 @@ from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.lake import check_tables
 from aimaas.settings import Settings, read_settings
+from spark_jobs.admission.rule_claims import KafkaJournal, RuleJournal
 from spark_jobs.failures import explained
-from spark_jobs.rules import KafkaJournal, RuleJournal
 from spark_jobs.session import spark_session
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from aimaas.errors import SettingsError
+from aimaas.kafka.roles import SPARK_GROUPS
 from aimaas.lake import Offsets
-from aimaas.roles import SPARK_GROUPS
 from aimaas.settings import Settings, kafka_variable
 
 _SECURITY = "org.apache.kafka.common.security"

@@ -5,7 +5,7 @@ markers are offsets without a record). So there is no checkpoint that could be l
 number: a killed landing has written nothing, and of two landings at once one fails.
 
 A topic that was deleted and created again has another id. It is landed from its beginning under a label of its own
-(`aimaas.journal`). If a topic is created again while the job reads it, the job undoes its commit.
+(`aimaas.admission.journal`). If a topic is created again while the job reads it, the job undoes its commit.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.forgotten import Forgotten, forgotten, passed_over
 from aimaas.kafka import begin_offsets, end_offsets
-from aimaas.kafka_failures import check_granted
+from aimaas.kafka.failures import check_granted
+from aimaas.kafka.rights import on_topic
+from aimaas.kafka.topic_settings import check_settings
+from aimaas.kafka.topic_watch import TopicMadeAnewError
 from aimaas.lake import Held, Offsets, held, offsets_json, offsets_of
-from aimaas.rights import on_topic
+from aimaas.lake.erased_records import Forgotten, forgotten, passed_over
 from aimaas.settings import Settings
-from aimaas.topic_settings import check_settings
-from aimaas.topic_watch import TopicMadeAnewError
 from aimaas.topics import topic_names
 from spark_jobs.commits import commit, note_of, undo
-from spark_jobs.gaps import record_gaps, told
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.kafka_options import connection_options, partitions_json
-from spark_jobs.landed_topics import find_topics, kafka_names, label_column, tell_left_behind
-from spark_jobs.large_records import CUT_COLUMNS, read_by_client, scan
+from spark_jobs.landing.gaps import record_gaps, told
+from spark_jobs.landing.landed_topics import find_topics, kafka_names, label_column, tell_left_behind
+from spark_jobs.landing.large_records import CUT_COLUMNS, read_by_client, scan
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

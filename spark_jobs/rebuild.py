@@ -4,8 +4,8 @@ Bronze never changes, and the verdicts of a day follow from bronze and the admis
 from that state and compares the result with the tables. If rows are missing or doubled, one commit per table replaces the rows of
 the day. If nothing differs, the job writes nothing, so you may repeat it. Each offset is judged by the rules that applied to it, so
 a changed fleet file makes no difference. `--rejudge` judges the day by the present fleet file and notes that in the journal, so
-that later rebuilds do the same. Gold takes up a repaired day after its gate has passed (aimaas.rebuilt_days). If rows would come
-out *otherwise* without `--rejudge`, the code has changed. Then the job stops, because silver records what the stream served.
+that later rebuilds do the same. Gold takes up a repaired day after its gate has passed (aimaas.lake.rebuilt_days). If rows would
+come out *otherwise* without `--rejudge`, the code has changed. Then the job stops, because silver records what the stream served.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from typing import TYPE_CHECKING
 
 from aimaas.errors import LakeError
 from aimaas.lake import Offsets, Table, held, table_version
-from aimaas.quarantine import EXPECTATION
-from aimaas.rebuilt_days import note_rebuilt
+from aimaas.lake.quarantine import EXPECTATION
+from aimaas.lake.rebuilt_days import note_rebuilt
+from spark_jobs.admission.day_start import find_start
+from spark_jobs.admission.rule_claims import JudgedBy, rejudge
 from spark_jobs.admit import APP_ID as ADMIT
 from spark_jobs.admit import TAKING, judge, rows_of
 from spark_jobs.commits import Replace, commit
-from spark_jobs.corrected import between
-from spark_jobs.day_start import find_start
+from spark_jobs.corrected_view.frames import between
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.rules import JudgedBy, rejudge
 from spark_jobs.session import read_version
 
 if TYPE_CHECKING:

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from aimaas.errors import ModelRefusedError
 from aimaas.fleet import FleetSpec
 from aimaas.lake import held, table_path
-from aimaas.model import read_metadata
-from aimaas.reasons import Reason
-from aimaas.registry import load_artefact
+from aimaas.model.loaded import read_metadata
+from aimaas.records.refusal_reasons import Reason
+from aimaas.registry.versions import load_artefact
 from aimaas.settings import Settings
+from spark_jobs.admission.evolution import widened
 from spark_jobs.commits import Replace, commit
-from spark_jobs.evolution import widened
 from spark_jobs.job import Job, Report, parser, run
-from spark_jobs.records import ddl
-from spark_jobs.served import COLUMNS, KEPT, Artefact, predict_served
+from spark_jobs.schemas import ddl
 from spark_jobs.session import read_version
 from spark_jobs.sources import landed_version
+from spark_jobs.training_sets.served_view import COLUMNS, KEPT, Artefact, predict_served
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from aimaas.audits import published_offsets
 from aimaas.errors import LakeError
 from aimaas.fleet import FleetSpec
-from aimaas.history import PLACE, history_ends
 from aimaas.lake import (
     Offsets,
     Table,
@@ -22,8 +20,10 @@ from aimaas.lake import (
     table_path,
     table_version,
 )
-from aimaas.quarantine import EXPECTATION
-from aimaas.rebuilt_days import held_days
+from aimaas.lake.audits import published_offsets
+from aimaas.lake.history import PLACE, history_ends
+from aimaas.lake.quarantine import EXPECTATION
+from aimaas.lake.rebuilt_days import held_days
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_of
 from spark_jobs.commits import note_of, without_mark

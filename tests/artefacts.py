@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aimaas.artefact import sha256
 from aimaas.fleet import FleetSpec
+from aimaas.model.artefact import sha256
 from aimaas.settings import Settings
 from stream.model.copies import Copies
 from stream.model.trial import fingerprint

@@ -13,7 +13,7 @@ import pytest
 from aimaas.settings import Settings, read_settings
 from local import ports
 from local.broker import Broker, start_broker
-from local.jars import fetch_jars
+from local.install.jars import fetch_jars
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.fleet import FleetSpec
 from stream.devices.faults import Faults
 from stream.devices.producer import Encoder

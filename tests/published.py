@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from aimaas.audits import Gated
+from aimaas.lake.audits import Gated
 from expectations.resolve import Resolution, publish_unjudged
 from spark_jobs import admit as admit_job
 from spark_jobs import gold as gold_job

@@ -20,21 +20,21 @@ from confluent_kafka import Producer
 from sklearn.ensemble import HistGradientBoostingRegressor
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from aimaas.artefact import ModelMetadata, sha256
-from aimaas.events import Announcement
-from aimaas.features import kernel_of
-from aimaas.fit import channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.kafka import create_topics, producer_config
-from aimaas.plan import plan_of
-from aimaas.regimes import find_regimes
+from aimaas.kernel.features import kernel_of
+from aimaas.kernel.fit import channel_matrix, finish, moments
+from aimaas.kernel.plan import plan_of
+from aimaas.kernel.regimes import find_regimes
+from aimaas.kernel.state import DeviceState
+from aimaas.model.artefact import ModelMetadata, sha256
+from aimaas.records.events import Announcement
 from aimaas.settings import Settings, read_settings
-from aimaas.state import DeviceState
 from aimaas.topics import topic_names, topic_specs
 from local.broker import start_broker
-from local.jars import fetch_jars
+from local.install.jars import fetch_jars
 from local.ports import free_port
-from models.export import export, stamp
+from models.export.export import export, stamp
 from stream.devices.histories import Histories, truth
 from stream.devices.simulator import simulate
 
@@ -101,7 +101,7 @@ def _announce(settings: Settings, fleet: FleetSpec, champion: Announcement) -> N
 @contextmanager
 def _process(fleet: FleetSpec, environ: dict[str, str]) -> Iterator[int]:
     port = free_port()
-    command = [sys.executable, "-m", "aimaas.cli", "serve", "--fleet", fleet.fleet, "--port", str(port)]
+    command = [sys.executable, "-m", "cli", "serve", "--fleet", fleet.fleet, "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environ}, stderr=subprocess.DEVNULL)
     try:
         limit = time.monotonic() + _LIMIT_S

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aimaas.fit import Fit, channel_matrix
-from aimaas.plan import FeaturePlan
+from aimaas.kernel.fit import Fit, channel_matrix
+from aimaas.kernel.plan import FeaturePlan
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
+from aimaas.kernel.plan import plan_of
 from aimaas.lake import read_table
-from aimaas.plan import plan_of
 from lake_bench.contenders import RUN, pandas_features, sql_features
 from spark_jobs.features import feature_rows, gold_version
-from spark_jobs.fitting import fit_of
 from spark_jobs.job import Job
-from spark_jobs.labels import run_ends
 from spark_jobs.session import read_version
 from spark_jobs.sources import sources_of
+from spark_jobs.training_sets.fitting import fit_of
+from spark_jobs.training_sets.labels import run_ends
 
 _CLOSE = 5e-3  # of standardised values; the kernel adds float32
 

@@ -11,25 +11,25 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from cmapss_data import freeze
 from confluent_kafka import Producer
-from fitting import features_of, fit_of
-from shipping import exported, train
 
-from aimaas.artefact import ModelMetadata, sha256
-from aimaas.events import Announcement
-from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec, Split
 from aimaas.kafka import producer_config
-from aimaas.plan import FeaturePlan, plan_of
+from aimaas.kernel.fit import Fit
+from aimaas.kernel.plan import FeaturePlan, plan_of
+from aimaas.model.artefact import ModelMetadata, sha256
+from aimaas.records.events import Announcement
 from aimaas.topics import topic_names
-from aimaas.training_set import read_training_set
-from models.candidates import candidates_of
-from models.export import Float32, run_onnx, stamp
+from aimaas.training.training_set import read_training_set
+from model_bench.cmapss_data import freeze
+from model_bench.fitting import features_of, fit_of
+from model_bench.shipping import exported, train
+from models.export.export import Float32, run_onnx, stamp
+from models.families.candidates import candidates_of
 from models.samples import Samples
-from models.select import fit_chosen
+from models.selection.select import fit_chosen
 from models.task import target_range
-from models.train import code_version
+from models.training.train import code_version
 from stream.devices.histories import Histories, truth
 from stream.devices.simulator import simulate
 from stream_bench.stage import Stage

@@ -14,8 +14,8 @@ from stream_bench.champion import Champion
 from stream_bench.contenders import Contender, running
 from stream_bench.stage import Stage
 
-_HERE = Path(__file__).parent
-AS_A_USER = ("-m", "aimaas.cli")
+_PROGRAMS = Path(__file__).parent / "programs"
+AS_A_USER = ("-m", "cli")
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,6 @@ def _plain(
     folder.mkdir()
     clients = {"bootstrap": stage.settings.bootstrap_servers, "source": source, "target": target, "group": group}
     given = [part for key, value in clients.items() for part in (f"--{key}", value)]
-    command = [sys.executable, str(_HERE / f"{name}.py"), *given, *options]
+    command = [sys.executable, str(_PROGRAMS / f"{name}.py"), *given, *options]
     with stage.topics(target), stage.group(group):
         yield Entry(name, folder, source, target, group, command, account)

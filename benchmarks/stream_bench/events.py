@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from confluent_kafka import Producer
-from fitting import features_of
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
 from aimaas.settings import Settings
+from model_bench.fitting import features_of
 from stream.devices.histories import Histories
 from stream.devices.producer import Encoder, KeyValue
 from stream.devices.simulator import device_id, simulate

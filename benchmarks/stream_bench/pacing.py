@@ -16,7 +16,7 @@ from stream.devices.producer import KeyValue
 from stream_bench.contenders import Contender, ContenderError, running
 from stream_bench.stage import Stage
 
-_PROGRAM = Path(__file__).parent / "pace.py"
+_PROGRAM = Path(__file__).parent / "programs" / "pace.py"
 
 
 @dataclass(frozen=True)

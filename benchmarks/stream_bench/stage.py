@@ -24,7 +24,7 @@ from aimaas.kafka import ANSWER_LIMIT_S, admin, create_topics, delete_topics
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import TopicSpec, topic_names, topic_specs
 from local.broker import find_broker, start_broker
-from local.jars import fetch_jars
+from local.install.jars import fetch_jars
 
 ROOT = Path(__file__).resolve().parents[2]
 _FLEET = ROOT / "fleets" / "turbofan.yaml"

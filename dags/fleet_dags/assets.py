@@ -32,7 +32,7 @@ def outcomes_asset(fleet: FleetSpec) -> Asset:
     topic = topic_names(fleet).outcomes
     trigger = AwaitMessageTrigger(
         topics=[topic],
-        apply_function="aimaas.wake_up.wake_up",
+        apply_function="aimaas.kafka.wake_up.wake_up",
         kafka_config_id="kafka_default",
         poll_timeout=_POLL_S,
         poll_interval=0,  # after a record that starts no run, the next record is read at once

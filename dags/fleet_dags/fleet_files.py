@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aimaas.fleet import FleetSpec
-from aimaas.fleet_folder import read_folder, unusable_crons
+from aimaas.fleet.folder import read_folder, unusable_crons
 from aimaas.settings import read_settings
 
 

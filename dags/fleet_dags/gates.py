@@ -90,8 +90,8 @@ def go_on_without(fleet: str) -> Any:
 
 def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> dict[str, Any]:
     """Return the published part of a table: offsets and the version of outcomes for silver, the version for gold."""
-    from aimaas.audits import published_gold, published_offsets
     from aimaas.lake import offsets_json, table_version
+    from aimaas.lake.audits import published_gold, published_offsets
 
     if table == "silver":
         outcomes = table_version(settings, spec.fleet, "outcomes")

@@ -40,8 +40,8 @@ def maintenance_dag(fleet: FleetSpec) -> Any:
 
             from aimaas.fleet import find_fleet
             from aimaas.settings import read_settings
-            from upkeep.maintain import maintain as maintain_lake
-            from upkeep.training_sets import prune_sets
+            from upkeep.maintenance.maintain import maintain as maintain_lake
+            from upkeep.maintenance.training_sets import prune_sets
 
             settings, now = read_settings(), datetime.now(UTC)
             spec = find_fleet(settings.fleets, name)

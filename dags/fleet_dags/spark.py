@@ -16,7 +16,7 @@ class TrainingSetJob(SparkSubmitOperator):  # type: ignore[misc]  # Airflow's mo
     def execute(self, context: Any) -> None:
         """Run the job. Raises TrainingRefusedError, else what Airflow's operator raises."""
         from aimaas.errors import TrainingRefusedError
-        from aimaas.refused import refused_since
+        from aimaas.training.last_refusal import refused_since
 
         began, fleet = datetime.now(UTC), str(self.application_args[1])
         try:

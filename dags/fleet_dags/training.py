@@ -25,8 +25,8 @@ def enough_outcomes(fleet: str) -> Any:
         """Skips the run unless a training is due. Returns the number of outcomes known now."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from aimaas.audits import held_back
-        from aimaas.refused import attempt_of, last_refused
+        from aimaas.lake.audits import held_back
+        from aimaas.training.last_refusal import attempt_of, last_refused
         from fleet_dags.due import known_outcomes, why_not_due
         from fleet_dags.gates import published_now
 
@@ -53,9 +53,9 @@ def train_candidates(fleet: str, outcomes: Any) -> Any:
         from datetime import UTC, datetime
 
         from aimaas.errors import TrainingRefusedError
-        from aimaas.refused import Refused, attempt_of, forget_refused, note_refused
-        from aimaas.training_set import read_info
-        from models.train import train
+        from aimaas.training.last_refusal import Refused, attempt_of, forget_refused, note_refused
+        from aimaas.training.training_set import read_info
+        from models.training.train import train
 
         settings, spec = _surroundings(fleet)
         frozen, trained = _places(fleet, str(run_id))
@@ -83,8 +83,8 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
     @task(outlets=[model])
     def register_and_promote(known: int, *, run_id: str | None = None, outlet_events: Any = None) -> dict[str, Any]:
         """Registers the model with its digests and metrics. Promotes it if it is better than the champion on the same devices."""
-        from aimaas.registry import register
-        from models.promote import promote
+        from aimaas.registry.versions import register
+        from models.promotion.promote import promote
 
         settings, spec = _surroundings(fleet)
         trained = _places(fleet, str(run_id))[1]
@@ -106,7 +106,7 @@ def announce(fleet: str, registered: Any) -> Any:
         """Announces the champion to the scorers. Ends as skipped if the model of this run was not promoted."""
         from airflow.sdk.exceptions import AirflowSkipException
 
-        from models.announce import announce
+        from models.promotion.announce import announce
 
         settings, spec = _surroundings(fleet)
         said = announce(settings, spec)
@@ -127,7 +127,7 @@ def _surroundings(fleet: str) -> tuple[Any, Any]:
 
 def _card(trained: str) -> str:
     """Return the URI of the model card of this run."""
-    from aimaas.mlflow_store import CARD_FOLDER, CARD_NAME
+    from aimaas.registry.mlflow_store import CARD_FOLDER, CARD_NAME
     from aimaas.stored_files import uri_of
 
     return uri_of(f"{trained}/{CARD_FOLDER}/{CARD_NAME}")
@@ -136,7 +136,7 @@ def _card(trained: str) -> str:
 def _places(fleet: str, run_id: str) -> tuple[str, str]:
     """Return the folders of a run's training set and of its trained model: in the lake, which all workers share."""
     from aimaas.settings import read_settings
-    from aimaas.trainings import TRAINED, TRAINING_SET, training_folder
+    from aimaas.training.folders import TRAINED, TRAINING_SET, training_folder
 
     folder = training_folder(read_settings(), fleet, re.sub(r"[^A-Za-z0-9_.-]+", "-", run_id))
     return f"{folder}/{TRAINING_SET}", f"{folder}/{TRAINED}"

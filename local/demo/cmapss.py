@@ -9,9 +9,9 @@ import msgspec
 from rich.console import Console
 
 from aimaas.errors import StackError
-from aimaas.events import Prediction
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import read_all
+from aimaas.records.events import Prediction
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from local.demo.account import errors, percentiles

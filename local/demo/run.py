@@ -10,8 +10,8 @@ from pathlib import Path
 from rich.console import Console
 
 from aimaas.errors import StackError
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec, RemainingUsefulLife
+from aimaas.records.events import Announcement
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from local.demo.account import Errors, errors, percentiles
@@ -20,8 +20,8 @@ from local.demo.report import Report, make_report, print_report
 from local.demo.steps import Demo, parity_of, places_of, reckon_topics, running_stack
 from local.demo.tap import Seen, Tap
 from local.demo.traffic import DemoPlan, LiveFeed, Sent, live_histories
-from local.processes import ManagedProcess
 from local.stack import start_scorer
+from local.supervision.processes import ManagedProcess
 from stream.devices.simulator import simulate
 
 _YEARLY = "0 0 1 1 *"

@@ -13,11 +13,11 @@ import msgspec
 import yaml
 
 from aimaas.errors import StackError
-from aimaas.events import Announcement, Prediction
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import read_all
 from aimaas.lake import read_table
-from aimaas.quarantine import EXPECTATION
+from aimaas.lake.quarantine import EXPECTATION
+from aimaas.records.events import Announcement, Prediction
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from local.demo.account import Account, reckon
@@ -94,8 +94,8 @@ def running_stack(settings: Settings, fleet: FleetSpec, narrator: Narrator) -> I
 
 def promote_by_hand(settings: Settings, fleet: FleetSpec, version: str) -> Announcement:
     """Promote and announce a version, as `aimaas models promote` does."""
-    from aimaas.registry import set_champion
-    from models.announce import announce
+    from aimaas.registry.versions import set_champion
+    from models.promotion.announce import announce
 
     set_champion(settings, fleet, version)
     said = announce(settings, fleet)
@@ -162,7 +162,7 @@ def places_of(demo: Demo) -> Places:
 
 def parity_of(demo: Demo) -> float:
     """Return the largest difference between an exported champion and scikit-learn, from its report."""
-    from aimaas.registry import show_model
+    from aimaas.registry.versions import show_model
 
     models = [show_model(demo.settings, demo.fleet, c.version) for c in demo.champions]
     return max(float(m["metrics"]["parity_max_rel"]) for m in models)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import msgspec
 from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
-from aimaas.events import Prediction
 from aimaas.kafka import consumer_config
+from aimaas.records.events import Prediction
 from aimaas.settings import Settings
 from local.demo.account import EventKey
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from aimaas.errors import StackError
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.model_topic import announced
+from aimaas.records.events import Announcement
+from aimaas.registry.announcements import announced
 from aimaas.settings import Settings
-from local.airflow import Airflow
-from local.airflow_client import RunState
+from local.airflow.client import RunState
+from local.airflow.services import Airflow
 
 STAGES = ("ingest", "prepare", "train")
 _POLL_S = 1.0  # two cores: each look costs the API server a tenth of a second

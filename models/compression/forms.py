@@ -16,8 +16,8 @@ from models.compression.smaller import (
     student_network,
     student_trees,
 )
-from models.export import export
-from models.families import Estimator
+from models.export.export import export
+from models.families.scikit import Estimator
 from models.samples import Samples
 
 PLAIN = "plain"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.artefact import INPUT
+from aimaas.model.artefact import INPUT
 
 Float32 = npt.NDArray[np.float32]
 

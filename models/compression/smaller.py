@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from models.candidates import predict
-from models.families import Estimator
-from models.mean import CLASSES
-from models.network import Schedule, fit_network, moments, put_scale
+from models.families.candidates import predict
+from models.families.mean import CLASSES
+from models.families.network import Schedule, fit_network, moments, put_scale
+from models.families.scikit import Estimator
+from models.families.thresholds import round_thresholds_down
+from models.families.vector_only import VectorOnly, vector_only
 from models.samples import Samples
-from models.thresholds import round_thresholds_down
-from models.vector_only import VectorOnly, vector_only
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]

@@ -18,7 +18,7 @@ def searched(settings: Settings, fleet: FleetSpec, training_set: Place) -> tuple
     asked = fleet.training.search
     if not (asked.trials or asked.minutes):
         return fleet, []
-    from models.candidates import with_candidates
+    from models.families.candidates import with_candidates
     from models.search.run import Budget, search
 
     budget = Budget(asked.trials or None, asked.minutes or None, asked.workers)

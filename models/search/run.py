@@ -22,12 +22,12 @@ from aimaas.errors import NothingFoundError, SearchError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.stored_files import Place, at_hand
-from aimaas.training_set import TrainingSet, read_training_set
-from models.candidates import candidates_of
-from models.refusals import check_training_set
+from aimaas.training.training_set import TrainingSet, read_training_set
+from models.families.candidates import candidates_of
 from models.search.space import SPACES
 from models.search.standing import Standing, standing_of
 from models.search.studies import SearchJob, Studies, write_job
+from models.selection.refusals import check_training_set
 
 _LOOK_S = 0.5  # seconds between two looks at the standing
 _LOG = "workers.log"

@@ -1,4 +1,4 @@
-"""The search space of each family: options of its builder in models/candidates.py, and their bounds.
+"""The search space of each family: options of its builder in models/families/candidates.py, and their bounds.
 
 Numbers are rounded to three digits before they are tried, so that the shown value is the tried one.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from aimaas.fleet import FleetSpec
-from models.candidates import settings_of
+from models.families.candidates import settings_of
 
 _SHARE = FloatDistribution(0.1, 1.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState
 
 from aimaas.fleet import FailureWithin
-from models.evaluate import error_name
+from models.evaluation.evaluate import error_name
 from models.search.studies import AS_GIVEN, Studies, settings_tried
 
 

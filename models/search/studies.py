@@ -21,7 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 
 from aimaas.fleet import FleetSpec
-from models.candidates import settings_of
+from models.families.candidates import settings_of
 from models.search.space import SPACES, options_of, params_of
 
 AS_GIVEN = "as_given"  # marks the trial of the fleet file's own settings

@@ -17,12 +17,12 @@ from optuna.trial import TrialState
 
 from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FailureWithin
-from aimaas.training_set import read_training_set
-from models.candidates import candidates_of, predict, with_candidates
-from models.evaluate import error_of
+from aimaas.training.training_set import read_training_set
+from models.evaluation.evaluate import error_of
+from models.families.candidates import candidates_of, predict, with_candidates
 from models.samples import Samples
 from models.search.studies import AS_GIVEN, SearchJob, Studies, read_job, settings_tried
-from models.select import fit_alone, grouped_folds
+from models.selection.select import fit_alone, grouped_folds
 from models.task import target_range
 
 

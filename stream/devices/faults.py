@@ -13,10 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.errors import AimaasError
-from aimaas.events import MAX_RUN, MAX_SEQ
 from aimaas.fleet import FleetSpec
+from aimaas.records.events import MAX_RUN, MAX_SEQ
 
 Judged = tuple[bytes, bytes | None, Reason]
 

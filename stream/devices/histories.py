@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.events import OutcomeKind
 from aimaas.fleet import FleetSpec, RemainingUsefulLife
-from aimaas.units import SECONDS_PER_UNIT
+from aimaas.fleet.units import SECONDS_PER_UNIT
+from aimaas.records.events import OutcomeKind
 
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]

@@ -19,9 +19,9 @@ from confluent_kafka import Producer
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets, kafka_errors, producer_config
-from aimaas.kafka_failures import explained, is_denied
-from aimaas.reasons import Reason
-from aimaas.rights import on_topic
+from aimaas.kafka.failures import explained, is_denied
+from aimaas.kafka.rights import on_topic
+from aimaas.records.refusal_reasons import Reason
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.devices.histories import Ending, Histories, Int64

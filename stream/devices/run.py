@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from stream.devices.faults import Faults

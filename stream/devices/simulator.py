@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from aimaas.events import OutcomeKind
 from aimaas.fleet import FleetSpec
-from aimaas.units import SECONDS_PER_UNIT
+from aimaas.fleet.units import SECONDS_PER_UNIT
+from aimaas.records.events import OutcomeKind
 from stream.devices.degradation import Float64, Profile, make_of_device, simulate_run
 from stream.devices.histories import Ending, Histories
 from stream.devices.profiles import profile_of, rows_per_unit

@@ -9,9 +9,9 @@ from typing import Any
 
 import msgspec
 
-from aimaas.events import Prediction
 from aimaas.kafka import Offsets, delivered_between
 from aimaas.logs import logger
+from aimaas.records.events import Prediction
 from aimaas.settings import Settings
 from stream.export.database import Row
 from stream.records.dead_letters import header_list

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import begin_offsets, end_offsets
+from aimaas.kafka.topic_ids import topic_ids
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from aimaas.topic_ids import topic_ids
 from aimaas.topics import topic_names
 from stream.export.database import Database, ExportError
 from stream.export.reading import portions

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from aimaas.events import Announcement
+from aimaas.records.events import Announcement
 
 KEPT = 1_000  # announcements remembered, the highest sequences
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 5.0, 300.0

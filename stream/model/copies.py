@@ -15,10 +15,10 @@ from pathlib import Path
 
 import msgspec
 
-from aimaas.artefact import sha256
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
+from aimaas.model.artefact import sha256
+from aimaas.records.events import Announcement
 from aimaas.settings import Settings
 
 KEPT = 3

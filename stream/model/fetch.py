@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 
 from aimaas.errors import ModelRefusedError
-from aimaas.events import State
+from aimaas.records.events import State
 from aimaas.settings import Settings
 from stream.model.child import bound, run_child, say
 from stream.model.store import RESOLVED, local_path
@@ -70,7 +70,7 @@ def main(arguments: list[str]) -> None:
     uri, folder, tracking_uri, most, limit_s = arguments
     bound(_MEMORY, int(most) + 1, float(limit_s))
     from aimaas.errors import RegistryError
-    from aimaas.mlflow_reach import check_reachable, with_time_outs
+    from aimaas.registry.mlflow_reach import check_reachable, with_time_outs
 
     try:
         if uri.partition(":")[0].lower() in RESOLVED:

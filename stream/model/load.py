@@ -10,10 +10,10 @@ import threading
 from dataclasses import dataclass
 from datetime import datetime
 
-from aimaas.artefact import sha256
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.model import OpenModel
+from aimaas.model.artefact import sha256
+from aimaas.model.loaded import OpenModel
+from aimaas.records.events import Announcement
 from aimaas.settings import Settings
 from stream.model.child import StoppedError
 from stream.model.copies import Copies

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aimaas.artefact import ModelMetadata
 from aimaas.errors import ModelRefusedError
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec
-from aimaas.model import OpenModel, open_model, read_metadata
-from aimaas.plan import plan_of
-from aimaas.state import DeviceState
-from aimaas.widening import lacks
+from aimaas.kernel.plan import plan_of
+from aimaas.kernel.state import DeviceState
+from aimaas.kernel.widening import lacks
+from aimaas.model.artefact import ModelMetadata
+from aimaas.model.loaded import OpenModel, open_model, read_metadata
+from aimaas.records.events import Announcement
 
 
 def open_announced(content: bytes, announcement: Announcement, fleet: FleetSpec, cache: Path, where: str) -> OpenModel:

@@ -9,13 +9,13 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaException, Producer
 
-from aimaas.events import ModelStatus, State
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import producer_config
-from aimaas.kafka_failures import explained
+from aimaas.kafka.failures import explained
+from aimaas.kafka.rights import on_topic
 from aimaas.logs import logger
-from aimaas.model_status import key_of
-from aimaas.rights import on_topic
+from aimaas.records.events import ModelStatus, State
+from aimaas.registry.model_status import key_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from stream.model.child import Ended, bound, run_child, say
 
 if TYPE_CHECKING:  # the child bounds itself before it imports anything large
-    from aimaas.events import Announcement
     from aimaas.fleet import FleetSpec
-    from aimaas.model import OpenModel
+    from aimaas.model.loaded import OpenModel
+    from aimaas.records.events import Announcement
     from stream.model.copies import Copies
 
 LIMIT_S = 120.0  # 2 s on an idle machine, and half a minute where the kernel is not compiled yet
@@ -88,7 +88,7 @@ def _code() -> str:
 
     found = hashlib.sha256(f"{numpy.__version__} {numba.__version__} {onnxruntime.__version__}".encode())
     root = Path(__file__).resolve().parents[2]
-    for path in (*sorted((root / "aimaas").glob("*.py")), *sorted(Path(__file__).resolve().parent.glob("*.py"))):
+    for path in (*sorted((root / "aimaas").rglob("*.py")), *sorted(Path(__file__).resolve().parent.glob("*.py"))):
         found.update(path.read_bytes())
     return found.hexdigest()
 
@@ -119,8 +119,8 @@ def main(arguments: list[str]) -> None:
     import msgspec
 
     from aimaas.errors import ModelRefusedError
-    from aimaas.events import Announcement
     from aimaas.fleet import FleetSpec
+    from aimaas.records.events import Announcement
     from stream.model.opening import open_announced
 
     content, announced, rules, cache, where = _unpacked(given)
@@ -142,7 +142,7 @@ def run_plausible(model: OpenModel, fleet: FleetSpec, where: str) -> None:
     import numpy as np
 
     from aimaas.errors import ModelRefusedError
-    from aimaas.state import DeviceState
+    from aimaas.kernel.state import DeviceState
 
     state = DeviceState.of(fleet)
     slots = state.slots([f"d{i}" for i in range(_DEVICES)])

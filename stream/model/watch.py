@@ -19,17 +19,17 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 from confluent_kafka import KafkaError as ClientError
 
 from aimaas.errors import ModelRefusedError
-from aimaas.events import CHAMPION, Announcement
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import consumer_config, end_offsets, kafka_errors
-from aimaas.kafka_failures import UNREACHABLE, is_denied
+from aimaas.kafka.failures import UNREACHABLE, is_denied
+from aimaas.kafka.outage import outage_of
+from aimaas.kafka.rights import in_group, on_topic
+from aimaas.kafka.topic_watch import TopicMadeAnewError, TopicWatch
 from aimaas.logs import logger
-from aimaas.model_topic import AnnouncementError, announcement_of
-from aimaas.outage import outage_of
-from aimaas.rights import in_group, on_topic
+from aimaas.records.events import CHAMPION, Announcement
+from aimaas.registry.announcements import AnnouncementError, announcement_of
+from aimaas.registry.signatures import Verifier
 from aimaas.settings import Settings
-from aimaas.signatures import Verifier
-from aimaas.topic_watch import TopicMadeAnewError, TopicWatch
 from aimaas.topics import MODELS_GROUP, topic_names
 from stream.model.candidates import Candidates
 from stream.model.copies import Copies

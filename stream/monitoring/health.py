@@ -1,4 +1,4 @@
-"""The health of a scorer: a decision on plain data, and the pulse that the loop updates for it.
+"""The health of a scorer: a decision on plain data, and the liveness that the loop updates for it.
 
 Stalled (`/healthz` is red, starting it anew may help): no turn of the loop, a transaction that does not end, or a partition that is
 not fetched although its log goes on. Not ready (`/readyz` is red): stalled, or there is nothing to score with, nothing to
@@ -108,7 +108,7 @@ def _waiting(v: Vitals, limits: Limits, now: float) -> list[str]:
     return found
 
 
-class Pulse:
+class Liveness:
     """Keeps a scorer's vitals. One thread, the loop's, calls what changes them; `look` may be called from any."""
 
     def __init__(self, limits: Limits, now: float) -> None:

@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from aimaas.admission import Reason, Reasons
-from aimaas.reasons import REASONS
+from aimaas.admission.judge import Reason, Reasons
+from aimaas.records.refusal_reasons import REASONS
 from stream.model.answers import Answered
 from stream.monitoring.health import Health
 from stream.monitoring.histogram import ArrayHistogram

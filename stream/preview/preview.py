@@ -9,12 +9,12 @@ from itertools import groupby
 import numpy as np
 import numpy.typing as npt
 
+from aimaas.admission.rules import changes, rules_of
 from aimaas.errors import FleetFileError
-from aimaas.events import Outcome
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import Record, begin_offsets, end_offsets, read_all, read_between
-from aimaas.reasons import REASONS, Reason
-from aimaas.rules import changes, rules_of
+from aimaas.records.events import Outcome
+from aimaas.records.refusal_reasons import REASONS, Reason
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.preview.side import Judgement, Side

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Judge
-from aimaas.events import Outcome
-from aimaas.features import kernel_of
-from aimaas.fit import Fit
+from aimaas.admission.judge import Judge
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import Record
-from aimaas.lifetimes import NEVER, labels
-from aimaas.plan import FeaturePlan, plan_of
-from aimaas.state import DeviceState
+from aimaas.kernel.features import kernel_of
+from aimaas.kernel.fit import Fit
+from aimaas.kernel.plan import FeaturePlan, plan_of
+from aimaas.kernel.state import DeviceState
+from aimaas.labels.lifetimes import NEVER, labels
+from aimaas.records.events import Outcome
 
 Int64 = npt.NDArray[np.int64]
 Lives = dict[tuple[str, int], list[tuple[int, bool]]]  # (device, run) -> order and whether it failed, of each outcome
@@ -107,7 +107,7 @@ def _by_run(device: Sequence[str], run: Int64) -> Mapping[tuple[str, int], Int64
 def _fill(
     order: Int64, rows: Int64, ends: Sequence[tuple[int, bool]], newest: Int64, failure: Int64, end: Int64
 ) -> None:
-    """Fill what the lives of one run's rows ended in; see `aimaas.lifetimes.labels`."""
+    """Fill what the lives of one run's rows ended in; see `aimaas.labels.lifetimes.labels`."""
     life = np.searchsorted(np.array([o for o, _ in ends], np.int64), order[rows])
     for number in np.unique(life).tolist():
         mine = rows[life == number]

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.fleet import FleetSpec
 from aimaas.topics import topic_of
 from stream.records.replay_mac import is_genuine, replay_mac
@@ -65,7 +65,7 @@ class DeadLetter(NamedTuple):
 def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec, label: str | None = None) -> DeadLetter:
     """The dead letter of a consumed message (of confluent-kafka) that was refused with `reason`.
 
-    `label` is that of the message's topic (`aimaas.journal`); its name where it is not given.
+    `label` is that of the message's topic (`aimaas.admission.journal`); its name where it is not given.
     """
     key, key_cut = _cut(message.key(), _KEY_BYTES, "key")
     value, value_cut = _cut(message.value(), fleet.limits.record_bytes, "value")

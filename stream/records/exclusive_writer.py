@@ -17,7 +17,7 @@ from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors, producer_config
-from aimaas.rights import Right, on_topic
+from aimaas.kafka.rights import Right, on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from stream.records.dead_letters import Header

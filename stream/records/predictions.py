@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Batch
-from aimaas.events import Prediction
+from aimaas.admission.judge import Batch
+from aimaas.records.events import Prediction
 from stream.model.load import Model
 from stream.records.outgoing import Outgoing
 from stream.state.partition import Records

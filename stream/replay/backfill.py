@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aimaas.fleet import FleetSpec
-from aimaas.history import APP_ID, HISTORY, PLACE, end_of, is_there, schema, write_history
 from aimaas.lake import held
-from aimaas.reasons import Reason
+from aimaas.lake.history import APP_ID, HISTORY, PLACE, end_of, is_there, schema, write_history
+from aimaas.records.refusal_reasons import Reason
 from aimaas.settings import Settings
 from stream.devices.producer import KeyValue, produce_chunks
 from stream.replay.before import Oldest
-from stream.replay.mapping import Mapping, ReplayError
-from stream.replay.mapping_file import load_mapping
-from stream.replay.mistakes import Mistakes
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.mapping.file import load_mapping
+from stream.replay.mapping.schema import Mapping, ReplayError
 from stream.replay.recording import Found, Progress, Recorder
 from stream.replay.sending import chunks
 
@@ -84,7 +84,7 @@ class _Spooled:
     """The records of a recording, judged one by one, with events on disk."""
 
     def __init__(self, fleet: FleetSpec, oldest: Oldest, path: Path) -> None:
-        from aimaas.admission import Judge  # compiled code, which a replay does without
+        from aimaas.admission.judge import Judge  # compiled code, which a replay does without
 
         self._fleet, self._judge, self._oldest, self._path = fleet, Judge(fleet), oldest, path
         self._digest = hashlib.sha256()

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from aimaas.admission import Batch
+from aimaas.admission.judge import Batch
 from aimaas.fleet import FleetSpec
 from aimaas.lake import arrow_dataset, find_table
+from aimaas.lake.torn_files import reading
 from aimaas.settings import Settings
-from aimaas.torn import reading
-from stream.replay.mapping import ReplayError
+from stream.replay.mapping.schema import ReplayError
 
 _COLUMNS = ["device_id", "run", "order", "ts"]
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from aimaas.fleet import FleetSpec
-from aimaas.reasons import Reason
+from aimaas.records.refusal_reasons import Reason
 from stream.devices.producer import Chunk, Progress
-from stream.replay.mistakes import Refused
+from stream.replay.cells.mistakes import Refused
 
 
 @dataclass
@@ -47,8 +47,8 @@ def judged(
     fleet: FleetSpec, chunks: Iterable[Chunk], now_ms: int, total: int, progress: Progress | None = None
 ) -> list[Judged]:
     """What admission would refuse, by reason, were all of it sent at `now_ms` to a fleet that knows none of the devices."""
-    from aimaas.admission import Judge  # compiled code, which a replay does without
-    from aimaas.state import DeviceState
+    from aimaas.admission.judge import Judge  # compiled code, which a replay does without
+    from aimaas.kernel.state import DeviceState
 
     judge, state = Judge(fleet), DeviceState.of(fleet)
     found: dict[Reason, Judged] = {}

@@ -13,7 +13,7 @@ import numpy as np
 
 from aimaas.fleet import FleetSpec
 from stream.devices.histories import Ending, Float64, Histories, Int64
-from stream.replay.mapping import ReplayError
+from stream.replay.mapping.schema import ReplayError
 
 _READINGS = (*(f"o{i}" for i in range(1, 4)), *(f"s{i}" for i in range(1, 22)))
 

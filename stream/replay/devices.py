@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from stream.replay.block import Block
-from stream.replay.mapping import DeviceSource
+from stream.replay.cells.block import Block
+from stream.replay.mapping.schema import DeviceSource
 
 _LONGEST = 128
 _ALLOWED = f"a name of 1 to {_LONGEST} characters"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from stream.replay.mapping import ReplayError
+from stream.replay.mapping.schema import ReplayError
 from stream.replay.rows import Rows
 
 MEMORY_BYTES = 4 << 20  # of a run while it is made, and of all parts that are merged at once

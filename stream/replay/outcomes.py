@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.events import OutcomeKind
-from stream.replay.block import Block
-from stream.replay.mapping import OutcomeWords, ReplayError
+from aimaas.records.events import OutcomeKind
+from stream.replay.cells.block import Block
+from stream.replay.cells.words import listed, word
+from stream.replay.mapping.schema import OutcomeWords, ReplayError
 from stream.replay.rows import ENDINGS, NOTHING
-from stream.replay.words import listed, word
 
 Int8 = npt.NDArray[np.int8]
 Int16 = npt.NDArray[np.int16]

@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.fleet import FleetSpec
-from stream.replay.block import Block, Mask
-from stream.replay.mapping import Mapping, ReadingSource, ReplayError, TableFormat
-from stream.replay.numbers import Float64, missing, numbers
-from stream.replay.words import listed, word
+from stream.replay.cells.block import Block, Mask
+from stream.replay.cells.numbers import Float64, missing, numbers
+from stream.replay.cells.words import listed, word
+from stream.replay.mapping.schema import Mapping, ReadingSource, ReplayError, TableFormat
 
 
 class ReadingsReader:

@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 
 from aimaas.fleet import FailureWithin, FleetSpec
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.cells.source import blocks
 from stream.replay.devices import DeviceNames
 from stream.replay.external_sort import ExternalSort
-from stream.replay.mapping import Mapping, ReplayError
-from stream.replay.mistakes import Mistakes
+from stream.replay.mapping.schema import Mapping, ReplayError
 from stream.replay.rows import Rows, row_type
 from stream.replay.runs import Runs, joined, order_of
-from stream.replay.source import blocks
 from stream.replay.tables import OutcomeTable, TelemetryTable
 
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much

@@ -13,11 +13,11 @@ from aimaas.settings import Settings
 from stream.devices import producer
 from stream.devices.histories import Ending, Histories
 from stream.devices.producer import Produced, produce, produce_chunks, require_topics
+from stream.replay.cells.mistakes import Mistakes
 from stream.replay.check import Report, judged
 from stream.replay.cmapss import read_cmapss, read_remaining
-from stream.replay.mapping import ReplayError
-from stream.replay.mapping_file import load_mapping
-from stream.replay.mistakes import Mistakes
+from stream.replay.mapping.file import load_mapping
+from stream.replay.mapping.schema import ReplayError
 from stream.replay.recording import Progress, Recorder, Recording
 from stream.replay.rows import EVENT, Rows
 from stream.replay.sending import chunks, endings

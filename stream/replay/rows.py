@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.events import OutcomeKind
+from aimaas.records.events import OutcomeKind
 
 Rows = npt.NDArray[np.void]
 EVENT, OUTCOME = 0, 1  # `what`: of a row of telemetry, and of a table of outcomes

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stream.replay.mapping import Mapping, OutcomeSource
-from stream.replay.mistakes import Mistakes, Refused
+from stream.replay.cells.mistakes import Mistakes, Refused
+from stream.replay.mapping.schema import Mapping, OutcomeSource
 from stream.replay.rows import ENDINGS, EVENT, NOTHING, OBSERVED, OUTCOME, Rows, begins
 
 Int64 = npt.NDArray[np.int64]

@@ -10,17 +10,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from aimaas.events import MAX_RUN, MAX_SEQ
 from aimaas.fleet import FleetSpec
-from stream.replay.block import Block
+from aimaas.records.events import MAX_RUN, MAX_SEQ
+from stream.replay.cells.block import Block
+from stream.replay.cells.numbers import whole_numbers
+from stream.replay.cells.source import Wanted
+from stream.replay.cells.times import times
 from stream.replay.devices import DeviceNames, device_indices
-from stream.replay.mapping import Column, DeviceSource, Mapping, OutcomesTable, TableFormat, TimeSource
-from stream.replay.numbers import whole_numbers
+from stream.replay.mapping.schema import Column, DeviceSource, Mapping, OutcomesTable, TableFormat, TimeSource
 from stream.replay.outcomes import OutcomeReader
 from stream.replay.readings import ReadingsReader
 from stream.replay.rows import NOTHING, OUTCOME, Rows, empty_rows
-from stream.replay.source import Wanted
-from stream.replay.times import times
 
 Int64 = npt.NDArray[np.int64]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aimaas.reasons import Reason
+from aimaas.records.refusal_reasons import Reason
 from stream.records.dead_letters import PREFIX, REPLAY_MAC, REPLAY_OF, TRUNCATED
 from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE
 from stream.schemas.structs import Schema, time_schema

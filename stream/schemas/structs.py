@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from aimaas.event_times import EXCLUDED, PATTERN, YEARS
+from aimaas.records.event_times import EXCLUDED, PATTERN, YEARS
 
 Schema = dict[str, Any]
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from aimaas.events import CHAMPION, Announcement, ModelStatus, Outcome, Prediction, event_schema
+from aimaas.admission.journal import Gap, TopicSeen
+from aimaas.admission.rule_log import Claim, Rejudged, RulesFrom
 from aimaas.fleet import FleetSpec
-from aimaas.journal import Gap, TopicSeen
-from aimaas.rule_log import Claim, Rejudged, RulesFrom
+from aimaas.records.events import CHAMPION, Announcement, ModelStatus, Outcome, Prediction, event_schema
 from aimaas.topics import topic_names
 from stream.schemas.headers import dead_letter_headers, prediction_headers, replay_headers
 from stream.schemas.structs import DRAFT, Schema, struct_schema, union_schema

@@ -8,16 +8,16 @@ from typing import Any
 from confluent_kafka import KafkaError as ClientError
 from confluent_kafka import KafkaException
 
+from aimaas.admission.unreadable_batches import is_unreadable
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
-from aimaas.kafka_failures import UNREACHABLE, is_denied
+from aimaas.kafka.failures import UNREACHABLE, is_denied
+from aimaas.kafka.topic_watch import deleted
 from aimaas.logs import logger
-from aimaas.topic_watch import deleted
 from aimaas.topics import topic_names
-from aimaas.unreadable import is_unreadable
-from stream.scorer.assignment import Assignment
-from stream.scorer.commits import Commits
+from stream.scorer.group.assignment import Assignment
 from stream.scorer.options import ScorerOptions
+from stream.scorer.output.commits import Commits
 
 log = logger("scorer")
 

@@ -15,7 +15,7 @@ EVERY_S = 10.0
 
 @contextmanager
 def collected_between_batches() -> Iterator[None]:
-    """Switch the collector off for a process that takes `Breaks`."""
+    """Switch the collector off for a process that takes `GarbageCollector`."""
     gc.disable()
     try:
         yield
@@ -24,19 +24,19 @@ def collected_between_batches() -> Iterator[None]:
         gc.unfreeze()
 
 
-class Breaks:
+class GarbageCollector:
     """Says when it is time to collect, and does."""
 
     def __init__(self, now: float) -> None:
         self._last = now
 
-    def set_apart(self) -> None:
+    def freeze(self) -> None:
         """Never look again at what is there now: libraries, compiled code and a model are 0.2 s of looking each time."""
         if not gc.isenabled():
             gc.collect()
             gc.freeze()
 
-    def take(self, now: float) -> None:
+    def collect_if_due(self, now: float) -> None:
         """Collect if the last time is long ago and nobody else does; `now` in monotonic seconds."""
         if now - self._last >= EVERY_S and not gc.isenabled():
             gc.collect()

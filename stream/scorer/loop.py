@@ -22,29 +22,29 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from aimaas.admission import Judge
+from aimaas.admission.judge import Judge
 from aimaas.fleet import FleetSpec
+from aimaas.kafka.outage import outage_of
+from aimaas.kafka.topic_ids import topic_ids
+from aimaas.kafka.topic_settings import check_settings
+from aimaas.kafka.topic_watch import TopicWatch
 from aimaas.logs import logger
-from aimaas.outage import outage_of
 from aimaas.settings import Settings
-from aimaas.topic_ids import topic_ids
-from aimaas.topic_settings import check_settings
-from aimaas.topic_watch import TopicWatch
 from aimaas.topics import scorer_group, topic_names
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
-from stream.scorer.assignment import Assignment, count_partitions, group_consumer
-from stream.scorer.commits import Commits
-from stream.scorer.delivery import open_outbox
 from stream.scorer.fetching import Fetcher
-from stream.scorer.garbage import Breaks
+from stream.scorer.garbage import GarbageCollector
+from stream.scorer.group.assignment import Assignment, count_partitions, group_consumer
+from stream.scorer.group.orphans import OrphanWatch
+from stream.scorer.group.partitions import Partitions
+from stream.scorer.group.restoring import Restorer
+from stream.scorer.group.rule_claims import Rules
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
-from stream.scorer.orphans import OrphanWatch
-from stream.scorer.outbox import Outbox, TransactionAbortedError
-from stream.scorer.partitions import Partitions
-from stream.scorer.restoring import Restorer
-from stream.scorer.rules import Rules
+from stream.scorer.output.commits import Commits
+from stream.scorer.output.delivery import open_outbox
+from stream.scorer.output.outbox import Outbox, TransactionAbortedError
 from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.serving import Serving
 from stream.scorer.warm_up import warm_up
@@ -70,7 +70,7 @@ class Scorer:
         self._fleet, self._options, self._monitor = fleet, options, monitor
         self._names, self._outage = topic_names(fleet), outage_of(settings)
         self._at_least_once = options.delivery == "at-least-once"
-        self._breaks = Breaks(time.monotonic())
+        self._garbage = GarbageCollector(time.monotonic())
         group = scorer_group(fleet)
         member = f"{group}-{instance}"
         self._consumer: Any
@@ -99,7 +99,7 @@ class Scorer:
     def run(self, stop: threading.Event) -> None:
         """Score until `stop` is set, then commit what is done and leave the group."""
         warm_up(self._fleet, Judge(self._fleet), self._serving.model.kernel)
-        self._breaks.set_apart()
+        self._garbage.freeze()
         self._assignment.subscribe()
         log.info("scorer started", fleet=self._fleet.fleet, model_version=self._serving.model.version)
         try:
@@ -134,7 +134,7 @@ class Scorer:
             self._commits.look()
             if messages:
                 self._score(messages)
-            self._assignment.settle_skipped()
+            self._assignment.move_past_skipped()
             self._commits.save_positions()
             if not self._commits.commit_if_due() and not messages:
                 self._commits.save_idle_devices()
@@ -143,13 +143,13 @@ class Scorer:
             self._assignment.rewind()
         self._monitor.lap("commit")
         self._monitor.turned(self._consumer, self._owned.states, self._serving.model.version)
-        self._breaks.take(time.monotonic())
+        self._garbage.collect_if_due(time.monotonic())
 
     def _between_batches(self) -> None:
         """Take another model, join the group again where partitions have no owner, check that topics are still the same ones."""
         if self._serving.change():
             self._assignment.read_on()
-            self._breaks.set_apart()
+            self._garbage.freeze()
         if self._orphans.must_rejoin(time.monotonic()):
             self._assignment.rejoin()
         self._topics.look(time.monotonic())

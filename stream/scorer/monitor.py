@@ -1,4 +1,4 @@
-"""Monitoring of the loop: everything it reports goes through here to the log, to Prometheus and to the pulse for health checks."""
+"""Monitoring of the loop: all its reports to the log, to Prometheus and to the health checks."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.model.load import Model
 from stream.monitoring.endpoint import Endpoint
-from stream.monitoring.health import Health, Limits, Pulse
+from stream.monitoring.health import Health, Limits, Liveness
 from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
 from stream.scorer.device_reports import DeviceReports
-from stream.scorer.outbox import Done
+from stream.scorer.output.outbox import CommitResult
 from stream.scorer.rates import RateLog, Tally
 from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState
@@ -43,7 +43,7 @@ class Monitor:
         self._metrics = ScorerMetrics(fleet.fleet, self.registry)
         self._metrics.health_from(self.look)
         self.devices = DeviceReports(self._metrics)
-        self._pulse = Pulse(Limits(), time.monotonic())
+        self._liveness = Liveness(Limits(), time.monotonic())
         self._lag = LagWatch(settings, topic_names(fleet).events)
         self._state_at = 0.0
         self._refused = self._passed_over = 0
@@ -51,7 +51,7 @@ class Monitor:
 
     def look(self) -> Health:
         """How the scorer is now; may be called from any thread."""
-        return self._pulse.look(time.monotonic())
+        return self._liveness.look(time.monotonic())
 
     @contextmanager
     def served_at(self, host: str, port: int | None) -> Iterator[None]:
@@ -64,19 +64,19 @@ class Monitor:
 
     def waits(self) -> None:
         """There is no model yet, and the scorer looks for one."""
-        self._pulse.turned(time.monotonic())
+        self._liveness.turned(time.monotonic())
 
     def starts(self) -> None:
         """The loop is about to begin: a transactional id may have to be waited for, compiled code loaded."""
-        self._pulse.busy("starting", START_LIMIT_S, time.monotonic())
+        self._liveness.busy("starting", START_LIMIT_S, time.monotonic())
 
     def turned(self, consumer: Any, states: Mapping[int, PartitionState], model_version: str) -> None:
         """The loop has made a turn."""
         now = time.monotonic()
-        self._pulse.turned(now)
+        self._liveness.turned(now)
         places = self._lag.look(consumer, {p: s.position for p, s in states.items()}, now)
         if places is not None:
-            self._pulse.seen(places, now)
+            self._liveness.seen(places, now)
             self._metrics.lag_seen(len(states), sum(place.lag for place in places.values()))
         if now - self._state_at >= _STATE_EVERY_S:
             self._state_at = now
@@ -86,14 +86,14 @@ class Monitor:
 
     def model_serves(self, model: Model, before: Model | None = None) -> None:
         """This model answers from now on."""
-        self._pulse.serves(model.version)
+        self._liveness.serves(model.version)
         self._metrics.model_changed(model.version, model.promoted_at.timestamp())
         if before is not None:
             log.info("model changed", version=model.version, before=before.version, sequence=model.sequence)
 
     def model_withdrawn(self, model: Model, why: str) -> None:
         """The model that served answers no more, and no other one does yet."""
-        self._pulse.serves(None)
+        self._liveness.serves(None)
         self._metrics.model_withdrawn()
         log.error(
             "model withdrawn: events wait for another version",
@@ -129,7 +129,7 @@ class Monitor:
 
     def opened(self, at: float) -> None:
         """A transaction has been open since `at` (monotonic seconds)."""
-        self._pulse.transaction_opened(at)
+        self._liveness.transaction_opened(at)
 
     def commit_started(self, state: Sequence[StateRecord]) -> None:
         """A commit began, with these records for the state topic."""
@@ -138,26 +138,26 @@ class Monitor:
         self.tally.state_bytes += sum(len(key) + len(value or b"") for key, value in state)
         self._metrics.commit_started()
 
-    def committed(self, done: Done) -> None:
+    def committed(self, done: CommitResult) -> None:
         """A commit has ended well."""
         self.tally.transactions += 1
         self.tally.commit_s += done.seconds
         self.tally.unanswered(self._metrics.committed(done.seconds, done.at, self._snapshots))
-        self._pulse.transaction_ended()
+        self._liveness.transaction_ended()
 
     def aborted(self) -> None:
         """What was not committed was rolled back."""
         self.tally.aborts += 1
         self._metrics.aborted()
-        self._pulse.transaction_ended()
+        self._liveness.transaction_ended()
 
     def restoring(self) -> None:
         """State is about to be restored, which may take longer than a turn."""
-        self._pulse.busy("restoring state", RESTORE_LIMIT_S, time.monotonic())
+        self._liveness.busy("restoring state", RESTORE_LIMIT_S, time.monotonic())
 
     def restored(self, restored: Restored) -> None:
         """State came back from the topics."""
-        self._pulse.turned(time.monotonic())
+        self._liveness.turned(time.monotonic())
         self._metrics.restored(restored.seconds, restored.state_bytes + restored.event_bytes, restored.events)
 
     def resumed(self, lost: int, unrestored: int, made_anew: int) -> None:
@@ -166,6 +166,6 @@ class Monitor:
 
     def owns(self, partitions: Mapping[int, PartitionState]) -> None:
         """These partitions are this scorer's now, all of them."""
-        self._pulse.owns(partitions, time.monotonic())
+        self._liveness.owns(partitions, time.monotonic())
         if not partitions:
             self._metrics.lag_seen(0, 0)

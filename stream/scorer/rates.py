@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.logs import logger
 
 REPORT_S = 10.0

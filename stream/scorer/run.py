@@ -8,10 +8,10 @@ from contextlib import nullcontext
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import kafka_errors, partition_counts
-from aimaas.kafka_failures import check_granted
+from aimaas.kafka.failures import check_granted
+from aimaas.kafka.outage import outage_of
+from aimaas.kafka.roles import rights_of
 from aimaas.logs import logger
-from aimaas.outage import outage_of
-from aimaas.roles import rights_of
 from aimaas.settings import Settings
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher

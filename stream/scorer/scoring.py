@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
+from aimaas.admission.judges_by_offset import Judges
 from aimaas.fleet import FleetSpec
-from aimaas.judges import Judges
 from aimaas.logs import logger
-from aimaas.reasons import REASONS
+from aimaas.records.refusal_reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
 from stream.records.dead_letters import DeadLetter, claims_copy, dead_letter, original_of
 from stream.records.predictions import Part, predictions_of, unanswered_of
-from stream.scorer.outbox import Outbox
+from stream.scorer.output.outbox import Outbox
 from stream.state.partition import PartitionState, records_of
 
 log = logger("scorer")

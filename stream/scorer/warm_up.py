@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 
-from aimaas.admission import Judge
-from aimaas.events import encode_event
-from aimaas.features import Kernel
+from aimaas.admission.judge import Judge
+from aimaas.admission.partitioner import partition_of
 from aimaas.fleet import FleetSpec
-from aimaas.nesting import SHALLOW_BYTES, is_too_deep
-from aimaas.partitioner import partition_of
+from aimaas.kernel.features import Kernel
+from aimaas.records.events import encode_event
+from aimaas.records.nesting import SHALLOW_BYTES, is_too_deep
 from stream.state.partition import PartitionState, Records
 
 _DEVICE = "warm-up"

@@ -16,13 +16,13 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from aimaas.artefact import OUTPUT
 from aimaas.fleet import FailureWithin, FleetSpec
-from aimaas.intervals import LOWER, UPPER
+from aimaas.model.artefact import OUTPUT
+from aimaas.model.intervals import LOWER, UPPER
 from stream.model.load import Model
 from stream.service import inference_protocol as protocol
 from stream.service import openapi
-from stream.service.edge import DOCS_FILES
+from stream.service.access.middleware import DOCS_FILES
 from stream.service.examples import fill_in
 from stream.service.instances import InstanceReader, digest
 from stream.service.metrics import ServiceMetrics
@@ -134,7 +134,7 @@ class Routes:
 def build_app(
     fleet: FleetSpec, options: ServiceOptions, predictor: Predictor, metrics: ServiceMetrics, lifespan: Lifespan
 ) -> FastAPI:
-    """The application, without the guards of `Edge`. `lifespan` runs around its life, within the batcher's."""
+    """The application, without the guards of `AccessMiddleware`. `lifespan` runs around its life, within the batcher's."""
 
     @asynccontextmanager
     async def working(app: FastAPI) -> AsyncIterator[None]:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from aimaas import plain_json
-from aimaas.reasons import Reason
+from aimaas.records import plain_json
+from aimaas.records.refusal_reasons import Reason
 from stream.service.problems import FieldError, Problem, field_error, invalid, shown
 
 _PLACE = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>.*)`)?$", re.DOTALL)

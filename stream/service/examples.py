@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from aimaas.artefact import INPUT, OUTPUT
 from aimaas.fleet import FailureWithin, FleetSpec
-from aimaas.intervals import LOWER, UPPER
-from aimaas.plan import plan_of
-from aimaas.readings import Float64, ReadingRules
+from aimaas.kernel.plan import plan_of
+from aimaas.model.artefact import INPUT, OUTPUT
+from aimaas.model.intervals import LOWER, UPPER
+from aimaas.records.readings import Float64, ReadingRules
 from stream.devices.simulator import healthy_rows
 from stream.model.load import Model
+from stream.service.explanations import Reasoned
 from stream.service.inference_protocol import DATATYPE
 from stream.service.instances import Events, Explained, Features, Instance
-from stream.service.reasons import Reasoned
 from stream.service.scoring import Scoring
 
 SHOWN_EVENTS = 3

@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.artefact import INPUT, OUTPUT
-from aimaas.intervals import LOWER, UPPER
-from aimaas.reasons import Reason
+from aimaas.model.artefact import INPUT, OUTPUT
+from aimaas.model.intervals import LOWER, UPPER
+from aimaas.records.refusal_reasons import Reason
 from stream.model.load import Model
 from stream.service.bodies import ROOT, decoded
 from stream.service.instances import Features, Float32, check_count

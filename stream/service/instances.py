@@ -12,12 +12,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from aimaas import plain_json
-from aimaas.event_times import YEARS, is_allowed
-from aimaas.events import Run, Seq, Time, readings_type
 from aimaas.fleet import FleetSpec
-from aimaas.readings import ReadingRules
-from aimaas.reasons import Reason
+from aimaas.records import plain_json
+from aimaas.records.event_times import YEARS, is_allowed
+from aimaas.records.events import Run, Seq, Time, readings_type
+from aimaas.records.readings import ReadingRules
+from aimaas.records.refusal_reasons import Reason
 from stream.service.bodies import ROOT, decoded, parsed, problem_of
 from stream.service.problems import FieldError, Problem, field_error, invalid, reading_error
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aimaas.artefact import INPUT
-from aimaas.events import event_schema
 from aimaas.fleet import FleetSpec
+from aimaas.model.artefact import INPUT
+from aimaas.records.events import event_schema
 from stream.service.examples import example_events
 from stream.service.inference_protocol import DATATYPE
 from stream.service.problems import MEDIA_TYPE

@@ -12,20 +12,20 @@ from contextlib import suppress
 from cachetools import LRUCache
 
 from aimaas.fleet import FleetSpec
+from aimaas.kernel.plan import channels_of
 from aimaas.logs import logger
-from aimaas.plan import channels_of
-from aimaas.readings import Fault
-from aimaas.reasons import Reason
+from aimaas.records.readings import Fault
+from aimaas.records.refusal_reasons import Reason
 from stream.model.answers import AnswerWatch
 from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.monitoring.health import Health
 from stream.service.batching import Batcher
+from stream.service.explanations import Reasoned
 from stream.service.instances import Events, Explained, Instance, sample
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.problems import FieldError, Problem, invalid, reading_error
-from stream.service.reasons import Reasoned
 from stream.service.scoring import Answer, Scoring
 
 _LOOK_S = 0.1  # so often it is seen whether a new champion stands ready

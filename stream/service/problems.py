@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 from starlette.responses import Response
 
-from aimaas.readings import Fault
-from aimaas.reasons import Reason
+from aimaas.records.readings import Fault
+from aimaas.records.refusal_reasons import Reason
 
 MEDIA_TYPE = "application/problem+json"
 _SHOWN = 80  # characters of what was found

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from aimaas.fleet import FleetSpec
-from aimaas.readings import Fault, ReadingRules
-from aimaas.reasons import Reason
-from aimaas.state import DeviceState
+from aimaas.kernel.state import DeviceState
+from aimaas.records.readings import Fault, ReadingRules
+from aimaas.records.refusal_reasons import Reason
 from stream.model.load import Model
 from stream.records.predictions import no_prediction
+from stream.service.explanations import Reasoned, reasons
 from stream.service.instances import Asked, Events, Explained, Features, Float32, Instance
-from stream.service.reasons import Reasoned, reasons
 
 Answer = float | Reasoned | Fault
 

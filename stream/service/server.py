@@ -20,16 +20,16 @@ from starlette.types import ASGIApp
 from aimaas.errors import ServiceError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import end_offsets
+from aimaas.kafka.outage import outage_of
+from aimaas.kafka.topic_settings import check_settings
 from aimaas.logs import logger
-from aimaas.outage import outage_of
 from aimaas.settings import Settings
-from aimaas.topic_settings import check_settings
 from aimaas.topics import topic_names
 from stream.model.watch import ModelWatcher
 from stream.monitoring.endpoint import Endpoint
+from stream.service.access.connections import Closed, bounded
+from stream.service.access.middleware import AccessMiddleware
 from stream.service.app import build_app
-from stream.service.connections import Closed, bounded
-from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions, Tls
 from stream.service.predictor import Predictor
@@ -136,7 +136,7 @@ class Service:
         self._metrics = metrics = ServiceMetrics(fleet.fleet)
         self._predictor = Predictor(fleet, options, metrics)
         app = build_app(fleet, options, self._predictor, metrics, self._following)
-        self.app: ASGIApp = Edge(app, metrics, options, settings.api_key)
+        self.app: ASGIApp = AccessMiddleware(app, metrics, options, settings.api_key)
         logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # it warns of each request that is no HTTP
         self._server = uvicorn.Server(server_config(self.app, options, metrics.closed))
         self._failure: BaseException | None = None

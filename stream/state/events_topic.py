@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import NamedTuple
 
+from aimaas.admission.journal import Journal, note_topics
 from aimaas.fleet import FleetSpec
-from aimaas.journal import Journal, note_topics
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 
 
 class EventsTopic(NamedTuple):
-    """A fleet's events topic: its `id`, and the ids of all that had its name, oldest first; see `aimaas.journal`."""
+    """A fleet's events topic: its `id`, and the ids of all that had its name, oldest first; see `aimaas.admission.journal`."""
 
     name: str
     id: str

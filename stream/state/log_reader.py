@@ -11,15 +11,15 @@ from typing import Any, NamedTuple
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka import KafkaError as ClientError
 
+from aimaas.admission.unreadable_batches import Skipped, cannot_read, is_unreadable
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import READ_LIMIT_S, consumer_config, kafka_errors
-from aimaas.kafka_failures import UNREACHABLE
-from aimaas.outage import outage_of
-from aimaas.rights import in_group, on_topic
+from aimaas.kafka.failures import UNREACHABLE
+from aimaas.kafka.outage import outage_of
+from aimaas.kafka.rights import in_group, on_topic
 from aimaas.settings import Settings
 from aimaas.topics import RESTORE_GROUP
-from aimaas.unreadable import Skipped, cannot_read, is_unreadable
 
 _BATCH = 5_000
 _POLL_S = 0.1

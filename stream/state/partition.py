@@ -18,11 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Batch, Judge
-from aimaas.features import Kernel
+from aimaas.admission.judge import Batch, Judge
+from aimaas.admission.rules import widened
 from aimaas.fleet import FleetSpec
-from aimaas.rules import widened
-from aimaas.state import DeviceState, Forgotten
+from aimaas.kernel.features import Kernel
+from aimaas.kernel.state import DeviceState, Forgotten
 from stream.state.records import (
     StateRecord,
     deletion,

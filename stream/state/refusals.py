@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from stream.state.spread import PLACES, Spread, add, no_spread, places_of
 
 WINDOW_MS, BUCKET_MS = 600_000, 60_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aimaas.admission.journal import read_journal
+from aimaas.admission.judges_by_offset import Judges, RuleBook
 from aimaas.fleet import FleetSpec
-from aimaas.journal import read_journal
-from aimaas.judges import Judges, RuleBook
 from aimaas.settings import Settings
 from stream.state.topic import TakeUp
 

@@ -20,13 +20,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from aimaas.admission import Judge
+from aimaas.admission.judge import Judge
+from aimaas.admission.judges_by_offset import Judges
 from aimaas.errors import KafkaError
-from aimaas.features import Kernel
 from aimaas.fleet import FleetSpec
-from aimaas.judges import Judges
 from aimaas.kafka import end_offsets, kafka_errors
-from aimaas.kafka_failures import no_topic
+from aimaas.kafka.failures import no_topic
+from aimaas.kernel.features import Kernel
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names

@@ -5,10 +5,10 @@ import pytest
 from typer.testing import CliRunner
 
 import aimaas.settings
-from aimaas.cli.app import app
 from aimaas.errors import SettingsError
 from aimaas.kafka import admin
 from aimaas.settings import STACK_FILE, read_settings
+from cli.app import app
 
 
 def test_everything_lies_below_home_by_default(tmp_path: Path) -> None:

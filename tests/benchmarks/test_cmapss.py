@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cmapss_data import freeze, judged_rows, lives, training_engines
 from cmapss_intervals import Judged, figures_of
 
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.intervals import Intervals
-from aimaas.split import split_of
-from aimaas.training_set import read_training_set
+from aimaas.model.intervals import Intervals
+from aimaas.training.split import split_of
+from aimaas.training.training_set import read_training_set
+from model_bench.cmapss_data import freeze, judged_rows, lives, training_engines
 from stream.devices.simulator import simulate
 
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from aimaas.events import Announcement
 from aimaas.kafka import Record, read_all
-from aimaas.reasons import Reason
+from aimaas.records.events import Announcement
+from aimaas.records.refusal_reasons import Reason
 from tests.chaos.load import Load
 from tests.stream.conftest import Line, source_and_reason, without_time
 

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 
 from aimaas.kafka import create_topics, delete_topics
-from aimaas.topic_ids import topic_ids
+from aimaas.kafka.topic_ids import topic_ids
 from aimaas.topics import topic_specs
 from local.broker import Broker
 from tests.chaos.watch import Watch

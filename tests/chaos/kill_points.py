@@ -128,7 +128,7 @@ def main() -> None:
 
     narrowed = functools.partial(options.ScorerOptions, **given.get("options", {}))
     patch.object(options, "ScorerOptions", narrowed).start()
-    from aimaas.cli.app import main as command
+    from cli.app import main as command
 
     command()
 

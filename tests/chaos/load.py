@@ -11,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import Producer
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from aimaas.kafka import Record, producer_config
 from aimaas.settings import Settings
 from aimaas.topics import topic_names

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from aimaas.events import Announcement
+from aimaas.records.events import Announcement
 from tests.chaos.account import Account, Drained, drained, reckon
 from tests.chaos.conftest import Ground
 from tests.chaos.driver import Driver

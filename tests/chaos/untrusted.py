@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from aimaas.events import MAX_SEQUENCE
-from aimaas.model_status import statuses
+from aimaas.records.events import MAX_SEQUENCE
+from aimaas.registry.model_status import statuses
+from aimaas.registry.signatures import make_keys
 from aimaas.settings import Settings
-from aimaas.signatures import make_keys
 from tests.stream.conftest import Line, tiny_model
 
 NO_REGISTRY = "http://127.0.0.1:1"

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from aimaas.settings import Settings
-from local.airflow_environment import SPARK_FOLDER, process_environment
-from local.airflow_spark import write_spark_submit
+from local.airflow.environment import SPARK_FOLDER, process_environment
+from local.airflow.spark_settings import write_spark_submit
 
 PROJECT = Path(__file__).resolve().parents[2]
 DAGS = PROJECT / "dags"

@@ -16,12 +16,12 @@ from aimaas.kafka import create_topics
 from aimaas.lake import Table, read_table, table_path
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import topic_names, topic_specs
-from local.airflow import Airflow, start_airflow
-from local.airflow_client import ENDED
+from local.airflow.client import ENDED
+from local.airflow.services import Airflow, start_airflow
 from local.broker import Broker
 from tests.spark_jobs.arrivals import Arrivals
 from tests.spark_jobs.conftest import small_fleet
-from tests.spark_jobs.test_corrected import LIMITS, Lake
+from tests.spark_jobs.corrected_view.test_corrected import LIMITS, Lake
 
 pytestmark = [pytest.mark.airflow, pytest.mark.broker, pytest.mark.spark, pytest.mark.timeout(1_500)]
 

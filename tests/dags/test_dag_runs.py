@@ -13,11 +13,11 @@ import msgspec
 import pytest
 import yaml
 
-from aimaas.events import Announcement
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import create_topics, read_all
 from aimaas.lake import read_table, row_count
-from aimaas.registry import list_models
+from aimaas.records.events import Announcement
+from aimaas.registry.versions import list_models
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
 from stream.devices.producer import produce

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 import yaml
 
-from aimaas.audits import newest_audit, published_gold
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import create_topics
 from aimaas.lake import read_table, row_count, table_version
+from aimaas.lake.audits import newest_audit, published_gold
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
-from aimaas.training_set import read_info
-from aimaas.trainings import training_folder
+from aimaas.training.folders import training_folder
+from aimaas.training.training_set import read_info
 from spark_jobs.sources import sources_of
 from stream.devices.histories import Histories
 from stream.devices.producer import produce
@@ -64,7 +64,7 @@ def gate(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str
         **os.environ, "AIMAAS_HOME": str(settings.home), "AIMAAS_LAKE": settings.lake, "AIMAAS_FLEETS": str(settings.fleets),
         "AIMAAS_DATA_DOCS": str(settings.data_docs), "PYTHONPATH": str(PROJECT),
     }  # fmt: skip
-    command = [sys.executable, "-m", "aimaas.cli", "gate", *arguments, "--fleet", "guardmill"]
+    command = [sys.executable, "-m", "cli", "gate", *arguments, "--fleet", "guardmill"]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=300)
 
 

@@ -103,7 +103,7 @@ def test_the_wheel_in_an_environment_of_its_own_gives_the_dags_of_ones_own_fleet
 
     assert find_fleet(repository / "fleets", "press").fleet == "press"
     works(python, repository, tmp_path)
-    ivy = "import local.jars; print(local.jars.IVY_FILE.is_file())"
+    ivy = "import local.install.jars; print(local.install.jars.IVY_FILE.is_file())"
     assert done(str(python), "-c", ivy).strip() == "True"
 
 

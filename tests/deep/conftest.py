@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.deep.families import is_installed
+from models.families.deep.families import is_installed
 from tests.models.conftest import training_set
 
 __all__ = ["training_set"]

@@ -1,4 +1,4 @@
-"""Write the network that tests/stream/test_sequence_model.py serves (`.venv-deep/bin/python -m tests.deep.make_served_network`)."""
+"""Write the network that test_sequence_model.py serves (`.venv-deep/bin/python -m tests.deep.make_served_network`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import tempfile
 from pathlib import Path
 
 from aimaas.settings import read_settings
-from models.train import train
+from models.training.train import train
 from tests.models.conftest import freeze, histories, labelled, pump_fleet
 
-SERVED = Path(__file__).parents[1] / "stream" / "cnn_of_pumps.onnx"
+SERVED = Path(__file__).parents[1] / "stream" / "model" / "cnn_of_pumps.onnx"
 CANDIDATES = {"cnn": {"channels": [8], "kernel": 3, "networks": 1, "epochs": 8}}
 
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aimaas.plan import plan_of
-from aimaas.training_set import read_training_set
-from models.candidates import candidates_of, predict
+from aimaas.kernel.plan import plan_of
+from aimaas.training.training_set import read_training_set
+from models.families.candidates import candidates_of, predict
 from models.samples import Samples
-from models.select import fit_alone
+from models.selection.select import fit_alone
 from tests.models.conftest import pump_fleet
 
 pytestmark = pytest.mark.spark

@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from aimaas.artefact import sha256
 from aimaas.errors import TrainingRefusedError
-from aimaas.events import Announcement
-from aimaas.families import SEQUENCE_FAMILIES
+from aimaas.fleet.candidate_families import SEQUENCE_FAMILIES
+from aimaas.model.artefact import sha256
+from aimaas.records.events import Announcement
 from aimaas.settings import Settings
-from aimaas.training_set import read_training_set
-from models.candidates import candidates_of
-from models.export import run_onnx
-from models.promote import metadata_of
-from models.train import train
+from aimaas.training.training_set import read_training_set
+from models.export.export import run_onnx
+from models.families.candidates import candidates_of
+from models.promotion.promote import metadata_of
+from models.training.train import train
 from stream.model.load import Model, load_model
 from tests.artefacts import stored
 from tests.models.conftest import pump_fleet
@@ -94,7 +94,7 @@ def test_a_blend_reads_the_vector_and_the_window_and_a_tree_alone_is_served_the_
     assert plan == read_training_set(folder).info.plan.vector_only
     assert run_onnx(content, rows.features[:, : len(plan.feature_names)]).shape == (len(rows),)
 
-    from models.promote import features_for
+    from models.promotion.promote import features_for
 
     shown = features_for(offline_settings, pump_fleet({"cnn": {}}), content, read_training_set(folder))
     assert np.array_equal(shown, rows.of("test").features[:, : len(plan.feature_names)])

@@ -53,7 +53,7 @@ def send(stack: Stack, first: int, devices: int = DEVICES) -> None:
     command = [
         sys.executable,
         "-m",
-        "aimaas.cli",
+        "cli",
         "devices",
         "--fleet",
         FLEET,
@@ -112,7 +112,7 @@ def models(stack: Stack) -> list[dict[str, Any]]:
     program = f"""
 import json
 from aimaas.fleet import find_fleet
-from aimaas.registry import list_models, show_model
+from aimaas.registry.versions import list_models, show_model
 from aimaas.settings import read_settings
 settings = read_settings()
 fleet = find_fleet(settings.fleets, {FLEET!r})

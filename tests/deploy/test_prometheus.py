@@ -17,9 +17,9 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, start_http_server
 
-from aimaas.admission import Reason
+from aimaas.admission.judge import Reason
 from local.ports import HOST, free_port
-from local.processes import start_process
+from local.supervision.processes import start_process
 from stream.monitoring.health import Health
 from stream.monitoring.metrics import ScorerMetrics
 from tests.deploy.test_monitoring import ALERTS, PROMETHEUS, panels

@@ -25,7 +25,7 @@ from aimaas.topics import topic_specs
 from deploy.make_secrets import make_secrets
 from local.broker import Broker
 from local.ports import free_port
-from local.processes import ManagedProcess, start_process
+from local.supervision.processes import ManagedProcess, start_process
 
 PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.broker

@@ -13,12 +13,12 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from aimaas.admission import Judge, Reason
+from aimaas.admission.judge import Judge, Reason
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import table_path
 from aimaas.settings import Settings
-from expectations.new_rows import rows_in
-from expectations.parts import Part
+from expectations.rows.new_rows import rows_in
+from expectations.rows.parts import Part
 from expectations.suite import Expected, derived
 from expectations.validation import DataDocs
 

@@ -17,16 +17,16 @@ import pyarrow.compute as pc
 import pytest
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 
-from aimaas.audits import Audit, newest_audit, published_gold, published_offsets
 from aimaas.errors import GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import Table, read_table, table_path
+from aimaas.lake.audits import Audit, newest_audit, published_gold, published_offsets
 from aimaas.settings import Settings
 from expectations.gate import GateReport, check_table
-from expectations.new_rows import rows_in
-from expectations.parts import Part
 from expectations.resolve import Resolution, acknowledge, set_failing_aside
-from upkeep.maintain import maintain
+from expectations.rows.new_rows import rows_in
+from expectations.rows.parts import Part
+from upkeep.maintenance.maintain import maintain
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
@@ -264,7 +264,9 @@ def test_refused_rows_of_earlier_runs_are_not_counted_again(
 def test_compaction_brings_no_judged_row_back_and_hides_no_new_one(
     offline_settings: Settings, write: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("upkeep.maintain.TARGET_BYTES", 20_000)  # silver's files are large enough, quarantine's are not
+    monkeypatch.setattr(
+        "upkeep.maintenance.maintain.TARGET_BYTES", 20_000
+    )  # silver's files are large enough, quarantine's are not
     for night in range(4):
         write("silver", rows(MILL, 2_000 * night, 1_000))
         write("silver", rows(MILL, 2_000 * night + 1_000, 960))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimaas.audits import audits_of, published_offsets
-from aimaas.cli.app import app
 from aimaas.errors import AimaasError, GateFailedError, LakeError
-from aimaas.quarantine import read_quarantine
-from aimaas.rebuilt_days import DayVerdict, held_days, note_rebuilt, settle_day
+from aimaas.lake.audits import audits_of, published_offsets
+from aimaas.lake.quarantine import read_quarantine
+from aimaas.lake.rebuilt_days import DayVerdict, held_days, note_rebuilt, settle_day
 from aimaas.settings import Settings
+from cli.app import app
 from tests.expectations.test_severity import DAY, MILL, WARMER, silver, write
 
 Gate = Callable[..., Result]
@@ -22,7 +22,7 @@ Gate = Callable[..., Result]
 @pytest.fixture
 def gate(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Call with the arguments of `aimaas gate`."""
-    monkeypatch.setattr("aimaas.cli.gate.read_settings", lambda: strict)
+    monkeypatch.setattr("cli.lake.gate.read_settings", lambda: strict)
     return lambda *arguments: CliRunner().invoke(app, ["gate", *arguments, "--fleet", "mill"])
 
 

@@ -15,16 +15,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aimaas.audits import newest_audit
 from aimaas.errors import GateFailedError
-from aimaas.quarantine import read_quarantine
+from aimaas.lake.audits import newest_audit
+from aimaas.lake.quarantine import read_quarantine
 from aimaas.settings import Settings
 from expectations.gate import check_day, check_table
 from expectations.resolve import Resolution, find_failed, set_failing_aside
-from expectations.spark_windows import cut_in_spark
+from expectations.rows.spark_windows import cut_in_spark
+from expectations.rows.windows import cut
 from expectations.suite import Expected
 from expectations.validation import DataDocs
-from expectations.windows import cut
 from tests.expectations.test_gate import NOW
 from tests.expectations.test_severity import DAY, MILL, silver, write
 
@@ -48,7 +48,7 @@ SUITE: list[Expected] = [
 @pytest.fixture
 def in_spark(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> Callable[[], SparkSession]:
     """What the gate asks for a session, of any rows."""
-    monkeypatch.setattr("expectations.slices.FEW_ROWS", 0)
+    monkeypatch.setattr("expectations.rows.slices.FEW_ROWS", 0)
     return lambda: spark
 
 
@@ -151,7 +151,7 @@ def _in_order(windows: Any) -> Iterator[tuple[Any, ...]]:
 def test_of_very_many_rows_whole_devices_are_left_out_but_never_all(
     spark: SparkSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("expectations.spark_windows.MOST_ROWS", 120)
+    monkeypatch.setattr("expectations.rows.spark_windows.MOST_ROWS", 120)
     devices, columns = np.repeat([f"d-{n}" for n in range(40)], 30), np.zeros(1_200)
     rows = pa.table({
         "device_id": devices, "run": columns.astype(np.int64), "order": np.tile(np.arange(30), 40),

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
+from expectations.rows.windows import cut
 from expectations.sensors import Share, shares
-from expectations.windows import cut
 from stream.devices.simulator import simulate
 
 FLEETS = Path(__file__).resolve().parents[2] / "fleets"

@@ -11,11 +11,11 @@ import pyarrow as pa
 import pytest
 from deltalake import write_deltalake
 
-from aimaas.audits import published_offsets
 from aimaas.errors import FleetFileError, GateFailedError, LakeError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.lake import read_table, table_path, table_version
-from aimaas.quarantine import read_quarantine
+from aimaas.lake.audits import published_offsets
+from aimaas.lake.quarantine import read_quarantine
 from aimaas.settings import Settings
 from expectations.gate import check_day
 from expectations.resolve import Resolution, acknowledge, find_failed, set_failing_aside

@@ -8,8 +8,8 @@ from __future__ import annotations
 import sys
 from datetime import UTC, datetime
 
-from aimaas.audits import GATED
 from aimaas.fleet import find_fleet
+from aimaas.lake.audits import GATED
 from aimaas.settings import read_settings
 from expectations.resolve import Resolution, publish_unjudged
 from spark_jobs import admit, features, gold, land

@@ -11,9 +11,9 @@ import pyspark
 import pytest
 
 from aimaas.settings import Settings
-from local.java import require_java
+from local.install.java import require_java
 from local.ports import HOST, answers, free_port
-from local.processes import ManagedProcess, start_process
+from local.supervision.processes import ManagedProcess, start_process
 from tests.lake_faults.conftest import TO_GOLD, Twins, set_of
 from tests.lake_faults.processes import ROOT, Running, environment, wait_until
 

@@ -14,7 +14,7 @@ from aimaas.kafka import create_topics, delete_topics
 from aimaas.lake import Table, read_table, table_path, table_version
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
-from aimaas.training_set import read_training_set
+from aimaas.training.training_set import read_training_set
 from spark_jobs.features import features
 from spark_jobs.job import Job
 from spark_jobs.land import land

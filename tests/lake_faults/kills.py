@@ -11,7 +11,7 @@ import pytest
 from deltalake import DeltaTable
 
 from aimaas.lake import Table, read_table
-from aimaas.training_set import DESCRIPTION
+from aimaas.training.training_set import DESCRIPTION
 from tests.lake_faults.conftest import TABLES, TO_GOLD, Twins, set_of
 from tests.lake_faults.moments import BeforeCommit, new_file
 from tests.stream.conftest import register_model, tiny_model

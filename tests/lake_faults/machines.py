@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from aimaas.kafka import create_topics, delete_topics
-from aimaas.registry import list_models
+from aimaas.registry.versions import list_models
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
-from aimaas.training_set import newest_training_set, read_training_set
-from aimaas.trainings import training_folder
+from aimaas.training.folders import training_folder
+from aimaas.training.training_set import newest_training_set, read_training_set
 from local.ports import HOST, answers, free_port
 from tests.lake_faults.clusters import deploy, submitted
 from tests.lake_faults.processes import Running, environment, wait_until, write_fleet

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.lake import read_table
-from aimaas.registry import load_artefact
+from aimaas.registry.versions import load_artefact
 from aimaas.settings import Settings
+from cli.app import app
 from local.backup import MANIFEST, BackupError, backup, restore
 from local.broker import find_broker, start_broker
 from spark_jobs.admit import admit

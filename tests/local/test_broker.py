@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from aimaas.errors import StackError
 from local.broker import Broker, broker_program, find_broker, kept_port, start_broker
-from local.jars import fetch_jars
+from local.install.jars import fetch_jars
 
 pytestmark = pytest.mark.broker
 

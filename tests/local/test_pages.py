@@ -6,9 +6,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from aimaas.settings import Settings, read_settings
-from local.airflow_environment import settings_variables
+from local.airflow.environment import settings_variables
 from local.pages import DATA_DOCS, data_docs_program, kept_port, mlflow_program, running_pages
-from local.processes import start_program
+from local.supervision.processes import start_program
 
 
 def answer(url: str, limit_s: float = 60) -> bytes:

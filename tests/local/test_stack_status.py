@@ -10,16 +10,16 @@ from collections.abc import Iterator
 import pytest
 from typer.testing import CliRunner, Result
 
-from aimaas.cli.app import app
-from aimaas.cli.stack import duration
 from aimaas.errors import StackError
 from aimaas.settings import Settings
-from local.processes import start_program
-from local.programs import Program, write_plan
+from cli.app import app
+from cli.stack.parts import duration
 from local.stack import stop_stack
-from local.supervisor import folder_of, start_supervisor
+from local.supervision.processes import start_program
+from local.supervision.programs import Program, write_plan
+from local.supervision.supervisor import folder_of, start_supervisor
 from tests.conftest import FLEETS
-from tests.local.test_supervisor import SLEEPS, awaited, state
+from tests.local.supervision.test_supervisor import SLEEPS, awaited, state
 
 SECRET = "s3cret-of-airflow"
 

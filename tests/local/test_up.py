@@ -25,24 +25,24 @@ import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import read_all
-from aimaas.registry import set_champion
+from aimaas.registry.versions import set_champion
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import topic_names
-from local.airflow import find_airflow
-from local.airflow_client import ENDED
+from local.airflow.client import ENDED
+from local.airflow.services import find_airflow
 from local.demo.tap import Tap
 from local.demo.traffic import DemoPlan, LiveFeed, live_histories, send_history
 from local.ports import free_port
-from local.processes import ManagedProcess, find_process
-from local.programs import read_plan
 from local.stack_ports import Ports
 from local.stack_status import stack_parts
-from local.supervisor import folder_of
+from local.supervision.processes import ManagedProcess, find_process
+from local.supervision.programs import read_plan
+from local.supervision.supervisor import folder_of
 from local.up import _engines, _planned
-from models.announce import announce
+from models.promotion.announce import announce
 from stream.devices.simulator import simulate
 from tests.conftest import FLEETS
-from tests.local.test_supervisor import awaited, marked
+from tests.local.supervision.test_supervisor import awaited, marked
 from tests.stream.conftest import register_model, tiny_model
 
 pytestmark = [pytest.mark.airflow, pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(3600)]
@@ -74,7 +74,7 @@ class Up:
 
     def run(self, *arguments: str, limit_s: float = 600) -> subprocess.CompletedProcess[str]:
         """The command line in a shell of its own."""
-        command = [sys.executable, "-m", "aimaas.cli", *arguments]
+        command = [sys.executable, "-m", "cli", *arguments]
         environ = {**os.environ, **self.environ, "COLUMNS": "200"}
         return subprocess.run(
             command, env=environ, capture_output=True, text=True, timeout=limit_s, check=False, start_new_session=True

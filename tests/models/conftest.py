@@ -13,17 +13,17 @@ import pyarrow.parquet as pq
 import pytest
 from deltalake import write_deltalake
 
-from aimaas.features import kernel_of
-from aimaas.fit import channel_matrix, finish, moments
 from aimaas.fleet import FleetSpec
+from aimaas.kernel.features import kernel_of
+from aimaas.kernel.fit import channel_matrix, finish, moments
+from aimaas.kernel.plan import plan_of
+from aimaas.kernel.regimes import find_regimes
+from aimaas.kernel.state import DeviceState
 from aimaas.lake import table_path
-from aimaas.plan import plan_of
-from aimaas.regimes import find_regimes
-from aimaas.registry import prepare_registry
+from aimaas.registry.versions import prepare_registry
 from aimaas.settings import Settings, read_settings
-from aimaas.split import split_of
-from aimaas.state import DeviceState
-from aimaas.training_set import write_description
+from aimaas.training.split import split_of
+from aimaas.training.training_set import write_description
 
 CAP = 40.0
 

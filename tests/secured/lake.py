@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from aimaas.errors import KafkaLastingError
-from aimaas.rights import on_topic
+from aimaas.kafka.rights import on_topic
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land

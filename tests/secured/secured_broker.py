@@ -24,7 +24,7 @@ from confluent_kafka.admin import (
     UserScramCredentialUpsertion,
 )
 
-from aimaas.rights import Right
+from aimaas.kafka.rights import Right
 from local.broker import Broker, properties_text, start_broker
 from local.ports import HOST, free_port
 from tests.secured.certificates import Authority, authority, signed

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from aimaas.connection import why_unreachable
 from aimaas.errors import KafkaLastingError
 from aimaas.kafka import check_broker, end_offsets
+from aimaas.kafka.connection import why_unreachable
 from aimaas.settings import Settings, read_settings
 from tests.secured.certificates import signed
 from tests.secured.secured_broker import SecuredBroker

@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.errors import KafkaLastingError
 from aimaas.kafka import delete_topics, read_all
-from aimaas.registry import set_champion
-from aimaas.rights import Right, on_topic
-from aimaas.roles import ROLES, rights_of
+from aimaas.kafka.rights import Right, on_topic
+from aimaas.kafka.roles import ROLES, rights_of
+from aimaas.registry.versions import set_champion
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import scorer_group, topic_names
+from cli.app import app
 from stream.scorer.run import score
 from tests.conftest import _settings
 from tests.secured.secured_broker import SecuredBroker

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from aimaas.admission.partitioner import partition_of
 from aimaas.fleet import FleetSpec
-from aimaas.partitioner import partition_of
 from aimaas.topics import topic_names
 
 BEGAN = datetime(2026, 11, 23, tzinfo=UTC)

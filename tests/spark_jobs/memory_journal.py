@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aimaas.admission.rule_log import RuleLog
 from aimaas.fleet import FleetSpec
-from aimaas.rule_log import RuleLog
-from spark_jobs.rules import Entry, JudgedBy
+from spark_jobs.admission.rule_claims import Entry, JudgedBy
 
 
 @dataclass

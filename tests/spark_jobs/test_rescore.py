@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.admission import Reason
-from aimaas.cli.app import app, main
+from aimaas.admission.judge import Reason
 from aimaas.errors import ModelRefusedError, RegistryError
-from aimaas.intervals import Intervals
 from aimaas.lake import read_table, table_path
+from aimaas.model.intervals import Intervals
 from aimaas.settings import Settings
+from cli.app import app, main
 from spark_jobs.admit import admit
 from spark_jobs.job import Job
 from spark_jobs.land import land

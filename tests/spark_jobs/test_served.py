@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from aimaas.fleet import load_fleet
-from aimaas.intervals import Intervals
-from aimaas.model import read_metadata
-from spark_jobs.records import arrow_schema
-from spark_jobs.served import KEPT, Artefact, predict_served
+from aimaas.model.intervals import Intervals
+from aimaas.model.loaded import read_metadata
+from spark_jobs.schemas import arrow_schema
+from spark_jobs.training_sets.served_view import KEPT, Artefact, predict_served
 from tests.stream.conftest import FLEETS, SILENT_ABOVE, tiny_model
 
 FLEET = load_fleet(FLEETS / "turbofan.yaml")

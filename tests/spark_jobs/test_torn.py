@@ -12,7 +12,7 @@ import pytest
 
 from aimaas.errors import LakeError
 from aimaas.lake import read_table, table_path
-from aimaas.torn import torn_error
+from aimaas.lake.torn_files import torn_error
 from spark_jobs.admit import admit
 from spark_jobs.failures import explained
 from spark_jobs.land import land

@@ -21,19 +21,19 @@ import yaml
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, TopicPartition
 from onnx import TensorProto, helper, numpy_helper
 
-from aimaas.admission import Judge, Reason
-from aimaas.artefact import FILE_NAME, INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
-from aimaas.events import Announcement
-from aimaas.fit import Fit
+from aimaas.admission.judge import Judge, Reason
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.intervals import Intervals
 from aimaas.kafka import Record, admin, consumer_config, create_topics, delete_topics, producer_config, read_all
-from aimaas.plan import FeaturePlan, plan_of
-from aimaas.registry import register
+from aimaas.kernel.fit import Fit
+from aimaas.kernel.plan import FeaturePlan, plan_of
+from aimaas.model.artefact import FILE_NAME, INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
+from aimaas.model.intervals import Intervals
+from aimaas.records.events import Announcement
+from aimaas.registry.signatures import signed
+from aimaas.registry.versions import register
 from aimaas.settings import Settings
-from aimaas.signatures import signed
 from aimaas.topics import scorer_group, topic_names, topic_specs
-from aimaas.training_report import CandidateReport, TrainReport, write_report
+from aimaas.training.report import CandidateReport, TrainReport, write_report
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
 from stream.model.load import load_model
@@ -325,7 +325,7 @@ class Line:
         self, instance: str = "0", *arguments: str, state_share: float | None = None
     ) -> subprocess.Popen[bytes]:
         """`aimaas score` as a process of its own; with `state_share` the same with this option."""
-        program = "from aimaas.cli.app import main; main()"
+        program = "from cli.app import main; main()"
         if state_share is not None:
             changed = f"functools.partial(o.ScorerOptions, state_share={state_share})"
             program = f"import functools, stream.scorer.options as o; o.ScorerOptions = {changed}; {program}"

@@ -50,6 +50,7 @@ class Release:
 
     tree: Path
     environ: dict[str, str]
+    command: str = "cli"  # the module of the command `aimaas`
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         command = [sys.executable, *arguments]
@@ -65,7 +66,7 @@ class Release:
         return said
 
     def aimaas(self, *arguments: str) -> str:
-        return self.python("-m", "aimaas.cli", *arguments)
+        return self.python("-m", self.command, *arguments)
 
     def job(self, name: str) -> None:
         """Run a Spark job as a task does."""
@@ -160,7 +161,7 @@ def awaited(happened: Callable[[], bool], scorer: subprocess.Popen[str]) -> None
 
 def scored(release: Release, work: Callable[[subprocess.Popen[str]], None], end: signal.Signals) -> None:
     """Do the work beside a scorer of the release, which is then ended."""
-    scorer = release.start("-m", "aimaas.cli", "score", "--fleet", FLEET)
+    scorer = release.start("-m", release.command, "score", "--fleet", FLEET)
     try:
         work(scorer)
         scorer.send_signal(end)
@@ -171,7 +172,7 @@ def scored(release: Release, work: Callable[[subprocess.Popen[str]], None], end:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])
 def test_home_lake_topics_and_model_of_the_first_release_go_on(first: Path, home: Home, end: signal.Signals) -> None:
-    old, new = Release(first, home.environ), Release(PROJECT, home.environ)
+    old, new = Release(first, home.environ, "aimaas.cli"), Release(PROJECT, home.environ)
     old.python("-c", BROKER, str(home.folder / "kafka"), home.environ["AIMAAS_JARS"], str(home.port))
     old.aimaas("topics", "create", "--fleet", FLEET)
     old.aimaas("devices", "--fleet", FLEET, "--devices", str(DEVICES))

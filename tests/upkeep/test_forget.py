@@ -10,25 +10,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
+from aimaas.admission.partitioner import partition_of
 from aimaas.errors import LakeError
-from aimaas.forgotten import passed_over
 from aimaas.kafka import read_all
+from aimaas.kernel.state import DeviceState
 from aimaas.lake import held, read_table
-from aimaas.partitioner import partition_of
-from aimaas.state import DeviceState
+from aimaas.lake.erased_records import passed_over
 from aimaas.topics import topic_names
-from aimaas.training_set import VOID, read_training_set
-from aimaas.trainings import training_folder
+from aimaas.training.folders import training_folder
+from aimaas.training.training_set import VOID, read_training_set
+from cli.app import app
 from spark_jobs.admit import admit
 from spark_jobs.features import features
 from spark_jobs.land import land
-from stream.forget.state import forget_state
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.log_reader import LogReader
 from stream.state.records import device_record, offset_of, packed_of
 from stream.state.topic import read_saved
 from tests.published import gold
+from upkeep.erasing.state import forget_state
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

@@ -10,11 +10,11 @@ import pytest
 
 from aimaas.errors import LakeError
 from aimaas.settings import Settings
-from aimaas.training_set import read_training_set
-from aimaas.trainings import training_folder
+from aimaas.training.folders import training_folder
+from aimaas.training.training_set import read_training_set
 from tests.models.conftest import freeze, histories, labelled, pump_fleet
-from upkeep.device import Device
-from upkeep.leftovers import find_sets, void
+from upkeep.erasing.device import Device
+from upkeep.erasing.leftovers import find_sets, void
 
 
 @pytest.mark.parametrize("lake", ["{}", "file://{}"])

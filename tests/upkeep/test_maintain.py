@@ -21,8 +21,8 @@ from spark_jobs.commits import commit, note_of
 from spark_jobs.land import Landing, ask_topics, land, read_topics
 from spark_jobs.session import read_version
 from tests.published import gold
-from upkeep.maintain import _compact, maintain
-from upkeep.pages import prune_pages
+from upkeep.maintenance.maintain import _compact, maintain
+from upkeep.maintenance.pages import prune_pages
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

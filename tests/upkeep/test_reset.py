@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Consumer
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.errors import KafkaError
 from aimaas.kafka import admin, consumer_config
 from aimaas.lake import append_rows
-from aimaas.mlflow_store import client
+from aimaas.registry.mlflow_store import client
 from aimaas.topics import scorer_group, topic_names, topic_specs
+from cli.app import app
 
 if TYPE_CHECKING:
     from tests.spark_jobs.conftest import Plant

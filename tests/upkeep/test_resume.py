@@ -11,12 +11,12 @@ import pyarrow as pa
 import pytest
 
 from aimaas.fleet import FleetSpec
-from aimaas.forgotten import forgotten
 from aimaas.lake import append_rows, read_table
+from aimaas.lake.erased_records import forgotten
 from aimaas.settings import Settings
-from upkeep import forget as forgetting
-from upkeep.device import Device
-from upkeep.forget import forget, search
+from upkeep.erasing import forget as forgetting
+from upkeep.erasing.device import Device
+from upkeep.erasing.forget import forget, search
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 GONE, OTHER = b"e-7", b"e-70"

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from aimaas.artefact import sha256
 from aimaas.errors import RegistryError
 from aimaas.fleet import FleetSpec
-from aimaas.mlflow_store import client
-from aimaas.registry import register, set_champion
+from aimaas.model.artefact import sha256
+from aimaas.registry.mlflow_store import client
+from aimaas.registry.versions import register, set_champion
 from aimaas.settings import Settings
-from aimaas.training_report import CandidateReport, TrainReport, write_report
-from aimaas.training_set import newest_training_set, read_info, read_training_set
-from aimaas.trainings import name_of, training_folder
+from aimaas.training.folders import name_of, training_folder
+from aimaas.training.report import CandidateReport, TrainReport, write_report
+from aimaas.training.training_set import newest_training_set, read_info, read_training_set
 from tests.models.conftest import empty_registry, freeze, histories, labelled, pump_fleet, registry
-from upkeep.training_sets import prune_sets
+from upkeep.maintenance.training_sets import prune_sets
 
 __all__ = ["empty_registry", "registry"]
 

@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream.replay.block import Block
+from stream.replay.cells.block import Block
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.cells.numbers import missing, numbers
+from stream.replay.cells.source import ReadProgress, Wanted, blocks
 from stream.replay.draft.times import holds, is_clock, readings_of_time
-from stream.replay.mapping import TableFormat, TimeSource
-from stream.replay.mistakes import Mistakes
-from stream.replay.numbers import missing, numbers
-from stream.replay.source import ReadProgress, Wanted, blocks
+from stream.replay.mapping.schema import TableFormat, TimeSource
 
 MOST_WORDS = 50  # different cells of a column that are remembered
 _LARGEST = 1e30  # of a reading, as fleet files allow

@@ -10,7 +10,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from stream.replay.csv_source import header
+from stream.replay.cells.csv_source import header
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.cells.source import ReadProgress, is_parquet
 from stream.replay.draft.columns import Column, survey
 from stream.replay.draft.fleet_text import fleet_yaml
 from stream.replay.draft.layout import best_marks, csv_format
@@ -19,10 +21,8 @@ from stream.replay.draft.names import key_of, name_and_unit
 from stream.replay.draft.order import Order, order_of
 from stream.replay.draft.proposal import Draft
 from stream.replay.draft.roles import Roles, roles_of
-from stream.replay.mapping import DeviceSource, ReplayError, TableFormat
-from stream.replay.mistakes import Mistakes
+from stream.replay.mapping.schema import DeviceSource, ReplayError, TableFormat
 from stream.replay.recording import Progress
-from stream.replay.source import ReadProgress, is_parquet
 
 _PACKED = (".gz", ".bz2", ".zst", ".lz4")
 _FARTHEST_US = 900_000_000 * 1_000_000  # in the future: limits.skew_s allows little more

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from stream.replay.csv_source import unpacked_bytes
-from stream.replay.mapping import ReplayError, TableFormat
-from stream.replay.numbers import numbers
+from stream.replay.cells.csv_source import unpacked_bytes
+from stream.replay.cells.numbers import numbers
+from stream.replay.mapping.schema import ReplayError, TableFormat
 
 _DELIMITERS = (",", ";", "\t", "|")
 _PREAMBLE = 20  # lines before a header, at most

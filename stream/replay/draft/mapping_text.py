@@ -7,7 +7,7 @@ from typing import Any
 
 from stream.replay.draft.proposal import Draft
 from stream.replay.draft.yaml_text import comment, scalar
-from stream.replay.mapping import TableFormat
+from stream.replay.mapping.schema import TableFormat
 
 
 def mapping_yaml(draft: Draft) -> str:

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from stream.replay.block import Block
+from stream.replay.cells.block import Block
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.cells.numbers import numbers
+from stream.replay.cells.source import ReadProgress, Wanted, blocks
+from stream.replay.cells.times import times
 from stream.replay.devices import DeviceNames, device_indices
-from stream.replay.mapping import DeviceSource, TableFormat, TimeSource
-from stream.replay.mistakes import Mistakes
-from stream.replay.numbers import numbers
-from stream.replay.source import ReadProgress, Wanted, blocks
+from stream.replay.mapping.schema import DeviceSource, TableFormat, TimeSource
 from stream.replay.tables import joined_cells
-from stream.replay.times import times
 
 Int64 = npt.NDArray[np.int64]
 

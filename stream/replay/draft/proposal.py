@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from stream.replay.draft.order import Order
 from stream.replay.draft.roles import Roles
-from stream.replay.mapping import DeviceSource, TableFormat
+from stream.replay.mapping.schema import DeviceSource, TableFormat
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from aimaas.events import MAX_SEQ
+from aimaas.records.events import MAX_SEQ
+from stream.replay.cells.words import listed, word
 from stream.replay.draft.columns import Column
 from stream.replay.draft.times import is_called_time, joined_with_clock
-from stream.replay.mapping import TimeSource
-from stream.replay.words import listed, word
+from stream.replay.mapping.schema import TimeSource
 
 _THINGS = (
     "device|machine|asset|equipment|engine|unit|pump|motor|vehicle|truck|turbine|robot|compressor|bearing|battery|station|node|meter|"

@@ -9,8 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from stream.replay.mapping import TableFormat, TimeSource
-from stream.replay.times import times
+from stream.replay.cells.times import times
+from stream.replay.mapping.schema import TableFormat, TimeSource
 
 _FORMATS = tuple(
     f"{date}{clock}"

@@ -13,8 +13,8 @@ from airflow.providers.apache.spark.hooks.spark_submit import SparkSubmitHook
 from airflow.sdk import Asset, dag, task
 from airflow.sdk.exceptions import AirflowException
 
-from aimaas.refused import Attempt, Refused, note_refused
 from aimaas.settings import read_settings
+from aimaas.training.last_refusal import Attempt, Refused, note_refused
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "dags"))
 

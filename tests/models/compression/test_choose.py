@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aimaas.mlflow_store import CARD_FOLDER
-from aimaas.registry import register, show_model
+from aimaas.registry.mlflow_store import CARD_FOLDER
+from aimaas.registry.versions import register, show_model
 from aimaas.settings import Settings
-from aimaas.training_set import read_training_set
-from models.compression import made, stage
-from models.export import run_onnx
-from models.promote import metadata_of
-from models.train import train
+from aimaas.training.training_set import read_training_set
+from models.compression import shipped, trial_data
+from models.export.export import run_onnx
+from models.promotion.promote import metadata_of
+from models.training.train import train
 from tests.models.conftest import pump_fleet
 
 MakeSet = Callable[..., Path]
@@ -55,7 +55,7 @@ def test_forms_and_intervals_are_chosen_without_a_look_at_the_test_devices(
         asked.extend(row.tobytes() for row in features)
         return run_onnx(content, features)
 
-    for module in (stage, made):
+    for module in (trial_data, shipped):
         monkeypatch.setattr(module, "run_onnx", heard)
     train(offline_settings, fleet, folder, tmp_path)
     seen, test = set(asked), {row.tobytes() for row in rows.of("test").features}

@@ -10,17 +10,17 @@ import onnx
 import pytest
 from onnxruntime.quantization import quantize_dynamic
 
-from models.candidates import candidates_of, predict
 from models.compression.choose import cheapest
 from models.compression.cost import branches_of, cost_of
 from models.compression.forms import Source, forms_of
 from models.compression.smaller import fewer_trees, has_networks, has_trees, parts_of, pruned
-from models.export import run_onnx
-from models.mean import mean_of
-from models.onnx_session import cut_differently
+from models.export.export import run_onnx
+from models.export.plain_session import cut_differently
+from models.families.candidates import candidates_of, predict
+from models.families.mean import mean_of
+from models.families.vector_only import vector_only
 from models.samples import Samples
-from models.select import fit_chosen
-from models.vector_only import vector_only
+from models.selection.select import fit_chosen
 from tests.models.conftest import pump_fleet
 
 CANDIDATES = {

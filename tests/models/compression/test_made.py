@@ -9,16 +9,16 @@ from functools import cache
 import numpy as np
 import pytest
 
-from aimaas.training_report import CandidateReport
-from models.candidates import candidates_of, predict
+from aimaas.training.report import CandidateReport
 from models.compression import choose
 from models.compression.choose import compress
 from models.compression.forms import Build, Source, forms_of
-from models.compression.stage import Stage
-from models.export import run_onnx
-from models.families import Estimator
-from models.mean import mean_of
-from models.select import Tried, cross_validate, fit_chosen, grouped_folds
+from models.compression.trial_data import TrialData
+from models.export.export import run_onnx
+from models.families.candidates import candidates_of, predict
+from models.families.mean import mean_of
+from models.families.scikit import Estimator
+from models.selection.select import Tried, cross_validate, fit_chosen, grouped_folds
 from tests.models.compression.test_forms import RANGE, samples
 from tests.models.conftest import pump_fleet
 
@@ -27,7 +27,7 @@ MEMBERS = ("ridge", "boosting", "trees")
 
 
 @cache
-def fitted() -> tuple[Stage, dict[str, Tried], dict[str, Estimator]]:
+def fitted() -> tuple[TrialData, dict[str, Tried], dict[str, Estimator]]:
     """Three folds' models, and the final ones, of single candidates."""
     fleet = pump_fleet({name: CANDIDATES[name] for name in MEMBERS})
     given = samples()
@@ -36,7 +36,7 @@ def fitted() -> tuple[Stage, dict[str, Tried], dict[str, Estimator]]:
     candidates = candidates_of(fleet)
     tried = cross_validate(candidates, training, validation, folds, RANGE, 7, False, lambda *_: None)
     finals = {name: fit_chosen(candidates, name, given, 7) for name in MEMBERS}
-    return Stage(training, validation, folds, RANGE, 7), {t.report.name: t for t in tried}, finals
+    return TrialData(training, validation, folds, RANGE, 7), {t.report.name: t for t in tried}, finals
 
 
 def stack(*by_fold: tuple[str, ...], final: tuple[str, ...]) -> tuple[Tried, Estimator]:
@@ -54,25 +54,25 @@ def stack(*by_fold: tuple[str, ...], final: tuple[str, ...]) -> tuple[Tried, Est
 
 
 def test_a_member_by_itself_is_a_form_only_where_every_folds_stack_and_the_final_one_have_it() -> None:
-    stage = fitted()[0]
+    trial_data = fitted()[0]
     chosen, final = stack(("ridge", "boosting"), MEMBERS, ("boosting", "trees"), final=("trees", "boosting"))
-    forms = forms_of(stage.source(chosen, 0), (*chosen.estimators[1:], final))
+    forms = forms_of(trial_data.source(chosen, 0), (*chosen.estimators[1:], final))
     assert [name for name in forms if name.startswith("only_")] == ["only_boosting"]
 
 
 def test_the_member_that_ships_is_the_one_that_was_judged_wherever_it_stands_in_the_stack() -> None:
-    stage, _, finals = fitted()
+    trial_data, _, finals = fitted()
     chosen, final = stack(("ridge", "boosting"), MEMBERS, ("boosting", "trees"), final=("trees", "boosting"))
-    build = forms_of(stage.source(chosen, 0), (*chosen.estimators[1:], final))["only_boosting"]
+    build = forms_of(trial_data.source(chosen, 0), (*chosen.estimators[1:], final))["only_boosting"]
     rows = samples().features
     answers = run_onnx(build(Source(final, samples(), RANGE, 7)), rows)
     assert np.abs(answers - np.clip(predict(finals["boosting"], rows), *RANGE)).max() < 1e-3
 
 
 def test_a_stack_whose_members_differ_between_folds_ships_the_form_that_was_judged() -> None:
-    stage = fitted()[0]
+    trial_data = fitted()[0]
     chosen, final = stack(("ridge", "boosting"), ("boosting", "trees"), ("boosting", "ridge"), final=("boosting",))
-    found = compress(stage, chosen, final, samples(), 0.5)
+    found = compress(trial_data, chosen, final, samples(), 0.5)
     rows = samples().features
     answers = run_onnx(found.content, rows)
     assert np.std(answers - np.clip(predict(final, rows), *RANGE)) < np.std(samples().targets) / 3
@@ -113,12 +113,12 @@ def worse_in_later_folds(s: Source) -> bytes:
 def test_a_form_that_does_not_hold_in_the_end_what_it_promised_gives_way_to_the_next(
     build: Build, verdict: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stage, tried, finals = fitted()
+    trial_data, tried, finals = fitted()
     monkeypatch.setattr(choose, "cost_of", lambda content: 1.0)  # of forms that are alike the first goes first
     for others, ships in ({"second": lambda s: s.plain}, "second"), ({}, "plain"):
         forms = {"first": build, **others, "plain": lambda s: s.plain}
         monkeypatch.setattr(choose, "forms_of", lambda *of, forms=forms: forms)
-        found = compress(stage, tried["boosting"], finals["boosting"], samples(), 0.01)
+        found = compress(trial_data, tried["boosting"], finals["boosting"], samples(), 0.01)
         assert found.form == ships
         verdicts = {f.name: f.verdict for f in found.forms}
         assert re.match(verdict, verdicts["first"]) and verdicts[ships] == "ships"

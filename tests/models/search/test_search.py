@@ -19,20 +19,20 @@ from optuna.trial import TrialState
 from structlog.testing import capture_logs
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.errors import SearchError, TrainingRefusedError
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.settings import Settings
-from aimaas.training_set import read_training_set
+from aimaas.training.training_set import read_training_set
+from cli.app import app
 from models.search import run
 from models.search.before_training import searched
 from models.search.run import Budget, search, search_folder
 from models.search.space import SPACES
 from models.search.standing import Standing, standing_of
 from models.search.studies import SearchJob, Studies, read_job
-from models.train import train
+from models.training.train import train
 from tests.models.conftest import pump_fleet
-from tests.models.test_train import rewrite
+from tests.models.training.test_train import rewrite
 
 MakeSet = Callable[..., Path]
 FEW = {"ridge": {}, "boosting": {"trees": 30}}
@@ -127,7 +127,7 @@ def start(
     dumped: dict[str, Any] = fleet.model_dump(mode="json", exclude_unset=True)
     (fleets / "pump.yaml").write_text(yaml.safe_dump(dumped))
     environ = {**os.environ, "AIMAAS_HOME": str(settings.home), "AIMAAS_FLEETS": str(fleets)}
-    command = [sys.executable, "-m", "aimaas.cli", "search", "--fleet", "pump", "--training-set", str(training_set)]
+    command = [sys.executable, "-m", "cli", "search", "--fleet", "pump", "--training-set", str(training_set)]
     return subprocess.Popen([*command, *options], cwd=ROOT, env=environ)
 
 

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, func, select, text, update
 
-from aimaas.events import Prediction
 from aimaas.kafka import Record, admin, create_topics, delete_topics, read_all
+from aimaas.records.events import Prediction
 from aimaas.topics import topic_specs
 from stream.export.database import Database, ExportError
 from stream.export.reading import row_of
@@ -142,7 +142,7 @@ def started(line: Line, url: str) -> subprocess.Popen[bytes]:
         "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "AIMAAS_EXPORT_URL": url,
         "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": line.settings.bootstrap_servers,
     }  # fmt: skip
-    command = [sys.executable, "-m", "aimaas.cli", "export", "--fleet", line.fleet.fleet, "--follow"]
+    command = [sys.executable, "-m", "cli", "export", "--fleet", line.fleet.fleet, "--follow"]
     return subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

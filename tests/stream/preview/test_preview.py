@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.errors import FleetFileError
-from aimaas.events import Outcome
 from aimaas.fleet import FleetSpec
 from aimaas.kafka import Record, begin_offsets, end_offsets
-from aimaas.reasons import Reason
+from aimaas.records.events import Outcome
+from aimaas.records.refusal_reasons import Reason
 from aimaas.topics import topic_names
-from spark_jobs.outcomes import judge_outcomes
+from cli.app import app
+from spark_jobs.admission.outcomes import judge_outcomes
 from stream.preview.preview import compare
 from tests.spark_jobs.conftest import START, event, outcome, plant, small_fleet
 

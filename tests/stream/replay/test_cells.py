@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.replay.mapping import TableFormat, TimeSource
-from stream.replay.numbers import numbers, whole_numbers
-from stream.replay.times import times
+from stream.replay.cells.numbers import numbers, whole_numbers
+from stream.replay.cells.times import times
+from stream.replay.mapping.schema import TableFormat, TimeSource
 
 MARKS = [(".", None), (",", None), (".", ","), (",", "."), (",", " "), (".", "'")]
 ANY = settings(max_examples=150, deadline=None)

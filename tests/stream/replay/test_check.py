@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
 from aimaas.fleet import FleetSpec, load_fleet
-from stream.replay.mapping import ReplayError
+from cli.app import app
+from stream.replay.mapping.schema import ReplayError
 from stream.replay.replay import check_file, read_file
 from tests.stream.replay.conftest import PUMP
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from stream.replay.external_sort import ExternalSort
-from stream.replay.mapping import ReplayError
+from stream.replay.mapping.schema import ReplayError
 
 KIND = np.dtype([("a", np.int64), ("b", np.int32), ("row", np.int64), ("values", np.float64, (2,))])
 BY = ("a", "b", "row")

@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from aimaas.fleet import FleetSpec
 from stream.devices.producer import Encoder
-from stream.replay.mapping_reference import KINDS
+from stream.replay.mapping.reference import KINDS
 from stream.replay.replay import ReplayError, read_file
 from tests.stream.replay import cells, files, ids_and_times, tables
 from tests.stream.replay.cases import PLAIN, Case, Table

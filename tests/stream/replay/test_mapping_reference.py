@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stream.replay.mapping import Mapping
-from stream.replay.mapping_reference import reference
+from stream.replay.mapping.reference import reference
+from stream.replay.mapping.schema import Mapping
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "mapping.md"
 
 
 def test_the_page_is_what_the_models_say() -> None:
-    assert PAGE.read_text() == reference(), "run: python -m stream.replay.mapping_reference > docs/reference/mapping.md"
+    assert PAGE.read_text() == reference(), "run: python -m stream.replay.mapping.reference > docs/reference/mapping.md"
 
 
 @pytest.mark.parametrize("example", re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL))

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stream.replay.mapping import Mapping, OutcomeSource
-from stream.replay.mistakes import Mistakes
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.mapping.schema import Mapping, OutcomeSource
 from stream.replay.rows import EVENT, OUTCOME, Rows, empty_rows
 from stream.replay.runs import Runs, joined, order_of
 

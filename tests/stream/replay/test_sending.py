@@ -12,8 +12,8 @@ import pytest
 from aimaas.fleet import FleetSpec, load_fleet
 from stream.devices.producer import Encoder
 from stream.replay import external_sort
-from stream.replay.mapping_file import load_mapping
-from stream.replay.mistakes import Mistakes
+from stream.replay.cells.mistakes import Mistakes
+from stream.replay.mapping.file import load_mapping
 from stream.replay.recording import Recorder
 from stream.replay.replay import read_file
 from stream.replay.sending import chunks

@@ -14,22 +14,22 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
-from aimaas.cli.app import app
-from aimaas.events import MAX_RUN, ModelStatus, Outcome
+from aimaas.admission.journal import Entry, Gap, append_to_journal
+from aimaas.admission.rule_log import Claim, Rejudged
 from aimaas.fleet import find_fleet
-from aimaas.fleet_folder import read_folder
-from aimaas.intervals import Intervals
-from aimaas.journal import Entry, Gap, append_to_journal
+from aimaas.fleet.folder import read_folder
 from aimaas.kafka import Record, read_all
-from aimaas.reasons import Reason
-from aimaas.rule_log import Claim, Rejudged
+from aimaas.model.intervals import Intervals
+from aimaas.records.events import MAX_RUN, ModelStatus, Outcome
+from aimaas.records.refusal_reasons import Reason
 from aimaas.topics import topic_specs
-from spark_jobs.outcomes import judge_outcomes
+from cli.app import app
+from spark_jobs.admission.outcomes import judge_outcomes
 from stream.records.dead_letters import PREFIX
 from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE, shared_headers
 from stream.schemas.headers import prediction_headers
 from stream.schemas.topics import contracts, schemas
-from tests.aimaas.test_event_schema import anything, device_ids, numbers, scalars, times
+from tests.aimaas.records.test_event_schema import anything, device_ids, numbers, scalars, times
 from tests.spark_jobs.conftest import small_fleet
 from tests.stream.conftest import Line
 

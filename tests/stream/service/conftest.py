@@ -20,16 +20,16 @@ import uvicorn
 from fastapi import FastAPI
 from onnx import TensorProto, helper, numpy_helper
 
-from aimaas.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
-from aimaas.events import Announcement
-from aimaas.fit import Fit
 from aimaas.fleet import FleetSpec
-from aimaas.intervals import Intervals
-from aimaas.plan import plan_of
+from aimaas.kernel.fit import Fit
+from aimaas.kernel.plan import plan_of
+from aimaas.model.artefact import INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
+from aimaas.model.intervals import Intervals
+from aimaas.records.events import Announcement
 from aimaas.settings import read_settings
 from stream.model.load import Model, load_model
+from stream.service.access.middleware import AccessMiddleware
 from stream.service.app import build_app
-from stream.service.edge import Edge
 from stream.service.metrics import ServiceMetrics
 from stream.service.options import ServiceOptions
 from stream.service.predictor import Predictor
@@ -151,7 +151,7 @@ class Served:
             yield
 
         app = build_app(self.fleet, self.options, self.predictor, self.metrics, life)
-        edge = Edge(app, self.metrics, self.options, self.api_key)
+        edge = AccessMiddleware(app, self.metrics, self.options, self.api_key)
         with running(edge, self.options, self.metrics.closed) as self.port:
             yield self
 

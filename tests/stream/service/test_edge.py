@@ -10,7 +10,7 @@ import time
 import pytest
 
 from aimaas.errors import ServiceError
-from stream.service.keys import Keys, Pace, keys_of
+from stream.service.access.keys import Keys, Pace, keys_of
 from stream.service.problems import Problem
 from tests.stream.service.conftest import Served, Serving, metric, wait_until
 

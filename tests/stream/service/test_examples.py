@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.intervals import Intervals
+from aimaas.model.intervals import Intervals
 from stream.service.examples import fill_in
 from tests.stream.service.conftest import Served, pump, weighted_sum
 

@@ -10,8 +10,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from aimaas.plan import channels_of, plan_of
-from stream.service.reasons import reasons
+from aimaas.kernel.plan import channels_of, plan_of
+from stream.service.explanations import reasons
 from tests.stream.service.conftest import Served
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from aimaas.admission import Judge
-from aimaas.events import encode_event
+from aimaas.admission.judge import Judge
+from aimaas.records.events import encode_event
 from stream.state.partition import PartitionState, Records
 from tests.partitioners import anywhere
 from tests.stream.service.conftest import Served

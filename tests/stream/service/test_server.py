@@ -28,8 +28,8 @@ from aimaas.topics import topic_specs
 from local import ports
 from stream.service.server import listen
 from tests.stream.conftest import SILENT_ABOVE, Line
+from tests.stream.monitoring.test_seen_from_outside import Page
 from tests.stream.service.test_hostile import attack
-from tests.stream.test_seen_from_outside import Page
 
 pytestmark = pytest.mark.broker
 
@@ -42,7 +42,7 @@ class Process:
 
     def __init__(self, line: Line, port: int, call: Any, options: list[str], **environment: str) -> None:
         self.port, self._call, self.log = port, call, line.folder / "service.log"
-        program = [sys.executable, "-m", "aimaas.cli", "serve", "--fleet", line.fleet.fleet, "--port", str(port)]
+        program = [sys.executable, "-m", "cli", "serve", "--fleet", line.fleet.fleet, "--port", str(port)]
         program += options
         given = {
             "AIMAAS_HOME": str(line.settings.home), "AIMAAS_FLEETS": str(line.folder), "PATH": "/usr/bin:/bin",

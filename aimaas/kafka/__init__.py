@@ -1,0 +1,45 @@
+"""Kafka: clients made from the settings, and what several stages do with topics."""
+
+from aimaas.kafka.clients import (
+    ANSWER_LIMIT_S,
+    READ_LIMIT_S,
+    Offsets,
+    Record,
+    admin,
+    begin_offsets,
+    check_broker,
+    consumer_config,
+    create_topics,
+    delete_topics,
+    delivered_between,
+    end_offsets,
+    headers_of,
+    partition_counts,
+    producer_config,
+    read_all,
+    read_between,
+    record_of,
+)
+from aimaas.kafka.failures import kafka_errors
+
+__all__ = [
+    "ANSWER_LIMIT_S",
+    "READ_LIMIT_S",
+    "Offsets",
+    "Record",
+    "admin",
+    "begin_offsets",
+    "check_broker",
+    "consumer_config",
+    "create_topics",
+    "delete_topics",
+    "delivered_between",
+    "end_offsets",
+    "headers_of",
+    "kafka_errors",
+    "partition_counts",
+    "producer_config",
+    "read_all",
+    "read_between",
+    "record_of",
+]

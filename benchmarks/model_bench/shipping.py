@@ -1,0 +1,46 @@
+"""Training as the product does it, from a frozen training set to the form that ships."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from aimaas.fleet import FleetSpec
+from aimaas.training.training_set import TrainingSet
+from models.compression.choose import Shipped, compress
+from models.compression.trial_data import TrialData
+from models.export.export import export, parity
+from models.families.candidates import candidates_of
+from models.families.scikit import Estimator
+from models.samples import Samples
+from models.selection.select import cross_validate, fit_chosen, grouped_folds
+from models.task import target_range
+
+
+class Trained(NamedTuple):
+    """The most accurate candidate, its plain export and what ships."""
+
+    estimator: Estimator
+    plain: bytes
+    shipped: Shipped
+
+
+def exported(fleet: FleetSpec, estimator: Estimator, samples: Samples) -> bytes:
+    """The plain export of an estimator, by the fleet file's gate equal to it on the samples."""
+    content = export(estimator, samples.features.shape[1], target_range(fleet))
+    equal = parity(content, estimator, samples.features, target_range(fleet))
+    assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
+    return content
+
+
+def train(fleet: FleetSpec, frozen: TrainingSet) -> Trained:
+    """Cross-validate the fleet's candidates, fit the best to all rows, export it with its gate, and compress it."""
+    training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
+    whole, candidates = Samples.of(frozen.rows), candidates_of(fleet)
+    seed, span = fleet.training.seed, target_range(fleet)
+    folds = grouped_folds(training, fleet.training.folds, seed, False)
+    tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
+    chosen = min(tried, key=lambda t: t.report.validation)
+    estimator = fit_chosen(candidates, chosen.report.name, whole, seed, chosen.report.weights)
+    plain = exported(fleet, estimator, whole)
+    trial_data = TrialData(training, validation, folds, span, seed)
+    return Trained(estimator, plain, compress(trial_data, chosen, estimator, whole, fleet.gates.accuracy_allowance))

@@ -1,0 +1,42 @@
+"""Shared by the commands: the console, the option `--fleet`, and reading the fleet file."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from aimaas.fleet import FleetSpec
+    from aimaas.settings import Settings
+
+out = Console(width=None if sys.stdout.isatty() else 120)  # in a log: wide enough for every table
+
+Fleet = Annotated[str, typer.Option("--fleet", "-f", help="Name of the fleet.")]
+
+
+def fleet_of(settings: Settings, name: str) -> FleetSpec:
+    """Return the fleet called `name`. A warning names mistakes in other fleet files. Raises FleetFileError."""
+    from aimaas.fleet import find_fleet
+    from aimaas.fleet.folder import read_folder
+
+    found = find_fleet(settings.fleets, name)
+    warn(read_folder(settings.fleets, but=name).warning)
+    return found
+
+
+def say(line: str) -> None:
+    """Print a line as it is, however long."""
+    out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def warn(line: str | None) -> None:
+    """Print a warning on standard error, once per command."""
+    if line is not None and line not in _warned:
+        _warned.add(line)
+        print(f"warning: {line}", file=sys.stderr)  # noqa: T201
+
+
+_warned: set[str] = set()

@@ -1,0 +1,113 @@
+"""`aimaas topics`: create a fleet's topics, add partitions, print the rights of each role, and skip a broken batch."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from aimaas.settings import read_settings
+from cli.options import Fleet, fleet_of, out
+
+topics_app = typer.Typer(
+    no_args_is_help=True, help="Create and grow the Kafka topics of a fleet, print ACLs, skip an unreadable batch."
+)
+
+
+@topics_app.command("create")
+def topics_create(fleet: Fleet) -> None:
+    """Create the topics of a fleet with their settings.
+
+    If a topic exists, the command changes settings if this loses no record. It fails on any other difference, and prints it.
+    """
+    from aimaas.kafka import create_topics
+    from aimaas.topics import topic_specs
+
+    settings = read_settings()
+    specs = topic_specs(fleet_of(settings, fleet))
+    new = set(create_topics(settings, specs))
+    for spec in specs:
+        state = "created" if spec.name in new else "present"
+        out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
+
+
+@topics_app.command("acls")
+def topics_acls(
+    fleet: Fleet,
+    role: Annotated[str | None, typer.Option(help="Role to print. Default: all roles.")] = None,
+    user: Annotated[str | None, typer.Option(help="Name of the Kafka user. Default: the name of the role.")] = None,
+) -> None:
+    """Print the `kafka-acls` commands that grant each role its rights, for a broker that denies by default."""
+    from aimaas.kafka.roles import ROLES, rights_of
+
+    if role is not None and role not in ROLES:
+        raise typer.BadParameter(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
+    spec = fleet_of(read_settings(), fleet)
+    for name in ROLES if role is None else (role,):
+        out.print(f"# {name}", highlight=False)
+        for right in rights_of(name, spec):
+            out.print(right.command(user or name), highlight=False, soft_wrap=True)
+
+
+@topics_app.command("grow")
+def topics_grow(
+    fleet: Fleet,
+    partitions: Annotated[int, typer.Option(min=1, max=1_000, help="New number of partitions of each topic.")],
+) -> None:
+    """Add partitions to the topics and move the device state. Stop producers and scorers first.
+
+    After an interruption, run the command again: it continues.
+    """
+    from aimaas.logs import set_up_logs
+    from upkeep.growth.grow import grow
+
+    settings = read_settings()
+    set_up_logs(settings)
+    spec = fleet_of(settings, fleet)
+    done = grow(settings, spec, partitions)
+    for topic, before in done.grown.items():
+        out.print(f"grown  {topic}  ({before} to {partitions} partitions)", highlight=False)
+    out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
+    if done.astray:
+        out.print(
+            f"[red]{done.astray} events arrived during this command on the old partitions of their devices[/red]: a producer still "
+            f"runs. They are refused as wrong_partition. Restart the producer, then run `aimaas dlq replay --fleet {fleet} "
+            "--reason wrong_partition`",
+            highlight=False,
+        )
+        raise typer.Exit(1)
+    if spec.topics.partitions != partitions:
+        out.print(
+            f"now set topics.partitions: {partitions} in {settings.fleets / fleet}.yaml",
+            highlight=False,
+            soft_wrap=True,
+        )
+    out.print("then restart the producers, so that they see the new partitions, and start the scorers", highlight=False)
+
+
+@topics_app.command("skip")
+def topics_skip(
+    fleet: Fleet,
+    partition: Annotated[int, typer.Option(min=0, help="Partition, as in the error message.")],
+    offset: Annotated[int, typer.Option(min=0, help="Any offset of the batch, as in the error message.")],
+    topic: Annotated[
+        str | None, typer.Option(help="Topic of the batch. Default: the events topic of the fleet.")
+    ] = None,
+) -> None:
+    """Skip a batch that no client can read. Its offsets become a gap in the journal of the fleet.
+
+    Stop the scorer first, and start it again afterwards. The command refuses to skip a batch that can be read.
+    """
+    from datetime import UTC, datetime
+
+    from aimaas.admission.unreadable_batches import skip
+    from aimaas.topics import topic_names
+
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
+    gap = skip(settings, spec, topic or topic_names(spec).events, partition, offset, datetime.now(UTC))
+    out.print(
+        f"skipped  {gap.topic}/{gap.partition}, offsets {gap.first} to {gap.last} ({gap.why})",
+        highlight=False,
+        soft_wrap=True,
+    )

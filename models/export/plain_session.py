@@ -1,0 +1,78 @@
+"""An ONNX file opened as the scorer opens it: one thread, on the CPU."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from aimaas.model.artefact import INPUT, OUTPUT
+
+Float32 = npt.NDArray[np.float32]
+Run = Callable[[Float32], Any]  # answers to features (n, F)
+
+_SPENT_S = 0.15  # on the measurement of one batch size
+_MOST_RUNS = 500
+_ROUNDS, _ROUND_S = 5, 0.01
+
+
+def open_session(content: bytes) -> Any:
+    """The onnxruntime session of a file's bytes."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run_session(session: Any, features: Float32) -> Float32:
+    """Predictions (n,) float32 for features (n, F)."""
+    answer: Float32 = session.run([OUTPUT], {INPUT: features})[0].reshape(len(features))
+    return answer
+
+
+def microseconds_per_row(session: Any, features: Float32, batch: int) -> float:
+    """Median time of a call with `batch` rows, per row; the rows of `features` (n, F) are repeated if n is smaller."""
+    return _median_us(partial(run_session, session), _batch_of(features, batch), _SPENT_S)
+
+
+def interleaved_times(runs: Mapping[str, Run], features: Float32, batch: int) -> dict[str, float]:
+    """Microseconds per row of each session, the median of rounds in turn, so that other load slows all alike."""
+    rows = _batch_of(features, batch)
+    rounds = [{name: _median_us(run, rows, _ROUND_S) for name, run in runs.items()} for _ in range(_ROUNDS)]
+    return {name: float(np.median([r[name] for r in rounds])) for name in runs}
+
+
+def _batch_of(features: Float32, batch: int) -> Float32:
+    return np.ascontiguousarray(np.resize(features, (batch, features.shape[1])))
+
+
+def _median_us(run: Run, rows: Float32, spent_s: float) -> float:
+    """Median time of a call, per row."""
+    run(rows)
+    began, times = time.perf_counter(), list[float]()
+    while len(times) < _MOST_RUNS and (len(times) < 3 or time.perf_counter() - began < spent_s):
+        started = time.perf_counter()
+        run(rows)
+        times.append(time.perf_counter() - started)
+    return float(np.median(times)) / len(rows) * 1e6
+
+
+def cut_differently(content: bytes, features: Float32) -> npt.NDArray[np.intp]:
+    """Positions (m,) of features (n, F) whose predictions depend on their batch, or are not finite; an empty result is good.
+
+    A single row is padded, as in the scorer.
+    """
+    session = open_session(content)
+    whole = run_session(session, features)
+    cuts = [*(cut for cut in (0, 2, 9, 72, 327) if cut < len(features) - 1), len(features)]
+    parts = [run_session(session, features[a:b]) for a, b in itertools.pairwise(cuts)]
+    return np.flatnonzero(np.concatenate(parts) != whole)  # NaN does not even equal itself

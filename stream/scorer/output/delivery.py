@@ -1,0 +1,40 @@
+"""Which outbox the delivery that was asked for takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from aimaas.fleet import FleetSpec
+from aimaas.kafka.roles import rights_of
+from aimaas.settings import Settings
+from aimaas.topics import topic_specs
+from stream.scorer.options import ScorerOptions
+from stream.scorer.output.acknowledged import Acknowledged
+from stream.scorer.output.outbox import Outbox
+from stream.scorer.output.transaction import Transactions
+
+# the broker writes a transaction's end for some 4 ms; who begins the next one sooner is put off by the client for 20 ms, which is
+# most of a short commit interval and nothing of a long one, where the records wait beside the work
+_PAUSE_S = 0.004
+_SHORT_MS = 50
+
+
+def open_outbox(
+    settings: Settings,
+    fleet: FleetSpec,
+    options: ScorerOptions,
+    consumer: Any,
+    transactional_id: str,
+    fenced_by: Callable[[], str],
+) -> Outbox:
+    """The outbox for `options.delivery`; its producer takes the largest record that any of the fleet's topics does.
+
+    `fenced_by` says who has the scorer's name in its group.
+    """
+    rights = rights_of("scorer", fleet)
+    largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet))
+    if options.delivery == "at-least-once":
+        return Acknowledged(settings, consumer, largest, rights)
+    pause_s = _PAUSE_S if options.commit_interval_ms < _SHORT_MS else 0.0
+    return Transactions(settings, transactional_id, options.transaction_timeout_ms, largest, pause_s, fenced_by, rights)

@@ -1,0 +1,138 @@
+"""The scorer's second thread: runs the model and writes the batches that the loop has judged, in their order.
+
+The loop reads, judges and advances devices meanwhile, the model runs without Python's lock, and a commit keeps nobody waiting but
+this thread. The loop may be a few batches ahead; then it waits.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from functools import partial
+from typing import NamedTuple
+
+from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError
+
+_AHEAD = 3  # batches and commits that may wait: a commit of 30 ms is two batches long
+_CHECK_S = 1.0
+
+_Call = Callable[[], CommitResult | None]
+
+
+class _Task(NamedTuple):
+    call: _Call
+    future: Future[CommitResult | None]
+
+
+class Writer:
+    """Hands work to an outbox, one task after the other; after one that failed the others are dropped.
+
+    All methods are the loop's. They call `committed` with what a commit did, and raise what a task raised, once:
+    TransactionAbortedError after the work since the last commit was rolled back, KafkaError when nothing can be done.
+    """
+
+    def __init__(self, outbox: Outbox, committed: Callable[[CommitResult], None]) -> None:
+        self._outbox, self._committed = outbox, committed
+        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._under_way: deque[Future[CommitResult | None]] = deque()
+        self._commit: Progress | None = None  # of the commit under way, at most one
+        self._drops = False  # since a task failed, or work is to be forgotten
+        self.records = 0  # handed over since the last commit was started
+        # a daemon: a call that hangs in the client lets the process end
+        threading.Thread(target=self._work, name="writer", daemon=True).start()
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            if self._drops:
+                task.future.cancel()
+                task.future.set_running_or_notify_cancel()
+                continue
+            try:
+                task.future.set_result(task.call())
+            except BaseException as e:  # noqa: BLE001 - handed to the loop
+                self._drops = True
+                task.future.set_exception(e)
+
+    @property
+    def is_committing(self) -> bool:
+        """Whether a commit was started and has not been collected."""
+        return self._commit is not None
+
+    @property
+    def opened_at(self) -> float | None:
+        """Monotonic seconds at which the open transaction was begun; None while none is."""
+        return self._outbox.opened_at
+
+    def write(self, work: Callable[[Outbox], None], records: int) -> None:
+        """Open a transaction, unless one is open, and do `work` in it; waits while too much is waiting already."""
+        self._collect(_AHEAD)
+        self.records += records
+        self._put(partial(self._write, work))
+
+    def _write(self, work: Callable[[Outbox], None]) -> None:
+        self._outbox.begin()
+        work(self._outbox)
+
+    def start_commit(self, progress: Progress) -> None:
+        """Have all that was handed over committed, together with `progress`."""
+        self.records = 0
+        self._commit = progress
+        self._put(partial(self._outbox.commit, progress))
+
+    def look(self) -> None:
+        """Take note of what has ended."""
+        self._collect(len(self._under_way))
+
+    def drain(self) -> None:
+        """Wait for all that was handed over."""
+        self._collect(0)
+
+    def abort(self) -> None:
+        """Forget what is not committed; what is being done comes to its end first."""
+        self._drops = True
+        with suppress(TransactionAbortedError):
+            self._collect(0)
+        self._reset()
+        self._outbox.abort()
+
+    def close(self) -> None:
+        """End the thread once it has done what it was given: while it lives it holds the scorer, and all of its clients."""
+        self._tasks.put(None)
+
+    def _put(self, call: _Call) -> None:
+        future: Future[CommitResult | None] = Future()
+        self._under_way.append(future)
+        self._tasks.put(_Task(call, future))
+
+    def _collect(self, ahead: int) -> None:
+        """Take what has ended, and wait until no more than `ahead` tasks are left."""
+        while self._under_way and (len(self._under_way) > ahead or self._under_way[0].done()):
+            future = self._under_way.popleft()
+            self._wait_for(future)
+            try:
+                self._take(future)
+            except BaseException:
+                self._drops = True
+                for other in self._under_way:  # they are dropped
+                    self._wait_for(other)
+                self._reset()
+                raise
+
+    def _take(self, future: Future[CommitResult | None]) -> None:
+        done = None if future.cancelled() else future.result()
+        if done is not None and self._commit is not None:
+            self._outbox.after_commit(self._commit)
+            self._commit = None
+            self._committed(done)
+
+    def _wait_for(self, future: Future[CommitResult | None]) -> None:
+        while not wait([future], _CHECK_S).done:
+            self._outbox.check()
+
+    def _reset(self) -> None:
+        self._under_way.clear()
+        self._commit, self.records, self._drops = None, 0, False

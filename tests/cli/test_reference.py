@@ -1,0 +1,14 @@
+import re
+from pathlib import Path
+
+from cli.reference import reference
+
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "commands.md"
+
+
+def test_the_page_is_what_the_commands_say() -> None:
+    assert PAGE.read_text() == reference(), "run: python -m cli.reference > docs/reference/commands.md"
+
+
+def test_every_argument_and_option_has_a_meaning() -> None:
+    assert not re.search(r"^\| `[^|]+ \|\s*\|", PAGE.read_text(), re.MULTILINE)

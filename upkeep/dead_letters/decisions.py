@@ -1,0 +1,162 @@
+"""What a replay does with each dead letter, and why: decisions on plain data.
+
+A letter is left alone unless its event can have a prediction and has none. Else it goes into the stream where it is still the
+newest of its device, so that the scorer takes it up like any event, and is scored by batch where the device is further. An event
+that was admitted and got no answer from the model is in its device's state, so the stream would call it a duplicate: by batch too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+
+import numpy as np
+
+from aimaas.admission.judge import Judge, Reason
+from aimaas.admission.partitioner import partition_of
+from aimaas.fleet import FleetSpec
+from aimaas.kernel.state import DeviceState
+from stream.records.dead_letters import Source
+from upkeep.dead_letters.letters import Letter
+from upkeep.dead_letters.log import CLOCKS_MS, Account, Content, Event, OrderKey, Sent
+
+
+class Action(Enum):
+    """Where a letter goes."""
+
+    STREAM = "sent into the stream"
+    BACKFILL = "scored by batch"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """A letter, where it goes, and why; `event` is there unless it is left."""
+
+    letter: Letter
+    action: Action
+    why: str
+    event: Event | None = None
+
+
+@dataclass
+class Served:
+    """What the stream knows of a device: its newest order key, and the contents by order key that are predicted or will be."""
+
+    newest: OrderKey | None = None
+    contents: dict[OrderKey, Content] = field(default_factory=dict)
+
+    def add(self, event: Event) -> None:
+        """Count an event in."""
+        self.contents[event.at] = event.content
+        self.newest = max(self.newest or event.at, event.at)
+
+
+def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | None:
+    """Why a letter needs no replay or cannot have one, by what the topics say; None where it may.
+
+    `refused` are the sources of all letters.
+    """
+    cut = [what for what in ("key", "value") if what in letter.truncated]
+    if cut:
+        return f"its {cut[0]} is truncated here; the device must send it again"
+    if letter.reason == Reason.CONFLICT.label:
+        return "a conflict: another record has its order key, and a replay does not choose between the two"
+    if account.is_predicted(letter.origin):
+        return "replayed before: its event has a prediction"
+    newest = [letter.origin, *account.copies.get(letter.origin, ())][-1]
+    if letter.source != newest:
+        scored = (
+            "and is not scored yet"
+            if why_unknown(letter, account) is None
+            else "and retention may have deleted its prediction"
+        )
+        again = "and was refused again: replay that copy" if newest in refused else scored
+        return f"replayed before: its copy is {newest} {again}"
+    if letter.reason == Reason.DUPLICATE.label and letter.copy_of is None:
+        return "a duplicate: the event that it repeats has a prediction"
+    return None
+
+
+def why_unknown(letter: Letter, account: Account) -> str | None:
+    """Why nobody can say whether the letter's event has a prediction: retention may have deleted it. None where it is known."""
+    places = {
+        letter.origin.partition,
+        letter.source.partition,
+    }  # the scorer predicts where the event was, a replay by the key
+    if letter.key:
+        places.add(partition_of(letter.key, account.partitions))
+    for partition in sorted(places & account.oldest_ms.keys()):
+        oldest_ms = account.oldest_ms[partition]
+        if oldest_ms is None or letter.at_ms < oldest_ms + CLOCKS_MS:
+            begins = f"begins at {_time(oldest_ms)}" if oldest_ms is not None else "has lost all its records"
+            return (
+                f"cannot tell whether it has a prediction: partition {partition} of the predictions topic {begins}; "
+                "the table predictions of `aimaas export` may still have it"
+            )
+    return None
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1e3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:
+    """The letter's event as the present fleet file sees it, would the broker take it at `now_ms`; or why it is still refused."""
+    batch = judge.decode([letter.key], [letter.value])
+    judge.order(batch, np.array([now_ms], np.int64), DeviceState((), 1, 0))
+    if batch.reason[0] != Reason.ADMITTED:
+        return f"still refused: {Reason(batch.reason[0]).label}: {batch.detail[0]}"
+    content = int(batch.ts_us[0]), batch.values[0].tobytes()
+    return Event(batch.device_ids[0], (int(batch.run[0]), int(batch.order[0])), content)
+
+
+def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set[Source], account: Account) -> Served:
+    """What the stream knows of a device by what was `sent`: all but what was `refused` and has not been scored by batch."""
+    known = Served()
+    for record, event in zip(sent, events, strict=True):
+        if event is not None and (record.source not in refused or record.source in account.predicted):
+            known.add(event)
+    return known
+
+
+def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
+    """Where letters go that may be replayed, in the order of each device; `served` (by device) is carried along."""
+    placed = []
+    unanswered: set[tuple[str, OrderKey]] = set()  # one at a time: a history has one row for each place
+    for letter, event in sorted(candidates, key=lambda c: (c[1].at, c[0].at_ms, c[0].source)):
+        known = served[event.device_id]
+        if letter.was_admitted and (event.device_id, event.at) not in unanswered:
+            placed.append(Replayed(letter, Action.BACKFILL, "its device's state holds it", event))
+            unanswered.add((event.device_id, event.at))
+            known.add(event)
+            continue
+        before = known.contents.get(event.at)
+        if before is not None:
+            what = (
+                "a duplicate: its like has"
+                if before == event.content
+                else "a conflict: another record with its run and order has"
+            )
+            placed.append(Replayed(letter, Action.LEFT, f"{what} the prediction"))
+            continue
+        if known.newest is not None and _jumps(fleet, letter, known.newest, event.at):
+            run, order = known.newest
+            why = f"still refused: {Reason.JUMP.label}: not confirmed by later records; the device's newest is run {run}, {order}"
+            placed.append(Replayed(letter, Action.LEFT, why))
+            continue
+        was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)
+        if not was_refused_again and (known.newest is None or event.at > known.newest):
+            placed.append(Replayed(letter, Action.STREAM, "its device's newest event", event))
+        else:
+            placed.append(Replayed(letter, Action.BACKFILL, "its device has newer events", event))
+        known.add(event)
+    return placed
+
+
+def _jumps(fleet: FleetSpec, letter: Letter, newest: OrderKey, at: OrderKey) -> bool:
+    """Whether the stream refuses an event as too far above its device's newest, or did so and nothing confirmed it."""
+    far = at[0] - newest[0] > fleet.jump_run or at[1] - newest[1] > fleet.jump_order
+    return at > newest and (far or letter.reason == Reason.JUMP.label)
