@@ -16,7 +16,7 @@ _PER_S = 60.0
 
 
 class DeviceReports:
-    """Tells of misbehaving devices. The loop's thread calls the methods."""
+    """Reports misbehaving devices. The loop's thread calls the methods."""
 
     def __init__(self, metrics: ScorerMetrics) -> None:
         self._metrics = metrics
@@ -24,7 +24,7 @@ class DeviceReports:
         self._of_floods = Seldom(1, _PER_S)
 
     def strays(self, partition: int, leads_to: Mapping[str, int]) -> None:
-        """New devices came to a partition that their keys do not lead to, where the fleet file allows any partitioner."""
+        """Report new devices in a partition that their keys do not map to, in a fleet that allows any partitioner."""
         if not leads_to:
             return
         self._metrics.strays_found(len(leads_to))
@@ -36,7 +36,10 @@ class DeviceReports:
                 )  # fmt: skip
 
     def flood(self, flood: Flood | None) -> None:
-        """Few devices have more records refused than the limit allows, and the scorer goes on; None: none do, at this batch."""
+        """Report that few devices exceed the limit on refused records while the scorer goes on.
+
+        None: this batch has no such devices.
+        """
         self._metrics.devices_flood(flood is not None)
         if flood is not None and self._of_floods.may_speak(time.monotonic()):
             log.warning(

@@ -1,4 +1,4 @@
-"""The first step of the pipeline: events out of the events topic, in batches."""
+"""The first step of the pipeline: fetches batches from the events topic."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from stream.scorer.output.commits import Commits
 
 log = logger("scorer")
 
-_IDLE_S = 0.1  # longest wait for a first event: models, signals and callbacks are looked at so often
-_GATHER_S = 0.005  # wait for more events once one is there, at most a quarter of the commit interval
+_IDLE_S = 0.1  # longest wait for a first event; models, signals and callbacks are checked as often
+_GATHER_S = 0.005  # wait for more events after the first one, at most a quarter of the commit interval
 _GONE = (ClientError._AUTO_OFFSET_RESET, ClientError._LOG_TRUNCATION, ClientError.OFFSET_OUT_OF_RANGE)
 
 
 class Fetcher:
-    """Fetches batches. The loop calls it; it blocks for up to 0.1 s, and rebalances happen inside: these may block for a restore.
+    """Fetches batches. The loop calls it. A call blocks for up to 0.1 s. Rebalances run inside it and may block for a restore.
 
-    Raises KafkaError and KafkaException where the group or the broker refuses the scorer, and TransactionAbortedError where a
-    rebalance has rolled back.
+    Raises KafkaError and KafkaException if the group or the broker refuses the scorer, and TransactionAbortedError if a
+    rebalance rolled the transaction back.
     """
 
     def __init__(
@@ -46,10 +46,10 @@ class Fetcher:
         self._consumer, self._fenced_by = consumer, fenced_by
         self._assignment, self._commits, self._batch = assignment, commits, options.batch
         self._gather_s = min(_GATHER_S, options.commit_interval_ms / 4e3)
-        self._gone: set[int] = set()  # partitions whose log does not hold the offset that was asked for
+        self._gone: set[int] = set()  # partitions whose log does not hold the requested offset
 
     def batch(self) -> list[Any]:
-        """A batch: what is there within a moment after its first event."""
+        """Return a batch: the first event, and all others that arrive shortly after it."""
         messages = self._consumer.consume(1, self._patience_s())
         if messages and self._batch > 1:
             messages += self._consumer.consume(self._batch - 1, self._gather_s)
@@ -60,25 +60,28 @@ class Fetcher:
         return messages
 
     def hold(self) -> list[Any]:
-        """No batch, while no model serves: events wait in the topic."""
+        """Serve rebalances without fetching a batch, while no model serves: events wait in the topic."""
         messages = self._assignment.hold(_IDLE_S)
         self._assignment.raise_failure()
         return [m for m in messages if self._pass_over(m)]
 
     def _patience_s(self) -> float:
-        """How long a first event may be waited for."""
+        """Return how long to wait for a first event."""
         if self._commits.is_under_way:
             return self._gather_s
         return min(self._commits.due_in_s(), _IDLE_S) if self._commits.has_work else _IDLE_S
 
     def _go_on_behind_gaps(self) -> None:
-        """Go on where the log begins, with a gap, in partitions where retention was faster. Raises where the log lost its end."""
+        """Continue at the start of the log, with a gap, in partitions where retention was faster.
+
+        Raises if the log lost its end.
+        """
         gone, self._gone = sorted(self._gone.intersection(self._assignment.owned.states)), set()
         self._commits.commit()
         self._assignment.rewind(gone)
 
     def _pass_over(self, message: Any) -> bool:
-        """Whether an error the consumer met goes away by itself; always False, since it is no event. Raises when it does not."""
+        """Log a consumer error that goes away by itself, otherwise raise it. Always False, because an error is no event."""
         error, code = message.error(), message.error().code()
         if code in _GONE:
             self._gone.add(message.partition())
@@ -92,6 +95,6 @@ class Fetcher:
             raise deleted(message.topic() or self._topic)
         if error.fatal() or code == ClientError._FATAL or is_denied(error):
             raise KafkaException(error)
-        if code not in UNREACHABLE:  # an outage is told elsewhere
+        if code not in UNREACHABLE:  # an outage is reported elsewhere
             log.warning("consumer", error=error.str())
         return False

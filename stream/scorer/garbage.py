@@ -1,7 +1,8 @@
-"""Cyclic garbage is collected between batches, not amid them.
+"""Collects cyclic garbage between batches, not during a batch.
 
-A batch makes tens of thousands of objects and no cycles. Python's collector, set off by their number, walks over them again and
-again: measured, a third of the time of decoding and encoding. What does make cycles (errors, a new model) is rare.
+A batch makes tens of thousands of objects and no cycles. Their number triggers Python's collector, which walks over them
+again and again: measured, a third of the time of decoding and encoding. Cycles come from errors and new models, which are
+rare.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ EVERY_S = 10.0
 
 @contextmanager
 def collected_between_batches() -> Iterator[None]:
-    """Switch the collector off for a process that takes `GarbageCollector`."""
+    """Switch the automatic collector off in a process that calls `GarbageCollector`."""
     gc.disable()
     try:
         yield
@@ -25,19 +26,19 @@ def collected_between_batches() -> Iterator[None]:
 
 
 class GarbageCollector:
-    """Says when it is time to collect, and does."""
+    """Decides when to collect, and collects."""
 
     def __init__(self, now: float) -> None:
         self._last = now
 
     def freeze(self) -> None:
-        """Never look again at what is there now: libraries, compiled code and a model are 0.2 s of looking each time."""
+        """Exclude all present objects from collection: walking over libraries, compiled code and a model takes 0.2 s each time."""
         if not gc.isenabled():
             gc.collect()
             gc.freeze()
 
     def collect_if_due(self, now: float) -> None:
-        """Collect if the last time is long ago and nobody else does; `now` in monotonic seconds."""
+        """Collect if the last collection is long ago and the automatic collector is off; `now` in monotonic seconds."""
         if now - self._last >= EVERY_S and not gc.isenabled():
             gc.collect()
             self._last = now

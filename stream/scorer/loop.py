@@ -3,14 +3,14 @@
 One turn is one pass through the pipeline:
 
 1. fetch (`fetching.Fetcher`): a batch of events; rebalances happen inside;
-2. judge and 3. advance (`scoring.judge_batch`): each record is admitted or refused, and the devices of admitted ones move on. Pure
-   computation: it does not block;
-4. predict and 5. emit (`scoring.write_batch`): the writer's thread runs the model and puts predictions and dead letters into the
-   open transaction, while the loop goes on. The loop blocks while three batches wait;
+2. judge and 3. advance (`scoring.judge_batch`): each record is admitted or refused, and the devices of admitted records
+move on. This is pure computation and does not block;
+4. predict and 5. emit (`scoring.write_batch`): the writer's thread runs the model and puts predictions and dead letters
+into the open transaction, while the loop goes on. The loop blocks while three batches wait;
 6. commit (`commits.Commits`): outputs, device state and offsets become visible together, or not at all.
 
-Memory is always ahead of what is committed. When a transaction is aborted, it and the batches that were judged meanwhile are
-forgotten, and state and position come back from the topics as of the last commit.
+Memory is always ahead of the committed offsets. When a transaction is aborted, it and all batches that were judged since
+are dropped, and state and positions are restored from the topics as of the last commit.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ log = logger("scorer")
 
 
 class Scorer:
-    """One member of the fleet's group of scorers; `run` is its life."""
+    """One member of the fleet's group of scorers. `run` runs it from start to stop."""
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class Scorer:
         self._fetcher = Fetcher(fleet, self._consumer, fenced_by, self._assignment, self._commits, options)
 
     def run(self, stop: threading.Event) -> None:
-        """Score until `stop` is set, then commit what is done and leave the group."""
+        """Score until `stop` is set, then commit all work and leave the group."""
         warm_up(self._fleet, Judge(self._fleet), self._serving.model.kernel)
         self._garbage.freeze()
         self._assignment.subscribe()
@@ -117,7 +117,7 @@ class Scorer:
         log.info("scorer stopped", events=tally.events, predictions=tally.predictions, step_s=tally.step_s)
 
     def _leave(self) -> None:
-        """Commit what is done and leave the group; what cannot be committed any more is left to the next owner."""
+        """Commit all work and leave the group. The next owner does the work that cannot be committed any more."""
         try:
             self._assignment.leave()
         except TransactionAbortedError as e:
@@ -125,7 +125,7 @@ class Scorer:
             log.warning("the last transaction was aborted; the next owner scores its events again", reason=str(e))
 
     def _turn(self) -> None:
-        """One pass through the pipeline; an aborted transaction costs its work and nothing else."""
+        """Run one pass through the pipeline. An aborted transaction costs its work and nothing else."""
         self._outage.raise_if_lasting(f"score fleet {self._fleet.fleet}")
         try:
             self._between_batches()
@@ -146,7 +146,7 @@ class Scorer:
         self._garbage.collect_if_due(time.monotonic())
 
     def _between_batches(self) -> None:
-        """Take another model, join the group again where partitions have no owner, check that topics are still the same ones."""
+        """Take a new model, rejoin the group if partitions have no owner, and check that the topics are still the same ones."""
         if self._serving.change():
             self._assignment.read_on()
             self._garbage.freeze()
@@ -155,7 +155,7 @@ class Scorer:
         self._topics.look(time.monotonic())
 
     def _score(self, messages: list[Any]) -> None:
-        """Judge a batch, advance its devices and hand it on to be predicted and emitted."""
+        """Judge a batch, advance its devices and pass it on to the writer."""
         groups = by_partition(messages, self._owned.states)
         if not groups:
             return
@@ -168,7 +168,7 @@ class Scorer:
         self._monitor.lap("wait")
 
     def _confirmed(self, work: Callable[[Outbox], None]) -> Callable[[Outbox], None]:
-        """The work, done once it is sure that the batch is of the topic that it is taken for: nobody takes its records back."""
+        """Return work that runs once the topic of the batch is confirmed, because its records cannot be taken back."""
         asked = self._topics.ask(self._names.events, time.monotonic())
 
         def confirmed(outbox: Outbox) -> None:
@@ -179,7 +179,7 @@ class Scorer:
         return confirmed
 
     def _count(self, judged: Judged) -> None:
-        """Count what the batch held. Raises DeadLetterLimitError where too large a share was refused lately, of many devices."""
+        """Count the batch's records. Raises DeadLetterLimitError if too large a share was refused lately, from many devices."""
         states, refused = self._owned.states, False
         for part in judged.parts:
             state = states[part.partition]

@@ -1,4 +1,4 @@
-"""Monitoring of the loop: all its reports to the log, to Prometheus and to the health checks."""
+"""Monitors the loop: sends its reports to the log, to Prometheus and to the health checks."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from stream.state.topic import Restored
 log = logger("scorer")
 
 START_LIMIT_S = 300.0
-RESTORE_LIMIT_S = 600.0  # a restore may take so long before the scorer counts as stalled
+RESTORE_LIMIT_S = 600.0  # a restore may take this long before the scorer counts as stalled
 _STATE_EVERY_S = 5.0
 
 
 class Monitor:
-    """Keeps account of one scorer. The loop's thread calls the methods; scrapes and probes are answered by others."""
+    """Keeps the figures of one scorer. The loop's thread calls the methods; other threads answer scrapes and probes."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
         self.registry = CollectorRegistry()
@@ -50,12 +50,12 @@ class Monitor:
         self._snapshots = 0  # in the commit under way
 
     def look(self) -> Health:
-        """How the scorer is now; may be called from any thread."""
+        """Return the scorer's present health; any thread may call it."""
         return self._liveness.look(time.monotonic())
 
     @contextmanager
     def served_at(self, host: str, port: int | None) -> Iterator[None]:
-        """Serve metrics and health meanwhile; not at all where `port` is None. Raises EndpointError."""
+        """Serve metrics and health during a `with` block; not if `port` is None. Raises EndpointError."""
         if port is None:
             yield
             return
@@ -63,15 +63,15 @@ class Monitor:
             yield
 
     def waits(self) -> None:
-        """There is no model yet, and the scorer looks for one."""
+        """Note that no model is there yet and that the scorer looks for one."""
         self._liveness.turned(time.monotonic())
 
     def starts(self) -> None:
-        """The loop is about to begin: a transactional id may have to be waited for, compiled code loaded."""
+        """Note that the loop is about to begin: it may wait for its transactional id, and it loads compiled code."""
         self._liveness.busy("starting", START_LIMIT_S, time.monotonic())
 
     def turned(self, consumer: Any, states: Mapping[int, PartitionState], model_version: str) -> None:
-        """The loop has made a turn."""
+        """Note that the loop has made a turn."""
         now = time.monotonic()
         self._liveness.turned(now)
         places = self._lag.look(consumer, {p: s.position for p, s in states.items()}, now)
@@ -85,14 +85,14 @@ class Monitor:
         self._rates.report(now, model_version)
 
     def model_serves(self, model: Model, before: Model | None = None) -> None:
-        """This model answers from now on."""
+        """Note that this model answers from now on."""
         self._liveness.serves(model.version)
         self._metrics.model_changed(model.version, model.promoted_at.timestamp())
         if before is not None:
             log.info("model changed", version=model.version, before=before.version, sequence=model.sequence)
 
     def model_withdrawn(self, model: Model, why: str) -> None:
-        """The model that served answers no more, and no other one does yet."""
+        """Note that the model was withdrawn and no other model serves yet."""
         self._liveness.serves(None)
         self._metrics.model_withdrawn()
         log.error(
@@ -103,7 +103,7 @@ class Monitor:
         )
 
     def models_seen(self, refused: int, passed_over: int) -> None:
-        """So many announced models were refused, and records on their topic passed over, since the start."""
+        """Set the counts since the start: refused models, and ignored records on the models topic."""
         for _ in range(refused - self._refused):
             self._metrics.model_refused()
         for _ in range(passed_over - self._passed_over):
@@ -111,7 +111,7 @@ class Monitor:
         self._refused, self._passed_over = refused, passed_over
 
     def judged(self, judged: Judged) -> None:
-        """A batch was judged, and will be answered."""
+        """Note that a batch was judged and will be answered."""
         self.tally.add_batch(judged.reasons())
         reasons = [part.batch.reason for part in judged.parts]
         broker_ms = [part.records.broker_ms for part in judged.parts]
@@ -120,52 +120,52 @@ class Monitor:
             self.devices.strays(part.partition, part.batch.strays)
 
     def copy_unproven(self) -> None:
-        """A record calls itself a replay's copy without proof. May be called from any thread."""
+        """Note a record that claims to be a replay's copy without proof. Any thread may call it."""
         self._metrics.copy_unproven()
 
     def lap(self, step: str) -> None:
-        """The time since the last lap was spent on this step of the loop."""
+        """Add the time since the last lap to this step of the loop."""
         self.tally.lap(step, time.monotonic())
 
     def opened(self, at: float) -> None:
-        """A transaction has been open since `at` (monotonic seconds)."""
+        """Note a transaction that is open since `at` (monotonic seconds)."""
         self._liveness.transaction_opened(at)
 
     def commit_started(self, state: Sequence[StateRecord]) -> None:
-        """A commit began, with these records for the state topic."""
+        """Note the start of a commit with these records for the state topic."""
         self._snapshots = sum(map(is_snapshot, state))
         self.tally.state_records += len(state)
         self.tally.state_bytes += sum(len(key) + len(value or b"") for key, value in state)
         self._metrics.commit_started()
 
     def committed(self, done: CommitResult) -> None:
-        """A commit has ended well."""
+        """Note the end of a commit."""
         self.tally.transactions += 1
         self.tally.commit_s += done.seconds
         self.tally.unanswered(self._metrics.committed(done.seconds, done.at, self._snapshots))
         self._liveness.transaction_ended()
 
     def aborted(self) -> None:
-        """What was not committed was rolled back."""
+        """Note that the work since the last commit was rolled back."""
         self.tally.aborts += 1
         self._metrics.aborted()
         self._liveness.transaction_ended()
 
     def restoring(self) -> None:
-        """State is about to be restored, which may take longer than a turn."""
+        """Note the start of a restore, which may take longer than a turn."""
         self._liveness.busy("restoring state", RESTORE_LIMIT_S, time.monotonic())
 
     def restored(self, restored: Restored) -> None:
-        """State came back from the topics."""
+        """Note that state was restored from the topics."""
         self._liveness.turned(time.monotonic())
         self._metrics.restored(restored.seconds, restored.state_bytes + restored.event_bytes, restored.events)
 
     def resumed(self, lost: int, unrestored: int, made_anew: int) -> None:
-        """Partitions go on: events that nobody reads, answered ones that the state lacks, partitions of a topic made anew."""
+        """Report how partitions continue: lost events, answered events that the state lacks, partitions of a new topic."""
         self._metrics.resumed(lost, unrestored, made_anew)
 
     def owns(self, partitions: Mapping[int, PartitionState]) -> None:
-        """These partitions are this scorer's now, all of them."""
+        """Note all partitions that this scorer owns now."""
         self._liveness.owns(partitions, time.monotonic())
         if not partitions:
             self._metrics.lag_seen(0, 0)

@@ -1,4 +1,4 @@
-"""How a scorer works: the sizes and times that a person may turn."""
+"""The settings of a scorer: sizes and times."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Delivery = Literal["exactly-once", "at-least-once"]
 
 @dataclass(frozen=True)
 class ScorerOptions:
-    """How a scorer works. `state_share`: bytes of state records for each byte of input."""
+    """Settings of a scorer. `state_share`: bytes of state records for each byte of input."""
 
     delivery: Delivery = "exactly-once"
     batch: int = 1_000
@@ -19,6 +19,6 @@ class ScorerOptions:
     transaction_timeout_ms: int = 10_000
     session_timeout_ms: int = 10_000
     state_share: float = 0.5
-    settle_s: float = 30.0  # a device silent for so long gets its snapshot when the stream is quiet
+    settle_s: float = 30.0  # a device that is silent for this long gets its snapshot when the stream is quiet
     metrics_host: str = "127.0.0.1"
-    metrics_port: int | None = None  # of /metrics, /healthz and /readyz; 0 takes any free one, None has none
+    metrics_port: int | None = None  # of /metrics, /healthz and /readyz; 0 takes any free port, None serves none

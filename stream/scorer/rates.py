@@ -1,4 +1,4 @@
-"""What the scorer counts, and the line it logs of it every few seconds."""
+"""Counts the scorer's work, and logs a line about it every few seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logger("scorer")
 
 @dataclass
 class Tally:
-    """Totals since the scorer started; counts of a rolled back transaction stay in, since its work was done."""
+    """Totals since the scorer started. Counts of a rolled-back transaction stay in, because its work was done."""
 
     events: int = 0
     predictions: int = 0
@@ -45,19 +45,19 @@ class Tally:
                 self.refused[Reason(reason).label] += int(reasons[reason])
 
     def unanswered(self, events: int) -> None:
-        """Of the events that were counted as predicted, so many have no finite answer."""
+        """Count events that were counted as predicted but have no finite answer."""
         if events:
             self.predictions -= events
             self.refused[Reason.NO_PREDICTION.label] += events
 
     def lap(self, step: str, now: float) -> None:
-        """The time since the last lap (monotonic seconds) was spent on this step."""
+        """Add the time since the last lap (monotonic seconds) to this step."""
         self.step_s[step] = self.step_s.get(step, 0.0) + now - self._lap_at
         self._lap_at = now
 
 
 class RateLog:
-    """Logs what was done since the last line, when there was anything, every `REPORT_S` seconds."""
+    """Logs the work since the last line, if there was any, every `REPORT_S` seconds."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally, self._at = tally, time.monotonic()
@@ -84,5 +84,5 @@ class RateLog:
         self._step_s = dict(t.step_s)
 
     def _steps(self) -> dict[str, float]:
-        """Seconds by step since the last line."""
+        """Return seconds by step since the last line."""
         return {step: took - self._step_s.get(step, 0.0) for step, took in self._tally.step_s.items()}

@@ -24,7 +24,7 @@ from stream.state.topic import check_partitions
 
 log = logger("scorer")
 
-_LOOK_S = 0.1  # so often it is seen whether a champion has come
+_LOOK_S = 0.1  # interval of the checks for a champion
 
 
 def score(
@@ -34,10 +34,10 @@ def score(
     options: ScorerOptions | None = None,
     stop: threading.Event | None = None,
 ) -> Tally:
-    """Score events until `stop` is set (default: until SIGTERM or SIGINT); what was done.
+    """Score events until `stop` is set (default: until SIGTERM or SIGINT). Returns the totals.
 
-    `instance` names this scorer among those of the fleet: started again under its name it takes over at once from a
-    killed one, and a second one of the same name puts the first out. Raises KafkaError, StateError.
+    `instance` names this scorer within the fleet. A scorer that starts under the name of a killed one takes over at once. A
+    second scorer of the same name fences the first. Raises KafkaError, StateError.
     """
     ending = stop if stop is not None else stop_on_signals()
     process = nullcontext() if stop is not None else collected_between_batches()
@@ -60,7 +60,7 @@ def score(
 
 
 def _find_topics(settings: Settings, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> None:
-    """Wait until the cluster answers, or `stop`. Raises KafkaError where waiting is in vain, or topics are missing."""
+    """Wait until the cluster answers, or `stop`. Raises KafkaError if waiting cannot help or topics are missing."""
 
     def stopped(pause_s: float) -> bool:
         monitor.waits()
@@ -75,7 +75,7 @@ def _find_topics(settings: Settings, fleet: FleetSpec, stop: threading.Event, mo
 
 
 def stop_on_signals() -> threading.Event:
-    """An event that SIGTERM and SIGINT set."""
+    """Return an event that SIGTERM and SIGINT set."""
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -83,7 +83,7 @@ def stop_on_signals() -> threading.Event:
 
 
 def _first_model(watcher: ModelWatcher, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> Model | None:
-    """Wait until a champion can serve; None when asked to stop before."""
+    """Wait until a champion can serve; None if the scorer is asked to stop first."""
     said = False
     while not stop.is_set():
         monitor.waits()

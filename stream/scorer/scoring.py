@@ -1,4 +1,4 @@
-"""One batch: judged and put into the state of its devices; then answered by one run of the model and written."""
+"""Judges one batch and puts it into the state of its devices; then answers it by one run of the model and writes it."""
 
 from __future__ import annotations
 
@@ -59,11 +59,11 @@ class Judged:
 
 
 def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) -> dict[int, list[Any]]:
-    """Messages that are ours and not done yet, by partition in order: a rebalance may leave others in a batch.
+    """Return the messages of owned partitions that are not done yet, by partition and in order.
 
-    An offset that is done already, or that comes a second time, was fetched before a rebalance or a rewind: it is passed over, and
-    that is logged. A hole between offsets is no gap: markers of transactions take offsets. What retention takes unread is an error
-    of the consumer's.
+    A batch may hold messages of other partitions after a rebalance. An offset that is done already, or that comes twice,
+    was fetched before a rebalance or a rewind: it is passed over and logged. A hole between offsets is no gap, because
+    transaction markers take offsets. If retention deletes unread records, the consumer raises an error.
     """
     found: dict[int, list[Any]] = defaultdict(list)
     for message in messages:
@@ -75,7 +75,7 @@ def by_partition(messages: Sequence[Any], states: Mapping[int, PartitionState]) 
 
 
 def _rising(partition: int, messages: list[Any], position: int) -> list[Any]:
-    """The messages from `position` on whose offsets rise."""
+    """Return the messages from `position` on with rising offsets."""
     offsets = np.array([m.offset() for m in messages], np.int64)
     highest = np.maximum.accumulate(np.concatenate(([position - 1], offsets[:-1])))
     is_new = offsets > highest
@@ -91,7 +91,7 @@ def _rising(partition: int, messages: list[Any], position: int) -> list[Any]:
 def judge_batch(
     groups: Groups, states: Mapping[int, PartitionState], judges: Mapping[int, Judges], model: Model
 ) -> Judged:
-    """Judge the messages and advance their devices, and with them the partitions' positions.
+    """Judge the messages, advance their devices and the partitions' positions.
 
     Where the rules of a partition change within the batch, its messages become two parts.
     """
@@ -106,7 +106,7 @@ def judge_batch(
 
 
 def _answers(judged: Judged) -> npt.NDArray[np.float32]:
-    """The model's answers (n,) to the admitted rows of all parts, by one run."""
+    """Return the model's answers (n,) to the admitted rows of all parts, by one run."""
     every = np.concatenate([part.features for part in judged.parts])
     return judged.model.predict(every) if len(every) else np.zeros(0, np.float32)
 
@@ -120,14 +120,14 @@ def write_batch(
     sources: Callable[[Part], list[str]],
     outbox: Outbox,
 ) -> None:
-    """Produce a prediction for each record that the model answers and a dead letter for each other, in the record's own partition.
+    """Produce a prediction for each answered record and a dead letter for each other record, in the record's own partition.
 
-    So a device's predictions stay in order whoever partitions the events. `label` is that of the events topic, `watch`
-    counts the answers; `sources` is `sources_of`.
+    So a device's predictions stay in order with any partitioner. `label` is the events topic's label, `watch` counts the
+    answers, `sources` is the result of `sources_of`.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
     all_finite = bool(np.isfinite(answers).all())
-    without: list[bytes | None] = []  # the keys of those without an answer
+    without: list[bytes | None] = []  # the keys of records without an answer
     ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
     for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
         records = predictions_of(part, its, sources(part), judged.model, scored_at)
@@ -141,7 +141,7 @@ def write_batch(
 
 
 def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec, label: str) -> list[DeadLetter]:
-    """Letters of what was refused and of what has no answer, in the order of the records."""
+    """Return the letters of refused records and of records without an answer, in the order of the records."""
     whys = {i: (Reason(part.batch.reason[i]), part.batch.detail[i]) for i in np.flatnonzero(part.batch.reason).tolist()}
     if unanswered:
         whys = dict(sorted((whys | {i: (Reason.NO_PREDICTION, why) for i, why in unanswered.items()}).items()))
@@ -155,10 +155,10 @@ def sources_of(
     unproven: Callable[[], None] = lambda: None,
     label: str | None = None,
 ) -> list[str]:
-    """`label/partition/offset` of each record; of a dead letter that a replay with the `replay_key` sent again, the original's.
+    """Return `label/partition/offset` of each record.
 
-    `label` is that of the `topic`, its name where it is not given; `unproven` is called for each record that only claims to be such
-    a copy.
+    A dead letter that a replay with the `replay_key` sent again has the coordinates of its original. `label` is the label
+    of `topic`, by default its name. `unproven` is called for each record that claims to be such a copy without proof.
     """
     here = f"{label or topic}/{part.partition}/"
     sources = [f"{here}{offset}" for offset in part.records.offsets.tolist()]
@@ -172,7 +172,10 @@ def sources_of(
 
 
 def with_headers(messages: Sequence[Any]) -> list[int]:
-    """Places of the messages that have headers; few do, and to ask each of them alone would cost more than the rest."""
+    """Return the places of the messages that have headers.
+
+    Few messages have them, and asking each message alone would cost more than all other steps.
+    """
     try:
         return [i for i, message in enumerate(messages) if message.headers()]
     except UnicodeDecodeError:  # a device may name its headers by any bytes

@@ -10,7 +10,7 @@ from stream.scorer.monitor import Monitor
 
 
 class Serving:
-    """`model` serves while `serves`; else events wait, and its kernel still restores state as any other's does."""
+    """`model` serves while `serves` is true; otherwise events wait, and its kernel still restores state like any other."""
 
     def __init__(self, fleet: FleetSpec, watcher: ModelWatcher, model: Model, monitor: Monitor) -> None:
         self._watcher, self._monitor = watcher, monitor
@@ -19,9 +19,9 @@ class Serving:
         monitor.model_serves(model)
 
     def change(self) -> bool:
-        """Withdraw a model that gives too few finite answers, and take the newest one; whether another model serves now.
+        """Withdraw a model that gives too few finite answers, and take the newest one. Return whether another model serves now.
 
-        The loop calls it at the border of a batch. It does not block and raises nothing: the watcher has loaded the model.
+        The loop calls it between two batches. It does not block and raises nothing: the watcher has loaded the model.
         """
         why = self.answers.complaint(self.model.sequence)
         if why is not None and self.serves:

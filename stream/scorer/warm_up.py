@@ -19,7 +19,7 @@ _DEVICE = "warm-up"
 
 
 def warm_up(fleet: FleetSpec, judge: Judge, kernel: Kernel) -> None:
-    """Take one event into state that nobody sees, which loads the compiled code."""
+    """Put one event into a temporary state, which loads the compiled code."""
     is_too_deep(b"[" * 2 * SHALLOW_BYTES)
     readings = zip(fleet.readings, fleet.reading_specs, strict=True)
     values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}

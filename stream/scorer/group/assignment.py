@@ -1,7 +1,8 @@
-"""The partitions that a scorer owns and the state of each: what happens in a rebalance.
+"""The partitions that a scorer owns and their state: handles rebalances.
 
-Cooperative: partitions that stay are not disturbed. A scorer is a static member of its group, so that one that is killed and
-started again under its name gets its partitions at once; one that is asked to stop leaves the group: the others need not wait.
+Rebalances are cooperative: a partition that stays is not disturbed. A scorer is a static member of its group. A killed
+scorer that starts again under its name gets its partitions back at once. A scorer that is asked to stop leaves the group,
+so the others need not wait.
 """
 
 from __future__ import annotations
@@ -34,9 +35,10 @@ _LEAVE_S = 5.0
 
 
 def count_partitions(settings: Settings, fleet: FleetSpec) -> int:
-    """Partitions of the events topic. Raises KafkaError where the other topics have not as many.
+    """Return the number of partitions of the events topic. Raises KafkaError if another topic has a different number.
 
-    By a client of its own: a consumer asked within its own callback loses the callbacks that follow, and the process aborts.
+    Uses a client of its own: if a consumer is asked within its own callback, it loses the following callbacks, and the
+    process aborts.
     """
     topics = admin(settings).list_topics(timeout=ANSWER_LIMIT_S).topics
     check_partitions(settings, fleet, {name: len(topic.partitions) for name, topic in topics.items()})
@@ -46,7 +48,7 @@ def count_partitions(settings: Settings, fleet: FleetSpec) -> int:
 def group_consumer(
     settings: Settings, group: str, instance: str, session_timeout_ms: int
 ) -> tuple[Consumer, Callable[[], str]]:
-    """A consumer that joins `group` as its member `instance` once it subscribes, and a function that says who put it out."""
+    """Return a consumer that joins `group` as member `instance` when it subscribes, and a function that says who fenced it."""
     member = f"{group}-{instance}"
     config = consumer_config(
         settings,
@@ -54,22 +56,22 @@ def group_consumer(
         group_instance_id=member,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=max(session_timeout_ms // 5, 500),
-        queued_min_messages=20_000,  # of each partition; what waits longer has left the processor's cache
-        fetch_queue_backoff_ms=20,  # the default of a second starves a scorer that empties the queue sooner
+        queued_min_messages=20_000,  # per partition; messages that wait longer have left the processor's cache
+        fetch_queue_backoff_ms=20,  # with the default of a second, a scorer that empties the queue sooner starves
         partition_assignment_strategy="cooperative-sticky",
-        # the group waits so long for a member that restores, and a roll back restores between two polls: no less than a restore may
-        # take; one that hangs is known by its heartbeats or its health
+        # The group waits this long for a member that restores, and a rollback restores between two polls, so it is as long as a
+        # restore may take. A scorer that hangs is found by its heartbeats or its health.
         max_poll_interval_ms=int(RESTORE_LIMIT_S * 1e3) + 60_000,
-        # so soon it is seen that somebody gave the topic more partitions: until then devices are scored where their state is not
+        # A topic growth is noticed within this time. Until then devices may be scored on a partition that lacks their state.
         topic_metadata_refresh_interval_ms=5_000,
     )
     return Consumer(config), who_fenced(settings, group, member, session_timeout_ms)
 
 
 class Assignment:
-    """Keeps `owned` in line with what the group gives this scorer, and commits before it gives partitions up.
+    """Keeps `owned` in line with the group's assignment, and commits before it gives partitions up.
 
-    Callbacks run inside `consume`; what fails in one is raised after it, by `raise_failure`.
+    Callbacks run inside `consume`. An error in a callback is raised after it, by `raise_failure`.
     """
 
     def __init__(
@@ -98,7 +100,10 @@ class Assignment:
         )
 
     def leave(self) -> None:
-        """Give all partitions up, committed, and leave the group at once; closing alone would leave a static member in it."""
+        """Commit, give all partitions up and leave the group.
+
+        Closing the consumer alone would leave a static member in the group.
+        """
         self._consumer.unsubscribe()
         limit = time.monotonic() + _LEAVE_S
         while self._consumer.assignment() and time.monotonic() < limit:
@@ -107,7 +112,7 @@ class Assignment:
         self.raise_failure()
 
     def rejoin(self) -> None:
-        """Leave and join again, so that the group shares its partitions out anew."""
+        """Leave the group and join again, so that it rebalances."""
         log.warning("partitions without an owner: rejoining the group", had=sorted(self.owned.states))
         try:
             self.leave()
@@ -115,11 +120,11 @@ class Assignment:
             self.subscribe()
 
     def give_up(self) -> None:
-        """Let partitions go without a commit from now on."""
+        """From now on, give partitions up without a commit."""
         self._given_up = True
 
     def raise_failure(self) -> None:
-        """Raise what failed in a callback: an error, or TransactionAbortedError when memory must be rolled back."""
+        """Raise the error of a callback, or TransactionAbortedError if memory must be rolled back."""
         if self._failure is not None:
             raise self._failure
         if self._must_roll_back is not None:
@@ -127,13 +132,13 @@ class Assignment:
             raise TransactionAbortedError(why)
 
     def rewind(self, partitions: list[int] | None = None) -> None:
-        """Restore the state of these partitions (of all) at their committed offsets, and read on from there."""
+        """Restore the state of these partitions (default: all) at their committed offsets, and continue to read there."""
         self._behind.clear()
         for p in self._restorer.restore(list(self.owned.states) if partitions is None else partitions, self.owned):
             self._read_on(TopicPartition(self._topic, p, self.owned.states[p].position))
 
     def hold(self, patience_s: float) -> list[Any]:
-        """Read nothing, and serve rebalances for so long; events that were fetched already are put back. Returns the errors met."""
+        """Pause reading and serve rebalances for this time. Fetched events are put back. Returns the consumer's errors."""
         self._consumer.pause(self._consumer.assignment())
         messages = self._consumer.consume(1, patience_s)
         for m in messages:
@@ -142,14 +147,17 @@ class Assignment:
         return [m for m in messages if m.error() is not None]
 
     def go_on_behind(self, error: Any) -> None:
-        """Read on behind a batch that this error says cannot be read. Raises KafkaError unless the journal has it as skipped."""
+        """Continue behind the unreadable batch that this error names.
+
+        Raises KafkaError unless the journal lists the batch as skipped.
+        """
         partition, behind = error.partition(), self._skipped.behind(error)
         log.warning("skipped a batch that cannot be read", partition=partition, first=error.offset(), last=behind - 1)
         self._read_on(TopicPartition(self._topic, partition, behind))
         self._behind[partition] = behind
 
     def move_past_skipped(self) -> None:
-        """Move positions behind skipped batches, once all before them is judged."""
+        """Move positions behind skipped batches, once all records before them are judged."""
         for p in self._behind.keys() & self.owned.states.keys():
             self.owned.states[p].position = max(self.owned.states[p].position, self._behind[p])
             self.owned.unsaved.add(p)
@@ -162,15 +170,18 @@ class Assignment:
     def _read_on(self, place: TopicPartition) -> None:
         try:
             self._consumer.seek(place)
-        except KafkaException as e:  # the client has stopped to fetch it, since its offset was not in the log
+        except KafkaException as e:  # the client has stopped fetching the partition, because its log lacks the offset
             if e.args[0].code() != ClientError._STATE:
                 raise
             self._consumer.incremental_unassign([place])
             self._consumer.incremental_assign([place])
 
     def _on_assign(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """1. refuse topics that grew under the group, which is shared out anew for it; 2. commit, so that no transaction waits for
-        the restore; 3. restore, by the rules that hold; 4. read on from the committed offsets."""
+        """Take new partitions over.
+
+        1. refuse topics that grew while the group ran, and rejoin; 2. commit, so that no transaction waits for the restore;
+        3. restore, by the rules that apply; 4. continue at the committed offsets.
+        """
         try:
             self._check_topics()
             new = [] if self._given_up else [tp.partition for tp in partitions]
@@ -194,11 +205,11 @@ class Assignment:
             return
         try:
             count_partitions(self._settings, self._fleet)
-        except KafkaException as e:  # the next assignment looks again
+        except KafkaException as e:  # the next assignment checks again
             log.warning("cannot get the numbers of partitions", error=e.args[0].str())
 
     def _on_revoke(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """1. commit what is done; 2. drop the state; 3. let go. The next owner finds everything in the topics."""
+        """1. commit all work; 2. drop the state; 3. give the partitions up. The next owner finds everything in the topics."""
         try:
             gone = [tp.partition for tp in partitions]
             if not self._given_up:
@@ -209,7 +220,7 @@ class Assignment:
             self._failure = e
 
     def _on_lost(self, consumer: Any, partitions: list[TopicPartition]) -> None:
-        """The group went on without this scorer: nothing of the open transaction may be committed."""
+        """Drop partitions that the group has reassigned: nothing of the open transaction may be committed."""
         try:
             if not self._given_up:
                 self._commits.abandon()

@@ -1,8 +1,9 @@
-"""Why the group fenced a scorer.
+"""Finds out why the group fenced a scorer.
 
-A static member is fenced when another client joins the group under its name. That may be a second scorer of the same `--instance`.
-It may be the scorer itself: a broker that goes down may take a member's join and lose the answer, and the client that joins again
-is another member to the group. The group shows the same of both at first; but who does not live drops out when the session ends.
+A static member is fenced when another client joins the group under its name. That client may be a second scorer with the
+same `--instance`. It may also be the scorer itself: a broker that goes down may process a member's join and lose the
+answer, and the client joins again as another member. At first both cases look the same in the group. But a member that does
+not live drops out when its session ends.
 """
 
 from __future__ import annotations
@@ -19,11 +20,11 @@ from aimaas.settings import Settings
 
 _ANSWER_S = 5.0
 _LOOK_S = 1.0
-_LATE_S = 2.0  # the broker may end a session so much later
+_LATE_S = 2.0  # the broker may end a session this much later
 
 
 def who_fenced(settings: Settings, group: str, member: str, session_timeout_ms: int) -> Callable[[], str]:
-    """A function that says who has the name `member` in `group` now; it waits for as long as a session lasts."""
+    """Return a function that says which member has the name `member` in `group` now. It waits for the length of a session."""
 
     def ask() -> str:
         limit = time.monotonic() + session_timeout_ms / 1e3 + _LATE_S
@@ -43,7 +44,7 @@ def who_fenced(settings: Settings, group: str, member: str, session_timeout_ms: 
 
 
 def _is_there(settings: Settings, group: str, member: str) -> bool | None:
-    """Whether the group has a member of this name; None where the cluster does not say."""
+    """Return whether the group has a member of this name. None if the cluster does not answer."""
     try:
         client: Any = admin(settings)
         found = client.describe_consumer_groups([group], request_timeout=_ANSWER_S)[group].result(_ANSWER_S)

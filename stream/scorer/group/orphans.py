@@ -1,8 +1,8 @@
-"""Partitions without an owner in the group, and which member must repair that.
+"""Finds partitions without an owner in the group, and the member that must repair that.
 
-A cooperative rebalance takes two rounds: a member gives partitions up in the first and joins again for the second. When it is
-killed in between and comes back under its static name, the broker hands it the assignment of the first round and sees no
-reason for a second: what it was to give up belongs to nobody, until the group is shared out anew for another reason.
+A cooperative rebalance takes two rounds: a member gives partitions up in the first and joins again for the second. If it is
+killed in between and restarts under its static name, the broker returns the assignment of the first round and starts no
+second round. The partitions that it was to give up have no owner until another event causes a rebalance.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from aimaas.kafka import admin
 from aimaas.settings import Settings
 
 LOOK_S = 5.0
-# as long as the client allows: where it gives a question up before it found the group's coordinator, librdkafka 2.16 aborts the
-# process once the coordinator is back
+# the longest time that the client allows: if a request times out before the group's coordinator is found, librdkafka 2.16
+# aborts the process once the coordinator is back
 _ANSWER_S = 3_600.0
 
 
 def orphans(partitions: int, owned: Mapping[str, Iterable[int]]) -> frozenset[int]:
-    """Partitions from 0 to `partitions` - 1 that no member has; `owned` by the member's static name."""
+    """Return the partitions from 0 to `partitions` - 1 that no member owns; `owned` by the member's static name."""
     return frozenset(range(partitions)).difference(*owned.values())
 
 
 def rejoins(owned: Mapping[str, Iterable[int]]) -> str:
-    """The one member that is to leave and join again: the one that has least, of these the first by name."""
+    """Return the one member that is to leave and join again: the one with the fewest partitions, of several the first by name."""
     return min(owned, key=lambda name: (len(list(owned[name])), name))
 
 
 class OrphanWatch:
-    """Asks the cluster every few seconds who has what, without waiting for the answer."""
+    """Asks the cluster every few seconds for the assignment of each member, without waiting for the answer."""
 
     def __init__(self, settings: Settings, group: str, member: str, topic: str, partitions: int) -> None:
         self._admin, self._group, self._member = admin(settings, connected=False), group, member
@@ -43,11 +43,12 @@ class OrphanWatch:
         self._before: frozenset[int] = frozenset()
 
     def must_rejoin(self, now: float) -> bool:
-        """Whether this member must leave and join again: it is the one to, and the same partitions had no owner when last asked.
+        """Return whether this member must leave and join again.
 
-        `now` in monotonic seconds. A group that is being shared out says nothing, and neither does a cluster out of reach.
+        This is so if it is the chosen member and the same partitions had no owner at the last answer. `now` in monotonic
+        seconds. During a rebalance, or without the cluster, the answer is False.
         """
-        self._admin.poll(0)  # what it has to tell would heap up
+        self._admin.poll(0)  # otherwise answers pile up in the client
         if self._asked is None:
             if now >= self._next_at:
                 self._next_at = now + LOOK_S
@@ -63,7 +64,7 @@ class OrphanWatch:
         return bool(found & before) and rejoins(owned) == self._member
 
     def _owned(self, asked: Future[Any]) -> dict[str, list[int]]:
-        """Partitions by member; nothing where the group is not at rest, or this member not in it."""
+        """Return partitions by member; nothing if the group is in a rebalance or this member is not in it."""
         try:
             group = asked.result()
         except KafkaException:

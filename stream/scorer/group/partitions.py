@@ -1,4 +1,4 @@
-"""The partitions that a scorer owns, as its steps share them."""
+"""The partitions that a scorer owns, shared by its steps."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from stream.state.partition import PartitionState
 
 @dataclass
 class Partitions:
-    """State and judges by partition, and `unsaved` ones: the topics do not hold their position yet. For the loop's thread only."""
+    """State and judges by partition. The topics do not hold the position of the `unsaved` ones yet.
+
+    Only the loop's thread uses it.
+    """
 
     states: dict[int, PartitionState] = field(default_factory=dict)
     judges: dict[int, Judges] = field(default_factory=dict)
     unsaved: set[int] = field(default_factory=set)
 
     def drop(self, partitions: list[int]) -> None:
-        """Forget partitions that belong to others now."""
+        """Forget partitions that have another owner now."""
         for p in partitions:
             self.states.pop(p, None)
             self.judges.pop(p, None)

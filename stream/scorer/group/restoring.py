@@ -1,4 +1,4 @@
-"""State of partitions that a scorer takes over or goes back with: restored as of the group's committed offsets."""
+"""Restores the state of assigned partitions as of the group's committed offsets, also after a rollback."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from stream.state.topic import restore
 log = logger("scorer.assignment")
 
 _ANSWER_S = 15.0
-_COMMITTED_S = 90.0  # a transaction that a dead scorer left open holds the offsets until it times out
+_COMMITTED_S = 90.0  # a transaction that a dead scorer left open blocks the offsets until it times out
 
 
 class Restorer:
-    """Brings partitions back from the topics, within the callbacks of a rebalance and after an abort. May block for minutes."""
+    """Restores partitions from the topics, in rebalance callbacks and after an abort. May block for minutes."""
 
     def __init__(
         self,
@@ -43,15 +43,17 @@ class Restorer:
         topic: EventsTopic,
         ahead: bool,
     ) -> None:
-        """`ahead`: state may be further than the group's offsets."""
+        """`ahead`: the state may be further than the group's offsets."""
         self._settings, self._fleet, self._consumer, self._rules = settings, fleet, consumer, rules
         self._serving, self._monitor = serving, monitor
         self._of, self._topic, self._ahead = topic, topic.name, ahead
 
     def restore(self, partitions: list[int], owned: Partitions) -> list[int]:
-        """Put the state of these partitions at their committed offsets into `owned`, with judges for new ones; the partitions.
+        """Restore the state of these partitions at their committed offsets into `owned`, with judges for new ones.
 
-        Raises KafkaError and StateError, and then leaves their state as it was.
+        Returns the partitions.
+
+        Raises KafkaError and StateError. In that case the state of the partitions is unchanged.
         """
         self._monitor.restoring()
         check_id(self._topic, self._of.id, topic_ids(self._settings, [self._topic])[self._topic])
@@ -67,7 +69,7 @@ class Restorer:
         try:
             restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
         except StateError as e:
-            if self._committed(partitions) != committed:  # the offsets were read before the state, and both moved on
+            if self._committed(partitions) != committed:  # both moved on between the two reads
                 raise KafkaError(
                     f"{self._topic}: another scorer commits in the partitions {sorted(partitions)}: the group reassigned them "
                     "while this scorer stood still; nothing is lost, start it again"
@@ -80,9 +82,10 @@ class Restorer:
         return list(restored.states)
 
     def _committed(self, partitions: list[int]) -> dict[int, int | None]:
-        """The group's offsets, None where it has none.
+        """Return the group's committed offsets; None for a partition without one.
 
-        A transaction that is not decided yet makes the broker say "unstable": asked again until it is committed or aborted.
+        While a transaction is undecided, the broker answers "unstable": the request is repeated until it is committed or
+        aborted.
         """
         asked = [TopicPartition(self._topic, p) for p in partitions]
         limit = time.monotonic() + _COMMITTED_S

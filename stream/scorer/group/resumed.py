@@ -1,4 +1,4 @@
-"""Reports of a scorer that continues partitions: to the fleet's journal, to the log and to Prometheus."""
+"""Reports how a scorer continues its partitions: to the fleet's journal, to the log and to Prometheus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logger("scorer")
 def tell(
     settings: Settings, fleet: FleetSpec, topic: EventsTopic, resumed: Mapping[int, Resumption], monitor: Monitor
 ) -> None:
-    """Say what was found; the journal first, so that no kill leaves a gap untold. Said twice it counts once there."""
+    """Report the resumptions. The journal comes first, so that no kill hides a gap. The journal counts a repeated entry once."""
     gaps = gaps_of(topic, resumed, datetime.now(UTC))
     append_to_journal(settings, fleet, gaps)
     for gap in gaps:
@@ -41,12 +41,12 @@ _SAID = {"scorer": "events are not scored", "state": "answered events are missin
 
 
 def len_of(resumed: Resumption) -> int:
-    """Offsets that are lost."""
+    """Return the number of lost offsets."""
     return resumed.lost.end - resumed.lost.begin
 
 
 def gaps_of(topic: EventsTopic, resumed: Mapping[int, Resumption], now: datetime) -> list[Gap]:
-    """The journal's entries: offsets that no scorer reads, answered ones that the state lacks, the rest of a deleted topic."""
+    """Return the journal's entries: offsets no scorer reads, answered offsets that the state lacks, the rest of a deleted topic."""
     found = []
     for p, r in sorted(resumed.items()):
         if r.left is not None:

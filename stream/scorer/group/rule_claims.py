@@ -1,4 +1,4 @@
-"""The scorer's side of `aimaas.admission.rule_log`: say from where its fleet file holds, before anything is judged by it."""
+"""Records in the journal from which offset the scorer's fleet file applies, before it judges any record by it."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _RIVAL = "another scorer with the same --instance took over: give every scorer i
 
 
 class Rules:
-    """The rules of the partitions that a scorer is assigned."""
+    """The rules of the partitions that are assigned to a scorer."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec, consumer: Any, instance: str, topic: str) -> None:
-        """`consumer` is the group's, by whose membership entries are fenced; `topic` the label of the events topic."""
+        """`consumer` is the group's: entries are fenced by its membership. `topic` is the label of the events topic."""
         self._settings, self._fleet, self._consumer, self._topic = settings, fleet, consumer, topic
         self._work = f"{instance}-rules"
 
     def take_up(self, positions: Mapping[int, int], committed: Mapping[int, int]) -> dict[int, Judges]:
-        """The judges of partitions of which all before these `positions` is answered. Raises KafkaError.
+        """Return the judges of partitions in which all offsets before `positions` are answered. Raises KafkaError.
 
-        `committed` are offsets that the group may be given: the ones that it has, or the positions where it has none.
+        `committed` are offsets that the group may be given: its own, or the positions if it has none.
 
-        1. read the journal; 2. where its newest rules are not this fleet file's, append from where these hold; 3. read it again,
-        since claims of the lake may have come in front of that.
+        1. read the journal; 2. if its newest rules are not this fleet file's, append from where these apply; 3. read the
+        journal again, since claims of the lake may precede the new entry.
         """
         found = read_journal(self._settings, self._fleet).rules
         entries = found.by_scorer(self._fleet, self._topic, positions, datetime.now(UTC))
@@ -54,7 +54,7 @@ class Rules:
         return {p: book.judges(timeline) for p, timeline in timelines.items()}
 
     def _append(self, entries: list[RulesFrom], committed: Mapping[int, int]) -> bool:
-        """Append as the owner of the partitions; False where the group has given them to another."""
+        """Append as the owner of the partitions. False if the group has given them to another member."""
         names = topic_names(self._fleet)
         writes = [Write(names.journal, e.topic.encode(), msgspec.json.encode(e), (), 0) for e in entries]
         offsets = {p: committed[p] for entry in entries for p in entry.offsets}

@@ -1,4 +1,4 @@
-"""At least once: predictions can be read as soon as the broker has them, and a crash may send some of them again."""
+"""At least once: predictions can be read as soon as the broker has them, and a crash may repeat some of them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _LIMIT_S = 60.0
 class Acknowledged:
     """An idempotent producer without transactions. An `Outbox`; not thread-safe.
 
-    Methods raise KafkaError when records do not reach the broker, TransactionAbortedError when the group took the partitions away:
-    the next owner then sends again what was sent since the last commit.
+    Methods raise KafkaError if records do not reach the broker, and TransactionAbortedError if the group took the
+    partitions away: the next owner then repeats the outputs since the last commit.
     """
 
     def __init__(self, settings: Settings, consumer: Any, largest_record: int, rights: Sequence[Right] = ()) -> None:
@@ -37,23 +37,23 @@ class Acknowledged:
             self._failed.append((message.topic(), error))
 
     def begin(self) -> None:
-        """Note when the first record since the last commit came."""
+        """Note the time of the first record since the last commit."""
         if self.opened_at is None:
             self.opened_at = time.monotonic()
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
-        """Send records; waits while the producer's queue is full."""
+        """Send records; blocks while the producer's queue is full."""
         try:
             self._sender.send(topic, partition, records)
         except KafkaException as e:
             raise explained(self._settings, f"write to {topic}", e.args[0], *self._rights) from None
 
     def commit(self, progress: Progress) -> CommitResult:
-        """The order matters: whoever restores takes a snapshot to mean that all before it has been answered.
+        """Commit in this order, because a restore takes a snapshot as proof that all events before it are answered:
 
-        1. every output is acknowledged; 2. all was read from the topic that it is taken for; 3. state records are acknowledged;
-        4. the group's positions move (`after_commit`).
-        A crash in between sends the outputs since the newest of these again.
+        1. every output is acknowledged; 2. the topic of all input is confirmed; 3. state records are acknowledged; 4. the
+        group's positions move (`after_commit`).
+        After a crash in between, the outputs since the newest commit are sent again.
         """
         started = time.perf_counter()
         self._flush()
@@ -65,7 +65,7 @@ class Acknowledged:
         return CommitResult(time.perf_counter() - started, time.time())
 
     def after_commit(self, progress: Progress) -> None:
-        """Move the group's positions, once all before them is answered and kept."""
+        """Move the group's positions, once all records before them are answered and saved."""
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         try:
             self._consumer.commit(offsets=offsets, asynchronous=False)
@@ -88,8 +88,8 @@ class Acknowledged:
             )
 
     def abort(self) -> None:
-        """Forget what is not committed; what was sent stays sent, and is sent again by whoever reads from the last commit."""
+        """Forget uncommitted work. Sent records stay sent, and the scorer that reads from the last commit sends them again."""
         self.opened_at = None
 
     def check(self) -> None:
-        """Nothing: the calls have limits of their own."""
+        """Do nothing: the calls have limits of their own."""

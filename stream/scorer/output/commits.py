@@ -1,4 +1,4 @@
-"""Commits: what is in the open transaction, when it is committed, and which state goes with it."""
+"""Commits: decides what is in the open transaction, when it is committed, and which state records it contains."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from stream.state.partition import PartitionState
 
 log = logger("scorer")
 
-_MAX_ABORTS = 8  # in a row, before the scorer says that it gets nowhere
+_MAX_ABORTS = 8  # in a row, before the scorer stops with an error
 _PARTING_BYTES = 8_000_000  # snapshots of a partition that is given up: the next owner re-reads less
 
 
 class Commits:
     """The last step of the pipeline. Only the loop's thread calls it, also within the callbacks of a rebalance.
 
-    Methods raise TransactionAbortedError after the work since the last commit was rolled back: state and position must then come
-    back from the topics. They raise KafkaError when nothing can be done.
+    Methods raise TransactionAbortedError after the work since the last commit was rolled back: state and positions must
+    then be restored from the topics. They raise KafkaError for an error that they cannot handle.
     """
 
     def __init__(
@@ -47,16 +47,16 @@ class Commits:
         self._writer = Writer(outbox, self._committed)
         self._started_at = 0.0  # monotonic seconds of the last commit
         self._touched: set[int] = set()  # partitions with work since then
-        self._aborts: list[str] = []  # the reasons of those since the last commit that ended well
+        self._aborts: list[str] = []  # the reasons of the aborts since the last successful commit
 
     @property
     def is_under_way(self) -> bool:
-        """Whether a commit was started and has not ended."""
+        """Return whether a commit has started and not ended."""
         return self._writer.is_committing
 
     @property
     def has_work(self) -> bool:
-        """Whether anything was written since the last commit was started."""
+        """Return whether anything was written since the last commit started."""
         return bool(self._writer.records)
 
     def due_in_s(self) -> float:
@@ -64,33 +64,33 @@ class Commits:
         return max(self._started_at + self._options.commit_interval_ms / 1e3 - time.monotonic(), 0.0)
 
     def write(self, partitions: Iterable[int], work: Callable[[Outbox], None], records: int) -> None:
-        """Have the writer do `work`, which stands for `records` of these partitions, in the open transaction or a new one.
+        """Have the writer run `work`, which covers `records` of these partitions, in the open transaction or a new one.
 
-        Blocks while the writer has three tasks in hand.
+        Blocks while the writer has three tasks.
         """
         self._touched.update(partitions)
         self._writer.write(work, records)
         self._monitor.opened(self._writer.opened_at or time.monotonic())
 
     def look(self) -> None:
-        """Take note of what has ended. Does not block."""
+        """Handle the tasks that have ended. Does not block."""
         self._writer.look()
 
     def commit_if_due(self) -> bool:
-        """Start a commit if one is due; whether it did. Does not wait for its end."""
+        """Start a commit if one is due; return whether it started. Does not wait for its end."""
         if not self._is_due():
             return False
         self._start()
         return True
 
     def commit(self) -> None:
-        """Make all work visible. Blocks until it is."""
+        """Commit all work. Blocks until the commit has ended."""
         self._writer.drain()
         self._start()
         self._writer.drain()
 
     def save_positions(self) -> None:
-        """Commit the positions that the topics do not hold yet. The next commit is due as if this one had not been."""
+        """Commit the positions that the topics do not hold yet, without moving the time of the next commit."""
         unsaved, due_since = self._partitions.unsaved.intersection(self._partitions.states), self._started_at
         if not unsaved or self.is_under_way:
             return
@@ -101,7 +101,7 @@ class Commits:
         self._started_at = due_since
 
     def save_idle_devices(self) -> None:
-        """While the stream is quiet, save devices that have waited for long: retention may delete their events."""
+        """While the stream is quiet, save devices that have waited long, because retention may delete their events."""
         if self.has_work or self.is_under_way:
             return
         before_ms = (time.time() - self._options.settle_s) * 1e3
@@ -121,7 +121,7 @@ class Commits:
             raise
 
     def abandon(self) -> None:
-        """Forget the open transaction: its partitions belong to others now."""
+        """Forget the open transaction: its partitions have other owners now."""
         self._touched.clear()
         self._writer.abort()
         self._monitor.aborted()
@@ -132,7 +132,7 @@ class Commits:
         self._monitor.aborted()
         log.warning("transaction aborted", reason=why, in_a_row=len(self._aborts))
         if len(self._aborts) >= _MAX_ABORTS:
-            whys = "; ".join(dict.fromkeys(self._aborts))  # the client may name a consequence of what it named before
+            whys = "; ".join(dict.fromkeys(self._aborts))  # a reason may be a consequence of an earlier one
             raise KafkaError(
                 f"{_MAX_ABORTS} transactions in a row were aborted, because: {whys}; none of them was committed: "
                 "remove the cause and start the scorer again"
@@ -141,7 +141,7 @@ class Commits:
         self._touched.clear()
 
     def give_up(self) -> None:
-        """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction holds readers up."""
+        """Roll back before a failure ends the scorer: memory may hold half a batch, and an open transaction blocks readers."""
         with suppress(KafkaError):
             self._writer.abort()
 
@@ -150,15 +150,16 @@ class Commits:
         self._writer.close()
 
     def _is_due(self) -> bool:
-        """Whether there is something to commit and the last commit is over, and long enough ago or the work much."""
+        """Return whether a commit is due: there is work, no commit is under way, and enough time or work has passed."""
         if self.is_under_way or not self.has_work:
             return False
         return self._writer.records >= self._options.transaction_events or self.due_in_s() == 0
 
     def _start(self) -> None:
-        """Begin to make the work since the last commit visible: the outbox has the order of its steps.
+        """Start the commit of the work since the last commit. The outbox defines the order of its steps.
 
-        A crash before the last of them leaves nothing of it, since readers pass over the open transaction; after it all of it.
+        If the scorer crashes before the last step, nothing is visible, since readers pass over the open transaction. After
+        it, all is visible.
         """
         if not self.has_work:
             return
@@ -179,7 +180,7 @@ class Commits:
         self._monitor.committed(done)
 
     def _save_more(self, states: list[PartitionState]) -> None:
-        """Let partitions save more than the input has paid for, in the open transaction or a new one."""
+        """Let partitions save more than their credit, in the open transaction or a new one."""
         for state in states:
             self.write([state.partition], lambda _: None, 1)
             state.credit_bytes += _PARTING_BYTES

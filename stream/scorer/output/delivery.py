@@ -1,4 +1,4 @@
-"""Which outbox the delivery that was asked for takes."""
+"""Opens the outbox of the configured delivery."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from stream.scorer.output.acknowledged import Acknowledged
 from stream.scorer.output.outbox import Outbox
 from stream.scorer.output.transaction import Transactions
 
-# the broker writes a transaction's end for some 4 ms; who begins the next one sooner is put off by the client for 20 ms, which is
-# most of a short commit interval and nothing of a long one, where the records wait beside the work
+# The broker writes a transaction's end for some 4 ms. If the next transaction begins sooner, the client backs off for 20 ms.
+# That is most of a short commit interval, and negligible in a long one, where the records wait beside the work.
 _PAUSE_S = 0.004
 _SHORT_MS = 50
 
@@ -28,9 +28,9 @@ def open_outbox(
     transactional_id: str,
     fenced_by: Callable[[], str],
 ) -> Outbox:
-    """The outbox for `options.delivery`; its producer takes the largest record that any of the fleet's topics does.
+    """Open the outbox for `options.delivery`. Its producer accepts the largest record that any of the fleet's topics accepts.
 
-    `fenced_by` says who has the scorer's name in its group.
+    `fenced_by` says which member has the scorer's name in its group.
     """
     rights = rights_of("scorer", fleet)
     largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet))

@@ -1,7 +1,7 @@
-"""The interface between the scorer's loop and its writer: outputs, state and offsets are written together, in one of two ways.
+"""The interface between the scorer's loop and its writer: outputs, state and offsets are committed together.
 
-`Transactions` (transaction.py) gives exactly once, `Acknowledged` (acknowledged.py) at least once, for readers that want to see a
-prediction before its transaction ends.
+`Transactions` (transaction.py) gives exactly once. `Acknowledged` (acknowledged.py) gives at least once, for readers that
+need a prediction before its transaction ends.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ from stream.records.outgoing import Outgoing
 
 
 class TransactionAbortedError(Exception):
-    """What was written since the last commit has been rolled back; memory must follow. Never reaches a user."""
+    """The work since the last commit was rolled back; memory must follow. Never reaches a user."""
 
 
 def nothing_to_confirm() -> None:
-    """For a commit of what came from nowhere that could have changed."""
+    """Confirm nothing: for a commit without input from a topic."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far the scorer has come: `state` (key, value, partition) for `state_topic`, `positions` (partition -> next offset) in
-    `topic`, `group` the consumer's metadata, by which a scorer that has lost its partitions is told. `confirm` raises KafkaError
-    where what was read was not of the topic that it is taken for."""
+    """The progress of the scorer that a commit records.
+
+    `state` (key, value, partition) is for `state_topic`, `positions` (partition -> next offset) are in `topic`. `group` is
+    the consumer's metadata: the broker uses it to refuse a scorer that has lost its partitions. `confirm` raises KafkaError
+    if the input came from another topic than the expected one.
+    """
 
     topic: str
     positions: dict[int, int]
@@ -36,17 +39,17 @@ class Progress:
 
 
 class CommitResult(NamedTuple):
-    """A commit that has ended well: the seconds it took, and when it ended, in seconds since 1970."""
+    """A successful commit: its duration in seconds, and its end in seconds since 1970."""
 
     seconds: float
     at: float
 
 
 class Outbox(Protocol):
-    """Records wait in it until a commit makes them visible together with the progress they stand for.
+    """Holds records until a commit makes them visible together with the progress that they stand for.
 
-    One thread calls it, writer.py's, unless a method says otherwise. Methods raise TransactionAbortedError after they rolled back,
-    and KafkaError when nothing can be done.
+    Only the writer's thread (writer.py) calls it, unless a method says otherwise. Methods raise TransactionAbortedError
+    after they rolled back, and KafkaError for an error that they cannot handle.
     """
 
     opened_at: float | None  # monotonic seconds of the `begin` that opened; None while not open
@@ -56,21 +59,21 @@ class Outbox(Protocol):
         ...
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
-        """Add records; waits while the producer's queue is full."""
+        """Add records; blocks while the producer's queue is full."""
         ...
 
     def commit(self, progress: Progress) -> CommitResult:
-        """Make what was produced visible together with `progress`."""
+        """Make the produced records visible together with `progress`."""
         ...
 
     def after_commit(self, progress: Progress) -> None:
-        """Do what a commit that has ended leaves to the loop's thread: a consumer may be called by one thread at a time."""
+        """Do the part of a finished commit that the loop's thread must do: only one thread at a time may call a consumer."""
         ...
 
     def abort(self) -> None:
-        """Take back what is not committed, as far as that can be done."""
+        """Take uncommitted work back, as far as possible."""
         ...
 
     def check(self) -> None:
-        """Raise KafkaError where a call will never come back; the loop asks."""
+        """Raise KafkaError if a call will never return. The loop calls it."""
         ...

@@ -1,4 +1,4 @@
-"""What both outboxes share: a producer that makes its caller wait while its queue is full."""
+"""The part that both outboxes share: a producer that blocks its caller while its queue is full."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Sender:
             settings,
             message_max_bytes=largest_record,
             queue_buffering_max_messages=1_000_000,
-            delivery_report_only_error=True,  # a commit tells of the others
+            delivery_report_only_error=True,  # a commit reports the successes
             **extra,
         )
         self.client = Producer({**config, "on_delivery": on_delivery} if on_delivery else config)

@@ -18,17 +18,18 @@ from stream.records.outgoing import Outgoing
 from stream.scorer.output.outbox import CommitResult, Progress, TransactionAbortedError
 from stream.scorer.output.sender import Sender
 
-_CALL_S = 5.0  # one attempt; an attempt that runs out of time goes on where it was
+_CALL_S = 5.0  # one attempt; an attempt that times out is resumed by the next one
 _LIMIT_S = 60.0  # all attempts
-_HANGS_S = 20.0  # an attempt that has not come back by then never will (librdkafka issue 5456)
+_HANGS_S = 20.0  # an attempt that has not returned by then never will (librdkafka issue 5456)
 
 
 class Transactions:
-    """A transactional producer under a stable id: a new owner of the id aborts what a killed one left open.
+    """A transactional producer under a stable id: a new owner of the id aborts the transaction that a killed one left open.
 
-    An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError when nothing can be
-    done: another process took the id over, the broker's ACLs do not grant one of `rights`, or the cluster is out of reach for a
-    minute. Between two transactions it pauses for `pause_s` seconds. `fenced_by` says who has the scorer's name in the group.
+    An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError for an error
+    that they cannot handle: another process took the id over, the broker's ACLs do not grant one of `rights`, or the
+    cluster is out of reach for a minute. Between two transactions it pauses for `pause_s` seconds. `fenced_by` says which
+    member has the scorer's name in the group.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class Transactions:
             largest_record,
             transactional_id=transactional_id,
             transaction_timeout_ms=timeout_ms,
-            # handing over offsets waits without limit for a coordinator that went away until the client connects for another
-            # reason (librdkafka issues 5456 and 5511): this gives it one
+            # sending offsets waits without limit for a coordinator that went away, until the client connects for another reason
+            # (librdkafka issues 5456 and 5511): this gives it one
             topic_metadata_refresh_interval_ms=2_000,
-            # the broker still ends the last transaction when the next one hands over its offsets: asked again after the client's
-            # 100 ms, a tenth of all commits at 10 ms took ten times as long
+            # The broker still ends the last transaction when the next one sends its offsets. With the client's default retry
+            # after 100 ms, a tenth of all commits at 10 ms took ten times as long.
             retry_backoff_ms=5,
         )
         self._producer = self._sender.client
-        self._called: tuple[str, float] | None = None  # what the client is doing, and since when in monotonic seconds
+        self._called: tuple[str, float] | None = None  # the client's current call, and its start in monotonic seconds
         self.opened_at: float | None = None
         self._ended_at = 0.0
         self._insist(self._producer.init_transactions, "take over the transactional id")
@@ -69,23 +70,23 @@ class Transactions:
             self.opened_at = time.monotonic()
 
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
-        """Add records; waits while the producer's queue is full."""
+        """Add records; blocks while the producer's queue is full."""
         try:
             self._sender.send(topic, partition, records)
         except KafkaException as e:
             self._give_up(e.args[0], f"write to {topic}")
 
     def commit(self, progress: Progress) -> CommitResult:
-        """End the open transaction. The order matters:
+        """Commit the open transaction. The order matters:
 
-        1. state records, which snapshot what the positions say was read;
-        2. the group's positions: a scorer that lost its partitions fails here, by the group's generation;
-        3. the answer whether all was read from the topic that it is taken for;
+        1. state records, which are snapshots of the input before the positions;
+        2. the group's positions: for a scorer that lost its partitions this fails, by the group's generation;
+        3. the check that all input came from the expected topic;
         4. the commit, which first waits until every record is acknowledged.
-        A failure of any rolls back, that of 3 when the scorer ends.
+        A failure in any step rolls back; after step 3 the scorer rolls back when it ends.
         """
         started = time.perf_counter()
-        self._insist(lambda _: self._producer.poll(0), "write records")  # raises what is fatal, such as being put out
+        self._insist(lambda _: self._producer.poll(0), "write records")  # raises fatal errors, such as fencing
         for key, value, partition in progress.state:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
@@ -96,7 +97,7 @@ class Transactions:
         return CommitResult(time.perf_counter() - started, time.time())
 
     def after_commit(self, progress: Progress) -> None:
-        """Nothing: the positions are in the transaction."""
+        """Do nothing: the positions are in the transaction."""
 
     def abort(self) -> None:
         """Roll back the open transaction, if there is one."""
@@ -105,7 +106,7 @@ class Transactions:
             self.opened_at, self._ended_at = None, time.monotonic()
 
     def check(self) -> None:
-        """Raise KafkaError where a call hangs: nobody can end it but by ending the process."""
+        """Raise KafkaError if a call hangs: only ending the process ends such a call."""
         called = self._called
         if called is not None and time.monotonic() - called[1] > _HANGS_S:
             raise KafkaError(
@@ -124,17 +125,17 @@ class Transactions:
             except KafkaException as e:
                 error = e.args[0]
                 if error.retriable() and not error.txn_requires_abort() and time.monotonic() < limit:
-                    time.sleep(0.02)  # the client backs off by itself; this only keeps a broken one from spinning
+                    time.sleep(0.02)  # the client backs off by itself; this only keeps a broken client from spinning
                     continue
                 self._give_up(error, doing)
             finally:
                 self._called = None
 
     def _give_up(self, error: Any, doing: str) -> None:
-        """Roll back where that can help; always raises."""
+        """Roll back if that can help; always raises."""
         if error.fatal() or error.code() in FENCED:
             open_s = time.monotonic() - (self.opened_at or time.monotonic())
-            # the broker ends it; the client would answer an abort with "commit in progress" for good
+            # the broker ends it; the client would answer an abort with "commit in progress" forever
             self.opened_at = None
             raise self._explained(error, doing, open_s)
         if is_denied(error):
@@ -150,9 +151,9 @@ class Transactions:
         raise TransactionAbortedError(f"{doing}: {cause.str()}")
 
     def _cause_of(self, error: Any) -> Any:
-        """What ended the open transaction. A call that was under way then may know no more than that it has ended.
+        """Return the error that ended the open transaction. A call that was under way may only know that the transaction has ended.
 
-        The client names the cause at the next call that it cannot take; none takes a second transaction while one is open.
+        The client names the cause at the next call that it refuses; no call begins a second transaction while one is open.
         """
         if error.code() == ClientError._STATE:
             try:

@@ -1,7 +1,7 @@
-"""The scorer's second thread: runs the model and writes the batches that the loop has judged, in their order.
+"""The scorer's second thread: runs the model and writes the judged batches, in their order.
 
-The loop reads, judges and advances devices meanwhile, the model runs without Python's lock, and a commit keeps nobody waiting but
-this thread. The loop may be a few batches ahead; then it waits.
+Meanwhile the loop reads, judges and advances devices. The model runs without Python's lock, and a commit blocks only this
+thread. The loop may be a few batches ahead; then it waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError
 
-_AHEAD = 3  # batches and commits that may wait: a commit of 30 ms is two batches long
+_AHEAD = 3  # batches and commits that may wait: a commit of 30 ms takes as long as two batches
 _CHECK_S = 1.0
 
 _Call = Callable[[], CommitResult | None]
@@ -29,10 +29,11 @@ class _Task(NamedTuple):
 
 
 class Writer:
-    """Hands work to an outbox, one task after the other; after one that failed the others are dropped.
+    """Runs tasks on an outbox, one after another. After a failed task the others are dropped.
 
-    All methods are the loop's. They call `committed` with what a commit did, and raise what a task raised, once:
-    TransactionAbortedError after the work since the last commit was rolled back, KafkaError when nothing can be done.
+    Only the loop calls the methods. They call `committed` with the result of a commit, and raise a task's error once:
+    TransactionAbortedError after the work since the last commit was rolled back, KafkaError for an error that they cannot
+    handle.
     """
 
     def __init__(self, outbox: Outbox, committed: Callable[[CommitResult], None]) -> None:
@@ -40,8 +41,8 @@ class Writer:
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._under_way: deque[Future[CommitResult | None]] = deque()
         self._commit: Progress | None = None  # of the commit under way, at most one
-        self._drops = False  # since a task failed, or work is to be forgotten
-        self.records = 0  # handed over since the last commit was started
+        self._drops = False  # since a task failed, or while work is to be forgotten
+        self.records = 0  # records passed on since the last commit started
         # a daemon: a call that hangs in the client lets the process end
         threading.Thread(target=self._work, name="writer", daemon=True).start()
 
@@ -59,16 +60,16 @@ class Writer:
 
     @property
     def is_committing(self) -> bool:
-        """Whether a commit was started and has not been collected."""
+        """Return whether a commit was started and its result not collected."""
         return self._commit is not None
 
     @property
     def opened_at(self) -> float | None:
-        """Monotonic seconds at which the open transaction was begun; None while none is."""
+        """Monotonic seconds at the begin of the open transaction; None if none is open."""
         return self._outbox.opened_at
 
     def write(self, work: Callable[[Outbox], None], records: int) -> None:
-        """Open a transaction, unless one is open, and do `work` in it; waits while too much is waiting already."""
+        """Open a transaction, unless one is open, and run `work` in it; blocks while too many tasks wait."""
         self._collect(_AHEAD)
         self.records += records
         self._put(partial(self._write, work))
@@ -78,21 +79,21 @@ class Writer:
         work(self._outbox)
 
     def start_commit(self, progress: Progress) -> None:
-        """Have all that was handed over committed, together with `progress`."""
+        """Commit all earlier tasks together with `progress`."""
         self.records = 0
         self._commit = progress
         self._put(partial(self._outbox.commit, progress))
 
     def look(self) -> None:
-        """Take note of what has ended."""
+        """Handle the tasks that have ended."""
         self._collect(len(self._under_way))
 
     def drain(self) -> None:
-        """Wait for all that was handed over."""
+        """Wait until all tasks have ended."""
         self._collect(0)
 
     def abort(self) -> None:
-        """Forget what is not committed; what is being done comes to its end first."""
+        """Forget uncommitted work; the running task ends first."""
         self._drops = True
         with suppress(TransactionAbortedError):
             self._collect(0)
@@ -100,7 +101,7 @@ class Writer:
         self._outbox.abort()
 
     def close(self) -> None:
-        """End the thread once it has done what it was given: while it lives it holds the scorer, and all of its clients."""
+        """End the thread after its tasks: while it lives it keeps the scorer and all of its clients in memory."""
         self._tasks.put(None)
 
     def _put(self, call: _Call) -> None:
@@ -109,7 +110,7 @@ class Writer:
         self._tasks.put(_Task(call, future))
 
     def _collect(self, ahead: int) -> None:
-        """Take what has ended, and wait until no more than `ahead` tasks are left."""
+        """Collect ended tasks, and wait until at most `ahead` tasks are left."""
         while self._under_way and (len(self._under_way) > ahead or self._under_way[0].done()):
             future = self._under_way.popleft()
             self._wait_for(future)
@@ -117,7 +118,7 @@ class Writer:
                 self._take(future)
             except BaseException:
                 self._drops = True
-                for other in self._under_way:  # they are dropped
+                for other in self._under_way:  # these tasks are dropped
                     self._wait_for(other)
                 self._reset()
                 raise
