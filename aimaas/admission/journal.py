@@ -1,12 +1,12 @@
-"""The journal of a fleet: what every reader of its topics must know to read them as the others do.
+"""The journal of a fleet: the facts that all readers of its topics share, so that they read the topics in the same way.
 
 `iot.<fleet>.journal` has one partition and is only appended to. A `TopicSeen` names the id under which Kafka holds a topic: a
-topic that was deleted and made anew has another one, and its offsets begin at 0 again. A `Gap` names offsets that nobody will read.
-`RulesFrom` and `Claim` settle by which rules each offset is judged (`aimaas/admission/rule_log.py`). `Journal.of` folds the
-entries in the order of the log, so that all readers come to the same.
+topic that was deleted and created again has another id, and its offsets begin at 0 again. A `Gap` names offsets that a reader
+never read. `RulesFrom` and `Claim` decide which rules judge each offset (`aimaas/admission/rule_log.py`). `Journal.of` folds the
+entries in the order of the log, so all readers get the same result.
 
-Coordinates of records are `label/partition/offset`. The first id that the journal saw of a topic has the topic's name as its
-label, a later one `<name>@<first 8 characters of the id>`, so coordinates stay unique when a topic is made anew.
+Coordinates of records are `label/partition/offset`. The label of a topic's first id is the topic's name. The label of a later id
+is `<name>@<first 8 characters of the id>`, so coordinates stay unique after a topic is created again.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ Reader = Literal["scorer", "land", "state"]
 
 _SHOWN = 200
 
-MADE_ANEW = "the topic was deleted and created again"  # why of a gap
+MADE_ANEW = "the topic was deleted and created again"  # the `why` of a gap
 
 log = logger("journal")
 
 
 class TopicSeen(msgspec.Struct, frozen=True, tag_field=KIND, tag="topic_seen"):
-    """Kafka holds `topic` under `id`. Said again it changes nothing."""
+    """Kafka holds `topic` under `id`. A repeated entry changes nothing."""
 
     topic: str
     id: str
@@ -47,9 +47,9 @@ class TopicSeen(msgspec.Struct, frozen=True, tag_field=KIND, tag="topic_seen"):
 class Gap(msgspec.Struct, frozen=True, tag_field=KIND, tag="gap"):
     """Offsets `first` to `last` of a partition that the reader `by` never read; `topic` is a label.
 
-    By `state` are offsets that the scorer answered, and that the state of their devices lacks since.
+    A gap by `state` holds offsets that the scorer answered, but that the device state lacks.
 
-    `last` is None where nobody can know how many records there were: the topic was deleted with them.
+    `last` is None if the number of records is unknown, because the topic was deleted.
     """
 
     topic: str
@@ -62,7 +62,7 @@ class Gap(msgspec.Struct, frozen=True, tag_field=KIND, tag="gap"):
 
     @property
     def events(self) -> int | None:
-        """How many offsets; None where nobody can know."""
+        """Number of offsets; None if it is unknown."""
         return None if self.last is None else self.last - self.first + 1
 
 
@@ -72,12 +72,12 @@ _KINDS = frozenset(str(kind.__struct_config__.tag) for kind in (TopicSeen, Gap, 
 
 @dataclass(frozen=True, slots=True)
 class Journal:
-    """What the entries come to."""
+    """The folded entries of a journal."""
 
     ids: Mapping[str, tuple[str, ...]] = field(
         default_factory=dict
-    )  # of each topic, in the order in which they were seen
-    gaps: tuple[Gap, ...] = ()  # in the order of the log, each once
+    )  # the ids of each topic, in the order in which they were seen
+    gaps: tuple[Gap, ...] = ()  # in the order of the log, without repeats
     rules: RuleLog = field(default_factory=RuleLog)
 
     @classmethod
@@ -97,42 +97,42 @@ class Journal:
         return cls(ids, tuple(gaps.values()), RuleLog.of(rules))
 
     def knows(self, topic: str, topic_id: str) -> bool:
-        """Whether this id was seen of the topic."""
+        """Whether the journal has seen this id of the topic."""
         return topic_id in self.ids.get(topic, ())
 
     def label(self, topic: str, topic_id: str) -> str:
-        """The name in coordinates of what Kafka holds under this id."""
+        """The label of the topic in coordinates while it had this id."""
         seen = self.ids.get(topic, ())
         return topic if not seen or topic_id == seen[0] else f"{topic}@{topic_id[:8]}"
 
     def labels(self, topic: str, now: str | None = None) -> tuple[str, ...]:
-        """The labels of all that the topic has been, oldest first; its plain name where nothing was seen of it.
+        """The labels of all ids of the topic, oldest first; the topic's name if the journal has seen none.
 
-        `now` is the id that it has, which the journal may not have seen yet: it is the last then.
+        `now` is the topic's present id, which the journal may not have seen yet. Its label comes last.
         """
         seen = [i for i in self.ids.get(topic, ()) if i != now] + ([] if now is None else [now])
         return tuple(self.label(topic, i) for i in seen) or (topic,)
 
     def gaps_of(self, topic: str, by: Reader | None = None) -> tuple[Gap, ...]:
-        """The gaps of a topic in all that it has been; with `by` of one reader."""
+        """The gaps of a topic under all its ids; with `by` the gaps of one reader."""
         return tuple(g for g in self.gaps if topic_of(g.topic) == topic and by in (None, g.by))
 
 
 def decode_entry(value: bytes | None) -> Entry | None:
-    """One entry; None for one of a later release. Raises msgspec.MsgspecError (which is a ValueError) for what is no entry."""
+    """Decode one entry; None for an entry of a later release. Raises msgspec.MsgspecError (a ValueError) if it is no entry."""
     raw: dict[str, Any] = msgspec.json.decode(value or b"", type=dict[str, Any])
     kind = raw.get(KIND)
     if isinstance(kind, str) and kind not in _KINDS:
         return None
-    entry: Entry = msgspec.convert(raw, type=Entry, str_keys=True)  # partitions are keys
+    entry: Entry = msgspec.convert(raw, type=Entry, str_keys=True)  # partitions are keys, which JSON holds as strings
     return entry
 
 
 def read_journal(settings: Settings, fleet: FleetSpec) -> Journal:
-    """The fleet's journal as it stands now. What cannot be read is logged and passed over. Raises KafkaError.
+    """Read the fleet's journal. Records that are no entries are logged and skipped. Raises KafkaError.
 
-    It is read up to the last entry that anybody has written, and waits for transactions that are open before that one: no entry can
-    turn up later in front of what was read.
+    Reads up to the last written entry, and waits for the transactions that are open before it, so no entry can appear later in
+    front of the entries that were read.
     """
     topic = topic_names(fleet).journal
     entries: list[Entry] = []
@@ -150,7 +150,7 @@ def read_journal(settings: Settings, fleet: FleetSpec) -> Journal:
 
 
 def label_now(settings: Settings, fleet: FleetSpec, topic: str) -> str:
-    """The label of what Kafka holds under the topic's name now, whether the journal has seen it or not. Raises KafkaError."""
+    """The label of the topic's present id, whether the journal has seen the id or not. Raises KafkaError."""
     return read_journal(settings, fleet).label(topic, topic_ids(settings, [topic])[topic])
 
 
@@ -164,7 +164,7 @@ def append_to_journal(settings: Settings, fleet: FleetSpec, entries: Iterable[En
 
 
 def note_topics(settings: Settings, fleet: FleetSpec, topics: Iterable[str], now: datetime) -> Journal:
-    """The journal once it has seen the ids that these topics have now; appends those that it lacks. Raises KafkaError."""
+    """Append the present ids of these topics that the journal lacks, and return the journal with them. Raises KafkaError."""
     ids, journal = topic_ids(settings, list(topics)), read_journal(settings, fleet)
     new = [TopicSeen(topic, found, now) for topic, found in ids.items() if not journal.knows(topic, found)]
     append_to_journal(settings, fleet, new)

@@ -1,8 +1,8 @@
 """Admission: one judge for the stream and the lake.
 
-Two steps, both on batches. `Judge.decode` looks at each record by itself and turns the good ones into arrays. `Judge.order`
-looks at them in the order of their partition, against the state of their devices. The scorer and Spark both call these two, so
-they never disagree. Time is broker time: a replay judges alike.
+Admission has two steps, both on batches. `Judge.decode` checks each record by itself and turns the valid ones into arrays.
+`Judge.order` checks these in the order of their partition, against the state of their devices. The scorer and Spark both call
+these two methods, so they never disagree. Both use broker time, so a replay gives the same verdicts.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ _LATEST_MS = 253_402_300_799_999  # year 9999; broker times outside are clipped,
 class Batch:
     """n records of one topic, decoded and judged.
 
-    `reason` (n,) holds a Reason for every record, `detail` a sentence for each refused one by its place. The arrays of values
-    hold the rows of decoded records only: `at` (m,) is their place in the batch; `run`, `order` (sequence number, or microseconds
-    since 1970 for fleets ordered by time), `ts_us`, `values` (m, R float64, NaN for null), `reset` (m,) whether a run begins.
-    `moved` (m,) says which rows changed what is known of their device: the admitted ones, and refused ones that jump.
-    `strays` says of new devices whose key leads to another partition to which, in a fleet where any partitioner goes.
-    `forgotten` holds the devices that lost their state within the batch, beside the row before which they did: from that row on
-    their slots may serve others.
+    `reason` (n,) holds a Reason for every record. `detail` holds a sentence for each refused record, by its position. The other
+    arrays have one row for each decoded record: `at` (m,) is its position in the batch; `run`; `order` (sequence number, or
+    microseconds since 1970 for fleets with `order: ts`); `ts_us`; `values` (m, R float64, NaN for null); `reset` (m,) whether a
+    run begins. `moved` (m,) marks the rows that changed the device state: the admitted rows, and the refused rows that jump.
+    `strays` maps new devices to the partition that their key belongs to, if it is another one and the fleet allows `any`
+    partitioner. `forgotten` pairs each eviction with the row that caused it: from that row on the slots of the evicted devices
+    may hold others.
     """
 
     reason: Reasons
@@ -69,7 +69,7 @@ class Batch:
 
 
 class Judge:
-    """Admission for one fleet. Holds no state of devices, so one judge serves any number of partitions."""
+    """Admission for one fleet. Holds no device state, so one judge serves any number of partitions."""
 
     def __init__(self, fleet: FleetSpec) -> None:
         self.fleet = fleet
@@ -78,11 +78,11 @@ class Judge:
         self._parser = EventParser(fleet, self._rules)
 
     def parts(self, offsets: npt.NDArray[np.int64]) -> Iterator[tuple[Judge, slice]]:
-        """Yield itself for all the offsets (n,); `Judges` has others for offsets before a change of the fleet file."""
+        """Yield this judge for all the offsets (n,). `Judges` also has the judges of offsets with older rules."""
         yield self, slice(0, len(offsets))
 
     def decode(self, keys: Sequence[bytes | None], values: Sequence[bytes | None]) -> Batch:
-        """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. Never raises for what is in a record."""
+        """Judge each record by itself: size, JSON, schema, fleet, readings, ranges, key. No content of a record makes it raise."""
         events, at, refused = self._parser.parse(values)
         batch = self._columns(len(values), refused, events, at)
         self._judge_times(batch)
@@ -128,7 +128,7 @@ class Judge:
             return
         for row, (event, i) in enumerate(zip(batch.events, at, strict=True)):
             if event.fleet != self.fleet.fleet:
-                batch.reason[i] = Reason.ADMITTED  # before any other reason: its readings are not ours to judge
+                batch.reason[i] = Reason.ADMITTED  # replaces other reasons: its readings belong to another fleet
                 _refuse(batch, row, Reason.WRONG_FLEET, f"fleet {event.fleet[:80]!r}, expected {self.fleet.fleet!r}")
             elif keys[i] != event.device_id.encode():
                 shown = repr((keys[i] or b"")[:80]) if keys[i] is not None else "none"
@@ -146,10 +146,10 @@ class Judge:
     ) -> None:
         """Judge the decoded rows against their devices, in order, and advance the devices' order keys.
 
-        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, order, partition), `reset`,
-        `slots` and `moved`. A device silent for longer than the fleet file allows begins anew. Where a new device finds the
-        partition full, others are forgotten, unless `forgets` is False. A new device must belong in `partition`, where that is
-        given. The caller advances the kernel with the admitted rows.
+        `broker_ms` (n,) is the broker's time of every record. Sets `reason` (skew, order, partition), `reset`, `slots` and
+        `moved`. A device that was silent for longer than `limits.silence_s` begins a new history. If the partition is full, a new
+        device causes an eviction, unless `forgets` is False. If `partition` is given, new devices must belong in it. The caller
+        advances the kernel with the admitted rows.
         """
         broker_ms = np.clip(broker_ms[batch.at], 0, _LATEST_MS)
         skewed = batch.ts_us - broker_ms * 1000 > int(self.fleet.limits.skew_s * 1e6)
@@ -182,12 +182,12 @@ class Judge:
         forgets: bool,
         partition: int | None,
     ) -> Iterator[npt.NDArray[np.int64]]:
-        """Yield the admitted rows in order, with slots, cut where a new device finds the partition full.
+        """Yield the admitted rows in order, in segments that end before each new device for which the partition is full.
 
-        Devices are forgotten just there, after all rows before are judged: so the cut into batches makes no difference.
+        Eviction happens between two segments, after all earlier rows are judged, so the cut into batches has no effect.
         """
         most = self.fleet.devices_per_partition if forgets else sys.maxsize
-        rows = batch.admitted  # each of these belongs to a known device or makes it known
+        rows = batch.admitted  # each row belongs to a known device or to a new one
         while True:
             device_ids = [batch.device_ids[r] for r in rows]
             slots = state.slots_of_known(device_ids)
@@ -205,7 +205,10 @@ class Judge:
     def _placed(
         self, batch: Batch, rows: npt.NDArray[np.int64], state: DeviceState, partition: int | None
     ) -> npt.NDArray[np.int64]:
-        """The rows without those of new devices that belong elsewhere, which are refused; with `any` partitioner all of them."""
+        """Refuse the rows of new devices that belong in another partition, and return the others.
+
+        With `any` partitioner return all rows.
+        """
         if partition is None:
             return rows
         topics = self.fleet.topics
@@ -242,14 +245,14 @@ class Judge:
 
 
 def _refuse(batch: Batch, row: int | np.integer[Any], reason: Reason, detail: str) -> None:
-    """Refuse a decoded row, unless another reason came first."""
+    """Refuse a decoded row, unless it has a reason already."""
     i = int(batch.at[row])
     if batch.reason[i] == Reason.ADMITTED:
         batch.reason[i], batch.detail[i] = reason, detail
 
 
 def _microseconds(times: list[datetime]) -> npt.NDArray[np.int64]:
-    """Microseconds since 1970 of aware times, exact."""
+    """Return the exact microseconds since 1970 of aware times."""
     exact = np.rint(np.array([t.timestamp() for t in times], np.float64) * 1e6).astype(np.int64)
     for row in np.flatnonzero(np.abs(exact) >= _EXACT_US):
         exact[row] = (times[row] - _EPOCH) // timedelta(microseconds=1)

@@ -1,4 +1,4 @@
-"""The judges of a partition, each for the offsets to which its rules apply."""
+"""The judges of a partition, each with the offsets to which its rules apply."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ Stretch = tuple[Judge, slice]
 
 
 class Judges:
-    """Who judges which offset of one partition. A judge of older rules is made when it is first needed.
+    """The judge of each offset of one partition. A judge of older rules is created at its first use.
 
-    `since` rises; the first rules hold from the beginning; without any, those of the `present` fleet file hold throughout.
+    The offsets of `since` rise. Its first rules also apply to all earlier offsets. If `since` is empty, the rules of the present
+    fleet file apply to all offsets.
     """
 
     def __init__(self, since: Sequence[Since], known: RuleBook) -> None:
         self._starts, self._digests, self._known = [s.offset for s in since], [s.digest for s in since], known
 
     def parts(self, offsets: npt.NDArray[np.int64]) -> Iterator[Stretch]:
-        """Yield rising offsets (n,) as stretches that one judge judges. Raises StateError where old rules cannot be followed."""
+        """Split rising offsets (n,) into stretches with one judge each.
+
+        Raises StateError if old rules cannot be applied any more.
+        """
         if not self._starts:
             yield self._known.present, slice(0, len(offsets))
             return
@@ -41,7 +45,10 @@ class Judges:
 
 
 class RuleBook:
-    """The judges of a fleet by the digest of their rules; `fleet` is its file of now, with `digest`. Pickled without judges."""
+    """The judges of a fleet by the digest of their rules.
+
+    `fleet` is the present fleet file, `digest` belongs to it. Pickling drops the judges.
+    """
 
     def __init__(self, fleet: FleetSpec, versions: Mapping[str, RuleSet]) -> None:
         self.fleet, self._versions, self.digest = fleet, versions, digest_of(rules_of(fleet))
@@ -49,18 +56,18 @@ class RuleBook:
 
     @property
     def present(self) -> Judge:
-        """The judge by the fleet file as it is."""
+        """The judge with the rules of the present fleet file."""
         return self.judge(self.digest)
 
     def judge(self, digest: str) -> Judge:
-        """The judge by these rules. Raises StateError where they cannot be followed any more."""
+        """The judge with these rules. Raises StateError if they cannot be applied any more."""
         if digest not in self._made:
             then = self.fleet if digest == self.digest else fleet_under(self._versions[digest], self.fleet)
             self._made[digest] = Judge(then)
         return self._made[digest]
 
     def judges(self, timeline: Timeline) -> Judges:
-        """Who judges the partition of this timeline."""
+        """The judges of the partition with this timeline."""
         return Judges(timeline.since, self)
 
     def __getstate__(self) -> dict[str, Any]:

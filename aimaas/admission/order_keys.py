@@ -1,8 +1,9 @@
-"""The compiled part of the judge: content digests, and the walk over rows in order, against the order keys in the state.
+"""The compiled part of the judge: content digests, and the comparison of rows with the order keys in the device state.
 
-A record may lie `most_run` and `most_order` from its device's newest. What lies farther above is refused as a jump, what lies
-farther below as late, until three rising records in a row, each within these of the one before, say that the device has gone there:
-the third is admitted and begins a run. So neither a counter that ran wild nor a first record that was absurd silences a device.
+The order key of a record may differ from the device's newest by at most `most_run` and `most_order`. A record farther above is
+refused as a jump, a record farther below as late. Three increasing records in a row, each within these limits of the one before,
+confirm the new position: the third is admitted and begins a run. So neither a wrong counter nor an absurd first record silences a
+device.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from numba import njit
 
 from aimaas.kernel.state import HISTORY
 
-_CONFIRMED = 3  # rising records, the first that lay so far off included
+_CONFIRMED = 3  # increasing records, including the first one beyond the limits
 
 _compiled = njit(cache=True, nogil=True)
 
 
 @_compiled
 def content_digests(values, ts_us):  # type: ignore[no-untyped-def]
-    """64-bit FNV-1a over the bits of each row's time and readings: equal content gives equal digests."""
+    """Return the 64-bit FNV-1a of each row's time and readings: equal content gives equal digests."""
     out = np.empty(values.shape[0], np.uint64)
     bits = values.view(np.uint64)
     for i in range(values.shape[0]):
@@ -34,7 +35,7 @@ def content_digests(values, ts_us):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _seen_before(keys, kept_digests, admitted, run, order, digest):  # type: ignore[no-untyped-def]
-    """The verdict on a record that is not newer than the device's newest: duplicate, conflict, or late."""
+    """Return the verdict on a record that is not newer than the device's newest: duplicate, conflict, or late."""
     verdict = 12
     for h in range(min(admitted, HISTORY)):
         if keys[h, 0] == run and keys[h, 1] == order:
@@ -44,8 +45,8 @@ def _seen_before(keys, kept_digests, admitted, run, order, digest):  # type: ign
 
 @_compiled
 def _goes_on(jump, run, order, most_run, most_order):  # type: ignore[no-untyped-def]
-    """Note a record far from its device's newest in `jump` (run, order, rising records so far); whether that changed it."""
-    if jump[2] > 0 and jump[0] == run and jump[1] == order:  # sent again, which says nothing more
+    """Note a record beyond the limits in `jump` (run, order, increasing records so far); return whether `jump` changed."""
+    if jump[2] > 0 and jump[0] == run and jump[1] == order:  # a repeated record confirms nothing
         return False
     above = run > jump[0] or (run == jump[0] and order > jump[1])
     rises = jump[2] > 0 and above and run - jump[0] <= most_run and order - jump[1] <= most_order
@@ -58,7 +59,7 @@ def judge_order(  # type: ignore[no-untyped-def]
     rows, slots, runs, orders, digests, broker_ms, silence_ms, most_run, most_order,
     run, newest, seen_ms, keys, kept_digests, admitted, jump, verdicts, reset, moved, newest_then,
 ):  # fmt: skip
-    """Walk the rows in order: newer than the device's newest or not; see `Judge.order`; verdicts are the numbers of `Reason`."""
+    """Compare the rows, in order, with the newest row of their device; see `Judge.order`. Verdicts are numbers of `Reason`."""
     for r in rows:
         slot = slots[r]
         if seen_ms[slot] > 0 and broker_ms[r] - seen_ms[slot] > silence_ms:

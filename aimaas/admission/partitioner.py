@@ -1,7 +1,7 @@
-"""Which partition a key falls into: `murmur2_random` of librdkafka, the default of the Java client.
+"""The partition of a key: `murmur2_random` of librdkafka, the default of the Java client.
 
-The clients do this by themselves when they produce, but none of them says where a key would fall; who moves devices between
-partitions has to know. The hash is MurmurHash2 by Austin Appleby (public domain) with the seed that Kafka has fixed.
+The clients compute it when they produce, but none of them returns the partition of a key, which topic growth needs. The hash is
+MurmurHash2 by Austin Appleby (public domain) with Kafka's fixed seed.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ _SEED, _MIX, _WORD = 0x9747B28C, 0x5BD1E995, 0xFFFFFFFF
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a record with this key (at least one byte) in a topic of so many partitions."""
+    """The partition of a record with this key (at least one byte) in a topic with this number of partitions."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions
 
 
 def leading_elsewhere(device_ids: Iterable[str], partition: int, partitions: int) -> dict[str, int]:
-    """Those of the devices that do not belong in the partition of a topic of so many, each with the one that its key leads to."""
+    """The devices that do not belong in this partition, each with the partition of its key."""
     leads_to = ((device_id, partition_of(device_id.encode(), partitions)) for device_id in device_ids)
     return {device_id: there for device_id, there in leads_to if there != partition}
 

@@ -1,28 +1,28 @@
-"""Which rules judge which offset: an agreement of scorers and the lake by entries in the fleet's journal, without a lock.
+"""The rules of each offset: scorers and the lake agree on them by entries in the fleet's journal, without a lock.
 
-Stream and lake judge the same records at different times, each may be ahead of the other, and a fleet file may change at any time.
-Two kinds of entries settle by which rules an offset is judged, on both sides:
+Stream and lake judge the same records at different times, either may be ahead, and a fleet file may change at any time. Two
+kinds of entries decide which rules judge an offset on both sides:
 
-- `RulesFrom`: from these offsets on these rules hold. A scorer appends it when it is assigned partitions whose newest rules are not
-  those of its fleet file. It does so before it judges anything there, and fenced: the broker takes the entry only while
-  the group still has this scorer as the partitions' owner, as it takes the scorer's commits.
-- `Claim`: the lake judges all before these offsets. The lake appends it before it judges a portion.
+- `RulesFrom`: these rules apply from these offsets on. A scorer appends it if it is assigned partitions whose newest rules
+  differ from its fleet file, before it judges any record of them. The append is fenced: like the scorer's commits, the broker
+  accepts it only while this scorer owns the partitions.
+- `Claim`: the lake judges all records before these offsets. The lake appends it before it judges a portion.
 
-`Timeline` folds the entries of a partition in the order of the log. An entry begins at its offset, but not before anything that a
-claim or another entry in front of it in the log has settled. The first entry holds from the beginning of the partition. Entries of
-the lake count until a scorer has written one: a fleet without a scorer follows its file, then the scorers decide.
+`Timeline` folds the entries of a partition in the order of the log. An entry begins at its offset, but never below an offset
+that an earlier claim or entry has settled. The first entry applies from the beginning of the partition. Entries of the lake count
+until a scorer has written one: without a scorer the lake follows the fleet file, afterwards the scorers decide.
 
 Why both sides agree on every offset:
-1. What an entry settles, later entries do not change: a later one begins at or above `floor`, the highest offset that was claimed,
-   or at which an entry began.
-2. The lake reads the log after it appended its claim. Entries in front of the claim it sees. An entry behind the claim begins at or
-   above the claimed offsets, so it says nothing about them.
-3. A scorer reads the log after it appended its entry at position P. It sees all entries in front of its own, and nothing behind it
-   changes where it begins: claims and entries only act on what follows them, and another scorer's entry is taken only once that
-   scorer owns the partition. So it knows by which rules each offset from P on is judged. What scorers committed before lies below
-   P, where the entry does not begin.
-4. An entry of the lake behind a scorer's is passed over, and one in front of it the scorer sees.
-5. A scorer that lost its partitions without knowing it can neither append (the fence) nor commit what it judged.
+1. Later entries do not change settled offsets: a later entry begins at or above `floor`, the highest offset that was claimed or
+   at which an entry began.
+2. The lake reads the log after it appended its claim, so it sees all entries before the claim. An entry after the claim begins
+   at or above the claimed offsets, so it does not affect them.
+3. A scorer reads the log after it appended its entry at position P, so it sees all entries before its own. No later entry
+   changes the offset at which its own begins: claims and entries only affect later entries, and the broker accepts another
+   scorer's entry only once that scorer owns the partition. So the scorer knows the rules of each offset from P on. Offsets that
+   scorers committed before are below P, and the entry does not begin there.
+4. An entry of the lake after a scorer's entry is ignored, and the scorer sees one before it.
+5. A scorer that lost its partitions without knowing it is fenced: it can neither append an entry nor commit its verdicts.
 """
 
 from __future__ import annotations
@@ -40,11 +40,14 @@ from aimaas.fleet import FleetSpec
 
 Writer = Literal["scorer", "admit"]
 
-KIND = "entry"  # the key of a journal's records that says what they are
+KIND = "entry"  # the key of a journal entry that names its kind
 
 
 class RulesFrom(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=KIND, tag="rules_from"):
-    """From these `offsets` (by partition) on the rules `digest` hold; `topic` is a label. The first with a digest has its rules."""
+    """The rules `digest` apply from these `offsets` (by partition) on.
+
+    `topic` is a label. The first entry with a digest holds the rules.
+    """
 
     topic: str
     offsets: dict[int, int]
@@ -55,7 +58,7 @@ class RulesFrom(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=KIND,
 
 
 class Claim(msgspec.Struct, frozen=True, tag_field=KIND, tag="claim"):
-    """The lake judges all before the offsets `until` (by partition), by the entries that stand in the log before this one."""
+    """The lake judges all records before the offsets `until` (by partition), by the entries before this one in the log."""
 
     topic: str
     until: dict[int, int]
@@ -63,9 +66,9 @@ class Claim(msgspec.Struct, frozen=True, tag_field=KIND, tag="claim"):
 
 
 class Rejudged(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=KIND, tag="rejudged"):
-    """A person had the lake judge offsets from `first` up to `end` (by partition) again, by the rules `digest`.
+    """A person made the lake judge the offsets in [first, end) (by partition) again, by the rules `digest`.
 
-    That changes what the lake holds, nothing else: the stream has answered, and later offsets are judged as before.
+    This changes the lake only: the stream has already answered, and later offsets are judged as before.
     """
 
     topic: str
@@ -77,7 +80,7 @@ class Rejudged(msgspec.Struct, frozen=True, omit_defaults=True, tag_field=KIND, 
 
 
 class Since(NamedTuple):
-    """From `offset` on the rules `digest` hold; `at` is when that was written."""
+    """The rules `digest` apply from `offset` on; `at` is the time of the entry."""
 
     offset: int
     digest: str
@@ -85,7 +88,7 @@ class Since(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Rules that begin to hold at these offsets, by (label, partition)."""
+    """Rules that apply from these offsets on, by (label, partition)."""
 
     at: datetime
     digest: str
@@ -94,9 +97,10 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """The rules of one partition. `since` rises; the first holds from the beginning. Nothing below `floor` changes any more.
+    """The rules of one partition.
 
-    `locked`: a scorer has written, so the lake's entries do not count any more.
+    The offsets of `since` rise; its first rules apply from the beginning. The rules below `floor` are final. `locked`: a scorer
+    has written an entry, so later entries of the lake do not count.
     """
 
     since: tuple[Since, ...] = ()
@@ -120,16 +124,16 @@ class Timeline:
 
     @property
     def newest(self) -> str | None:
-        """The digest of the rules that hold last; None where nothing was written."""
+        """The digest of the newest rules; None if there is no entry."""
         return self.since[-1].digest if self.since else None
 
     def digests(self, begin: int, end: int) -> list[str]:
-        """The digests of all rules that judge offsets from `begin` on and before `end`."""
+        """The digests of all rules that judge offsets in [begin, end)."""
         first = max(bisect_right(self.since, begin, key=lambda s: s.offset) - 1, 0)
         return [s.digest for i, s in enumerate(self.since) if i >= first and (i == first or s.offset < end)]
 
     def overlaid(self, begin: int, end: int, digest: str, at: datetime) -> Timeline:
-        """The same, but with these rules from `begin` on and before `end`."""
+        """The same timeline, but with these rules in [begin, end)."""
         before = tuple(s for s in self.since if s.offset < begin)
         after = self.digest_at(end)
         rest = () if after is None else (Since(end, after, at), *(s for s in self.since if s.offset > end))
@@ -143,7 +147,7 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class RuleLog:
-    """The timelines by (label, partition), the rules by digest, and what was judged again in the lake, in the order of the log."""
+    """The timelines by (label, partition), the rules by digest, and the rejudged offsets of the lake in the order of the log."""
 
     timelines: Mapping[tuple[str, int], Timeline] = field(default_factory=dict)
     versions: Mapping[str, RuleSet] = field(default_factory=dict)
@@ -151,7 +155,7 @@ class RuleLog:
 
     @classmethod
     def of(cls, entries: Iterable[RulesFrom | Claim | Rejudged]) -> RuleLog:
-        """Fold the entries, in the order of the log. One without rules that none before it has is passed over."""
+        """Fold the entries, in the order of the log. An entry is skipped if neither it nor an earlier one holds its rules."""
         timelines: dict[tuple[str, int], Timeline] = {}
         versions: dict[str, RuleSet] = {}
         rejudged: list[Rejudged] = []
@@ -169,7 +173,7 @@ class RuleLog:
 
     @property
     def of_lake(self) -> Mapping[tuple[str, int], Timeline]:
-        """The timelines by which the lake's rows came out: those of the stream, but for what was judged again."""
+        """The timelines of the lake's rows: the timelines of the stream, with the rejudged offsets on top."""
         found = dict(self.timelines)
         for entry in self.rejudged:
             for p, begin in entry.first.items():
@@ -178,11 +182,11 @@ class RuleLog:
         return found
 
     def timeline(self, topic: str, partition: int) -> Timeline:
-        """The timeline of a partition; an empty one where nothing was written."""
+        """The timeline of a partition; an empty one if there is no entry."""
         return self.timelines.get((topic, partition), Timeline())
 
     def stretches(self) -> list[Stretch]:
-        """What holds where, in the order in which it was written; partitions that switched together are one."""
+        """All stretches, in the order in which they were written; partitions that switched together form one stretch."""
         found: dict[tuple[datetime, str], Stretch] = {}
         for at, timeline in sorted(self.timelines.items()):
             for since in timeline.since:
@@ -191,7 +195,7 @@ class RuleLog:
         return sorted(found.values(), key=lambda s: s.at)
 
     def by_scorer(self, fleet: FleetSpec, topic: str, positions: Mapping[int, int], now: datetime) -> list[RulesFrom]:
-        """What a scorer with this fleet file must append before it judges anything from its `positions` on."""
+        """The entries that a scorer with this fleet file must append before it judges records from its `positions` on."""
         digest = digest_of(rules_of(fleet))
         lacking = {}
         for p, position in positions.items():
@@ -203,7 +207,7 @@ class RuleLog:
     def by_lake(
         self, fleet: FleetSpec, topic: str, start: Mapping[int, int], end: Mapping[int, int], now: datetime
     ) -> list[RulesFrom | Claim]:
-        """What the lake must append before it judges a portion of the topic, from `start` up to `end`."""
+        """The entries that the lake must append before it judges a portion of the topic: the offsets in [start, end)."""
         digest = digest_of(rules_of(fleet))
         known = {p: self.timeline(topic, p) for p in end}
         lacking = {p: start[p] for p, t in known.items() if not t.locked and t.newest != digest}
@@ -216,7 +220,7 @@ class RuleLog:
     def again(
         self, fleet: FleetSpec, topic: str, first: dict[int, int], end: dict[int, int], now: datetime
     ) -> Rejudged:
-        """What says that the lake judges these offsets again by the fleet file as it is."""
+        """The entry that makes the lake judge these offsets again by the present fleet file."""
         rules = rules_of(fleet)
         digest = digest_of(rules)
         return Rejudged(topic, first, end, digest, now, None if digest in self.versions else rules)

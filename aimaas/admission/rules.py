@@ -1,8 +1,7 @@
-"""The rules of a fleet: the parts of its file that decide which records are admitted and what is kept of their devices.
+"""The rules of a fleet: the parts of its file that decide admission and device state.
 
-A `RuleSet` is plain data with a digest. `fleet_under` makes a fleet file of it again, so that old records can be judged as they
-were when they came. Features, training, gates and schedules are no rules: verdicts and
-device state do not depend on them.
+A `RuleSet` is plain data with a digest. `fleet_under` turns it back into a fleet file, so that old records can be judged by
+their own rules. Features, training, gates and schedules are no rules, because verdicts and device state do not depend on them.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ from pydantic import ValidationError
 from aimaas.errors import StateError
 from aimaas.fleet import FleetSpec, Reading
 
-RuleSet = dict[str, Any]  # as JSON has it
+RuleSet = dict[str, Any]  # decoded JSON
 
 _LIMITS = ("record_bytes", "skew_s", "silence_s", "devices", "jump")
 _TOPICS = ("partitions", "partitioner")
-# what the judge of a release did that did not know the key yet: an older rule set has no value for it
+# the behaviour of releases that did not know the key: an older rule set has no value for it
 _BEFORE: Mapping[str, Mapping[str, Any]] = {"limits": {}, "topics": {"partitioner": "any"}}
 
 
 def rules_of(fleet: FleetSpec) -> RuleSet:
-    """The rules that a fleet file declares. Readings keep their order, which is that of every matrix."""
+    """The rules that a fleet file declares. Readings keep their order, which is the column order of every matrix."""
     return {
         "order": fleet.order,
         "settings": {name: _reading(r) for name, r in fleet.settings.items()},
@@ -45,20 +44,20 @@ def _reading(reading: Reading) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """The value; a number that is whole as an integer, so that 300 and 300.0 are one."""
+    """The value, with a whole number as an integer, so that 300 and 300.0 are equal."""
     return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value
 
 
 def digest_of(rules: RuleSet) -> str:
-    """16 hex digits that change when anything in the rules does."""
+    """16 hex digits that change with anything in the rules."""
     return hashlib.sha256(msgspec.json.encode(rules)).hexdigest()[:16]
 
 
 def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
-    """The present fleet file with these rules in the place of its own.
+    """The present fleet file with these rules instead of its own.
 
-    Keys that this release does not know are left out. Raises StateError where rules cannot be followed any more: they have a
-    reading that the present file lacks, or this release cannot read them.
+    Keys that this release does not know are left out. Raises StateError if the rules cannot be applied any more, because they
+    have a reading that the present file lacks, or because this release cannot read them.
     """
     readings = {**present.settings, **present.sensors}
     gone = [name for part in ("settings", "sensors") for name in rules.get(part, {}) if name not in readings]
@@ -76,7 +75,7 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
             then = {**_BEFORE[part]} | {name: value for name, value in rules[part].items() if name in known}
             now = getattr(present, part)
             parts[part] = type(now).model_validate(now.model_dump() | then)
-        # as a whole it need not be a fleet file: the task of today may not go with the order of then
+        # the result is not validated as a whole: the present task may not fit the old order
         return present.model_copy(update={**parts, "order": rules["order"], "derived": rules["derived"]})
     except ValidationError as e:
         first = e.errors()[0]
@@ -88,18 +87,18 @@ def fleet_under(rules: RuleSet, present: FleetSpec) -> FleetSpec:
 
 
 def _declared(reading: Reading, then: Mapping[str, Any]) -> Reading:
-    """A reading by the rules of then; its name and unit are no rules."""
+    """A reading with the values of the older rules; its name and unit are no rules."""
     known = {k: then[k] for k in ("range", "nullable", "fill") if k in then}
     return Reading.model_validate({"name": reading.name, "unit": reading.unit} | known)
 
 
 def columns_among(readings: Sequence[str], present: Sequence[str]) -> npt.NDArray[np.int64]:
-    """Places of the `readings` among the `present` ones, which have them all."""
+    """Positions of the `readings` among the `present` ones, which contain them all."""
     return np.array([list(present).index(name) for name in readings], np.int64)
 
 
 def widened(values: npt.NDArray[Any], readings: Sequence[str], present: Sequence[str]) -> npt.NDArray[Any]:
-    """Values (n, r) of `readings` as values (n, R) of the `present` ones, NaN for those that were added since."""
+    """Values (n, r) of `readings` as values (n, R) of the `present` readings, NaN for the readings that were added since."""
     if tuple(readings) == tuple(present):
         return values
     wide = np.full((len(values), len(present)), np.nan, values.dtype)
@@ -108,7 +107,7 @@ def widened(values: npt.NDArray[Any], readings: Sequence[str], present: Sequence
 
 
 def changes(before: RuleSet, after: RuleSet) -> list[str]:
-    """What differs between two rule sets, in words: `sensors.s4.range: [700, 1416] -> [700, 1500]`."""
+    """The differences between two rule sets as text: `sensors.s4.range: [700, 1416] -> [700, 1500]`."""
     old, new = dict(_leaves(before)), dict(_leaves(after))
     lines = [
         f"{key}: {_shown(old, key)} -> {_shown(new, key)}"

@@ -1,6 +1,6 @@
-"""Batches that the client cannot unpack, such as one of more than 2 GB. No reader skips them without a person's order.
+"""Batches that the client cannot unpack, such as a batch larger than 2 GB. Readers skip them only if a person said so.
 
-`aimaas topics skip` notes the offsets of the batch as gaps in the journal, for scorer and landing: who meets it goes on behind it.
+`aimaas topics skip` notes the offsets of the batch as gaps in the journal. Scorer and landing then continue after the batch.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from aimaas.settings import Settings
 _UNREADABLE = {
     ClientError._BAD_COMPRESSION,
     ClientError._BAD_MSG,
-    ClientError._CRIT_SYS_RESOURCE,  # no memory for it
+    ClientError._CRIT_SYS_RESOURCE,  # not enough memory for the batch
     ClientError.MSG_SIZE_TOO_LARGE,
 }
 
 
 def is_unreadable(error: Any) -> bool:
-    """Whether a consumer's error is about the bytes at its offset, and comes back at each try."""
+    """Whether a consumer's error is about the bytes at its offset, so that each retry fails in the same way."""
     return error is not None and error.code() in _UNREADABLE
 
 
 def cannot_read(message: Any, fleet: FleetSpec | None = None) -> KafkaError:
-    """What a person is told of the error that a consumer got in place of a batch; the error's offset is the batch's first."""
+    """The error to raise for a consumer's error `message` about a batch; its offset is the first of the batch."""
     topic, partition, offset = message.topic(), message.partition(), message.offset()
     name = fleet.fleet if fleet else "…"
     return KafkaError(
@@ -42,13 +42,13 @@ def cannot_read(message: Any, fleet: FleetSpec | None = None) -> KafkaError:
 
 
 class Skipped:
-    """The gaps that the journal has of a topic as it is now; the journal is read when something cannot be read."""
+    """The skipped batches of a fleet's topics. The journal is read only if a batch cannot be read."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
         self._settings, self._fleet = settings, fleet
 
     def behind(self, message: Any) -> int:
-        """The offset behind the batch that this error says cannot be read. Raises KafkaError unless it was skipped."""
+        """The offset after the unreadable batch that this error names. Raises KafkaError unless the batch was skipped."""
         topic, partition, offset = message.topic(), message.partition(), message.offset()
         for gap in gaps_now(self._settings, self._fleet, topic):
             if gap.last is not None and gap.partition == partition and gap.first <= offset <= gap.last:
@@ -57,14 +57,14 @@ class Skipped:
 
 
 def gaps_now(settings: Settings, fleet: FleetSpec, topic: str) -> list[Gap]:
-    """The gaps of what Kafka holds under this name now. Raises KafkaError."""
+    """The gaps of the topic under its present id. Raises KafkaError."""
     journal = read_journal(settings, fleet)
     label = journal.label(topic, topic_ids(settings, [topic])[topic])
     return [gap for gap in journal.gaps if gap.topic == label]
 
 
 def skip(settings: Settings, fleet: FleetSpec, topic: str, partition: int, offset: int, now: datetime) -> Gap:
-    """Note the unreadable batch with this offset as a gap. Raises KafkaError where it can be read, or is noted already."""
+    """Note the unreadable batch with this offset as a gap. Raises KafkaError if the offset can be read or does not exist."""
     first, last, why = find_batch(settings, topic, partition, offset)
     journal = note_topics(settings, fleet, [topic], now)
     label = journal.label(topic, topic_ids(settings, [topic])[topic])
@@ -74,9 +74,9 @@ def skip(settings: Settings, fleet: FleetSpec, topic: str, partition: int, offse
 
 
 def find_batch(settings: Settings, topic: str, partition: int, offset: int) -> tuple[int, int, str]:
-    """First and last offset of the unreadable batch that has this offset, and what the client says. Raises KafkaError.
+    """First and last offset of the unreadable batch that contains this offset, and the client's message. Raises KafkaError.
 
-    Wherever in a batch a consumer begins, its error names the batch's first offset: so the batch's end is found by halving.
+    A consumer that begins anywhere in a batch gets an error with the batch's first offset, so bisection finds the batch's end.
     """
     with kafka_errors(settings, f"read {topic}"):
         end = end_offsets(settings, topic, "read_uncommitted").get(partition, 0)
@@ -96,7 +96,7 @@ def find_batch(settings: Settings, topic: str, partition: int, offset: int) -> t
 
 
 def _error_at(settings: Settings, topic: str, partition: int, offset: int) -> Any:
-    """What a consumer that begins at an offset gets in place of a batch; None where it can read there."""
+    """The error message of a consumer that begins at an offset; None if it can read there."""
     consumer = Consumer(consumer_config(settings, "aimaas-reader", enable_partition_eof=True, fetch_wait_max_ms=20))
     try:
         consumer.assign([TopicPartition(topic, partition, offset)])
