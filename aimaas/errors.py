@@ -1,7 +1,7 @@
 """The family of errors that a user may see.
 
-Every message says what was wrong, where, and what to do next. The command line prints it as one line
-(or a line per mistake) and exits with `exit_code`; a stack trace means a defect of ours, not of the user's.
+Every message says what was wrong, where, and what to do next. The command line prints it as one line (or a line for each
+mistake) and exits with `exit_code`. A stack trace means a defect in this package.
 """
 
 
@@ -28,19 +28,19 @@ class StackError(AimaasError):
 
 
 class EndpointError(AimaasError):
-    """A server cannot listen at the address it was given."""
+    """A server cannot listen at the given address."""
 
 
 class KafkaError(AimaasError):
-    """A broker, topic or partition is not what was expected."""
+    """A broker, topic or partition is not as expected."""
 
 
 class KafkaLastingError(KafkaError):
-    """Kafka does not let this process do its work until a person changes something: waiting is in vain."""
+    """Kafka does not let this process do its work until a person changes something, so waiting does not help."""
 
 
 class LakeError(AimaasError):
-    """A table of the lake is missing, torn or of another shape."""
+    """A table of the lake is missing or torn, or has another schema."""
 
 
 class GateFailedError(AimaasError):
@@ -50,40 +50,40 @@ class GateFailedError(AimaasError):
 
 
 class TrainingRefusedError(AimaasError):
-    """There is not enough, or not the right, data to train a model."""
+    """The data is not enough to train a model, or not suitable."""
 
     exit_code = 4
 
 
 class SearchError(AimaasError):
-    """A search of settings cannot begin or go on."""
+    """A hyperparameter search cannot begin or continue."""
 
 
 class NothingFoundError(SearchError):
-    """A search of settings found none to compare: nothing can be searched, or no trial came through."""
+    """A hyperparameter search has no result: there is nothing to search, or no trial finished."""
 
 
 class RegistryError(AimaasError):
-    """The model registry does not hold what was asked for, or an update lost a race."""
+    """The model registry does not hold the requested object, or another update came first."""
 
 
 class ModelRefusedError(AimaasError):
-    """A model artefact is torn, of another plan, or gives no usable prediction."""
+    """A model artefact is torn, has another plan, or gives no usable prediction."""
 
     exit_code = 5
 
 
 class StateError(AimaasError):
-    """Device state cannot be read back: another layout, or the input it needs has been deleted."""
+    """Device state cannot be restored: its layout differs, or its input has been deleted."""
 
     exit_code = 6
 
 
 class DeadLetterLimitError(AimaasError):
-    """Too large a share of the events is refused: the scorer stops instead of draining the topic."""
+    """The share of refused events is above its limit: the scorer stops, instead of refusing the whole topic."""
 
     exit_code = 7
 
 
 class ServiceError(AimaasError):
-    """The HTTP service cannot listen where it was asked to."""
+    """The HTTP service cannot listen at the requested address."""

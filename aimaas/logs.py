@@ -1,7 +1,7 @@
 """Structured logs: one event per line on standard error, for a person (`console`) or a machine (`json`).
 
-Everything that runs for long logs by `logger("scorer").info("what happened", key=value)`. What libraries say through Python's
-own logging (librdkafka speaks as `kafka`) takes the same form, from warnings on.
+Long-running processes log by `logger("scorer").info("a sentence", key=value)`. Warnings and errors that libraries log through
+Python's logging have the same form (librdkafka uses the logger `kafka`).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from aimaas.settings import Settings
 
 
 def set_up_logs(settings: Settings) -> None:
-    """Send logs to standard error in the form that the settings ask for. Call once, in a `main()`-like function."""
+    """Send logs to standard error in the form of the settings. Call this once, in a `main()`-like function."""
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -42,7 +42,7 @@ def set_up_logs(settings: Settings) -> None:
 
 
 class _StandardError(logging.StreamHandler[TextIO]):
-    """Writes to what standard error is when a line comes, not to what it was when logs were set up."""
+    """Writes to the standard error at the time of the line, not at the time of `set_up_logs`."""
 
     @property
     def stream(self) -> TextIO:
@@ -60,5 +60,5 @@ def _form(settings: Settings) -> list[Any]:
 
 
 def logger(name: str) -> Any:
-    """The logger of one part, such as `scorer`; takes a sentence and keys with values."""
+    """The logger of one part, such as `scorer`; it takes a sentence, and values by key."""
     return structlog.stdlib.get_logger(f"aimaas.{name}")

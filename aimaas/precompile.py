@@ -1,6 +1,6 @@
-"""Compile the kernel and the judge once (`python -m aimaas.precompile`): numba keeps the result on disk for every later process.
+"""Compile the kernel and the judge once (`python -m aimaas.precompile`): numba caches the result on disk for every later process.
 
-Without it the first process of a fresh machine pays some ten seconds, and Spark's first workers pay them side by side.
+Without it the first process on a new machine takes some ten seconds longer, and so does each of Spark's first workers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLEET = {
 
 
 def main() -> None:
-    """Judge one event and compute its features, which compiles all that is compiled; the types are those of any fleet."""
+    """Judge one event and compute its features, which runs all compiled functions. All fleets have the same types."""
     from datetime import UTC, datetime
 
     fleet = FleetSpec.model_validate(_FLEET)

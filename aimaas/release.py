@@ -1,4 +1,4 @@
-"""Which release of this package runs."""
+"""The release of this package."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def release() -> str:
-    """The version of the installed package; `0` where it is not installed."""
+    """The version of the installed package; `0` if it is not installed."""
     try:
         return version("aimaas")
     except PackageNotFoundError:

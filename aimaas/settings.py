@@ -1,7 +1,7 @@
 """The one reader of the environment.
 
-A value is looked up in the environment first, then in `<home>/stack.env` (which the local stack writes, so that every
-command finds the stack that is running), then in the defaults below.
+A value is looked up in the environment first, then in `<home>/stack.env`, then in the defaults below. The local stack writes
+that file, so that every command finds the running stack.
 
 | variable | meaning | default |
 |---|---|---|
@@ -10,18 +10,18 @@ command finds the stack that is running), then in the defaults below.
 | AIMAAS_JARS | folder of the jars that `make setup` fetches | `jars` |
 | AIMAAS_LAKE | root of the Delta tables, a path or a URI that Spark can write | `<home>/lake` |
 | AIMAAS_MLFLOW_TRACKING_URI | MLflow's tracking and registry store | SQLite below `<home>/mlflow` |
-| AIMAAS_MLFLOW_ARTIFACTS | store of new MLflow experiments; models are loaded from below it only | `<home>/mlflow/artifacts` |
+| AIMAAS_MLFLOW_ARTIFACTS | store of new MLflow experiments; models are loaded only from there | `<home>/mlflow/artifacts` |
 | AIMAAS_DATA_DOCS | folder of Great Expectations' Data Docs | `<home>/data_docs` |
-| AIMAAS_DATA_DOCS_URL | where that folder is served over HTTP, for links to its pages | none: links are `file://` |
-| AIMAAS_SPARK_MASTER | Spark master of sessions that no spark-submit gives one | `local[2]` |
-| AIMAAS_SPARK_POOL | Airflow's pool that Spark tasks take a slot of; it must be there | `default_pool` |
+| AIMAAS_DATA_DOCS_URL | HTTP address of that folder, for links to its pages | none: links are `file://` |
+| AIMAAS_SPARK_MASTER | Spark master of sessions without spark-submit | `local[2]` |
+| AIMAAS_SPARK_POOL | Airflow pool of the Spark tasks; the pool must exist | `default_pool` |
 | AIMAAS_KAFKA_<NAME> | a librdkafka setting (`…_SECURITY_PROTOCOL` is `security.protocol`) | `localhost:9092` |
-| AIMAAS_API_KEY | what callers of the HTTP service send as `X-API-Key`, one or more with commas; empty: anyone may call | empty |
-| AIMAAS_REPLAY_KEY | proves that a replay wrote a copy's headers; scorers, replays and `reconcile` need the same one | none |
+| AIMAAS_API_KEY | keys that the HTTP service accepts in `X-API-Key`, separated by commas; empty: anyone may call | empty |
+| AIMAAS_REPLAY_KEY | proves that a replay wrote the headers of a copy; scorers, replays and `reconcile` need the same key | none |
 | AIMAAS_SIGNING_KEY | Ed25519 key that signs announcements of models; for `aimaas models` and the DAGs only | empty |
-| AIMAAS_VERIFY_KEY | its public half, several with commas between: scorers pass over what is not signed by one | empty |
-| AIMAAS_MODEL_BYTES | a model file may be so large | 268435456 |
-| AIMAAS_EXPORT_URL | the SQL database of `aimaas export`, as SQLAlchemy names it | none |
+| AIMAAS_VERIFY_KEY | its public half, or several separated by commas: scorers skip announcements that no key verifies | empty |
+| AIMAAS_MODEL_BYTES | largest size of a model file | 268435456 |
+| AIMAAS_EXPORT_URL | SQL database of `aimaas export`, as a URL of SQLAlchemy | none |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -42,7 +42,7 @@ STACK_FILE = "stack.env"
 
 @dataclass(frozen=True)
 class Settings:
-    """What a process may know of its surroundings; made once at the edge and handed on."""
+    """The settings of a process, which are read once at the edge and passed on."""
 
     home: Path
     fleets: Path
@@ -102,7 +102,7 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def _model_bytes(text: str | None) -> int:
     if not text:
         return _MODEL_BYTES
-    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) < 2**31:  # protobuf holds no more
+    if not (text.isascii() and text.isdigit()) or not 0 < int(text[:20]) < 2**31:  # protobuf's largest message
         raise SettingsError(f"AIMAAS_MODEL_BYTES is {text[:40]!r}: use a number of bytes below 2147483648")
     return int(text)
 
@@ -118,7 +118,7 @@ def kafka_variable(name: str) -> str:
 
 
 def _stack_values(home: Path) -> dict[str, str]:
-    """The variables that the running local stack wrote; none where no stack runs."""
+    """The variables that the running local stack wrote; none if no stack runs."""
     path = home / STACK_FILE
     if not path.is_file():
         return {}
@@ -126,5 +126,5 @@ def _stack_values(home: Path) -> dict[str, str]:
 
 
 def started_by_spark_submit() -> bool:
-    """Whether spark-submit runs this program: it then has a JVM with the properties that were submitted."""
+    """Whether spark-submit runs this program: then a JVM with the submitted properties exists."""
     return "PYSPARK_GATEWAY_PORT" in os.environ

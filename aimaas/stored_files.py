@@ -1,7 +1,7 @@
-"""Files that several machines share: a place is a path, or a URI of an object store as the lake has one.
+"""Files that several machines share: a place is a path, or a URI of an object store, as for the lake.
 
-Local paths are worked on where they are. Of a URI a copy in a temporary folder is worked on (`at_hand`, `made_at`), by Arrow's file
-systems, which take credentials from the same variables as delta-rs does.
+Local paths are used in place. A URI is copied from or to a temporary folder (`at_hand`, `made_at`) by Arrow's file systems,
+which read credentials from the same variables as delta-rs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Place = str | Path
 
 @dataclass(frozen=True)
 class Stored:
-    """A file: its place, its size, and when it was written last (UTC)."""
+    """A file: its place, its size, and the time of its last change (UTC)."""
 
     place: str
     bytes: int
@@ -38,17 +38,17 @@ def is_local(place: Place) -> bool:
 
 
 def uri_of(place: Place) -> str:
-    """The place as Spark takes it."""
+    """The place in the form that Spark takes."""
     return Path(place).absolute().as_uri() if is_local(place) else str(place)
 
 
 def with_s3(place: Place) -> str:
-    """The place as Arrow, delta-rs and MLflow take it, which say s3 where Hadoop says s3a."""
+    """The place in the form that Arrow, delta-rs and MLflow take: with `s3` instead of Hadoop's `s3a`."""
     return str(place).replace("s3a://", "s3://", 1)
 
 
 def stored(place: Place) -> list[Stored]:
-    """All files below a place, by name; none where nothing is there. Raises LakeError where the store does not answer."""
+    """All files below a place, by name; none if the place does not exist. Raises LakeError if the store does not answer."""
     from pyarrow.fs import FileSelector, FileType
 
     with _reaching(place):
@@ -63,7 +63,7 @@ def stored(place: Place) -> list[Stored]:
 
 
 def exists(place: Place) -> bool:
-    """Whether there is a file at the place. Raises LakeError where the store does not answer."""
+    """Whether there is a file at the place. Raises LakeError if the store does not answer."""
     from pyarrow.fs import FileType
 
     with _reaching(place):
@@ -72,7 +72,7 @@ def exists(place: Place) -> bool:
 
 
 def read(place: Place) -> bytes:
-    """The bytes of a file. Raises FileNotFoundError, LakeError where the store does not answer."""
+    """The bytes of a file. Raises FileNotFoundError, or LakeError if the store does not answer."""
     with _reaching(place):
         system, path = _opened(place)
         with system.open_input_file(path) as file:
@@ -80,7 +80,7 @@ def read(place: Place) -> bytes:
 
 
 def write(place: Place, content: bytes) -> None:
-    """Write a file, whole or not at all. Raises LakeError where the store does not answer."""
+    """Write a file atomically. Raises LakeError if the store does not answer."""
     if is_local(place):
         path = Path(place)
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -96,7 +96,7 @@ def write(place: Place, content: bytes) -> None:
 
 
 def delete(place: Place) -> None:
-    """Delete a file, or find it gone. Raises LakeError where the store does not answer."""
+    """Delete a file, if it exists. Raises LakeError if the store does not answer."""
     with _reaching(place):
         system, path = _opened(place)
         if exists(place):
@@ -104,7 +104,7 @@ def delete(place: Place) -> None:
 
 
 def delete_folder(place: Place) -> None:
-    """Delete a folder with all that it holds. Raises LakeError where the store does not answer."""
+    """Delete a folder and its content. Raises LakeError if the store does not answer."""
     if is_local(place):
         shutil.rmtree(place)
         return
@@ -115,7 +115,7 @@ def delete_folder(place: Place) -> None:
 
 @contextmanager
 def at_hand(place: Place) -> Iterator[Path]:
-    """A folder of this machine with what lies at the place. Raises LakeError where a URI has nothing."""
+    """A folder of this machine with the content of the place. Raises LakeError if a URI has no content."""
     if is_local(place):
         yield Path(place)
         return
@@ -129,7 +129,10 @@ def at_hand(place: Place) -> Iterator[Path]:
 
 @contextmanager
 def made_at(place: Place) -> Iterator[Path]:
-    """A folder of this machine whose files are at the place once the block ends; where it raises, a URI gets nothing."""
+    """A folder of this machine whose files are copied to the place at the end of the block.
+
+    If the block raises, a URI gets no file.
+    """
     if is_local(place):
         yield Path(place)
         return
@@ -149,7 +152,7 @@ def _copy(source: Place, destination: Place) -> None:
 
 
 def _opened(place: Place) -> tuple[FileSystem, str]:
-    """Arrow's file system of the place, and its path there."""
+    """Arrow's file system for the place, and the path in it."""
     from pyarrow.fs import FileSystem
 
     system, path = FileSystem.from_uri(with_s3(_text(place)))
@@ -162,7 +165,7 @@ def _text(place: Place) -> str:
 
 @contextmanager
 def _reaching(place: Place) -> Iterator[None]:
-    """What a store raises that cannot be used is a LakeError of one line."""
+    """Turn an error of an object store into a LakeError of one line."""
     try:
         yield
     except FileNotFoundError:

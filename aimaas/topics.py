@@ -10,7 +10,7 @@ from aimaas.fleet import FleetSpec
 
 _DAY_MS = 86_400_000
 
-# groups of readers who commit nothing: the client asks for a group's coordinator all the same
+# groups of readers that commit no offsets: the client still asks for the coordinator of the group
 READER_GROUP = "aimaas-reader"  # reads a topic once
 RESTORE_GROUP = "aimaas-restore"  # reads ranges of offsets
 MODELS_GROUP = "aimaas-models"  # follows the models topic
@@ -32,7 +32,7 @@ class TopicNames:
 
     @property
     def unkeyed(self) -> frozenset[str]:
-        """The topics that hold nothing of single devices: they have one partition, whatever `topics.partitions` says."""
+        """The topics without records of devices: they have one partition, whatever `topics.partitions` says."""
         return frozenset({self.models, self.model_status, self.journal})
 
     @property
@@ -48,7 +48,7 @@ class TopicNames:
 
 @dataclass(frozen=True)
 class TopicSpec:
-    """One topic as it is to be created."""
+    """One topic to create."""
 
     name: str
     partitions: int
@@ -57,9 +57,9 @@ class TopicSpec:
 
 
 def keeps_all(found: Mapping[str, str], declared: Mapping[str, str]) -> bool:
-    """Whether a topic with the settings `found` that gets the `declared` ones still keeps and takes every record that it does now.
+    """Whether a topic with the settings `found` loses no records, and refuses none that it accepts now, under the `declared` ones.
 
-    A setting that `found` lacks is unknown to the cluster, and changes nothing.
+    A setting that `found` lacks is unknown to the cluster and has no effect.
     """
     old, new = found.get("cleanup.policy", "delete"), declared.get("cleanup.policy", "delete")
     if new != old and (old, new, declared.get("retention.ms")) != ("compact", "delete", "-1"):
@@ -69,12 +69,12 @@ def keeps_all(found: Mapping[str, str], declared: Mapping[str, str]) -> bool:
 
 
 def _size(value: str) -> float:
-    """Milliseconds or bytes; -1 is without end."""
+    """Milliseconds or bytes; -1 means unlimited."""
     return math.inf if value == "-1" else float(value)
 
 
 def topic_of(label: str) -> str:
-    """The Kafka name of the topic that a label in coordinates stands for; see `aimaas.admission.journal`."""
+    """Kafka's name of the topic with this label; see `aimaas.admission.journal`."""
     return label.partition("@")[0]
 
 
@@ -84,24 +84,24 @@ def scorer_group(fleet: FleetSpec) -> str:
 
 
 def topic_names(fleet: FleetSpec) -> TopicNames:
-    """Names of the fleet's topics: `iot.<fleet>.<topic>` unless the fleet file overrides one."""
+    """Names of the fleet's topics: `iot.<fleet>.<topic>`, unless the fleet file gives another name."""
     kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status")
     given: Mapping[str, str] = {str(k): v for k, v in fleet.topics.names.items()}
     return TopicNames(**{kind: given.get(kind, f"iot.{fleet.fleet}.{kind}") for kind in kinds})
 
 
 def largest_record(fleet: FleetSpec) -> int:
-    """Bytes of the largest record that the topics of events and outcomes take uncompressed; compressed it may unpack to more."""
+    """Bytes of the largest uncompressed record on the topics of events and outcomes; a compressed one may unpack to more."""
     return max(1_048_576, 2 * fleet.limits.record_bytes)
 
 
 def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
     """All topics of the fleet with their settings.
 
-    Events carry the broker's time (LogAppendTime): skew and eviction are judged by it, so a replay judges alike. A dead
-    letter holds the value and some headers, so its topic takes records a little larger than the events topic does. With three
-    copies or more two must have a record before it counts as written: no single broker takes an answer with it. With two copies
-    that would stop the fleet whenever one of the brokers is down, so there one is enough, as Kafka has it.
+    Events carry the broker's time (LogAppendTime): skew and eviction depend on it, so a replay gives the same verdicts. A dead
+    letter holds the value and some headers, so its topic accepts slightly larger records than the events topic. With three
+    replicas or more, `min.insync.replicas` is 2, so the loss of one broker loses no acknowledged record. With two replicas that
+    would stop the fleet whenever a broker is down, so Kafka's default of 1 stays.
     """
     names, t = topic_names(fleet), fleet.topics
     largest = largest_record(fleet)
@@ -120,7 +120,7 @@ def topic_specs(fleet: FleetSpec) -> list[TopicSpec]:
         spec(names.predictions, kept),
         spec(names.alerts, kept),
         spec(names.commands, kept),
-        spec(names.models, forever, 1),  # not compacted: whoever may write could push the champion's record out
+        spec(names.models, forever, 1),  # not compacted: a later record could remove the champion's
         spec(names.model_status, compacted, 1),
         spec(names.state, compacted),
         spec(names.journal, forever, 1),

@@ -1,4 +1,4 @@
-"""The fleet file: all that one device type needs, in one YAML file."""
+"""The fleet file: the declaration of one device type in one YAML file."""
 
 from aimaas.fleet.spec import (
     FIRST,

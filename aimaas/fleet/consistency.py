@@ -1,4 +1,4 @@
-"""What the parts of a fleet file must be to each other. Every mistake is told, also where other keys are wrong."""
+"""Checks that the parts of a fleet file fit together. Every mistake is reported, even if other keys are wrong."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _KERNEL_NAMES = re.compile(r"age|now|(mean|deviation|slope|from_first|back)_[0-9
 
 
 def is_reserved(name: str) -> bool:
-    """Whether the kernel makes a feature of this name, which a reading or a derived channel would hide."""
+    """Whether the kernel has a feature of this name, which a reading or a derived channel would hide."""
     return _KERNEL_NAMES.fullmatch(name) is not None
 
 
 def inconsistencies(found: Mapping[str, Any]) -> list[str]:
-    """A line for each mistake of a fleet file as YAML holds it: key and what is wrong. Parts of another type are passed over."""
+    """A line for each mistake in the YAML data of a fleet file: the key and the mistake. Parts with a wrong type are skipped."""
     parts = {part: _mapping(found, part) for part in ("settings", "sensors", "derived")}
     return [*_names(parts), *_between_parts(found, parts), *_formulas(parts)]
 

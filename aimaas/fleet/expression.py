@@ -1,7 +1,7 @@
 """Derived channels: arithmetic over readings, compiled to a postfix program.
 
 `power: torque * speed` is parsed by Python's own grammar, checked against a whitelist (names, finite numbers, + - * /, a sign,
-parentheses) and turned into a program of two small arrays. Nothing is ever evaluated as Python. Each operation is one IEEE 754
+parentheses) and turned into a program of two small arrays. No text is ever evaluated as Python. Each operation is one IEEE 754
 operation, so numpy, the compiled kernel and any machine give the same bits.
 """
 
@@ -17,14 +17,14 @@ import numpy.typing as npt
 
 READING, NUMBER, ADD, SUBTRACT, MULTIPLY, DIVIDE, NEGATE = range(7)
 BINARY = frozenset({ADD, SUBTRACT, MULTIPLY, DIVIDE})
-MAX_DEPTH = 16  # operands that wait at once; the kernel's stack has this size
-MAX_STEPS = 1_000  # of a program: the kernel runs it for each row of the window
+MAX_DEPTH = 16  # operands on the stack at once; the kernel's stack has this size
+MAX_STEPS = 1_000  # operations of a program: the kernel runs it for each row of the window
 
 _OPERATORS: Mapping[type[ast.operator], int] = {ast.Add: ADD, ast.Sub: SUBTRACT, ast.Mult: MULTIPLY, ast.Div: DIVIDE}
 
 
 class ExpressionError(ValueError):
-    """The text is no arithmetic over readings; the message says which part, and what is allowed."""
+    """The text is no arithmetic over readings; the message names the wrong part and what is allowed."""
 
 
 @dataclass(frozen=True)
@@ -95,9 +95,9 @@ _APPLY: Mapping[int, Callable[[npt.NDArray[np.floating], npt.NDArray[np.floating
 
 
 def evaluate(program: Program, rows: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Value of the program for each row of readings: shape (n, readings) -> (n,), in the dtype of `rows`.
+    """Evaluate the program for each row of readings: shape (n, readings) -> (n,), in the dtype of `rows`.
 
-    A division by zero or an overflow gives inf or NaN, as IEEE 754 says; admission refuses such a row.
+    A division by zero or an overflow gives inf or NaN, as in IEEE 754; admission refuses such a row.
     """
     stack: list[npt.NDArray[np.floating]] = []
     with np.errstate(all="ignore"):

@@ -1,4 +1,4 @@
-"""The folder of fleet files: each file is read for itself, so that a broken one does not take the others along."""
+"""The folder of fleet files: each file is read separately, so a broken file does not affect the others."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from aimaas.fleet.spec import FleetSpec, load_fleet
 
 @dataclass(frozen=True)
 class FleetFolder:
-    """The fleets of the files without a mistake, by name, and for each other file a line for each mistake."""
+    """The fleets of the valid files, by name, and a line for each mistake in the other files."""
 
     fleets: Mapping[str, FleetSpec]
     broken: Mapping[Path, Sequence[str]]
 
     @property
     def warning(self) -> str | None:
-        """One line that names the broken files; None where there are none."""
+        """One line that names the broken files; None if there are none."""
         if not self.broken:
             return None
         return f"skipped because of mistakes (`aimaas fleets validate` lists them): {', '.join(map(str, self.broken))}"
 
 
 def read_folder(folder: Path, but: str | None = None) -> FleetFolder:
-    """Read every `*.yaml` of a folder, but not the file of the fleet `but`. Never raises for what is in a file."""
+    """Read every `*.yaml` in a folder, except the file of the fleet `but`. No content of a file makes it raise."""
     fleets, broken = dict[str, FleetSpec](), dict[Path, Sequence[str]]()
     for path in sorted(folder.glob("*.yaml")):
         if path.stem == but:
@@ -45,14 +45,14 @@ def read_folder(folder: Path, but: str | None = None) -> FleetFolder:
 
 
 def other_name(path: Path, spec: FleetSpec) -> str | None:
-    """A line where the file is called otherwise than its fleet: commands would not find it."""
+    """A line if the file does not have the name of its fleet, because commands would not find it."""
     if spec.fleet == path.stem:
         return None
     return f"{path}: fleet: found {spec.fleet!r}, allowed {path.stem!r}, the name of the file"
 
 
 def unusable_crons(path: Path, schedule: Mapping[str, Any]) -> list[str]:
-    """A line for each cron expression of the file's `schedule` that Airflow could not use, though it has five fields."""
+    """A line for each cron expression in `schedule` that has five fields, but that Airflow cannot use."""
     from croniter import croniter
 
     given = {key: text for key in ("ingest", "train") if isinstance(text := schedule.get(key), str)}

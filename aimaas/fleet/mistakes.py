@@ -1,4 +1,4 @@
-"""Mistakes in a fleet file, one line each: file, key, what was found, what is allowed."""
+"""Mistakes in a fleet file, one line each: file, key, value found, values allowed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-# what is allowed, by pydantic's kind of error; {names} are filled from the error's context
+# the allowed values, by pydantic's type of error; {names} are filled from the error's context
 _ALLOWED: Mapping[str, str] = {
     "greater_than": "more than {gt:g}",
     "greater_than_equal": "at least {ge:g}",
@@ -32,11 +32,11 @@ _ALLOWED: Mapping[str, str] = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
 }
-_MEMBERS = ("remaining_useful_life", "failure_within")  # pydantic names the chosen member of a union in the place
+_MEMBERS = ("remaining_useful_life", "failure_within")  # pydantic adds the chosen member of a union to the location
 
 
 def mistake_lines(path: Path, errors: Sequence[Mapping[str, Any]]) -> list[str]:
-    """A line for each mistake; what the members of one union say of one key makes one line."""
+    """A line for each mistake. The errors of a union's members about one key make one line."""
     said: dict[str, list[Mapping[str, Any]]] = {}
     for error in errors:
         said.setdefault(_key(error), []).append(error)
@@ -59,7 +59,7 @@ def _key(error: Mapping[str, Any]) -> str:
 
 
 def _found_and_allowed(same: Sequence[Mapping[str, Any]]) -> str:
-    """What one key's errors say together."""
+    """The text for all errors of one key."""
     error = same[0]
     context = error.get("ctx", {})
     match error["type"]:

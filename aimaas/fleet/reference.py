@@ -86,7 +86,7 @@ def _linked(line: str) -> str:
 
 
 def _tables(model: Schema, parts: Mapping[str, Schema], title: str, prefix: str) -> Iterator[str]:
-    """A table of the model's keys, then those of the parts it holds."""
+    """A table of the model's keys, then the tables of its parts."""
     yield f"## {title}\n\n{' '.join(model['description'].split())}\n"
     yield "| key | meaning | allowed | default |\n|---|---|---|---|"
     for key, field in model["properties"].items():
@@ -96,11 +96,11 @@ def _tables(model: Schema, parts: Mapping[str, Schema], title: str, prefix: str)
         default = default or (
             "required" if key in model.get("required", ()) else "see below" if named and "$ref" in field else "none"
         )
-        place = "settings.NAME." if key == "command" else prefix  # sensors have all keys of settings but this one
+        place = "settings.NAME." if key == "command" else prefix  # sensors have all keys of settings except this one
         yield f"| `{place}{key}` | {meaning} | {_allowed(field)} | {default} |"
     yield ""
     for key, field in model["properties"].items():
-        if key != "settings":  # its parts are those of sensors
+        if key != "settings":  # it has the same parts as sensors
             for name in _references(field):
                 yield from _tables(parts[name], parts, *_heading(parts[name], field, prefix + key))
 
@@ -114,13 +114,13 @@ def _heading(part: Schema, field: Schema, key: str) -> tuple[str, str]:
 
 
 def _references(field: Schema) -> list[str]:
-    """Names of the parts that a key holds."""
+    """Names of the parts that a key refers to."""
     inner = [field, *field.get("oneOf", ()), *(v for v in (field.get("patternProperties") or {}).values())]
     return [f["$ref"].rsplit("/", 1)[1] for f in inner if "$ref" in f]
 
 
 def _allowed(field: Schema) -> str:
-    """What a value may be, in words."""
+    """The allowed values in words."""
     if _references(field):
         return "mapping of NAME to the keys below" if "patternProperties" in field else "the keys below"
     if "anyOf" in field:

@@ -32,11 +32,11 @@ Name = Annotated[str, Field(pattern=NAME)]
 Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True)]
 Share = Annotated[Real, Field(ge=0, le=1)]
-Physical = Annotated[Real, Field(ge=-1e30, le=1e30)]  # far within float32, so that no reading overflows in the kernel
+Physical = Annotated[Real, Field(ge=-1e30, le=1e30)]  # far within float32: no reading overflows in the kernel
 Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
-WINDOW, FIRST, REGIMES = (2, 512), 64, 32  # bounds of `features`, which a model's plan keeps too
+WINDOW, FIRST, REGIMES = (2, 512), 64, 32  # bounds of `features`, also for the plan of a model
 
 
 class _Part(BaseModel):
@@ -81,7 +81,7 @@ class Reading(_Part):
 
     @property
     def fill_value(self) -> float:
-        """What replaces a null where there is no previous value."""
+        """The value that replaces a null if there is no previous value."""
         return self.fill if isinstance(self.fill, float) else (self.range[0] + self.range[1]) / 2
 
 
@@ -373,7 +373,7 @@ class FleetSpec(_Part):
 
     @property
     def readings(self) -> tuple[str, ...]:
-        """Keys of an event's `readings`, in the order of every matrix: settings, then sensors."""
+        """Keys of an event's `readings`, in the column order of every matrix: settings, then sensors."""
         return (*self.settings, *self.sensors)
 
     @property
@@ -383,7 +383,7 @@ class FleetSpec(_Part):
 
     @property
     def nullable(self) -> frozenset[str]:
-        """The readings that a record may say null for, or leave out."""
+        """The readings that a record may leave out or set to null."""
         return frozenset(n for n, r in zip(self.readings, self.reading_specs, strict=True) if r.nullable)
 
     @property
@@ -393,31 +393,31 @@ class FleetSpec(_Part):
 
     @property
     def prediction_unit(self) -> str:
-        """Unit of the predictions: that of the task, `1` for a probability."""
+        """Unit of the predictions: the task's unit, or `1` for a probability."""
         return prediction_unit(self.task.kind, self.task.unit)
 
     @property
     def devices_per_partition(self) -> int:
-        """Devices that one partition of the events keeps state of: its share of `limits.devices`, rounded up."""
+        """Number of devices whose state one partition keeps: its share of `limits.devices`, rounded up."""
         return -(-self.limits.devices // self.topics.partitions)
 
     @property
     def jump_run(self) -> int:
-        """How far `run` may lie from that of the device's newest record: `limits.jump` where it counts."""
+        """Largest difference between a record's `run` and the `run` of the device's newest record: `limits.jump` if it is set."""
         return _JUMP if self.order == "ts" else int(self.limits.jump or _JUMP)
 
     @property
     def jump_order(self) -> int:
-        """How far the stored order (a counter, or microseconds) may lie from that of the device's newest record."""
+        """Largest difference between a record's order (a counter, or microseconds) and the order of the device's newest record."""
         return self.jump_run if self.order == "seq" else int((self.limits.jump or _JUMP_S) * 1e6)
 
     @property
     def order_units_per_step(self) -> float:
-        """How many steps of the stored order make one `task.unit`: 1 for a counter, microseconds for `ts`."""
+        """Number of steps of the stored order in one `task.unit`: 1 for a counter, microseconds for `ts`."""
         return 1.0 if self.order == "seq" else SECONDS_PER_UNIT[self.task.unit] * 1e6
 
 
-_JUMP, _JUMP_S = 1_000_000, 31_536_000  # a counter, and a clock's year, where limits.jump is left out
+_JUMP, _JUMP_S = 1_000_000, 31_536_000  # defaults of limits.jump: for a counter, and a year for a clock
 
 
 def load_fleet(path: Path) -> FleetSpec:
@@ -434,7 +434,7 @@ def load_fleet(path: Path) -> FleetSpec:
 
 
 def find_fleet(folder: Path, name: str) -> FleetSpec:
-    """The fleet called `name`, from `<folder>/<name>.yaml`. Raises FleetFileError with the names there are."""
+    """Load the fleet `name` from `<folder>/<name>.yaml`. Raises FleetFileError that lists the existing names."""
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"

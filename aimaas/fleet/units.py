@@ -1,4 +1,4 @@
-"""Which unit a prediction has: a time has the task's, a probability has none."""
+"""The unit of a prediction: a time has the task's unit, a probability has none."""
 
 from __future__ import annotations
 
@@ -12,5 +12,5 @@ SECONDS_PER_UNIT = {
 
 
 def prediction_unit(task: str, unit: str) -> str:
-    """The unit of predictions of a task (its `kind`), one step of which is in `unit`."""
+    """The unit of the predictions of a task (its `kind`) with steps in `unit`."""
     return DIMENSIONLESS if task == "failure_within" else unit

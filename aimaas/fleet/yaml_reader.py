@@ -1,6 +1,6 @@
-"""Reads the YAML of a fleet file: numbers as YAML 1.2 has them, keys as they are written, and each key once.
+"""Reads the YAML of a fleet file: numbers as in YAML 1.2, keys as they are written, and each key at most once.
 
-YAML 1.1, which PyYAML reads, makes 64 of `0100`, 5,400 of `1:30:00`, a text of `1e5` and true of the key `on`.
+PyYAML reads YAML 1.1, in which `0100` is 64, `1:30:00` is 5,400, `1e5` is a text and the key `on` is true.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _REAL = re.compile(
 class _Loader(yaml.SafeLoader):
     """PyYAML's loader with the numbers of YAML 1.2 and keys as text. A date is text."""
 
-    yaml_implicit_resolvers = {  # noqa: RUF012 - of the loader's class
+    yaml_implicit_resolvers = {  # noqa: RUF012 - an attribute of the loader's class
         first: [r for r in resolvers if r[0] not in _REPLACED]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As usual, but a key is the text that stands there."""
+        """As in PyYAML, but each key is the text as written."""
         self.flatten_mapping(node)
         for key, _ in node.value:
             if isinstance(key, yaml.ScalarNode):
@@ -45,14 +45,14 @@ _Loader.add_implicit_resolver(f"{_TAG}float", re.compile(f"^(?:{_REAL.pattern})$
 
 
 def _whole(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
-    return int(loader.construct_scalar(node))  # PyYAML's own reads octal numbers
+    return int(loader.construct_scalar(node))  # PyYAML's own constructor reads octal numbers
 
 
 _Loader.add_constructor(f"{_TAG}int", _whole)
 
 
 def read_fleet_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
-    """What a fleet file holds, and a line for each key that is given twice. Raises FleetFileError where it is no mapping."""
+    """Read a fleet file: its content, and a line for each repeated key. Raises FleetFileError if the content is no mapping."""
     try:
         loader = _Loader(path.read_text(encoding="utf-8"))
         node = loader.get_single_node()
@@ -76,7 +76,10 @@ def read_fleet_yaml(path: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _repeated(node: yaml.Node, place: str, seen: set[int]) -> Iterator[str]:
-    """Yield a line for each key that its mapping has a second time. `seen` holds nodes looked at before: aliases repeat them."""
+    """Yield a line for each repeated key of a mapping.
+
+    `seen` holds the nodes that were checked before, because aliases repeat nodes.
+    """
     if id(node) in seen:
         return
     seen.add(id(node))

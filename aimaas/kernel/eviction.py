@@ -1,7 +1,8 @@
-"""Which devices lose their state when a partition has no room for a new one: a plain decision of plain data.
+"""Decides which devices lose their state if a partition is full and a new device arrives.
 
-A device silent for longer than the fleet file allows begins anew anyway, so all of these go first. Where none is, the
-longest-silent eighth goes at once: looking through all devices then costs each new one about as much as looking at eight.
+A device that was silent for longer than `limits.silence_s` begins a new history anyway, so all such devices are evicted first.
+If there is none, the eighth that was silent longest is evicted at once, so the scan of all devices costs each new device about as
+much as a look at eight.
 """
 
 from __future__ import annotations
@@ -11,22 +12,22 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-SHARE = 8  # one in so many is forgotten at once
+SHARE = 8  # one in this many is evicted at once
 
 
 def devices_to_forget(
     device_ids: Sequence[str], seen_ms: npt.NDArray[np.int64], now_ms: int, silence_ms: int, most: int
 ) -> list[int]:
-    """Places of the devices to forget so that fewer than `most` remain.
+    """Positions of the devices to evict so that fewer than `most` remain.
 
-    `seen_ms` (n,) is the broker's time of each device's newest row (0: none), `now_ms` of the event that needs room. Equal times
-    are ordered by device id, so the choice depends on nothing but these.
+    `seen_ms` (n,) is the broker's time of each device's newest row (0: none), `now_ms` the broker's time of the new device's
+    event. Equal times are ordered by device id, so the result depends only on the arguments.
     """
     silent = (seen_ms > 0) & (now_ms - seen_ms > silence_ms)
     kept = np.flatnonzero(~silent)
     gone: list[int] = np.flatnonzero(silent).tolist()
     if len(kept) >= most:
-        count = max(-(-most // SHARE), len(kept) - most + 1)  # more than the share after the limit was lowered
+        count = max(-(-most // SHARE), len(kept) - most + 1)  # more than the share if the limit was lowered
         gone += _longest_silent(device_ids, seen_ms, kept, count)
     return gone
 

@@ -1,19 +1,19 @@
 """The feature kernel: the one piece of code that turns raw readings into features.
 
 Spark runs it over sorted partitions, the scorer per micro-batch, HTTP per request. It is compiled without fast-math, adds in a
-fixed order and looks at one device's rows only, so any cut of the events into batches gives the same bits.
+fixed order and reads only the rows of one device, so any cut of the events into batches gives the same bits.
 
 Features of a row, with z = (channel - mean[regime] - line) * scale[regime] and n rows of the run in the window, where line is the
 sum over settings of slope[regime] * (setting - centre[regime]), if the fit has slopes:
 - `mean_w`: mean of z over the last min(w, n) rows,
 - `deviation_W`: population standard deviation of z over the last min(W, n) rows, W the largest window,
-- `slope_W`: mean of z over the newer half of the window less that over the older half (0 while there is no older half),
+- `slope_W`: mean of z over the newer half of the window less the mean over the older half (0 if there is no older half),
 - `from_first_k`: `mean_w` of the smallest window less the mean of z over the run's first min(k, count) rows,
-- `now`: z itself, where the plan has no windows,
-- the operating settings as they are, and `age`: rows of the run so far,
-- `back_j`, where the plan asks for the sequence: the normalised window itself, z of the row j rows before this one, for j from
-  W - 1 down to 0. A run shorter than W is lengthened by copies of its oldest row, so a sequence model needs no mask, and a
-  window that restarts or grows is filled by one rule.
+- `now`: z itself, if the plan has no windows,
+- the operating settings unchanged, and `age`: rows of the run so far,
+- `back_j`, if the plan has the sequence: the normalised window itself, z of the row j rows before this one, for j from W - 1
+  down to 0. A run shorter than W is padded with copies of its oldest row, so a sequence model needs no mask, and one rule fills a
+  window that restarts or grows.
 """
 
 from __future__ import annotations
@@ -36,27 +36,27 @@ from aimaas.kernel.state import DeviceState
 Float32 = npt.NDArray[np.float32]
 Int64 = npt.NDArray[np.int64]
 
-# Cached on disk. numpy's error model: a division by zero is inf or NaN, without a check per operation. Loops over channels are
-# the innermost ones and touch contiguous arrays, so that they become vector instructions; these round like scalar ones. Rows are
-# copied by loops: assigning a slice to a slice costs seconds of compile time.
+# Cached on disk. numpy's error model: a division by zero gives inf or NaN, without a check per operation. Loops over channels
+# are innermost and read contiguous arrays, so the compiler vectorises them; vector instructions round like scalar ones. Loops
+# copy the rows, because slice assignment costs seconds of compile time.
 _compiled = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A plan and a fit, laid out as the arrays that the compiled code reads; `width` features of those are answered."""
+    """A plan and a fit as the arrays that the compiled code reads; `width` is the number of returned features."""
 
     plan: FeaturePlan
     width: int
-    _computed: int  # features before those are left out
+    _computed: int  # number of computed features, before some are left out
     _arrays: tuple[Any, ...]
-    _kept: Int64 | None = None  # places of the features to answer; None: all
+    _kept: Int64 | None = None  # positions of the returned features; None: all
 
     def advance(self, state: DeviceState, slots: Int64, rows: Float32, resets: npt.NDArray[np.bool_]) -> Float32:
-        """Put `rows` (n, R; NaN for null) of the devices in `slots` (n,) into `state`, in order; features (n, F) float32.
+        """Put `rows` (n, R; NaN for null) of the devices in `slots` (n,) into `state`, in order; return features (n, F) float32.
 
         `resets[i]` says that row i begins a new run. Rows of one device must come in their order.
-        Raises TypeError for arrays of another dtype or shape, StateError where `state` cannot give this plan.
+        Raises TypeError for arrays of another dtype or shape, StateError if `state` cannot serve this plan.
         """
         lacking = self.plan.needs(state.readings, state.window, state.first_rows)
         if lacking:
@@ -79,7 +79,7 @@ class Kernel:
 
 
 def _checked(name: str, array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
-    """The array, contiguous and writeable (one compiled form serves all callers). Raises TypeError."""
+    """Return the array, contiguous and writeable, so that one compiled version serves all callers. Raises TypeError."""
     if not isinstance(array, np.ndarray) or array.dtype != dtype or array.shape != shape:
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
         raise TypeError(f"{name} must be an array of {np.dtype(dtype)} {shape}, found {found}")
@@ -87,9 +87,9 @@ def _checked(name: str, array: Any, dtype: Any, shape: tuple[int, ...]) -> Any:
 
 
 def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
-    """Lay out a plan and a fit for the compiled code; with `kept` only the features at these places are answered.
+    """Turn a plan and a fit into arrays for the compiled code; with `kept` only the features at these positions are returned.
 
-    Raises MetadataError for a plan or a fit that the compiled code must not see.
+    Raises MetadataError for a plan or a fit that the compiled code must not get.
     """
     check_plan(plan)
     check_fit(plan, fit)
@@ -108,7 +108,7 @@ def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
         np.array(plan.windows, np.int64),
         plan.first,
         plan.sequence,
-        int.from_bytes(hashlib.sha256(f"{plan.hash}{fit.id}".encode()).digest()[:7], "big") + 1,  # 0: noted by none
+        int.from_bytes(hashlib.sha256(f"{plan.hash}{fit.id}".encode()).digest()[:7], "big") + 1,  # 0: not noted
     )
     computed = len(plan.feature_names)
     return Kernel(plan, computed if kept is None else len(kept), computed, arrays, kept)
@@ -116,7 +116,7 @@ def kernel_of(plan: FeaturePlan, fit: Fit, kept: Int64 | None = None) -> Kernel:
 
 @_compiled
 def _store(ring, first, count, held, started, slot, rows, i, reset, fill_values, fill_previous):  # type: ignore[no-untyped-def]
-    """Fill the nulls of a raw row and put it into the state; its place in the ring."""
+    """Fill the nulls of a raw row and put it into the state; return its position in the ring."""
     window = ring.shape[1]
     if reset:
         count[slot] = 0
@@ -129,7 +129,7 @@ def _store(ring, first, count, held, started, slot, rows, i, reset, fill_values,
         if np.isnan(x):
             x = ring[slot, before, r] if fill_previous[r] and held[slot] > 0 else fill_values[r]
         ring[slot, at, r] = x
-    # after the fleet file's K grew there may be fewer than K first rows, and the gap stays
+    # after K grew in the fleet file there may be fewer than K first rows, and none are added later
     if started[slot] == count[slot] and started[slot] < first.shape[1]:
         for r in range(rows.shape[1]):
             first[slot, started[slot], r] = ring[slot, at, r]
@@ -141,7 +141,7 @@ def _store(ring, first, count, held, started, slot, rows, i, reset, fill_values,
 
 @_compiled
 def _regime(row, centres, weights):  # type: ignore[no-untyped-def]
-    """Regime of a raw row: the nearest centre of its settings (which come first), ties to the lower index."""
+    """Return the regime of a raw row: the centre nearest to its settings (which come first), ties to the lower index."""
     best, best_distance = 0, np.float32(np.inf)
     for g in range(centres.shape[0]):
         distance = np.float32(0)
@@ -157,7 +157,7 @@ def _regime(row, centres, weights):  # type: ignore[no-untyped-def]
 def _note_regimes(  # type: ignore[no-untyped-def]
     ring, first, count, held, started, regimes, first_regimes, noted_by, slot, newest, centres, weights, token
 ):
-    """Note the newest row's regime; every row's, where they were noted for another fit or not at all."""
+    """Note the newest row's regime; the regimes of all rows, if they were noted for another fit or not at all."""
     if noted_by[slot] != token:
         for at in range(ring.shape[1] if count[slot] > newest + 1 else newest):
             regimes[slot, at] = _regime(ring[slot, at], centres, weights)
@@ -171,7 +171,7 @@ def _note_regimes(  # type: ignore[no-untyped-def]
 
 @_compiled
 def _derive(kept, newest, n, codes, values, begin, end, stack):  # type: ignore[no-untyped-def]
-    """Run one derived channel's program over n rows, newest first; its values, float64, are left in `stack[0]`."""
+    """Run one derived channel's program over n rows, newest first; leave its values, float64, in `stack[0]`."""
     top = -1
     for i in range(begin, end):
         code = codes[i]
@@ -198,7 +198,7 @@ def _derive(kept, newest, n, codes, values, begin, end, stack):  # type: ignore[
 
 @_compiled
 def _standardise(kept, regimes, newest, n, settings, codes, values, ends, means, scales, stack, z):  # type: ignore[no-untyped-def]
-    """z (n, C) of the n raw rows of `kept` (W, R) that end with `newest`, newest first; `regimes` (W,) are theirs."""
+    """Compute z (n, C) of the n raw rows of `kept` (W, R) that end with `newest`, newest first; `regimes` (W,) belong to `kept`."""
     sensors = kept.shape[1] - settings
     at = newest
     for j in range(n):
@@ -218,7 +218,7 @@ def _standardise(kept, regimes, newest, n, settings, codes, values, ends, means,
 
 @_compiled
 def _take_out_lines(kept, regimes, newest, n, centres, scales, slopes, z):  # type: ignore[no-untyped-def]
-    """Take out of z (n, C) what the settings of its n raw rows, newest first, add to each channel; nothing without slopes."""
+    """Subtract from z (n, C) the effect of the settings of its n raw rows, newest first; no change without slopes."""
     at = newest
     for j in range(n if slopes.shape[0] else 0):
         g, into = regimes[at], z[j]
@@ -232,7 +232,7 @@ def _take_out_lines(kept, regimes, newest, n, centres, scales, slopes, z):  # ty
 
 @_compiled
 def _window_features(z, n, windows, sums, out):  # type: ignore[no-untyped-def]
-    """Write means per window, deviation and slope of z (n, C), newest first, to `out`; `sums` (3, C) is room for sums."""
+    """Write means per window, deviation and slope of z (n, C), newest first, to `out`; `sums` (3, C) is a work array."""
     channels = z.shape[1]
     half = windows[-1] // 2
     total, squares, newer = sums[0], sums[1], sums[2]
@@ -264,7 +264,7 @@ def _window_features(z, n, windows, sums, out):  # type: ignore[no-untyped-def]
 
 @_compiled
 def _copy_window(z, n, rows, out):  # type: ignore[no-untyped-def]
-    """Write `rows` rows of z (n, C), newest first, to `out`, oldest first; the oldest stands for those before it."""
+    """Write `rows` rows of z (n, C), newest first, to `out`, oldest first; copies of the oldest row fill missing rows."""
     channels = z.shape[1]
     for j in range(rows):
         row = z[min(j, n - 1)]

@@ -66,7 +66,7 @@ class Regimes:
         """Index of the nearest centre for each row of (n, S) settings, ties to the lower index; float32 as in the kernel."""
         given = settings.astype(np.float32)
         distance = np.zeros((len(given), len(self.centres)), np.float32)
-        for s in range(given.shape[1]):  # one setting after the other, as the kernel adds them
+        for s in range(given.shape[1]):  # one setting after the other, in the kernel's order of addition
             scaled = (given[:, s : s + 1] - self.centres[None, :, s]) * self.weights[s]
             distance += scaled * scaled
         nearest: npt.NDArray[np.int64] = np.argmin(distance, axis=1)
@@ -102,7 +102,7 @@ class Moments:
 
 
 def moments(plan: FeaturePlan, regimes: Regimes, shift: Matrix, rows: Matrix) -> Moments:
-    """Moments of raw rows (n, R); nulls are left out, and so are rows whose settings are null: they belong to no regime."""
+    """Compute moments of raw rows (n, R). Nulls are left out, and rows with null settings too, because they belong to no regime."""
     rows = rows[np.isfinite(rows[:, : plan.settings]).all(axis=1)]
     settings = rows[:, : plan.settings]
     of = regimes.assign(settings) if len(regimes.centres) > 1 else np.zeros(len(rows), np.int64)

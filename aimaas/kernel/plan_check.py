@@ -1,6 +1,6 @@
-"""What a plan and a fit must be before the kernel computes with them.
+"""Checks a plan and a fit before the kernel computes with them.
 
-The kernel's compiled code trusts its arrays, as C does: a program that leaves its stack, or a fit of another shape, would read
+The kernel's compiled code does not check its arrays: a program that leaves its stack, or a fit with another shape, would read
 and write anywhere. So both are checked as strictly as a fleet file, wherever they come from.
 """
 
@@ -21,18 +21,18 @@ _NAME = re.compile(NAME)
 
 
 class MetadataError(ValueError):
-    """Metadata that no model can be served by; the message says what is wrong."""
+    """Metadata with which no model can be served; the message names the fault."""
 
 
 def width_of(plan: FeaturePlan) -> int:
-    """How many features the plan gives, without making their names."""
+    """The number of features of the plan, computed without their names."""
     channels = len(plan.readings) - plan.settings + len(plan.derived)
     blocks = len(plan.windows) + 2 + (plan.first > 0) if plan.windows else 1
     return channels * (blocks + plan.sequence) + plan.settings + bool(plan.windows)
 
 
 def check_plan(plan: FeaturePlan) -> None:
-    """Raise MetadataError unless the kernel can run the plan: it has the form that a fleet file gives."""
+    """Raise MetadataError unless the kernel can run the plan: a plan of the form that a fleet file gives."""
     readings, derived = len(plan.readings), len(plan.derived)
     names = (*plan.readings, *plan.derived)
     must(
@@ -68,7 +68,7 @@ def _check_windows(plan: FeaturePlan) -> None:
 
 
 def _check_program(where: str, program: Program, readings: int) -> None:
-    """Follow the operands that wait: at least what an operation takes, at most what the kernel's stack holds, one at the end."""
+    """Follow the stack of a program: enough operands for each operation, at most the kernel's stack size, one value at the end."""
     must(
         len(program.codes) == len(program.values), f"{where}: {len(program.codes)} codes, {len(program.values)} values"
     )
@@ -111,7 +111,7 @@ def _check_matrix(name: str, rows: Sequence[Sequence[float]], height: int, width
 
 
 def check_numbers(name: str, numbers: Iterable[float], largest: float = _LARGEST) -> None:
-    """Raise MetadataError unless all are finite and none is larger than `largest`: float32 holds what the kernel computes with."""
+    """Raise MetadataError unless all are finite and none is larger than `largest`, because the kernel computes with float32."""
     must(
         all(math.isfinite(n) and abs(n) <= largest for n in numbers),
         f"{name}: a number is not finite or beyond float32",
@@ -119,6 +119,6 @@ def check_numbers(name: str, numbers: Iterable[float], largest: float = _LARGEST
 
 
 def must(holds: bool, otherwise: str) -> None:
-    """Raise MetadataError with what is wrong otherwise."""
+    """Raise MetadataError with the message `otherwise`, unless the condition `holds`."""
     if not holds:
         raise MetadataError(otherwise)

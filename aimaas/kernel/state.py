@@ -1,15 +1,15 @@
 """Device state: the last raw readings of every device, in flat arrays.
 
-Raw readings only, never normalised or aggregated values, so that any model version is served at once from it. A slot holds
+It holds raw readings only, never normalised or aggregated values, so it can serve any model version at once. A slot holds
 
-- `ring` (W rows × R, float32): the last rows, newest at `(count - 1) % W`; `held` says how many are there,
-- `first` (K rows × R, float32): the first rows of the run; `started` says how many are there,
+- `ring` (W rows × R, float32): the last rows, newest at `(count - 1) % W`; `held` is their number,
+- `first` (K rows × R, float32): the first rows of the run; `started` is their number,
 - `count`: rows in the run; `run`, `newest`: the device's newest order key; `seen_ms`: broker time of its newest row (0: empty),
-- `regimes`, `first_regimes`: the rows' regimes, noted by the kernel with the token `noted_by`; never packed, since
-  a kernel with another fit notes them anew,
-- `admitted`: rows ever admitted; the order keys and content digests of the last H of them, by which
-  duplicates are told from conflicts and late events,
-- `jump`: run and order of the newest record that was refused for lying too far off, and how many such rose up to it; else zeros.
+- `regimes`, `first_regimes`: the rows' regimes, noted by the kernel with the token `noted_by`; never packed, because a kernel
+  with another fit notes them again,
+- `admitted`: number of admitted rows; the order keys and content digests of the last H of them, which distinguish duplicates
+  from conflicts and late events,
+- `jump`: run and order of the newest record that was refused as a jump, and the number of increasing ones up to it; else zeros.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from aimaas.kernel.state_layouts import Layouts, readings_digest
 
 HISTORY = 8  # order keys kept per device
 LAYOUT = 2
-_TAILS = {1: 0, 2: 24}  # bytes at the end by layout: before layout 2 there was no `jump`
+_TAILS = {1: 0, 2: 24}  # bytes at the end by layout: layout 1 has no `jump`
 _HEAD = struct.Struct(
     "<HHHH8sqqqqq"
 )  # layout, rows, first rows, R, digest of readings, count, run, newest, seen_ms, admitted
 _START_SLOTS = 256
-_MOST_NEW_SLOTS = 4096  # at once: 33 MB of the turbofan fleet
+_MOST_NEW_SLOTS = 4096  # at once: 33 MB in the turbofan fleet
 _ORDER = ("run", "newest", "seen_ms", "keys", "digests", "admitted", "jump")  # the arrays that the judge keeps
 
 
 class Forgotten(NamedTuple):
-    """Devices that lost their state at once, and the slots (n,) int64 they had."""
+    """Devices that were evicted together, and their former slots (n,) int64."""
 
     device_ids: list[str]
     slots: npt.NDArray[np.int64]
@@ -52,7 +52,7 @@ class DeviceState:
     def __init__(
         self, readings: Sequence[str], window: int, first: int, fills: Mapping[str, float] | None = None
     ) -> None:
-        """`fills` (by reading) are what `unpack` puts for readings that a packed device was written without."""
+        """`fills` (by reading) are the values that `unpack` uses for readings that a packed device lacks."""
         self.readings, self.window, self.first_rows = tuple(readings), window, first
         self.digest = readings_digest(self.readings)
         self._layouts = Layouts(self.readings, fills or {})
@@ -119,15 +119,15 @@ class DeviceState:
         return sum(a.nbytes // len(a) for a in (getattr(self, name) for name in self._ARRAYS))
 
     def slots_of_known(self, device_ids: Sequence[str]) -> npt.NDArray[np.int64] | None:
-        """Slot of each device, shape (n,); None where one of them is not known here."""
+        """Slot of each device, shape (n,); None if one of them has no slot."""
         get = self._slots.get
         found = [get(d, -1) for d in device_ids]
         return None if -1 in found else np.array(found, np.int64)
 
     def slots(self, device_ids: Sequence[str], most: int = sys.maxsize) -> npt.NDArray[np.int64]:
-        """Slot of each device, shape (n,); a device not seen before gets one.
+        """Slot of each device, shape (n,); a new device gets a slot.
 
-        Stops before the first new device that finds `most` devices here: the result is shorter then.
+        The result ends before the first new device for which `most` devices are here already.
         """
         found = self.slots_of_known(device_ids)
         return np.array(self._slots_with_new(device_ids, most), np.int64) if found is None else found
@@ -153,23 +153,23 @@ class DeviceState:
         return slot
 
     def _grow(self) -> None:
-        """Room for an eighth more. In place: the allocator moves pages, not bytes, so there is never a second copy."""
+        """Add an eighth to the slots, in place: the allocator moves pages, not bytes, so there is never a second copy."""
         slots = len(self.count)
         slots += min(max(slots // 8, _START_SLOTS), _MOST_NEW_SLOTS)
         for name in self._ARRAYS:
             array = getattr(self, name)
-            array.resize((slots, *array.shape[1:]), refcheck=False)  # nobody keeps a view; what is new is zero
+            array.resize((slots, *array.shape[1:]), refcheck=False)  # nobody keeps a view; new slots are zero
 
     def seen_since(self, ms: int) -> int:
-        """Devices whose newest row the broker took at that time (ms since 1970) or later."""
+        """Number of devices whose newest row the broker received at that time (ms since 1970) or later."""
         return int(np.count_nonzero(self.seen_ms >= max(ms, 1)))
 
     def forget(self, device_id: str) -> None:
-        """Free the device's slot. Its next event finds it new, and so begins a run: the kernel's arrays stay until then."""
+        """Free the device's slot. Its next event makes it a new device, which begins a run. The kernel's arrays stay until then."""
         self._release([device_id])
 
     def forget_for_room(self, now_ms: int, silence_ms: int, most: int) -> Forgotten:
-        """Forget silent devices so that fewer than `most` remain; see `aimaas.kernel.eviction`."""
+        """Evict silent devices so that fewer than `most` remain; see `aimaas.kernel.eviction`."""
         device_ids = list(self._slots)
         seen_ms = self.seen_ms[np.fromiter(self._slots.values(), np.int64, len(device_ids))]
         gone = [device_ids[i] for i in devices_to_forget(device_ids, seen_ms, now_ms, silence_ms, most)]
@@ -183,14 +183,14 @@ class DeviceState:
         return np.array(slots, np.int64)
 
     def pack(self, slot: int) -> bytes:
-        """The slot as bytes, rows in order of time; `unpack` reads it into state of any window."""
+        """Return the slot as bytes, rows in order of time; `unpack` reads it into state with any window."""
         count, rows, first = int(self.count[slot]), int(self.held[slot]), int(self.started[slot])
         admitted = int(self.admitted[slot])
         head = _HEAD.pack(
             LAYOUT, rows, first, len(self.readings), self.digest,
             count, self.run[slot], self.newest[slot], self.seen_ms[slot], admitted,
         )  # fmt: skip
-        begin = (count - rows) % self.window  # the rest of the rows goes on at the beginning of the ring
+        begin = (count - rows) % self.window  # the rows continue at the beginning of the ring
         return b"".join(
             (
                 head,
@@ -204,7 +204,7 @@ class DeviceState:
         )
 
     def unpack(self, device_id: str, packed: bytes) -> None:
-        """Put a device's packed state back. Raises StateError where layout or readings differ."""
+        """Restore a device's packed state. Raises StateError if layout or readings differ."""
         layout, rows, first, r, digest, count, run, newest, seen_ms, admitted = self._head(device_id, packed)
         written = self._layouts.of(digest, r)
         if layout not in _TAILS or written is None:

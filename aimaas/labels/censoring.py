@@ -208,7 +208,7 @@ class Censoring:
         age = (places.order - places.first).astype(np.float64)
         if self.hazard is None:
             return ByAge(stratum.censoring, stratum.censoring.reaching(age))
-        assert features is not None  # noqa: S101 - whoever has a hazard has the features that it was learned from
+        assert features is not None  # noqa: S101 - required if there is a hazard
         return self.hazard.ahead(age, places.renewed, features[of])
 
     def _weights(self, fleet: FleetSpec, stratum: Stratum, places: Places, watch: Watch) -> Float64:
