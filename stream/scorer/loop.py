@@ -4,9 +4,9 @@ One turn is one pass through the pipeline:
 
 1. fetch (`fetching.Fetcher`): a batch of events; rebalances happen inside;
 2. judge and 3. advance (`scoring.judge_batch`): each record is admitted or refused, and the devices of admitted records
-move on. This is pure computation and does not block;
+   move on. This is pure computation and does not block;
 4. predict and 5. emit (`scoring.write_batch`): the writer's thread runs the model and puts predictions and dead letters
-into the open transaction, while the loop goes on. The loop blocks while three batches wait;
+   into the open transaction, while the loop goes on. The loop blocks while three batches wait;
 6. commit (`commits.Commits`): outputs, device state and offsets become visible together, or not at all.
 
 Memory is always ahead of the committed offsets. When a transaction is aborted, it and all batches that were judged since

@@ -1,4 +1,4 @@
-"""Reading ranges of partitions outside any consumer group: for restoring state, and for what people do to a fleet's topics."""
+"""Reads ranges of partitions outside any consumer group: for restoring state, and for people's commands on a fleet's topics."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Span(NamedTuple):
 
 
 class LogReader:
-    """One consumer that reads what is committed, partition by partition; use it in a `with` statement."""
+    """A consumer that reads committed records, partition by partition; use it in a `with` statement."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec | None = None) -> None:
-        """With a `fleet` it goes on behind batches that `aimaas topics skip` noted."""
+        """With a `fleet` it continues behind batches that `aimaas topics skip` noted."""
         self._settings, self._outage = settings, outage_of(settings)
         self._skipped = None if fleet is None else Skipped(settings, fleet)
         self._consumer = Consumer(
@@ -46,7 +46,7 @@ class LogReader:
                 RESTORE_GROUP,
                 enable_partition_eof=True,
                 fetch_queue_backoff_ms=20,
-                fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
+                fetch_wait_max_ms=20,  # an answer without records shows the end, and the broker delays such an answer this long
             )
         )
 
@@ -57,13 +57,13 @@ class LogReader:
         self._consumer.close()
 
     def span(self, topic: str, partition: int) -> Span:
-        """Oldest offset that is there, and the end of what is committed (an open transaction ends it)."""
+        """Return the oldest present offset, and the end of the committed records (an open transaction ends them)."""
         with self._errors(topic):
             begin, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), _ANSWER_S)
         return Span(begin, end)
 
     def spans(self, topic: str, ends: Mapping[int, int], since_ms: int | None = None) -> dict[int, Span]:
-        """From the oldest record that is there, or the first one of `since_ms` (ms since 1970) or later, to `ends`."""
+        """Return the spans from the oldest present record, or from the first at or after `since_ms` (ms since 1970), to `ends`."""
         if since_ms is None:
             return {p: Span(self.span(topic, p).begin, end) for p, end in ends.items()}
         asked = [TopicPartition(topic, p, since_ms) for p in ends]
@@ -73,11 +73,11 @@ class LogReader:
         }
 
     def read(self, topic: str, spans: Mapping[int, Span]) -> Iterator[tuple[int, list[Any]]]:
-        """Yield (partition, messages) until every partition stands at its end; messages come in the order of offsets.
+        """Yield (partition, messages) until every partition has reached its end; messages come in the order of offsets.
 
-        Markers and aborted records take offsets but are not delivered, so the end is known by the client's end-of-partition
-        event or by a record at or past it, never by a count. Raises KafkaError after 120 s without progress, and at a batch that
-        cannot be read.
+        Markers and aborted records take offsets but are not delivered. So the client's end-of-partition event, or a record
+        at or past the end, shows the end, never a count. Raises KafkaError after 120 s without progress, and at a batch
+        that cannot be read.
         """
         pending = {p: span.end for p, span in spans.items() if span.end > span.begin}
         self._consumer.assign([TopicPartition(topic, p, spans[p].begin) for p in pending])
@@ -94,7 +94,7 @@ class LogReader:
         self._consumer.unassign()
 
     def _is_skipped(self, message: Any, pending: dict[int, int]) -> bool:
-        """Go on behind a batch that cannot be read, where this is its error; a partition that ends there leaves `pending`."""
+        """Continue behind a skipped batch, if this is its error. A partition that ends there leaves `pending`."""
         partition = message.partition()
         if not is_unreadable(message.error()) or partition not in pending:
             return False
@@ -112,7 +112,7 @@ class LogReader:
 
 
 def _checked(messages: list[Any], pending: Mapping[int, int]) -> list[Any]:
-    """The messages, unless one says that reading cannot go on in what is `pending`, or at all: then KafkaException."""
+    """Return the messages. Raises KafkaException for an error that ends the reading of a `pending` partition, or of all."""
     for message in messages:
         error = message.error()
         if error is None or error.code() == ClientError._PARTITION_EOF:
@@ -125,7 +125,7 @@ def _checked(messages: list[Any], pending: Mapping[int, int]) -> list[Any]:
 
 
 def _within(messages: list[Any], pending: dict[int, int]) -> dict[int, list[Any]]:
-    """Messages before their partition's end, by partition; a partition that stands at its end leaves `pending`."""
+    """Return the messages before their partition's end, by partition. A partition that has reached its end leaves `pending`."""
     found: dict[int, list[Any]] = defaultdict(list)
     for message in messages:
         error, partition, offset = message.error(), message.partition(), message.offset()

@@ -1,10 +1,10 @@
 """The scorer's state of one partition: device state, the position, and the changes that are not yet in the state topic.
 
-A device becomes dirty with the first event after its last snapshot that changes it: an admitted one, or one refused as a jump.
-Dirty devices wait in a queue by that offset. Snapshots are taken from the head of the queue, so few at a time that their bytes
-stay below a share of the input's. The head's offset is `replay_from`: state is complete with the snapshots and the input from there
-on. Of a forgotten device the topic holds a note until `replay_from` has passed it: who re-reads the input leaves the device's
-events before it alone, and forgets nobody twice.
+The first event that changes a device after its last snapshot makes it dirty: an admitted event, or one refused as a jump.
+Dirty devices wait in a queue by that event's offset. Snapshots are taken from the head of the queue, so few at a time that
+their bytes stay below a share of the input's bytes. The head's offset is `replay_from`: the snapshots and the input from
+there on give the complete state. For a forgotten device the topic holds a note until `replay_from` has passed it. A scorer
+that re-reads the input skips the device's events before the note, and forgets no device twice.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLEAN = -1
 
 
 class Dirty(NamedTuple):
-    """A device that waits for its snapshot since its event at `offset`, which the broker took at `broker_ms`."""
+    """A device that waits for its snapshot since its event at `offset`, which has the broker time `broker_ms`."""
 
     offset: int
     slot: int
@@ -85,46 +85,46 @@ class PartitionState:
     partition: int
     position: int
     devices: DeviceState
-    topic_id: str = ""  # of the topic that offsets count in
-    written_position: int = CLEAN  # what the state topic says
-    written_replay_from: int = CLEAN  # likewise
-    credit_bytes: float = 0.0  # what snapshots may still cost
-    forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, rising
+    topic_id: str = ""  # of the topic that the offsets refer to
+    written_position: int = CLEAN  # as the state topic has it
+    written_replay_from: int = CLEAN  # as the state topic has it
+    credit_bytes: float = 0.0  # bytes that snapshots may still take
+    forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, ascending
     refusals: RefusalWindow = field(default_factory=RefusalWindow)
-    outdated: list[bytes] = field(default_factory=list)  # keys in the state topic of what is not this topic's
-    _unwritten: set[str] = field(default_factory=set)  # those of them whose note is not in the topic
+    outdated: list[bytes] = field(default_factory=list)  # keys in the state topic of records about another topic
+    _unwritten: set[str] = field(default_factory=set)  # those of `forgotten` whose note is not in the topic
     _queue: deque[Dirty] = field(default_factory=deque)
     _dirty_since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @classmethod
     def empty(cls, fleet: FleetSpec, partition: int, position: int) -> PartitionState:
-        """State that has seen nothing."""
+        """Return the state before the first event."""
         return cls(partition, position, DeviceState.of(fleet))
 
     @property
     def replay_from(self) -> int:
-        """Offset from which the input must be re-read to complete the snapshots."""
+        """Offset from which a restore must re-read the input to complete the snapshots."""
         return self._queue[0].offset if self._queue else self.position
 
     @property
     def dirty(self) -> int:
-        """Devices that wait for a snapshot."""
+        """Number of devices that wait for a snapshot."""
         return len(self._queue)
 
     @property
     def oldest_dirty_ms(self) -> int | None:
-        """Broker time of the oldest event that no snapshot holds."""
+        """Broker time of the oldest event that is in no snapshot."""
         return self._queue[0].broker_ms if self._queue else None
 
     def advance(
         self, judge: Judge, kernel: Kernel, records: Records, forgets: bool = True
     ) -> tuple[Batch, npt.NDArray[np.float32]]:
-        """Judge records and put the admitted ones into the state; the batch, and features (admitted rows, F).
+        """Judge records and put the admitted ones into the state. Returns the batch, and features (admitted rows, F).
 
-        A judge of older rules may have fewer readings than the state: those that were added since are null.
+        A judge of older rules may have fewer readings than the state: readings that were added since are null.
 
-        Deterministic in the records alone, so that re-reading them gives the same state to the bit. Without `forgets` no device
-        makes room for a new one: for records whose time has notes of all that was forgotten.
+        The result depends on the records alone, so that re-reading them gives the same state to the bit. Without `forgets`
+        no device is evicted for a new one: for records from a time for which all evictions have notes.
         """
         batch = judge.decode(records.keys, records.values)
         judge.order(batch, records.broker_ms, self.devices, forgets, self.partition)
@@ -143,9 +143,9 @@ class PartitionState:
         self.refusals.count(records.broker_ms, batch.reason, keys, known)
 
     def _note(self, batch: Batch, rows: npt.NDArray[np.int64], records: Records) -> None:
-        """Note what became dirty with the `rows` that changed their devices, and what was forgotten.
+        """Note the devices that the `rows` made dirty, and the forgotten devices.
 
-        In order: a slot may change its device within the batch.
+        This goes in order, because a slot may change its device within the batch.
         """
         known = len(self._dirty_since)
         if known < len(self.devices.count):
@@ -174,19 +174,20 @@ class PartitionState:
         self._dirty_since[gone.slots] = CLEAN
         self._queue = deque(w for w in self._queue if self._dirty_since[w.slot] == w.offset)
         for device_id in gone.device_ids:
-            self.forgotten.pop(device_id, None)  # it goes to the end
+            self.forgotten.pop(device_id, None)  # it moves to the end
             self.forgotten[device_id] = upto
         self._unwritten.update(gone.device_ids)
 
     def records_to_write(self) -> list[StateRecord]:
-        """What the state topic must get in the transaction that commits `position`, and is counted as written from now on.
+        """Return the records that the state topic must get in the transaction that commits `position`, and count them as written.
 
-        1. deletions of what is there of a topic that is no more; 2. notes of the devices forgotten since the last commit;
-        3. snapshots of the devices that have waited longest, as far as the credit goes; these are clean then;
+        1. deletions of records about a topic that no longer exists; 2. notes of the devices forgotten since the last
+        commit;
+        3. snapshots of the devices that have waited longest, as far as the credit goes; they are clean then;
         4. `replay_from`, which 3 moves and which relies on 2 and 3; 5. a deletion for each note that it has passed;
-        6. how many records were refused lately; 7. the position, which says of which topic all that is.
-        Any first part of it leaves the topic such that restoring gives a state. An aborted transaction takes it back, and memory
-        with it: restore it from the topic.
+        6. how many records were refused lately; 7. the position, with the id of the topic that all of this is about.
+        If only the first records are written, the topic still gives a valid state. If the transaction is aborted, the topic
+        does not hold them: restore memory from the topic.
         """
         snapshots = self._snapshots()
         passed = self._drop_notes()
@@ -211,14 +212,14 @@ class PartitionState:
             taken.append(device_record(waiting.device_id, self.position, packed))
             self._dirty_since[waiting.slot] = CLEAN
             self.credit_bytes -= len(packed)
-            if self.forgotten.pop(waiting.device_id, None):  # its snapshot takes the note's place in the topic
+            if self.forgotten.pop(waiting.device_id, None):  # its snapshot replaces the note in the topic
                 self._unwritten.discard(waiting.device_id)
         if not self._queue:
             self.credit_bytes = min(self.credit_bytes, 0.0)
         return taken
 
     def _drop_notes(self) -> list[StateRecord]:
-        """Deletions of the notes that nobody needs who re-reads from `replay_from`."""
+        """Return deletions of the notes that a restore from `replay_from` does not need."""
         passed = [d for d, _ in takewhile(lambda item: item[1] <= self.replay_from, self.forgotten.items())]
         for device_id in passed:
             del self.forgotten[device_id]

@@ -1,8 +1,8 @@
-"""The limit on dead letters: a bad deployment stops the scorer, few broken devices do not, however much they send.
+"""The limit on dead letters: a bad deployment stops the scorer, and few broken devices do not, however much they send.
 
-A bad deployment of devices' software must not drain the topic into dead letters, and one device must not stop everyone's scorer.
-Of the devices with refusals the heaviest are set aside, one by one, while the others have too large a share of refused records.
-Where more devices are to blame than the limit's share of all, and two at least, it is a deployment.
+A bad deployment of device software must not drain the topic into dead letters, and one device must not stop the scorer for
+all. While too large a share of the records is refused, the device with the most refusals is set aside, one after another.
+If these are more devices than the limit's share of all, and at least two, it is a deployment.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from aimaas.errors import DeadLetterLimitError
 from stream.state.refusals import RefusalWindow
 from stream.state.spread import PLACES, most_devices, no_spread
 
-AT_LEAST = 100  # refused records in the window, before a share says anything
-_REPEATS = 2  # records under each unknown key, on average; fewer are no devices but one that makes its keys up
+AT_LEAST = 100  # refused records in the window; below this number a share means nothing
+_REPEATS = 2  # mean records per unknown key; a lower mean is one device that invents its keys, not many devices
 
 
 class Flood(NamedTuple):
-    """Few devices have more refused records than the limit allows: those of all, the heaviest one's, and its key."""
+    """Few devices exceed the limit on refused records: the refusals of all, those of the heaviest device, and its key."""
 
     refused: int
     judged: int
@@ -31,7 +31,7 @@ class Flood(NamedTuple):
 
 
 class Blame(NamedTuple):
-    """Refused records by place of a device's key (n,): the sums, and those with signs (see `spread`); the newest key of each."""
+    """Refused records by place of a device's key (n,): sums, signed sums (see `spread`), and the newest key of each place."""
 
     sums: npt.NDArray[np.int64]
     signed: npt.NDArray[np.int64]
@@ -41,9 +41,10 @@ class Blame(NamedTuple):
 def check_limit(
     windows: Sequence[RefusalWindow], devices: Callable[[], int], limit: float, topic: str, example: str
 ) -> Flood | None:
-    """Raise DeadLetterLimitError where a deployment has more than the share `limit` of the records refused.
+    """Raise DeadLetterLimitError if a deployment has more refused records than the share `limit`.
 
-    `devices` counts those that had a record admitted in the time of the windows. What few devices cause is returned.
+    `devices` counts the devices with an admitted record in the time of the windows. If few devices cause the refusals, they
+    are returned.
     """
     judged, refused = sum(w.judged for w in windows), sum(w.refused for w in windows)
     if not is_too_much(refused, judged, limit):
@@ -61,15 +62,15 @@ def check_limit(
 
 
 def is_too_much(refused: int, judged: int, limit: float) -> bool:
-    """Whether so many of the judged records are refused that somebody must look."""
+    """Return whether so many of the judged records are refused that a person must look."""
     return refused >= AT_LEAST and refused > limit * judged
 
 
 def is_deployment(blame: Blame, refused: int, judged: int, devices: int, limit: float) -> bool:
-    """Whether more devices than the share `limit` of all, and two at least, have more than that share of the records refused.
+    """Return whether many devices cause the refusals above the limit: more than the share `limit` of all, and at least two.
 
-    Where r records spread over devices with r_d each, they count as r² / Σ r_d² devices (Hill 1973): equal ones count as they are,
-    small ones beside a large one hardly. Refused records that have no place are those of many devices.
+    If r records spread over devices with r_d each, they count as r² / Σ r_d² devices (Hill 1973): equal devices count
+    fully, and small ones beside a large one hardly count. Refused records without a place count as many devices.
     """
     order = np.argsort(-blame.sums, kind="stable")
     sums, squares = blame.sums[order].tolist(), blame.signed[order].astype(np.float64) ** 2
@@ -86,7 +87,10 @@ def is_deployment(blame: Blame, refused: int, judged: int, devices: int, limit: 
 
 
 def _blame(windows: Sequence[RefusalWindow], others_are_served: bool) -> Blame:
-    """Refusals by place, of all windows. Unknown keys that hardly repeat count as one device, where others are served."""
+    """Return refusals by place, of all windows.
+
+    Unknown keys that hardly repeat count as one device, if other devices are served.
+    """
     sums, signed, keys = [], [], []
     for window in windows:
         minutes = list(window.buckets.values())

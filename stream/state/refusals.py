@@ -1,7 +1,7 @@
 """The recent refusals of a partition by the broker's clock, and how they spread over devices.
 
-The counts are kept in the state topic, in the transaction that moves the offsets, and are judged before it (`refusal_limit`): a
-scorer that stops for them stops again at the same records, however often a supervisor starts it.
+The counts are kept in the state topic, in the transaction that moves the offsets, and are judged before it
+(`refusal_limit`): a scorer that they stop stops again at the same records, however often a supervisor starts it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from aimaas.admission.judge import Reason
 from stream.state.spread import PLACES, Spread, add, no_spread, places_of
 
 WINDOW_MS, BUCKET_MS = 600_000, 60_000
-_OLD_ENTRY = struct.Struct("<qqq")  # bucket, judged, refused; before devices were told apart
-_ENTRY_BYTES = 4 * 8 + 4 * PLACES * 4  # bucket, judged, refused, refused of unknown keys; then the two spreads
-_LAYOUT_2 = b"refused2"  # an old entry has zeros in the place of its last bytes
-_RESENT = (Reason.LATE, Reason.DUPLICATE)  # a gateway that sends again after an outage is no bad deployment
+_OLD_ENTRY = struct.Struct("<qqq")  # bucket, judged, refused; the layout before devices were told apart
+_ENTRY_BYTES = 4 * 8 + 4 * PLACES * 4  # bucket, judged, refused, refused with unknown keys; then the two spreads
+_LAYOUT_2 = b"refused2"  # an old entry has zeros at the place of its last bytes
+_RESENT = (Reason.LATE, Reason.DUPLICATE)  # a gateway that resends after an outage is no bad deployment
 
 
 @dataclass(eq=False)
 class Minute:
-    """Records of a minute: judged, refused, of these with keys of no `known` device, and how they spread over devices."""
+    """Records of a minute: judged, refused, refused with keys of no `known` device, and the spread of both over devices."""
 
     judged: int = 0
     refused: int = 0
@@ -37,9 +37,9 @@ class Minute:
 
 @dataclass
 class RefusalWindow:
-    """Judged and refused records of one partition by minute of broker time, over the last ten minutes it has seen.
+    """Judged and refused records of one partition by minute of broker time, over the last ten minutes of records.
 
-    Records that are late or come twice count as neither. `named` has the newest refused key of each place of the two spreads.
+    Late and duplicate records count as neither. `named` has the newest refused key of each place of the two spreads.
     """
 
     buckets: dict[int, Minute] = field(default_factory=dict)
@@ -55,7 +55,8 @@ class RefusalWindow:
     ) -> None:
         """Count records (n,) with their broker times in ms and reasons.
 
-        `keys` (r,) are those of the refused ones, in order, and `known` (r,) whether the partition knows a device by the key.
+        `keys` (r,) are the keys of the refused records, in order. `known` (r,) says whether the partition knows a device by
+        the key.
         """
         counts = ~np.isin(reasons, _RESENT)
         bucket, bad = broker_ms // BUCKET_MS, (reasons != Reason.ADMITTED) & counts
@@ -82,21 +83,21 @@ class RefusalWindow:
 
     @property
     def judged(self) -> int:
-        """Records in the window."""
+        """Number of judged records in the window."""
         return sum(minute.judged for minute in self.buckets.values())
 
     @property
     def refused(self) -> int:
-        """Refused records in the window."""
+        """Number of refused records in the window."""
         return sum(minute.refused for minute in self.buckets.values())
 
     @property
     def begin_ms(self) -> int:
-        """Broker time from which on records count."""
+        """Broker time of the window's start."""
         return (max(self.buckets, default=0) + 1) * BUCKET_MS - WINDOW_MS
 
     def pack(self) -> bytes:
-        """The counts as bytes; says that they are written."""
+        """Return the counts as bytes, and mark them as written."""
         self.changed = False
         minutes = sorted(self.buckets.items())
         heads = np.array([(b, m.judged, m.refused, m.unknown) for b, m in minutes], "<i8")
@@ -105,7 +106,7 @@ class RefusalWindow:
 
     @classmethod
     def unpack(cls, packed: bytes) -> RefusalWindow:
-        """Read them back, also those of the release before, which did not tell devices apart."""
+        """Read the counts, also in the previous layout, which did not tell devices apart."""
         if not packed.startswith(_LAYOUT_2):
             return cls({b: Minute(judged, refused) for b, judged, refused in _OLD_ENTRY.iter_unpack(packed)})
         content = zlib.decompress(packed[len(_LAYOUT_2) :])

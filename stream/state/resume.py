@@ -1,8 +1,8 @@
-"""Where reading continues in a partition of the events topic, and which records are lost: one decision, without any engine.
+"""Decides where reading continues in a partition of the events topic, and which records are lost. Needs no engine.
 
-What is known: the position that the state topic holds with the id of the topic it counts in, the group's offset, and what the log
-holds now. They may disagree: a group expires, a person resets it, retention overtakes a scorer that stands still, a topic is
-deleted and made anew, a cluster loses the end of a log.
+It decides by the position in the state topic with the id of its events topic, by the group's offset, and by the present
+log. These may disagree: a group expires, a person resets it, retention overtakes a scorer that stands still, a topic is
+deleted and created again, a cluster loses the end of a log.
 """
 
 from __future__ import annotations
@@ -22,30 +22,31 @@ UNRESTORED = "they were answered, but retention deleted them before the state of
 
 
 class SavedPlaces(Protocol):
-    """What the state topic says of a partition's offsets; see `stream.state.topic.Saved`."""
+    """The state topic's record of a partition's offsets; see `stream.state.topic.Saved`."""
 
-    topic_id: str | None  # of the topic that `position` counts in
+    topic_id: str | None  # of the topic that `position` refers to
     position: int | None  # of the next event to read
     replay_from: int | None
 
     @property
     def newest(self) -> int:
-        """The offset that the newest snapshot speaks for."""
+        """The largest `upto` of all snapshots."""
         ...
 
     @property
     def is_empty(self) -> bool:
-        """Whether the state topic holds nothing of the partition."""
+        """Return whether the state topic holds nothing of the partition."""
         ...
 
 
 @dataclass(frozen=True)
 class Resumption:
-    """How a partition goes on.
+    """How a partition continues.
 
-    `position` is the offset of the next event to read, `replay` the input to put into the snapshots again. `lost` are offsets that
-    no scorer has read, nor will, and `why` says why. `unrestored` are answered ones that the state lacks. `left` is there where all
-    that the state topic holds is of a topic that was deleted: its id, and the position in it. `is_first`: nobody read before.
+    `position` is the offset of the next event to read. `replay` is the input to put into the snapshots again. `lost` are
+    offsets that no scorer has read or will read, and `why` is the reason. `unrestored` are answered offsets that the state
+    lacks. `left` is set if all records of the state topic are about a deleted topic: its id, and the position in it.
+    `is_first`: no scorer read before.
     """
 
     position: int
@@ -58,22 +59,23 @@ class Resumption:
 
     @property
     def is_news(self) -> bool:
-        """Whether the topics must hear of the position before there is work: else the next start finds the same, or worse."""
+        """Return whether the topics must get the position before any work: otherwise the next start finds the same, or worse."""
         return self.is_first or self.is_gap
 
     @property
     def is_gap(self) -> bool:
-        """Whether something cannot be had any more."""
+        """Return whether something is lost for good."""
         return self.left is not None or self.lost != NOTHING or self.unrestored != NOTHING
 
 
 def resume(
     where: str, saved: SavedPlaces, committed: int | None, log: Span, topic_id: str, first_id: str, ahead: bool
 ) -> Resumption:
-    """Decide; `where` names topic and partition for errors. Raises StateError where a person must decide.
+    """Decide how the partition continues; `where` names topic and partition for errors.
 
-    `committed` is the group's offset, None without one. `first_id` is the id of the topic that state without a position is of: it
-    was written before positions were. With `ahead` (at least once) the state topic may be further than the group.
+    Raises StateError if a person must decide. `committed` is the group's offset, None without one. `first_id` is the id of
+    the topic that state without a position is about: such state is older than positions. With `ahead` (at least once) the
+    state topic may be further than the group.
     """
     start = Resumption(log.begin, Span(log.begin, log.begin), _span(0, log.begin), BEFORE_START if log.begin else "")
     of_id = saved.topic_id or first_id
@@ -93,7 +95,7 @@ def resume(
 
 
 def _position(where: str, saved: SavedPlaces, committed: int | None, ahead: bool) -> int | None:
-    """The offset of the next event to answer; None where nobody ever answered one."""
+    """Return the offset of the next event to answer; None if no event was ever answered."""
     known = saved.position if saved.position is not None else saved.newest or None
     if ahead or committed is None:
         if committed is None and saved.position is None and known is not None and not ahead:
@@ -112,11 +114,11 @@ def _position(where: str, saved: SavedPlaces, committed: int | None, ahead: bool
 
 
 def _going_on(saved: SavedPlaces, position: int, log: Span) -> Resumption:
-    """Go on at `position`, or behind what is lost; state comes from the log as far back as it reaches."""
+    """Continue at `position`, or behind lost records; state comes from the log as far back as it reaches."""
     goes_on = max(position, log.begin)
     lost = _span(position if saved.position is None else saved.position, goes_on)
     why = OVERTAKEN if position < log.begin else SKIPPED if lost != NOTHING else ""
-    if saved.replay_from is None:  # never written, or emptied by a person: what the log still has is what can be known
+    if saved.replay_from is None:  # never written, or deleted by a person: the rest of the log is the only source
         return Resumption(goes_on, Span(min(log.begin, goes_on), goes_on), lost, why)
     unrestored = _span(saved.replay_from, min(position, log.begin))
     begin = min(max(saved.replay_from, log.begin), goes_on)

@@ -12,7 +12,7 @@ from stream.state.topic import TakeUp
 
 
 def rules_so_far(settings: Settings, fleet: FleetSpec, topic: str) -> TakeUp:
-    """The judges of partitions as the journal has them; `topic` is the label of the events topic. Raises KafkaError."""
+    """Return the judges of partitions by the journal; `topic` is the label of the events topic. Raises KafkaError."""
 
     def judges(positions: Mapping[int, int]) -> dict[int, Judges]:
         found = read_journal(settings, fleet).rules

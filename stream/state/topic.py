@@ -1,14 +1,14 @@
-"""The state topic: snapshots of devices beside the input log, and how both give the state back.
+"""The state topic: snapshots of devices beside the input log. Restores device state from both.
 
-`iot.<fleet>.state` is compacted and has the events topic's partitions. Records of partition p (`stream/state/records.py`) are all
-written in the transactions that move the group's offset of p.
+`iot.<fleet>.state` is compacted and has the events topic's partitions. All records of partition p
+(`stream/state/records.py`) are written in the transactions that move the group's offset of p.
 
-Restoring reads them and then the input from `replay_from` to the committed offset; an event before its device's `upto` is passed
-over. That input gives the same state again, since admission and kernel depend on nothing else. Devices forgotten on the way are on
-record, so nobody is forgotten in the re-read before the newest `upto`: only from there on are all devices of that time in memory.
+A restore reads them and then the input from `replay_from` to the committed offset, and skips each event before its device's
+`upto`. That input gives the same state again, since admission and kernel depend on nothing else. Forgotten devices have
+notes, so the re-read forgets no device before the newest `upto`: only from there on does memory hold all devices of that
+time.
 
-Records older than the newest ones are as good as these, they only make the re-read longer: so it does no harm when a commit marker
-arrives late here.
+Older records are as good as the newest ones. They only make the re-read longer, so a late commit marker does no harm here.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from stream.state.resume import Resumption, resume
 
 log = logger("scorer.state")
 
-_MARKERS_S = 90.0  # as long as a transaction of a killed scorer may keep its records from being read
+_MARKERS_S = 90.0  # a killed scorer's transaction may block its records this long
 _LOOK_S = 0.1
 
-TakeUp = Callable[[Mapping[int, int]], Mapping[int, Judges]]  # the judges of partitions that stand at these offsets
+TakeUp = Callable[[Mapping[int, int]], Mapping[int, Judges]]  # returns the judges of partitions at these offsets
 
 
 class Saved:
-    """What the state topic holds of one partition: of every key the record that reaches furthest into the input."""
+    """The state topic's records of one partition: for every key the record that covers the most input."""
 
     def __init__(self) -> None:
         self.topic_id: str | None = None
@@ -57,11 +57,11 @@ class Saved:
         self.read_bytes = 0
 
     def take(self, message: Any) -> None:
-        """Note one record of the topic; one without a value deletes its key.
+        """Note one record of the topic; a record without a value deletes its key.
 
-        A later one replaces the one before, unless it holds less of the input: without transactions a scorer that the group has put
-        out may still write, and its older snapshot must not take the place of its successor's. Compaction goes by the later one all
-        the same; the device's next snapshot sets that right.
+        A later record replaces the earlier one, unless it covers less input: without transactions a scorer that the group
+        has fenced may still write, and its older snapshot must not replace its successor's. Compaction keeps the later
+        record all the same; the device's next snapshot corrects that.
         """
         key, value = message.key(), message.value()
         self.read_bytes += len(key or b"") + len(value or b"")
@@ -77,7 +77,7 @@ class Saved:
             self.devices[key] = value
 
     def _take_position(self, value: bytes | None) -> None:
-        """The furthest position counts, of the topic that was written last."""
+        """Take the furthest position of the topic that was written last."""
         if not value:
             self.topic_id = self.position = None
         elif topic_id_of(value) == self.topic_id:
@@ -87,21 +87,21 @@ class Saved:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing is there."""
+        """Return whether nothing is there."""
         return not self.devices and self.position is None and self.replay_from is None
 
     def upto(self) -> dict[bytes, int]:
-        """By key, the offset before which the device's record speaks for the input."""
+        """Return by key the offset before which the device's record covers the input."""
         return {key: offset_of(value) for key, value in self.devices.items()}
 
     @property
     def newest(self) -> int:
-        """The offset of the newest record: all before it was answered."""
+        """The offset of the newest record: all events before it were answered."""
         return max(self.upto().values(), default=0)
 
 
 class Restored(NamedTuple):
-    """States by partition, and what it took to have them back: seconds, bytes read of the state topic, and input re-read."""
+    """Restored states by partition, and the cost: seconds, bytes read of the state topic, and re-read input."""
 
     states: dict[int, PartitionState]
     seconds: float = 0.0
@@ -120,16 +120,16 @@ def restore(
     ahead: bool = False,
     events_topic: EventsTopic | None = None,
 ) -> Restored:
-    """State of each partition where reading goes on (`resume`), from the state topic and the input log.
+    """Restore the state of each partition at its resume position (`resume`), from the state topic and the input log.
 
-    Input is judged by the rules under which it was judged before: `judge` is asked for them once it is known where the partitions
-    stand, and before anything is judged. A plain judge judges all.
+    Input is judged by the same rules as before: once the positions of the partitions are known, and before any record is
+    judged, `judge` is called for the rules. A plain judge judges all.
 
-    `committed` is the group's offset, or None. With `ahead` the state topic may be further than the offsets (as a crash without
-    transactions leaves it): what it holds was answered, so the state is that of the newest record. `events_topic` is asked for
-    where it is not given.
+    `committed` is the group's offset, or None. With `ahead` the state topic may be further than the offsets (as after a
+    crash without transactions): all it holds was answered, so the state is restored up to the newest record. `events_topic`
+    is looked up if it is not given.
 
-    Raises StateError when it cannot be had back, KafkaError when the broker does not answer.
+    Raises StateError if the state cannot be restored, KafkaError if the broker does not answer.
     """
     if not committed:
         return Restored({})
@@ -160,7 +160,7 @@ def _judges(judge: Judge | TakeUp, positions: Mapping[int, int]) -> Mapping[int,
 
 
 class _Snapshots(NamedTuple):
-    """A partition's state as its snapshots have it; with the input that `resumed` names put into it by `replay` it is whole."""
+    """A partition's state from its snapshots; `replay` completes it with the input that `resumed` names."""
 
     state: PartitionState
     resumed: Resumption
@@ -177,7 +177,7 @@ def _from_snapshots(
     ahead: bool,
     of: EventsTopic,
 ) -> _Snapshots:
-    """One partition at a time: packed records take as much memory as the state that they become."""
+    """Build the state of one partition at a time: packed records take as much memory as the state."""
     saved = _read_whole(settings, reader, topic_names(fleet).state, partition, committed)
     where = f"{of.name}, partition {partition}"
     resumed = resume(where, saved, committed, reader.span(of.name, partition), of.id, of.first_id, ahead)
@@ -193,10 +193,11 @@ def _from_snapshots(
 
 
 def _read_whole(settings: Settings, reader: LogReader, topic: str, partition: int, committed: int | None) -> Saved:
-    """What the state topic holds of a partition.
+    """Return the state topic's records of a partition.
 
-    The marker of a transaction may arrive here later than at the group's offset: then the records that were committed with the
-    offset cannot be read yet. They are waited for while a transaction is open here; an offset without one was set by a person.
+    The marker of a transaction may arrive here later than at the group's offset. Then the records that were committed with
+    the offset cannot be read yet. They are waited for while a transaction is open here. Without an open transaction, a
+    person has set the offset.
     """
     limit, is_decided = time.monotonic() + _MARKERS_S, False
     while True:
@@ -209,7 +210,7 @@ def _read_whole(settings: Settings, reader: LogReader, topic: str, partition: in
 
 
 def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
-    """What the state topic holds of each of these partitions."""
+    """Return the state topic's records of each of these partitions."""
     saved = {p: Saved() for p in partitions}
     for p, messages in reader.read(topic, {p: reader.span(topic, p) for p in partitions}):
         for message in messages:
@@ -218,7 +219,7 @@ def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int
 
 
 def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:
-    """The state that the topic's records give by themselves. Takes them out of `saved` one by one, so that they go as it grows."""
+    """Return the state that the topic's records alone give. Removes each record from `saved`, so that memory does not hold both."""
     state, notes = PartitionState.empty(fleet, partition, committed), []
     for key in list(saved.devices):
         value = saved.devices.pop(key)
@@ -234,14 +235,14 @@ def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> 
 
 
 class Replay:
-    """Puts re-read input into a partition's state, without the events of a device before its `upto`: its record holds them."""
+    """Puts re-read input into a partition's state, except events before their device's `upto`: the record covers them."""
 
     def __init__(self, state: PartitionState, upto: Mapping[bytes, int]) -> None:
         self._state, self._upto = state, upto
-        self._settled = max(self._upto.values(), default=0)  # who was forgotten before is on record
+        self._settled = max(self._upto.values(), default=0)  # earlier evictions have notes
 
     def take(self, records: Records, judges: Judge | Judges, kernel: Kernel) -> Records:
-        """Advance the state by the records it lacks, which come in order; these are returned."""
+        """Advance the state by the records that it lacks, which come in order; return these records."""
         upto, offsets = self._upto, records.offsets.tolist()
         lacking = [i for i, key in enumerate(records.keys) if offsets[i] >= upto.get(key or b"", 0)]
         taken = records.only(lacking)
@@ -257,7 +258,7 @@ class Replay:
 
 
 def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:
-    """Raise KafkaError unless all topics that go by the events' partition numbers have as many, and as the fleet file says."""
+    """Raise KafkaError unless all topics that share the events' partition numbers have the same number as the fleet file."""
     names = topic_names(fleet)
     wanted = found.get(names.events, 0)
     for topic in (names.events, names.state, names.predictions, names.dead_letters):

@@ -53,7 +53,7 @@ class Acknowledged:
 
         1. every output is acknowledged; 2. the topic of all input is confirmed; 3. state records are acknowledged; 4. the
         group's positions move (`after_commit`).
-        After a crash in between, the outputs since the newest commit are sent again.
+        After a crash in between, the outputs since the newest state record or position are sent again.
         """
         started = time.perf_counter()
         self._flush()
