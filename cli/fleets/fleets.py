@@ -157,7 +157,7 @@ def fleets_reset(
 def fleets_try(
     file: Annotated[Path, typer.Argument(help="Changed copy of the fleet file.", metavar="FILE")],
     last: Annotated[
-        int, typer.Option(min=1, max=1_000_000, help="Number of events to judge, the newest first.")
+        int, typer.Option(min=1, max=1_000_000, help="Number of events to judge: the newest of the topic.")
     ] = 100_000,
 ) -> None:
     """Try a changed fleet file on the newest events of the topic. Prints the differences in refusals, rows, labels and features.

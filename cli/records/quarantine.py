@@ -73,7 +73,11 @@ def quarantine_replay(
     everything: Annotated[bool, typer.Option("--all", help="All records.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replay refused events as `aimaas dlq replay` does, also after retention deleted their dead letters."""
+    """Replay refused events of the lake as `aimaas dlq replay` does.
+
+    The command rebuilds a dead letter that is gone. It replays the event only if the predictions topic still has all predictions of
+    that time. Retention deletes both after the same time, so the command usually leaves an event whose dead letter is gone.
+    """
     from aimaas.lake.quarantine import find_quarantined, read_quarantine
     from aimaas.logs import set_up_logs
     from upkeep.dead_letters.decisions import Action, Replayed

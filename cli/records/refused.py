@@ -15,7 +15,9 @@ from cli.options import out
 if TYPE_CHECKING:
     from upkeep.dead_letters.decisions import Replayed
 
-Limit = Annotated[int, typer.Option(min=0, help="Number of rows to list, the newest first. The counts include all.")]
+Limit = Annotated[
+    int, typer.Option(min=0, help="Number of rows to list: the newest, in order of time. The counts include all.")
+]
 Since = Annotated[
     str | None, typer.Option(help="Only records since this time (2026-11-23T10:00:00Z), or of the last 30m, 2h, 7d.")
 ]
