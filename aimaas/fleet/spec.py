@@ -403,12 +403,14 @@ class FleetSpec(_Part):
 
     @property
     def jump_run(self) -> int:
-        """Largest difference between a record's `run` and the `run` of the device's newest record: `limits.jump` if it is set."""
+        """Largest difference between a record's `run` and the device's newest `run`: `limits.jump` with `order: seq`, else a
+        default.
+        """
         return _JUMP if self.order == "ts" else int(self.limits.jump or _JUMP)
 
     @property
     def jump_order(self) -> int:
-        """Largest difference between a record's order (a counter, or microseconds) and the order of the device's newest record."""
+        """Largest difference between a record's order (a counter, or microseconds) and the device's newest order."""
         return self.jump_run if self.order == "seq" else int((self.limits.jump or _JUMP_S) * 1e6)
 
     @property

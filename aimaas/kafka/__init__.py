@@ -1,4 +1,4 @@
-"""Kafka: clients made from the settings, and what several stages do with topics."""
+"""Kafka: clients made from the settings, and the operations on topics that several stages need."""
 
 from aimaas.kafka.clients import (
     ANSWER_LIMIT_S,

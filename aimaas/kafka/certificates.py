@@ -1,4 +1,4 @@
-"""What is wrong with a certificate, according to Python's TLS: librdkafka only says that it could not be verified."""
+"""Finds the fault of a certificate with Python's TLS, because librdkafka only says that it could not verify it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def servers(kafka: Mapping[str, str]) -> Iterator[tuple[str, int]]:
 
 
 def server_fault(kafka: Mapping[str, str]) -> str | None:
-    """Why the certificate of a bootstrap server is not accepted; None where each is."""
+    """Why the certificate of a bootstrap server is not accepted; None if all are."""
     try:
         context = _context(kafka)
     except (OSError, ssl.SSLError) as e:
@@ -68,7 +68,7 @@ def speaks_tls(kafka: Mapping[str, str]) -> bool:
 
 
 def client_certificate_fault(kafka: Mapping[str, str]) -> str | None:
-    """What is wrong with the client's own certificate, as far as its file says."""
+    """The fault of the client's own certificate, as far as its file shows it."""
     path = kafka.get("ssl.certificate.location")
     name = kafka_variable("ssl.certificate.location")
     if path is None:

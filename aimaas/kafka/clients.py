@@ -1,8 +1,8 @@
-"""Kafka clients made from the settings, and the few things that several stages do with topics.
+"""Kafka clients made from the settings, and the operations on topics that several stages need.
 
-Whatever `AIMAAS_KAFKA_…` names (brokers, SASL, TLS, tuning) reaches every client. Keyed records are partitioned by
-`murmur2_random`, so that producers in any language put a device into the same partition. What goes wrong becomes a `KafkaError`
-of one line, a setting that librdkafka does not take a `SettingsError`.
+All `AIMAAS_KAFKA_…` settings (brokers, SASL, TLS, tuning) reach every client. Keyed records are partitioned by `murmur2_random`,
+so that producers in any language put a device into the same partition. An error becomes a `KafkaError` of one line, a setting
+that librdkafka refuses becomes a `SettingsError`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from aimaas.errors import KafkaError
 from aimaas.kafka.connection import check_settings, why_unreachable
 from aimaas.kafka.failures import UNREACHABLE, unreachable
-from aimaas.kafka.failures import kafka_errors as kafka_errors  # noqa: PLC0414 - callers take it from here
+from aimaas.kafka.failures import kafka_errors as kafka_errors  # noqa: PLC0414 - callers import it from here
 from aimaas.kafka.outage import Quiet, outage_of
 from aimaas.kafka.rights import Right, in_group, on_topic
 from aimaas.settings import Settings
@@ -30,30 +30,31 @@ Isolation = Literal["read_committed", "read_uncommitted"]
 Offsets = dict[int, int]  # partition -> offset
 
 ANSWER_LIMIT_S = 15.0  # for one request to the cluster
-CONNECT_LIMIT_S = 10.0  # for a cluster to let this process in: a broker may be restarting
+CONNECT_LIMIT_S = 10.0  # for the first connection: a broker may be restarting
 READ_LIMIT_S = 120.0  # without any progress
-# The client unpacks a zstd batch into buffers of threefold growing size, none larger than this. With its default of 100 MB some
-# batches of more than 33 MB are never read; with the largest value a batch of 1 GB is, and takes as much memory meanwhile.
+# The client unpacks a zstd batch into buffers, each three times as large as the one before, up to this size. With its default of
+# 100 MB it never reads some batches of more than 33 MB. With the largest value it reads a batch of 1 GB, which takes as much
+# memory.
 _LARGEST_UNPACKED = 2**31 - 1
 _POLL_S = 0.05
 _MOVING = {
     ClientError.NOT_LEADER_FOR_PARTITION,
     ClientError.LEADER_NOT_AVAILABLE,
     ClientError.FENCED_LEADER_EPOCH,
-    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic made anew under its old name, or a killed leader that is just back
+    ClientError.UNKNOWN_LEADER_EPOCH,  # a topic that was created again, or a killed leader that is just back
     ClientError.OFFSET_NOT_AVAILABLE,
 }
 
 
 _log = logging.getLogger("kafka")
-_log.addHandler(logging.NullHandler())  # errors reach the caller; the client's own chatter only who asks for it
+_log.addHandler(logging.NullHandler())  # the caller gets errors; the client's log lines need a handler
 _log.addFilter(Quiet())
-_answered: set[frozenset[tuple[str, str]]] = set()  # settings under which the cluster has answered this process
+_answered: set[frozenset[tuple[str, str]]] = set()  # settings with which the cluster has answered this process
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record as it stands in a topic. `timestamp_ms` is since 1970, by the topic's clock (the broker's for events)."""
+    """One record of a topic. `timestamp_ms` is since 1970, by the topic's clock (the broker's for events)."""
 
     topic: str
     partition: int
@@ -65,7 +66,10 @@ class Record:
 
 
 def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
-    """librdkafka settings of a producer: idempotent, acknowledged by all replicas, lz4. `extra` has `_` for `.` and wins."""
+    """librdkafka settings of a producer: idempotent, acknowledged by all replicas, lz4.
+
+    `extra` has `_` for `.` and takes precedence.
+    """
     return {
         "enable.idempotence": True,
         "acks": "all",
@@ -78,9 +82,9 @@ def producer_config(settings: Settings, **extra: Any) -> dict[str, Any]:
 
 
 def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, Any]:
-    """librdkafka settings of a consumer that commits by itself nothing and reads what is committed.
+    """librdkafka settings of a consumer that reads committed records and never commits by itself.
 
-    An offset that the log does not hold is an error, whatever the environment says: nobody is set back or forward in silence.
+    An offset that the log does not hold is an error, whatever the environment says, so no consumer is reset silently.
     """
     return {
         "group.id": group,
@@ -97,8 +101,8 @@ def consumer_config(settings: Settings, group: str, **extra: Any) -> dict[str, A
 def admin(settings: Settings, connected: bool = True) -> AdminClient:
     """A client for topics and offsets. Keep it in a variable while its futures are awaited, or they fail.
 
-    Raises KafkaError with the cause where the cluster does not let this process in, as the first client of a process finds out;
-    with `connected=False` it is made at once, whether the cluster answers or not, and must be polled.
+    The first client of a process connects, and raises KafkaError with the cause if that fails. With `connected=False` the client
+    is created without a connection and must be polled.
     """
     config = _common(settings)
     if connected:
@@ -107,7 +111,7 @@ def admin(settings: Settings, connected: bool = True) -> AdminClient:
 
 
 def connect(settings: Settings, timeout_s: float = CONNECT_LIMIT_S) -> None:
-    """Raise KafkaError with the cause unless the cluster answers within `timeout_s`; a cause that lasts is told at once.
+    """Raise KafkaError with the cause unless the cluster answers within `timeout_s`. A lasting cause is raised at once.
 
     A cluster that has answered this process is not asked again.
     """
@@ -120,7 +124,7 @@ def connect(settings: Settings, timeout_s: float = CONNECT_LIMIT_S) -> None:
 
 
 def _common(settings: Settings) -> dict[str, Any]:
-    """What all clients share: back soon after a broker is; the client's own log goes to Python's logger `kafka`."""
+    """Settings of all clients: quick reconnection, and the client's log in Python's logger `kafka`."""
     check_settings(frozenset(settings.kafka.items()))
     return {
         "logger": _log,
@@ -136,14 +140,14 @@ def _dotted(extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def check_broker(settings: Settings, timeout_s: float = ANSWER_LIMIT_S) -> int:
-    """Number of brokers of the cluster. Raises KafkaError where none answers within `timeout_s`."""
+    """Number of brokers of the cluster. Raises KafkaError if none answers within `timeout_s`."""
     connect(settings, timeout_s)
     with kafka_errors(settings, "connect to Kafka"):
         return len(admin(settings).list_topics(timeout=timeout_s).brokers)
 
 
 def partition_counts(settings: Settings, names: Iterable[str], *rights: Right) -> dict[str, int]:
-    """How many partitions each topic has. Raises KafkaError where one is not there, or must not be used: with its `rights`."""
+    """Number of partitions of each topic. Raises KafkaError if a topic does not exist, or if the ACLs lack one of its `rights`."""
     client, counts = admin(settings), {}
     with kafka_errors(settings, "list the topics"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
@@ -157,10 +161,11 @@ def partition_counts(settings: Settings, names: Iterable[str], *rights: Right) -
 
 
 def create_topics(settings: Settings, specs: Sequence[TopicSpec]) -> list[str]:
-    """Create the topics that are missing and return their names; ready to use when this returns.
+    """Create the missing topics and return their names. They are ready to use when this returns.
 
-    A topic that exists gets settings that differ where it keeps all that it keeps now: earlier releases declared others. Raises
-    KafkaError with a line for each whose partitions differ, or whose settings would drop records; then nothing is changed.
+    An existing topic gets the declared settings if it then loses no records, because earlier releases declared other settings.
+    Raises KafkaError with a line for each topic whose partitions differ, or whose new settings would drop records; then nothing
+    is changed.
     """
     client = admin(settings)
     with kafka_errors(settings, "create topics"):
@@ -190,7 +195,7 @@ def _all_led(client: Any, specs: Sequence[TopicSpec]) -> bool:
 def _differences(
     settings: Settings, client: Any, known: Mapping[str, Any], specs: Sequence[TopicSpec]
 ) -> tuple[list[str], dict[str, dict[str, str]]]:
-    """One line for each way in which a topic is not as declared and stays so; topic -> settings that may simply be changed."""
+    """A line for each difference from the declared topics that must stay, and by topic the settings that may be changed."""
     if not specs:
         return [], {}
     resources = {s.name: ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs}
@@ -209,7 +214,7 @@ def _differences(
         if other and keeps_all(has, spec.config):
             changes[spec.name] = other
         elif other:
-            # one command for all: a topic that is compacted no more must not lose what is older than a week meanwhile
+            # one command for all settings: a topic that is no longer compacted must not lose records older than a week in between
             now = ", ".join(f"{name}={has[name]}, declared is {other[name]}" for name in other)
             change = ",".join(f"{name}={value}" for name, value in other.items())
             lines.append(
@@ -220,7 +225,7 @@ def _differences(
 
 
 def _change(settings: Settings, client: Any, changes: Mapping[str, Mapping[str, str]]) -> None:
-    """Set settings of topics that exist."""
+    """Set settings of existing topics."""
     wanted = [
         ConfigResource(
             ConfigResource.Type.TOPIC, name,
@@ -240,7 +245,7 @@ def _configs(settings: Settings, topic: str, answer: Any) -> Any:
 
 
 def delete_topics(settings: Settings, names: Iterable[str]) -> None:
-    """Delete topics with all that is in them; those that do not exist are passed over."""
+    """Delete topics and their records. Topics that do not exist are skipped."""
     client, wanted = admin(settings), list(names)
     with kafka_errors(settings, "delete topics"):
         gone = client.delete_topics(wanted, request_timeout=ANSWER_LIMIT_S) if wanted else {}
@@ -252,7 +257,7 @@ def delete_topics(settings: Settings, names: Iterable[str]) -> None:
 
 
 def _finish(settings: Settings, operation: str, futures: Mapping[str, Any], harmless: str) -> None:
-    """Wait until `operation` is done with each topic; an error named `harmless` says that it was done before."""
+    """Wait until `operation` is done for each topic. The error named `harmless` means that it was done before."""
     for name, future in futures.items():
         with kafka_errors(settings, f"{operation.lower()} topic {name}", on_topic(operation, name)):
             try:
@@ -273,9 +278,9 @@ def _await(condition: Any, doing: str) -> None:
 def end_offsets(
     settings: Settings, topic: str, isolation: Isolation = "read_committed", operation: str = "Read"
 ) -> Offsets:
-    """Offset after the last record of each partition: of the last stable one, or with `read_uncommitted` of all.
+    """Offset after the last record of each partition: the last stable offset, or with `read_uncommitted` the end of the log.
 
-    `operation` is what the caller wants of the topic, which a refusal names: Read and Write both imply what is asked here.
+    `operation` is the right that an error names if the ACLs refuse: Read and Write both imply the right that this call needs.
     """
     client = admin(settings)
     with kafka_errors(settings, f"read the end of {topic}", on_topic(operation, topic)):
@@ -283,7 +288,7 @@ def end_offsets(
 
 
 def begin_offsets(settings: Settings, topic: str) -> Offsets:
-    """Offset of the oldest record that each partition still has."""
+    """Offset of the oldest record in each partition."""
     client = admin(settings)
     with kafka_errors(settings, f"read the beginning of {topic}", on_topic("Read", topic)):
         return _list_offsets(client, topic, OffsetSpec.earliest(), "read_uncommitted")
@@ -301,14 +306,14 @@ def _list_offsets(client: Any, topic: str, which: Any, isolation: Isolation) -> 
         )
         try:
             return {tp.partition: future.result(ANSWER_LIMIT_S).offset for tp, future in futures.items()}
-        except KafkaException as e:  # a new topic, or a broker that has just come back
+        except KafkaException as e:  # a new topic, or a broker that is just back
             if e.args[0].code() not in _MOVING or time.monotonic() > limit:
                 raise
         time.sleep(_POLL_S)
 
 
 def read_all(settings: Settings, topic: str, isolation: Isolation = "read_committed") -> list[Record]:
-    """All records that the topic holds now, by partition and offset. Fits in memory or this is the wrong function."""
+    """Read all records of a topic, by partition and offset. They must fit in memory."""
     return read_between(
         settings, topic, begin_offsets(settings, topic), end_offsets(settings, topic, isolation), isolation
     )
@@ -317,7 +322,7 @@ def read_all(settings: Settings, topic: str, isolation: Isolation = "read_commit
 def read_between(
     settings: Settings, topic: str, begin: Offsets, end: Offsets, isolation: Isolation = "read_committed"
 ) -> list[Record]:
-    """Records from `begin` on and before `end`, by partition and offset. Raises KafkaError as `delivered_between` does."""
+    """Read the records in [begin, end), by partition and offset. Raises KafkaError as `delivered_between` does."""
     records = [
         record_of(message)
         for part in delivered_between(settings, topic, begin, end, isolation)
@@ -328,7 +333,7 @@ def read_between(
 
 @dataclass
 class Delivered:
-    """Messages as they came, and the offset after what was read of each partition that got on."""
+    """Messages in the order of delivery, and the new position of each partition that advanced."""
 
     messages: list[Any] = field(default_factory=list)
     positions: Offsets = field(default_factory=dict)
@@ -342,11 +347,11 @@ def delivered_between(
     isolation: Isolation = "read_committed",
     most: int = 10_000,
 ) -> Iterator[Delivered]:
-    """What stands from `begin` on and before `end`, in parts of `most` messages; a partition that `begin` lacks starts at 0.
+    """Yield the messages in [begin, end), in parts of at most `most`; a partition that is not in `begin` starts at 0.
 
-    Transaction markers and aborted records take offsets but are not delivered: a partition is done when the consumer stands
-    at `end`, which the client says by an end-of-partition event, however many records that made. Raises KafkaError after 120 s
-    without progress.
+    Transaction markers and aborted records have offsets but are not delivered, so the number of records does not show the end of
+    a partition. A partition is done when the consumer's position is at `end`, which an end-of-partition event reports. Raises
+    KafkaError after 120 s without progress.
     """
     pending = {p: e for p, e in end.items() if e > begin.get(p, 0)}
     starts = [TopicPartition(topic, p, begin.get(p, 0)) for p in pending]
@@ -357,7 +362,7 @@ def delivered_between(
                 READER_GROUP,
                 isolation_level=isolation,
                 enable_partition_eof=True,
-                fetch_wait_max_ms=20,  # the end shows in an answer without records, which the broker holds back so long
+                fetch_wait_max_ms=20,  # the end shows in an empty answer, which the broker delays by this time
             )
         )
         try:
@@ -376,7 +381,7 @@ def delivered_between(
 
 
 def _taken(messages: Sequence[Any], pending: Offsets, end: Offsets) -> Delivered:
-    """The delivered messages before `end`; finished partitions go out of `pending`. Raises KafkaException."""
+    """Return the delivered messages before `end`, and remove finished partitions from `pending`. Raises KafkaException."""
     part = Delivered()
     for message in messages:
         error, partition, offset = message.error(), message.partition(), message.offset()
@@ -393,7 +398,7 @@ def _taken(messages: Sequence[Any], pending: Offsets, end: Offsets) -> Delivered
 
 
 def record_of(message: Any) -> Record:
-    """A delivered message as a plain value."""
+    """Convert a delivered message to plain data."""
     return Record(
         message.topic(), message.partition(), message.offset(), message.timestamp()[1],
         message.key(), message.value(), headers_of(message),
@@ -401,8 +406,8 @@ def record_of(message: Any) -> Record:
 
 
 def headers_of(message: Any) -> dict[str, bytes]:
-    """Headers of a message, the last of a name that comes twice, b"" for no content. Empty where a name is not UTF-8."""
+    """Headers of a message: the last one of a repeated name, b"" for no content. Empty if a name is not UTF-8."""
     try:
         return {name: value or b"" for name, value in message.headers() or ()}
-    except UnicodeDecodeError:  # anyone may name a header by any bytes
+    except UnicodeDecodeError:  # a producer may use any bytes as a header's name
         return {}

@@ -1,7 +1,7 @@
-"""Why a Kafka cluster cannot be reached: a separate client connects and reports what stopped it.
+"""Finds out why a Kafka cluster cannot be reached: a separate client connects and reports the cause.
 
-librdkafka's calls only run out of time; what stopped a connection comes by callbacks and by the client's log. It has one message
-for all certificates that it does not accept, so Python's TLS is asked which one it is.
+librdkafka's calls only time out; callbacks and the client's log report the cause. librdkafka has one message for all faults of
+certificates, so Python's TLS looks for the fault.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from aimaas.kafka.certificates import client_certificate_fault, server_fault, sp
 from aimaas.kafka.rights import user_of
 from aimaas.settings import kafka_variable
 
-_CLOSED = 3  # times in a row that a listener closes before a word was said: it waits for another protocol
+_CLOSED = 3  # a listener that closes this many connections in a row at once has another protocol
 _POLL_S = 0.05
 _PROTOCOLS = "PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
 _TIMES = re.compile(r"\s*\(after \d+ms in state \w+\)")
@@ -34,7 +34,7 @@ _quiet.addHandler(logging.NullHandler())
 
 @dataclass(frozen=True)
 class Cause:
-    """What is wrong and what to do, without a full stop; `lasts`: until a person does something, so that waiting is in vain."""
+    """The fault and the remedy, without a full stop. `lasts`: the fault stays until a person acts, so waiting does not help."""
 
     text: str
     lasts: bool
@@ -42,21 +42,21 @@ class Cause:
 
 @cache
 def check_settings(given: frozenset[tuple[str, str]]) -> None:
-    """Raise SettingsError where librdkafka does not take these settings: making a client says so, and connects to nothing."""
+    """Raise SettingsError if librdkafka refuses these settings. It checks them when a client is created, without a connection."""
     try:
         AdminClient({"logger": _quiet, **dict(given)})
     except KafkaException as e:
         said = e.args[0].str()
-        named = said.replace("SASL mechanism", "sasl.mechanism")  # which has a default that this build may lack
+        named = said.replace("SASL mechanism", "sasl.mechanism")  # its default may be missing in this build
         name = max((n for n in {"sasl.mechanism", *dict(given)} if n in named), key=len, default="…")
         allowed = _PROTOCOLS if name == "security.protocol" else "a value that librdkafka's CONFIGURATION.md allows"
         raise SettingsError(f"{kafka_variable(name)}: {said}; use {allowed}") from None
 
 
 def why_unreachable(kafka: Mapping[str, str], limit_s: float) -> Cause | None:
-    """Connect as these librdkafka settings say; None once the cluster answers.
+    """Connect with these librdkafka settings. Return None if the cluster answers, else the cause.
 
-    A cause that lasts ends it at once; a broker that is away is waited for until `limit_s` is over. Raises SettingsError.
+    A lasting cause is returned at once; a broker that is down gets `limit_s` to come back. Raises SettingsError.
     """
     check_settings(frozenset(kafka.items()))
     heard = _Heard(kafka)
@@ -74,7 +74,7 @@ def why_unreachable(kafka: Mapping[str, str], limit_s: float) -> Cause | None:
 
 
 class _Heard:
-    """What the client tells by its callbacks."""
+    """The reports of a client's callbacks."""
 
     def __init__(self, kafka: Mapping[str, str]) -> None:
         self._kafka, self._closed = kafka, 0
@@ -93,7 +93,7 @@ class _Heard:
             self.lasting = Cause(text, lasts=True)
 
     def _line(self, line: str) -> None:
-        """A line of the client's log: only this says that a listener closes whatever connects."""
+        """Take a line of the client's log, which alone shows that a listener closes every connection."""
         if "Disconnected" not in line or "SSL_HANDSHAKE" in line:
             self._closed = 0 if "FAIL" in line else self._closed
             return
@@ -109,17 +109,17 @@ class _Lines(logging.Handler):
         self._take = take
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Hand the line on."""
+        """Pass the line on."""
         self._take(record.getMessage())
 
 
 def plain(said: str) -> str:
-    """librdkafka's message without the address it begins with and the times it ends with."""
+    """librdkafka's message without the address at its beginning and the times at its end."""
     return _TIMES.sub("", re.sub(r"^\S+://\S+: |^\S+:\d+/\S+: ", "", said))
 
 
 def lasting_cause(kafka: Mapping[str, str], code: int, said: str) -> str | None:
-    """What an error of a connection says about the settings; None for one that may go away by itself."""
+    """The fault of the settings that an error of a connection shows; None for an error that may go away by itself."""
     protocol = kafka.get("security.protocol", "PLAINTEXT")
     if "mechanism" in said and ("handshake failed" in said or "nsupported" in said):
         offered = said.partition("supported mechanisms: ")[2]
@@ -154,7 +154,7 @@ def _login_refused(kafka: Mapping[str, str], said: str) -> str:
 
 
 def _closed_at_once(kafka: Mapping[str, str], has_answered: bool) -> Cause:
-    """A listener that closes whatever connects. One that `has_answered` is a broker's; else it may be a proxy without one."""
+    """The cause if a listener closes every connection. If it `has_answered`, it belongs to a broker; else it may be a proxy."""
     protocol = kafka.get("security.protocol", "PLAINTEXT")
     name = kafka_variable("security.protocol")
     if "SSL" not in protocol.upper() and speaks_tls(kafka):

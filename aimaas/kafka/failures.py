@@ -1,4 +1,4 @@
-"""What the errors of Kafka's clients mean for a person: one line that says what was done, what is wrong, and what to do."""
+"""Explains errors of Kafka's clients in one line: the operation, the fault, and the remedy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aimaas.kafka.granted import lacking
 from aimaas.kafka.rights import Right, user_of
 from aimaas.settings import Settings
 
-PROBE_S = 3.0  # for asking why a call ran out of time
+PROBE_S = 3.0  # to find out why a call timed out
 UNREACHABLE = {
     ClientError._TRANSPORT,
     ClientError._ALL_BROKERS_DOWN,
@@ -25,7 +25,7 @@ UNREACHABLE = {
     ClientError._MSG_TIMED_OUT,
     ClientError.REQUEST_TIMED_OUT,
 }
-FENCED = {  # another process works under the same transactional id, or as the same member of the group
+FENCED = {  # another process has taken the transactional id, or the member's place in the group
     ClientError._FENCED,
     ClientError.INVALID_PRODUCER_EPOCH,
     ClientError.PRODUCER_FENCED,
@@ -38,36 +38,36 @@ _DENIED = {
     ClientError.CLUSTER_AUTHORIZATION_FAILED: "cluster",
 }
 _GONE = "the log no longer has the requested offsets: retention deleted them, or the topic was created again; run this again"
-OPTIONAL = {"DescribeConfigs"}  # work goes on without it, unless it is all that is asked for
+OPTIONAL = {"DescribeConfigs"}  # work continues without it, unless it is the only right asked for
 _NO_TOPIC = {ClientError.UNKNOWN_TOPIC_OR_PART, ClientError._UNKNOWN_TOPIC}
 
 
 def is_denied(error: Any) -> bool:
-    """Whether the broker's ACLs refuse what a client asked for."""
+    """Whether the broker's ACLs refuse a client's request."""
     return error.code() in _DENIED
 
 
 @contextmanager
 def kafka_errors(settings: Settings, doing: str, *rights: Right, fenced: str = "") -> Iterator[None]:
-    """Turn what confluent-kafka raises into a KafkaError that says what was being done, where, and what to do.
+    """Turn an error of confluent-kafka into a KafkaError that names the operation, the place, and the remedy.
 
-    `rights` are what the work needs of the broker's ACLs: a refusal is told with those of the refused kind. `fenced` says who put
-    the client out, and what to do.
+    `rights` are the rights that the operation needs; the error of a refusal names those of the refused kind. `fenced` names the
+    process that fenced the client, and the remedy.
     """
     try:
         yield
     except KafkaException as e:
         raise explained(settings, doing, e.args[0], *rights, fenced=fenced) from None
-    except TimeoutError:  # waiting for an answer ended a moment before the client gave it up
+    except TimeoutError:  # the wait ended a moment before the client's own timeout
         raise explained(settings, doing, ClientError(ClientError._TIMED_OUT), *rights) from None
-    except SystemError as e:  # a fatal error, raised while the client called one of our functions back
+    except SystemError as e:  # a fatal error, raised inside one of our callbacks
         if not isinstance(e.__cause__, KafkaException):
             raise
         raise explained(settings, doing, e.__cause__.args[0], *rights, fenced=fenced) from None
 
 
 def explained(settings: Settings, doing: str, error: Any, *rights: Right, fenced: str = "") -> KafkaError:
-    """A client's error as a KafkaError. A call that ran out of time does not say why: the cluster is asked, for some seconds."""
+    """A client's error as a KafkaError. A timeout has no cause, so this connects to the cluster for some seconds to find it."""
     code, where = error.code(), settings.bootstrap_servers
     if code in _DENIED:
         return denied(settings, doing, _DENIED[code], plain(error.str()), rights)
@@ -101,7 +101,7 @@ def unreachable(settings: Settings, doing: str, cause: Cause) -> KafkaError:
 
 
 def no_topic(settings: Settings, doing: str) -> KafkaError:
-    """The error of a topic that is not there. Who may not Describe a topic does not see it in a list of all of them."""
+    """The error of a topic that does not exist. A list of all topics lacks those that the user may not Describe."""
     secured = settings.kafka.get("security.protocol", "PLAINTEXT").upper() != "PLAINTEXT"
     hidden = f", or let {user_of(settings.kafka)} Describe them if they are there" if secured else ""
     return KafkaLastingError(
@@ -110,7 +110,7 @@ def no_topic(settings: Settings, doing: str) -> KafkaError:
 
 
 def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
-    """Raise KafkaLastingError where the ACLs lack one of these rights to topics or groups; asks no cluster without users."""
+    """Raise KafkaLastingError if the ACLs lack one of these rights to topics or groups; no check for a cluster without users."""
     if settings.kafka.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
         return
     wanting = lacking(settings.kafka, [right for right in rights if right.operation not in OPTIONAL])
@@ -119,7 +119,7 @@ def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
 
 
 def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[Right, ...]) -> KafkaError:
-    """The error of a right that the ACLs do not grant."""
+    """The error of missing rights."""
     user = user_of(settings.kafka)
     if kind == "cluster" and not any(
         r.kind == kind for r in rights

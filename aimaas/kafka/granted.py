@@ -1,4 +1,4 @@
-"""Which rights a broker's ACLs do not grant: asks the broker what this client may do, if an error does not name the right."""
+"""Asks the broker which rights its ACLs do not grant to this client, if an error does not name the right."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _DENIED = (ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.GROUP_AUTHORIZATI
 
 
 def lacking(kafka: Mapping[str, str], rights: Sequence[Right]) -> list[Right]:
-    """The rights to topics and groups that the broker says it does not grant."""
+    """The rights to topics and groups that the broker does not grant."""
     quiet = logging.Logger("aimaas.granted", logging.CRITICAL + 1)
     client = AdminClient({**kafka, "logger": quiet, "error_cb": lambda _: None})
     return [right for right in rights if not _is_granted(client, right)]
 
 
 def _is_granted(client: Any, right: Right) -> bool:
-    """Whether this is granted, or the broker does not tell. Who may not even Describe a topic or group is told so instead."""
+    """Whether the right is granted, or the broker does not say. A client without Describe gets an error, and so lacks the right."""
     if right.kind not in ("topic", "group"):
         return True
     try:
@@ -47,5 +47,5 @@ def _is_granted(client: Any, right: Right) -> bool:
 
 
 def _names(operations: Iterable[Any]) -> set[str]:
-    """The operations as `kafka-acls` writes them: DESCRIBE_CONFIGS is DescribeConfigs."""
+    """The names of the operations in `kafka-acls`: DESCRIBE_CONFIGS is DescribeConfigs."""
     return {"".join(word.capitalize() for word in operation.name.split("_")) for operation in operations}

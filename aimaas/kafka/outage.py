@@ -1,7 +1,7 @@
 """Outages of Kafka in a long-running process: one log line when the cluster goes away, one when it is back.
 
-All clients of a process with the same settings share one fate, so they share one `Outage`. librdkafka tries again by itself, as
-fast as several times a second; it tells of each time, which nobody wants to read.
+All clients of a process with the same settings share one `Outage`. librdkafka reconnects by itself, several times a second, and
+logs each attempt. This module replaces those lines.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from aimaas.kafka.failures import UNREACHABLE, unreachable
 from aimaas.settings import Settings
 
 _PROBE_S = 3.0
-_PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # between two looks, the last one from then on
-# a cause that a person must mend counts once it was seen for so long: brokers that start say strange things
+_PAUSES_S = (0.5, 1.0, 2.0, 5.0)  # between two checks; the last one repeats
+# a lasting cause counts after this time, because starting brokers give misleading errors
 _LASTS_S = 5.0
-_REPEAT_S = 60.0  # one broker among several that refuses is told so often
+_REPEAT_S = 60.0  # between two lines about one refusing broker among several
 _LOSSES = UNREACHABLE | {ClientError._AUTHENTICATION, ClientError._SSL, ClientError.SASL_AUTHENTICATION_FAILED}
 
 _log = logging.getLogger("aimaas.kafka")
-_log.addHandler(logging.NullHandler())  # a command that runs once says its error itself
+_log.addHandler(logging.NullHandler())  # a command that runs once reports its error itself
 
 
 class Outage:
-    """What a process knows of one cluster's being out of reach. Thread-safe."""
+    """The state of the connection to one cluster in this process. Thread-safe."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -41,7 +41,7 @@ class Outage:
         self._lasting: Cause | None = None
 
     def told(self, error: Any) -> None:
-        """A client met this error: librdkafka's error callback. Looks into it in a thread of its own, unless one does."""
+        """Take a client's error (librdkafka's error callback). A thread looks for its cause, unless one runs already."""
         if error.code() not in _LOSSES:
             return
         with self._lock:
@@ -51,15 +51,16 @@ class Outage:
         threading.Thread(target=self._look, args=(error,), name="kafka-outage", daemon=True).start()
 
     def raise_if_lasting(self, doing: str) -> None:
-        """Raise KafkaError where the clients will not come back before a person does something. Costs nothing else."""
+        """Raise KafkaError if the cause lasts until a person acts. Otherwise this call costs nothing."""
         if self._lasting is not None:
             cause, self._lasting = self._lasting, None
             raise unreachable(self._settings, doing, cause)
 
     def wait(self, ended: Callable[[float], bool], doing: str) -> bool:
-        """Whether the cluster answers; waits for it until `ended(seconds)` says so. Raises KafkaLastingError where that is in vain.
+        """Wait until the cluster answers or `ended(seconds)` is true; return whether it answers. Raises KafkaLastingError for a
+        lasting cause.
 
-        `ended` waits for so many seconds, or less, and says whether to give up.
+        `ended` waits for at most that many seconds, and returns whether to give up.
         """
         cause = self._follow(ended, lasts_s=0.0)
         if cause is not None:
@@ -75,7 +76,7 @@ class Outage:
                 self._looking, self._looks_after = False, time.monotonic() + _PAUSES_S[-1]
 
     def _follow(self, ended: Callable[[float], bool], lasts_s: float) -> Cause | None:
-        """Look until the cluster answers: None; or the same cause that lasts was there for `lasts_s`: that cause."""
+        """Check until the cluster answers, and return None; or until a lasting cause was there for `lasts_s`, and return it."""
         since = float("inf")
         for pause_s in _pauses():
             cause, now = why_unreachable(self._settings.kafka, _PROBE_S), time.monotonic()
@@ -103,7 +104,7 @@ class Outage:
             _log.warning("Kafka answers again, after %.0f s", now - since)
 
     def _one_of_several(self, error: Any) -> None:
-        """The cluster answers, but one of its brokers lets nobody in: told now and then."""
+        """Log, at most once per `_REPEAT_S`, that the cluster answers but one of its brokers refuses this client."""
         text = lasting_cause(self._settings.kafka, error.code(), plain(error.str()))
         if text is None or self._lasting is not None or time.monotonic() < self._told_at + _REPEAT_S:
             return
@@ -126,19 +127,19 @@ _outages: dict[frozenset[tuple[str, str]], Outage] = {}
 
 
 def outage_of(settings: Settings) -> Outage:
-    """The one of all clients with these settings."""
+    """The `Outage` of all clients with these settings."""
     return _outages.setdefault(frozenset(settings.kafka.items()), Outage(settings))
 
 
 class Quiet(logging.Filter):
-    """Of librdkafka's own log lines, what an outage does not tell: no lost connections, and of each kind one line a minute."""
+    """Drops librdkafka's lines about lost connections, which `Outage` reports; keeps one line a minute of each other kind."""
 
     def __init__(self) -> None:
         super().__init__()
         self._next_at: Mapping[str, float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether the line is to be written."""
+        """Whether to write the line."""
         kind = record.getMessage().partition(" ")[0]
         now = time.monotonic()
         if kind in ("FAIL", "ERROR") or now < self._next_at.get(kind, 0.0):

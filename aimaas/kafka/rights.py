@@ -1,4 +1,4 @@
-"""What a broker's access control lists (ACLs) grant: one right, and the `kafka-acls` command that grants it."""
+"""A right that a broker's access control lists (ACLs) grant, and the `kafka-acls` command that grants it."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def on_topic(operation: str, name: str) -> Right:
 
 
 def in_group(name: str) -> Right:
-    """What every reader needs of its consumer group: also one that commits nothing asks for the group's coordinator."""
+    """The right that every reader needs to its consumer group: a reader that commits no offsets also asks for its coordinator."""
     return Right("group", name, "Read")
 
 
 def user_of(kafka: Mapping[str, str]) -> str:
-    """The user that these librdkafka settings log in as; a placeholder where a certificate or a token says so."""
+    """The user of these librdkafka settings; a placeholder if a certificate or a token names the user."""
     return kafka.get("sasl.username") or "<this client>"

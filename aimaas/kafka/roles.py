@@ -11,7 +11,7 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka.rights import Right, in_group, on_topic
 from aimaas.topics import MODELS_GROUP, READER_GROUP, RESTORE_GROUP, scorer_group, topic_names, topic_specs
 
-SPARK_GROUPS = "aimaas-spark"  # prefix of the group names that Spark invents; it joins none, so it needs no right
+SPARK_GROUPS = "aimaas-spark"  # prefix of the group names that Spark generates; it joins no group, so it needs no right
 Rights = tuple[Right, ...]
 
 
@@ -24,12 +24,12 @@ def _write(*topics: str) -> Rights:
 
 
 def _ask_settings(*topics: str) -> Rights:
-    """So that settings on which promises rest can be checked; without it that is only logged."""
+    """The right to check the topic settings that promises depend on; without it a log line says that they were not checked."""
     return tuple(on_topic("DescribeConfigs", topic) for topic in topics)
 
 
 def _transactions(name: str, prefixed: bool = False) -> Right:
-    """A transactional producer under this id, or under all ids that begin so."""
+    """The right of a transactional producer with this id, or with this prefix of its id."""
     return Right("transactional-id", name, "Write", prefixed)
 
 

@@ -15,7 +15,7 @@ _URL_SAFE = str.maketrans("+/", "-_")
 
 
 def topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str, str]:
-    """The id of each topic, as Kafka's own tools say it. Raises KafkaError, also where a topic is not there."""
+    """The id of each topic, as Kafka's own tools show it. Raises KafkaError, also if a topic does not exist."""
     client = admin(settings)
     rights = [on_topic("Read", topic) for topic in topics]  # Write implies Describe as well
     with kafka_errors(settings, f"ask for the id of {', '.join(topics)}", *rights):
@@ -23,15 +23,15 @@ def topic_ids(settings: Settings, topics: Sequence[str]) -> dict[str, str]:
 
 
 def ask_for_ids(client: Any, topics: Sequence[str]) -> Mapping[str, Any]:
-    """Futures of the topics' descriptions, for `id_of`. Keep `client` while they are awaited."""
+    """Futures of the topics' descriptions, for `id_of`. Keep `client` in a variable while they are awaited."""
     return client.describe_topics(TopicCollection(list(topics)), request_timeout=ANSWER_LIMIT_S) if topics else {}
 
 
 def id_of(description: Any) -> str:
-    """The id in what `describe_topics` gives, 22 characters of base64 that may stand in a path and in a URL.
+    """The id in a description from `describe_topics`: 22 characters of URL-safe base64, which a path may contain.
 
-    librdkafka writes the other alphabet of base64, where `/` would part coordinates. Raises KafkaException where there is no such
-    topic.
+    librdkafka uses the alphabet of base64 with `/`, which separates the parts of coordinates. Raises KafkaException if there is
+    no such topic.
     """
     if getattr(description, "error", None) is not None:
         raise KafkaException(description.error)

@@ -1,7 +1,7 @@
 """Topic settings that promises depend on, compared with the settings of the existing topics.
 
-`aimaas topics create` makes them so, but a topic may have been made by other means, or changed since. Others, such as how long
-events are kept, may be changed at will.
+`aimaas topics create` sets them, but a topic may have been created by other means, or changed since. Other settings, such as the
+retention of events, may be changed freely.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DENIED = (ClientError.TOPIC_AUTHORIZATION_FAILED, ClientError.CLUSTER_AUTHORIZA
 def check_settings(settings: Settings, fleet: FleetSpec, topics: Collection[str] | None = None) -> None:
     """Raise KafkaError with a line for each of these topics (default: all of the fleet) whose settings break a promise.
 
-    Topics that are not there are passed over. Where the cluster does not let this client ask, that is logged.
+    Topics that do not exist are skipped. If the ACLs do not allow the check, that is logged.
     """
     specs = [s for s in topic_specs(fleet) if topics is None or s.name in topics]
     client = admin(settings)
@@ -62,7 +62,7 @@ def _lines(fleet: FleetSpec, spec: TopicSpec, asked: Future[Any]) -> list[str]:
 
 
 def promised(fleet: FleetSpec, topic: str) -> frozenset[str]:
-    """The settings of a topic that something rests on."""
+    """The settings of a topic that a promise depends on."""
     names = topic_names(fleet)
     always = {"max.message.bytes", "min.insync.replicas"}
     if topic in (names.models, names.journal):
@@ -75,7 +75,7 @@ def promised(fleet: FleetSpec, topic: str) -> frozenset[str]:
 
 
 def broken(spec: TopicSpec, found: Mapping[str, str], names: Collection[str]) -> list[str]:
-    """One line where settings of these `names` fall short of the declared ones, with the command that mends it."""
+    """One line if settings of these `names` fall short of the declared ones, with the command that corrects them."""
     short = {n: v for n, v in spec.config.items() if n in names and n in found and not _keeps(n, found[n], v)}
     if not short:
         return []
@@ -85,7 +85,7 @@ def broken(spec: TopicSpec, found: Mapping[str, str], names: Collection[str]) ->
 
 
 def _keeps(name: str, found: str, declared: str) -> bool:
-    """Whether a setting does at least what is declared."""
+    """Whether a setting is at least as strong as the declared one."""
     if name in ("max.message.bytes", "min.insync.replicas"):
         return int(found) >= int(declared)
     return found == declared

@@ -1,8 +1,8 @@
-"""Detects topics that were deleted and created again: such a topic has another id under its old name.
+"""Detects topics that were deleted and created again: such a topic has a new id under its old name.
 
-librdkafka follows such a topic in silence (measured with 2.16: the broker refuses the fetch by the old id, the client asks for the
-new id and goes on at the old offset). So whoever reads for long asks for the ids: every few seconds, and before what was read is
-committed.
+librdkafka follows such a topic without an error (measured with 2.16: the broker refuses the fetch by the old id, the client asks
+for the new id and continues at the old offset). So long-running readers ask for the ids every few seconds, and before they
+commit.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ LOOK_S = 5.0
 _ANSWER_S = 10.0
 _LIMIT_S = 30.0
 _PAUSE_S = 0.1
-_REST = 10  # of a topic with many partitions, asking takes no more than a tenth of the time: an answer grows with them
-MANY = 100  # partitions: an answer takes some 3 ms of the processor
+_REST = 10  # questions about a topic with many partitions take at most a tenth of the time: their answers are large
+MANY = 100  # partitions: an answer takes some 3 ms of processor time
 _GONE = (ClientError.UNKNOWN_TOPIC_OR_PART, ClientError.UNKNOWN_TOPIC_ID)
 
 
 class TopicMadeAnewError(KafkaError):
-    """A topic was deleted, or deleted and made anew, while somebody read or wrote it."""
+    """A topic was deleted, or deleted and created again, while a process read or wrote it."""
 
 
 def check_id(topic: str, known: str, found: str) -> None:
-    """Raise TopicMadeAnewError where a topic has another id than it had."""
+    """Raise TopicMadeAnewError if the id of a topic has changed."""
     if found != known:
         raise TopicMadeAnewError(
             f"topic {topic} was deleted and created again (its id was {known} and is {found}): the new one is not committed. "
@@ -43,12 +43,15 @@ def check_id(topic: str, known: str, found: str) -> None:
 
 
 def deleted(topic: str) -> TopicMadeAnewError:
-    """The error that says that a topic is not there any more."""
+    """The error of a topic that does not exist any more."""
     return TopicMadeAnewError(f"topic {topic} was deleted: create it with `aimaas topics create`, then start again")
 
 
 class _Clock:
-    """When a question was asked, in monotonic seconds, and how long its answer took; a future that holds it holds no client."""
+    """The time of a question, in monotonic seconds, and the time until its answer.
+
+    It holds no client, so the future's callback may hold it.
+    """
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -59,7 +62,7 @@ class _Clock:
 
 
 class Asked:
-    """The question for one topic's id, asked when this is made; `confirm` says whether it is still the known one."""
+    """A question for one topic's id, which the constructor sends. `confirm` checks that the id is still the known one."""
 
     def __init__(self, client: Any, topic: str, known: str) -> None:
         self._client, self._topic, self._known = client, topic, known
@@ -72,7 +75,7 @@ class Asked:
         return future
 
     def confirm(self) -> None:
-        """Wait for the answer. Raises TopicMadeAnewError, and KafkaError where there is none within 30 s."""
+        """Wait for the answer. Raises TopicMadeAnewError, and KafkaError if there is no answer within 30 s."""
         limit = time.monotonic() + _LIMIT_S
         while True:
             try:
@@ -85,7 +88,7 @@ class Asked:
                 return check_id(self._topic, self._known, found)
 
     def _give_up(self, error: Exception, is_late: bool) -> None:
-        """Raise what the error comes to, unless asking again may help."""
+        """Raise the error that the client's error means, unless a repeated question may help."""
         found = error.args[0] if isinstance(error, KafkaException) else None
         if found is not None and found.code() in _GONE and time.monotonic() > self.clock.began + _ANSWER_S:
             raise deleted(self._topic)
@@ -95,9 +98,9 @@ class Asked:
 
 
 class TopicWatch:
-    """Watches topics by their `known` ids; where one is None the first answer says it. No method waits.
+    """Watches topics by their `known` ids, of which None is replaced by the first answer. No method waits.
 
-    They have so many `partitions`.
+    `partitions` is the number of partitions of the topics.
     """
 
     def __init__(self, settings: Settings, known: Mapping[str, str | None], partitions: int = 1) -> None:
@@ -109,8 +112,8 @@ class TopicWatch:
         self._last: Asked | None = None
 
     def look(self, now: float) -> None:
-        """Every few seconds take the answers and ask anew; `now` in monotonic seconds. Raises TopicMadeAnewError."""
-        self._client.poll(0)  # what it has to tell would heap up
+        """Every few seconds take the answers and ask again; `now` is in monotonic seconds. Raises TopicMadeAnewError."""
+        self._client.poll(0)  # else its events would pile up
         if self._looks and all(future.done() for future in self._looks.values()):
             looks, self._looks = self._looks, {}
             self._take(looks)
@@ -128,13 +131,13 @@ class TopicWatch:
             except KafkaException as e:
                 if e.args[0].code() in _GONE:
                     self._missing.add(topic)
-        for topic in sorted(missing & self._missing):  # a broker that is just back may know no topic yet
+        for topic in sorted(missing & self._missing):  # twice: a broker that is just back may know no topic
             raise deleted(topic)
 
     def ask(self, topic: str, now: float) -> Asked | None:
-        """Ask whether what was read of `topic`, whose id is known, was its own until now.
+        """Ask whether `topic` still has its known id, so that the records read so far belong to it.
 
-        None where it was asked a moment ago and has many partitions.
+        None if the last question was a moment ago and the topic has many partitions.
         """
         last = self._last
         if last is not None and self._rests:
