@@ -31,14 +31,14 @@ from stream.service.predictor import Predictor
 from stream.service.problems import Problem
 
 _encode = msgspec.json.Encoder().encode
-_MOST_REASONS = 1_000  # more than there are channels: all of them
-_DIGITS = 10  # of a number that anyone may mean: int() takes no more than 4,300
-CLIENT_CLOSED = 499  # as nginx counts it
+_MOST_REASONS = 1_000  # more than there are channels, so it means all of them
+_DIGITS = 10  # of a plausible number: int() takes no more than 4,300
+CLIENT_CLOSED = 499  # nginx's status
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
 class Routes:
-    """The handlers; each takes a request and gives an answer, or raises Problem."""
+    """The handlers; each takes a request and returns an answer, or raises Problem."""
 
     def __init__(
         self, fleet: FleetSpec, options: ServiceOptions, predictor: Predictor, metrics: ServiceMetrics
@@ -75,7 +75,7 @@ class Routes:
 
     @staticmethod
     def _reasons_wanted(request: Request) -> int:
-        """How many channels to name: the query's `top`, 3 where it is not given."""
+        """Return how many channels to name: the query's `top`, by default 3."""
         given = request.query_params.get("top", "3")
         if not (given.isdecimal() and len(given) <= _DIGITS and 1 <= int(given) <= _MOST_REASONS):
             raise Problem(422, "invalid-input", f"query top: found {given[:20]!r}, allowed: 1 to {_MOST_REASONS}")
@@ -134,7 +134,7 @@ class Routes:
 def build_app(
     fleet: FleetSpec, options: ServiceOptions, predictor: Predictor, metrics: ServiceMetrics, lifespan: Lifespan
 ) -> FastAPI:
-    """The application, without the guards of `AccessMiddleware`. `lifespan` runs around its life, within the batcher's."""
+    """Build the application, without the guards of `AccessMiddleware`. `lifespan` runs around its life, within the batcher's."""
 
     @asynccontextmanager
     async def working(app: FastAPI) -> AsyncIterator[None]:
@@ -164,7 +164,7 @@ def build_app(
 
 
 def _keep_examples_fresh(app: FastAPI, fleet: FleetSpec, predictor: Predictor) -> None:
-    """Have `/openapi.json` answer with examples of the model that serves; they are made once for each."""
+    """Have `/openapi.json` answer with examples of the model that serves; they are computed once for each model."""
     plain, made_for = app.openapi, object()
 
     def with_examples() -> dict[str, Any]:
@@ -214,7 +214,7 @@ def _described(fleet: FleetSpec) -> str:
 
 
 def _with_interval(model: Model, predictions: list[float]) -> dict[str, list[float]]:
-    """The predictions, and their bounds where the model has intervals, as the stream gives them."""
+    """Return the predictions, with their bounds if the model has intervals, as the stream does."""
     if model.bounds is None:
         return {OUTPUT: predictions}
     lower, upper = model.bounds.of(np.array(predictions, np.float32))
@@ -226,12 +226,12 @@ def _json(value: Any) -> Response:
 
 
 async def _on_disconnect(request: Request, error: Exception) -> Response:
-    """Nobody reads this answer; the metrics say that the caller went away before the request was whole."""
+    """Answer a closed connection: nobody reads the answer, but the metrics count the status of a caller that left early."""
     return Response(status_code=CLIENT_CLOSED)
 
 
 async def _on_error(request: Request, error: Exception) -> Response:
-    """Any error as problem details; what is no `Problem` is a defect of ours or a route that is not there."""
+    """Answer any error as problem details. An error that is no `Problem` is our defect or a route that does not exist."""
     path = request.url.path
     if isinstance(error, Problem):
         return error.response(path)

@@ -1,6 +1,6 @@
-"""Micro-batches: the next run of the model answers all requests that waited for the last one.
+"""Micro-batches: the next run of the model answers all requests that waited for the last run.
 
-Nobody waits for company: a request that finds the model idle is scored at once, and a busy model makes its own batches.
+No request waits for others: a request that finds the model idle is scored at once, and a busy model makes its own batches.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ class Batcher:
     def __init__(self, score: Score, queue: int, rows: int, on_batch: Callable[[int], None]) -> None:
         self._score, self._most_rows, self._on_batch = score, rows, on_batch
         self._queue: asyncio.Queue[_Job] = asyncio.Queue(queue)
-        self._held: _Job | None = None  # taken from the queue, but for the next batch
+        self._held: _Job | None = None  # taken from the queue for the next batch
         self._busy_since: float | None = None
         self._pool = ThreadPoolExecutor(1, "model")
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the worker."""
         self._task = asyncio.get_running_loop().create_task(self._run(), name="batcher")
 
     async def stop(self) -> None:
@@ -57,11 +57,11 @@ class Batcher:
 
     @property
     def busy_s(self) -> float:
-        """For how many seconds the worker has been at its present batch; 0 when it is idle."""
+        """Return for how many seconds the worker has been busy with its present batch; 0 when it is idle."""
         return time.monotonic() - self._busy_since if self._busy_since is not None else 0.0
 
     async def answers(self, model: Model, instances: Sequence[Asked]) -> list[Answer]:
-        """The answers of `model`, by place. Raises Problem (503) at once while the queue is full."""
+        """Return the answers of `model`, by place. Raises Problem (503) at once while the queue is full."""
         job = _Job(model, instances, sum(one.rows for one in instances), asyncio.get_running_loop().create_future())
         try:
             self._queue.put_nowait(job)
@@ -82,7 +82,7 @@ class Batcher:
         return job
 
     def _more(self, jobs: list[_Job]) -> list[_Job]:
-        """The first job and those waiting behind it: of the same model, and as many as may be scored at once."""
+        """Return the first job and the jobs that wait behind it: of the same model, and up to the limit of one batch."""
         self._held = None
         rows = jobs[0].rows
         while not self._queue.empty():
@@ -101,7 +101,7 @@ class Batcher:
         try:
             run = asyncio.get_running_loop().run_in_executor
             answers = await run(self._pool, self._score, jobs[0].model, instances)
-        except Exception as e:  # noqa: BLE001 - raised where each job is awaited; the next batch may be well
+        except Exception as e:  # noqa: BLE001 - raised where each job is awaited; the next batch may succeed
             for job in jobs:
                 _settle(job, e)
             return
@@ -118,7 +118,7 @@ class Batcher:
 
 
 def _settle(job: _Job, result: list[Answer] | Exception) -> None:
-    if job.answers.done():  # its caller is gone
+    if job.answers.done():  # its caller has left
         return
     if isinstance(result, Exception):
         job.answers.set_exception(result)

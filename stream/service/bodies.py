@@ -20,7 +20,7 @@ ROOT = "#"  # pointers are URI fragments, as in the RFC's own example
 
 
 def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
-    """The body's value. Raises Problem."""
+    """Return the body's value. Raises Problem."""
     try:
         return decoder.decode(body)
     except (ValueError, RecursionError) as e:  # msgspec's errors are ValueErrors
@@ -28,7 +28,7 @@ def decoded(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
 
 
 def parsed(raw: bytes) -> Any:
-    """The JSON value as plain data; NaN and Infinity, which a sensor's software may write, are read. Raises Problem."""
+    """Return the JSON value as plain data; NaN and Infinity, which a sensor's software may write, are read. Raises Problem."""
     try:
         return plain_json.parse(raw)
     except (ValueError, RecursionError) as e:
@@ -36,7 +36,7 @@ def parsed(raw: bytes) -> Any:
 
 
 def problem_of(value: Any, error: Exception, pointer: str) -> Problem:
-    """What a decoder's error about `value`, which lies at `pointer`, means to the caller."""
+    """Return the problem for a decoder's error about `value`, which is at `pointer`."""
     if isinstance(error, msgspec.ValidationError):
         return invalid([_error_at(value, str(error), pointer)])
     wild = _not_finite(value, pointer)
@@ -74,7 +74,10 @@ def _escaped(key: str) -> str:
 
 
 def _not_finite(value: Any, pointer: str) -> FieldError | None:
-    """The first NaN or infinity in a value. Only its own place becomes a text: those of all others may take many times the body."""
+    """Find the first NaN or infinity in a value.
+
+    Only its own place becomes a text, because the texts of all places may take many times the body.
+    """
     waiting: list[tuple[Any, _Place]] = [(value, (None, pointer))]
     while waiting:
         found, at = waiting.pop()
@@ -89,7 +92,7 @@ def _not_finite(value: Any, pointer: str) -> FieldError | None:
 
 _Place = tuple[
     Any, str | int
-]  # the place of what holds a value (None for the body itself), and the value's key or index in it
+]  # the place of a container (None for the body itself), and the value's key or index in it
 
 
 def _pointer(place: _Place) -> str:

@@ -1,4 +1,4 @@
-"""Examples of `/openapi.json`: requests that are answered with 200 for any fleet file, and what the present model answers them."""
+"""Examples of `/openapi.json`: requests that get status 200 for any fleet file, and the present model's answers to them."""
 
 from __future__ import annotations
 
@@ -19,19 +19,22 @@ from stream.service.instances import Events, Explained, Features, Instance
 from stream.service.scoring import Scoring
 
 SHOWN_EVENTS = 3
-_TRIES = 300  # rows that are looked at until some are found that the judge admits
+_TRIES = 300  # rows that are tried until the judge has admitted enough
 _SEED = 7
 
 Schema = dict[str, Any]
 
 
 def example_events(fleet: FleetSpec, count: int = SHOWN_EVENTS) -> list[Schema]:
-    """Events as instances hold them, such as a new device of the fleet may send."""
+    """Return events for an instance, as a new device of the fleet may send them."""
     return [{"readings": dict(zip(fleet.readings, row, strict=True))} for row in _rows(fleet, count).tolist()]
 
 
 def _rows(fleet: FleetSpec, count: int) -> Float64:
-    """Readings (count, R) that the judge admits: a derived channel may divide by what is zero in a healthy device."""
+    """Return readings (count, R) that the judge admits.
+
+    This needs tries: a derived channel may divide by a healthy device's zero.
+    """
     healthy = healthy_rows(fleet, _TRIES, _SEED)
     low, high = np.array([r.range for r in fleet.reading_specs], np.float64).T
     anywhere = low + np.random.default_rng(_SEED).random((_TRIES, len(low))) * (high - low)
@@ -43,24 +46,24 @@ def _rows(fleet: FleetSpec, count: int) -> Float64:
 
 
 def zeros(fleet: FleetSpec, model: Model | None) -> Schema:
-    """A request of the inference protocol with one row of zeros, as wide as the model's features."""
+    """Return a request of the inference protocol with one row of zeros, as wide as the model's features."""
     width = len(plan_of(fleet).feature_names) if model is None else model.kernel.width
     return {"inputs": [{"name": INPUT, "shape": [1, width], "datatype": DATATYPE, "data": [0.0] * width}]}
 
 
 class Answers:
-    """What is answered to the examples: by the model, or where none serves (yet) something plausible."""
+    """The answers to the examples: the model's, or plausible ones while no model serves."""
 
     def __init__(self, fleet: FleetSpec, model: Model | None) -> None:
         self._fleet, self._model = fleet, model
         self._scoring = Scoring(fleet)
 
     def predict(self) -> Schema:
-        """The answer of `/predict` to `example_events`."""
+        """Return the answer of `/predict` to `example_events`."""
         return {**self._said(self._events()), **self._named()}
 
     def explain(self) -> Schema:
-        """The answer of `/explain` to `example_events`."""
+        """Return the answer of `/explain` to `example_events`."""
         reasons: list[Schema] = [{"channel": plan_of(self._fleet).channels[0], "effect": -0.1 * self._plausible()}]
         if self._model is not None and self._model.metadata.typical is not None:
             (found,) = self._scoring.score(self._model, [Explained(self._events(), 1)])
@@ -68,7 +71,7 @@ class Answers:
         return {**self._said(self._events()), "reasons": [reasons], **self._named()}
 
     def infer(self) -> Schema:
-        """The answer of the inference protocol to `zeros`."""
+        """Return the answer of the inference protocol to `zeros`."""
         (tensor,) = zeros(self._fleet, self._model)["inputs"]
         said = self._said(Features(np.array(tensor["data"], np.float32)))
         outputs = [{"name": n, "datatype": DATATYPE, "shape": [1, 1], "data": data} for n, data in said.items()]
@@ -83,7 +86,7 @@ class Answers:
         return {"model_version": version, "unit": self._fleet.prediction_unit}
 
     def _said(self, instance: Instance) -> dict[str, list[float]]:
-        """Prediction, and bounds where the model has intervals."""
+        """Return the prediction, with its bounds if the model has intervals."""
         found = self._plausible() if self._model is None else self._scoring.score(self._model, [instance])[0]
         number = found if isinstance(found, float) else self._plausible()
         if self._model is None or self._model.bounds is None:

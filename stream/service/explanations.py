@@ -1,9 +1,10 @@
-"""Reasons of a prediction: how it would change if one channel had its typical values.
+"""Reasons of a prediction: how the prediction changes if one channel has its typical values.
 
-All features of a channel are set to their typical values, the medians over the training rows, which travel with the model. The
-effect is the prediction less the one without the channel's say. One channel is looked at at a time: channels that move together
-share their say or hide each other's, and effects do not add up to anything. They say what the model looks at, not what wears
-the device. The method is occlusion by a baseline, as Zeiler and Fergus (2014, section 2.1) did with pictures.
+All features of a channel are set to their typical values, the medians over the training rows, which are part of the
+artefact. The effect is the prediction minus the prediction with the typical values. The channels are tested one at a time:
+channels that move together share their effect or hide each other's, and effects do not add up to anything. Effects say what
+the model uses, not what wears the device. The method is occlusion by a baseline, as Zeiler and Fergus (2014, section 2.1)
+did with pictures.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from aimaas.kernel.plan import channels_of
 from stream.model.load import Model
 from stream.service.instances import Float32
 
-_ROWS = 4_096  # scored at once: C rows of F features for each instance would fill memory
+_ROWS = 4_096  # scored at once, because C rows of F features for each instance would fill memory
 
 
 class Reasoned(NamedTuple):
@@ -27,14 +28,17 @@ class Reasoned(NamedTuple):
     effects: dict[str, float]
 
     def strongest(self, count: int) -> list[dict[str, float | str]]:
-        """The `count` channels of the largest effects, the largest first; one without which the model has no answer has none."""
+        """Return the `count` channels with the largest effects, the largest first.
+
+        A channel without which the model has no answer is left out.
+        """
         known = [(channel, effect) for channel, effect in self.effects.items() if math.isfinite(effect)]
         ranked = sorted(known, key=lambda item: -abs(item[1]))[:count]
         return [{"channel": channel, "effect": effect} for channel, effect in ranked]
 
 
 def reasons(model: Model, features: Float32, predictions: Float32) -> list[Reasoned]:
-    """Reasons for the predictions (n,) of features (n, F), by batched calls of the model, which must have typical values."""
+    """Return the reasons of predictions (n,) for features (n, F). Calls the model in batches; it must have typical values."""
     channels = channels_of(model.metadata.plan.feature_names)
     typical = np.array(model.metadata.typical, np.float32)
     covers = np.zeros((len(channels), len(typical)), np.bool_)

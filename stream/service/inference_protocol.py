@@ -1,6 +1,6 @@
 """The Open Inference Protocol, version 2, REST: input `features` FP32 [n, F], output `prediction` FP32 [n, 1].
 
-A model with intervals has the outputs `lower` and `upper` beside it.
+A model with intervals also has the outputs `lower` and `upper`.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Tensor(msgspec.Struct):
 
 
 class Output(msgspec.Struct):
-    """A wish for an output."""
+    """A requested output."""
 
     name: str
 
 
 class InferRequest(msgspec.Struct):
-    """A request; what else the protocol knows (parameters) is passed over."""
+    """A request; other keys of the protocol (parameters) are ignored."""
 
     inputs: list[Tensor]
     id: str | None = None
@@ -54,7 +54,7 @@ _decoder = msgspec.json.Decoder(InferRequest)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks: its id, features (n, F) float32, and the outputs that the answer shall hold."""
+    """The content of a request: its id, features (n, F) float32, and the requested outputs."""
 
     request_id: str | None
     features: Float32
@@ -62,7 +62,7 @@ class Asked:
 
 
 def outputs_of(model: Model) -> list[str]:
-    """Names of what the model gives."""
+    """Return the names of the model's outputs."""
     return [OUTPUT] if model.bounds is None else [OUTPUT, LOWER, UPPER]
 
 
@@ -108,17 +108,17 @@ def _matrix(data: Sequence[Any], shape: tuple[int, int]) -> Float32:
 
 
 def row_of(features: Float32, i: int) -> Features:
-    """One row as an instance."""
+    """Return one row as an instance."""
     return Features(features[i])
 
 
 def row_pointers(count: int) -> list[str]:
-    """Where the rows lie, as well as a flat list lets one say."""
+    """Return the places of the rows, as exactly as a flat list allows."""
     return [f"{_AT}/data"] * count
 
 
 def answer(model: Model, found: Mapping[str, list[float]], asked: Asked) -> dict[str, Any]:
-    """The protocol's answer; `found` holds the model's outputs by name."""
+    """Return the protocol's answer; `found` holds the model's outputs by name."""
     outputs = [
         {"name": name, "datatype": DATATYPE, "shape": [len(found[name]), 1], "data": found[name]}
         for name in asked.outputs
@@ -128,7 +128,7 @@ def answer(model: Model, found: Mapping[str, list[float]], asked: Asked) -> dict
 
 
 def metadata(model: Model) -> dict[str, Any]:
-    """What the protocol tells of a model; `parameters` (ours) name the features in their order, and the unit."""
+    """Return the protocol's metadata of a model; `parameters` (ours) name the features in their order, and the unit."""
     width = model.kernel.width
     return {
         "name": model.metadata.fleet,

@@ -1,4 +1,4 @@
-"""The instances of `POST /predict`: raw events of one device in order, or features; decoded, and checked for their order."""
+"""The instances of `POST /predict`: raw events of one device in order, or features. Decodes them and checks their order."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ UNSET = msgspec.UNSET
 
 @dataclass(frozen=True, slots=True)
 class Events:
-    """Raw readings (m, R) float64 of one device, NaN for null; `resets` (m,) says where a run begins."""
+    """Raw readings (m, R) float64 of one device, NaN for null; `resets` (m,) marks the first event of each run."""
 
     values: npt.NDArray[np.float64]
     resets: npt.NDArray[np.bool_]
 
     @property
     def rows(self) -> int:
-        """How many events."""
+        """Number of events."""
         return len(self.values)
 
 
@@ -46,20 +46,20 @@ class Features:
 
     @property
     def rows(self) -> int:
-        """One, as far as the size of a batch is concerned."""
+        """Number of rows that count towards a batch: one."""
         return 1
 
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """An instance whose prediction is wanted with its reasons, which take `channels` rows more."""
+    """An instance whose prediction is requested with its reasons, which take `channels` more rows."""
 
     instance: Events | Features
     channels: int
 
     @property
     def rows(self) -> int:
-        """Rows to score."""
+        """Number of rows to score."""
         return self.instance.rows + self.channels
 
 
@@ -72,13 +72,13 @@ class _Body(msgspec.Struct):
 
 
 def sample(fleet: FleetSpec) -> Events:
-    """One event with every reading in the middle of its range."""
+    """Return one event with every reading in the middle of its range."""
     middle = [sum(r.range) / 2 for r in fleet.reading_specs]
     return Events(np.array([middle], np.float64), np.ones(1, np.bool_))
 
 
 def digest(content: bytes | memoryview, kind: bytes) -> bytes:
-    """16 bytes that stand for an input in the cache; the same bytes of another kind are another input."""
+    """Return 16 bytes that identify an input in the cache; the same bytes of another kind are another input."""
     return blake2b(content, digest_size=16, person=kind).digest()
 
 
@@ -95,7 +95,7 @@ class InstanceReader:
         self._lenient = msgspec.json.Decoder(self._type)
 
     def split(self, body: bytes) -> tuple[list[bytes | msgspec.Raw], list[str]]:
-        """The instances' own bytes, not decoded yet, and where they lie in the body. Raises Problem."""
+        """Return the instances' own bytes, not decoded yet, and their places in the body. Raises Problem."""
         found = decoded(self._body, body).instances
         if found is UNSET:
             return [body], [ROOT]
@@ -103,7 +103,7 @@ class InstanceReader:
         return found, [f"{ROOT}/instances/{i}" for i in range(len(found))]
 
     def instance(self, raw: bytes | msgspec.Raw, pointer: str, width: int) -> Instance:
-        """Decode the instance at `pointer`, whose features must be `width`. Raises Problem."""
+        """Decode the instance at `pointer`, whose features must have the width `width`. Raises Problem."""
         found = self._decode(raw, pointer)
         if (found.events is UNSET) == (found.features is UNSET):
             given = "both" if found.events is not UNSET else "neither"
@@ -123,7 +123,7 @@ class InstanceReader:
             return self._read_slowly(parsed(bytes(raw)), e, pointer)
 
     def _read_slowly(self, found: Any, error: Exception, pointer: str) -> Any:
-        """An instance whose counters are written like 31.0, as admission reads them. Raises Problem."""
+        """Decode an instance with counters like 31.0, as admission does. Raises Problem."""
         problem = self._what_is_wrong(found, error, pointer)
         events = found.get("events") if isinstance(found, dict) else None
         if not isinstance(events, list) or any(e.reason for e in problem.errors):
@@ -135,7 +135,7 @@ class InstanceReader:
             raise problem_of(found, e, pointer) from None
 
     def _what_is_wrong(self, found: Any, error: Exception, pointer: str) -> Problem:
-        """The judge's reason where it has one, else what the decoder says."""
+        """Return the judge's reason if there is one, otherwise the decoder's message."""
         events = found.get("events") if isinstance(found, dict) else None
         for row, event in enumerate(events if isinstance(events, list) else []):
             readings = event.get("readings") if isinstance(event, dict) else None
@@ -158,7 +158,7 @@ class InstanceReader:
                 raise invalid([field_error(f"{pointer}/events/{i}/ts", event.ts.isoformat(), YEARS, Reason.SCHEMA)])
 
     def _resets(self, events: Sequence[Any], pointer: str) -> npt.NDArray[np.bool_]:
-        """True at the first event of each run. Raises Problem where the events do not rise."""
+        """Return True for the first event of each run. Raises Problem unless the events are in ascending order."""
         resets = np.zeros(len(events), np.bool_)
         resets[0] = True
         before = self._order_of(events[0])
@@ -193,7 +193,7 @@ def check_count(pointer: str, found: int, most: int) -> None:
 
 
 def feature_row(numbers: Sequence[float], pointer: str, width: int) -> Float32:
-    """The numbers as float32 (F,). Raises Problem where they are not `width` finite ones."""
+    """Return the numbers as float32 (F,). Raises Problem unless they are `width` finite numbers."""
     if len(numbers) != width:
         raise invalid([FieldError(pointer, f"found {len(numbers)} numbers, allowed: the model's {width} features")])
     with np.errstate(over="ignore"):

@@ -1,4 +1,4 @@
-"""What the HTTP service tells Prometheus. Labels are bounded: paths as they are declared, never as they were asked for."""
+"""The Prometheus metrics of the HTTP service. Labels are bounded: paths are the declared routes, never the requested paths."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ServiceMetrics:
             "aimaas_http_connections_closed", "Connections that the service closed, by reason.", ["fleet", "reason"],
             registry=self.registry,
         )  # fmt: skip
-        for reason in CLOSED:  # a rate needs the zero before the first
+        for reason in CLOSED:  # a rate needs the zero before the first one
             self._closed.labels(fleet, reason)
         self._model = Gauge(
             "aimaas_http_model_info", "1 for the serving model.", ["fleet", "model_version"], registry=self.registry
@@ -88,7 +88,7 @@ class ServiceMetrics:
         self._rows.observe(rows)
 
     def cache(self, hits: int, misses: int) -> None:
-        """Count instances that were found in the cache and those that were not."""
+        """Count instances found and not found in the cache."""
         self._hits.inc(hits)
         self._misses.inc(misses)
 
@@ -102,23 +102,23 @@ class ServiceMetrics:
         )
 
     def models_seen(self, refused: int, passed_over: int) -> None:
-        """So many announced models were refused, and records on their topic passed over, since the start."""
+        """Set the counts since the start: refused models, and ignored records on the models topic."""
         self._refused.inc(refused - self._refused_known)
         self._passed_over.inc(passed_over - self._passed_over_known)
         self._refused_known, self._passed_over_known = refused, passed_over
 
     def model(self, version: str, promoted_at: float) -> None:
-        """Say which model serves from now on, and when it was promoted (seconds since 1970)."""
+        """Set the model that serves from now on, and its promotion (seconds since 1970)."""
         self._promoted_at = promoted_at
         self._model.clear()
         self._model.labels(self._fleet, version).set(1)
 
     def model_withdrawn(self) -> None:
-        """Say that the model that served answers no more."""
+        """Note that the model was withdrawn and no model serves."""
         self._promoted_at = None
         self._model.clear()
         self._withdrawn.inc()
 
     def text(self) -> bytes:
-        """All metrics in Prometheus' text format."""
+        """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""What `/openapi.json` says of the bodies: JSON Schemas derived from the fleet file; examples that need the model come later."""
+"""The bodies in `/openapi.json`: JSON Schemas derived from the fleet file. Examples that need the model are added later."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _REFUSALS = {
 
 
 def predict_request(fleet: FleetSpec, most: int) -> dict[str, Any]:
-    """OpenAPI's `requestBody` of `POST /predict`."""
+    """Return OpenAPI's `requestBody` of `POST /predict`."""
     instance = {"oneOf": [_events_schema(fleet), _features_schema()]}
     many = {
         "type": "object",
@@ -85,12 +85,12 @@ def _features_schema() -> dict[str, Any]:
 
 
 def predict_responses() -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` of `POST /predict`."""
+    """Return OpenAPI's `responses` of `POST /predict`."""
     return {200: _content("Predictions.", _prediction_schema()), **_refusals()}
 
 
 def explain_responses() -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` of `POST /explain`."""
+    """Return OpenAPI's `responses` of `POST /explain`."""
     schema = _prediction_schema()
     effect = {
         "type": "number",
@@ -109,7 +109,7 @@ def explain_responses() -> dict[int | str, dict[str, Any]]:
 
 
 def top_parameter() -> list[dict[str, Any]]:
-    """OpenAPI's `parameters` of `POST /explain`."""
+    """Return OpenAPI's `parameters` of `POST /explain`."""
     schema = {"type": "integer", "minimum": 1, "default": 3}
     return [{"name": "top", "in": "query", "description": "how many channels to name", "schema": schema}]
 
@@ -131,7 +131,7 @@ def _prediction_schema() -> dict[str, Any]:
 
 
 def infer_request() -> dict[str, Any]:
-    """OpenAPI's `requestBody` of the inference protocol."""
+    """Return OpenAPI's `requestBody` of the inference protocol."""
     tensor = {
         "type": "object",
         "required": ["name", "shape", "datatype", "data"],
@@ -151,13 +151,13 @@ def infer_request() -> dict[str, Any]:
 
 
 def infer_responses() -> dict[int | str, dict[str, Any]]:
-    """OpenAPI's `responses` of the inference protocol."""
+    """Return OpenAPI's `responses` of the inference protocol."""
     schema = {"type": "object", "required": ["model_name", "model_version", "outputs"]}
     return {200: _content("Predictions.", schema), **_refusals()}
 
 
 def fleet_parameter(fleet: FleetSpec) -> list[dict[str, Any]]:
-    """OpenAPI's `parameters` of the paths that name the model, which is the fleet."""
+    """Return OpenAPI's `parameters` of the paths that name the model, which is the fleet."""
     schema = {"type": "string", "const": fleet.fleet}
     return [{"name": "fleet", "in": "path", "required": True, "schema": schema, "example": fleet.fleet}]
 

@@ -1,4 +1,4 @@
-"""From instances to predictions of one model version: the cache first, the model for the rest."""
+"""Turns instances into predictions of one model version: from the cache, or by the model."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from stream.service.options import ServiceOptions
 from stream.service.problems import FieldError, Problem, invalid, reading_error
 from stream.service.scoring import Answer, Scoring
 
-_LOOK_S = 0.1  # so often it is seen whether a new champion stands ready
+_LOOK_S = 0.1  # interval of the checks for a new champion
 _MOST_ERRORS = 20  # in one answer
 
 log = logger("service")
@@ -41,24 +41,24 @@ class Predictor:
         self._fleet, self._options, self._metrics = fleet, options, metrics
         self._cache: LRUCache[tuple[str, bytes], float] = LRUCache(options.cache)
         self._served: Model | None = None
-        self._turned_at = time.monotonic()  # when the event loop was last seen to turn
+        self._turned_at = time.monotonic()  # last turn of the event loop
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
         self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.batch)
 
     async def follow(self, watcher: ModelWatcher) -> None:
-        """Take each new champion, warmed; ends by cancellation or the watcher's error."""
+        """Take each new champion, warmed up; ends by cancellation or by the watcher's error."""
         while True:
             self._turned_at = time.monotonic()
             self._withdraw(watcher)
             newest = watcher.newest()
             self._metrics.models_seen(watcher.refusals, watcher.passed_over)
             if newest is not None and newest is not self._served and self._answers.complaint(newest.sequence) is None:
-                with suppress(Problem):  # the queue is full: tried again at the next look
+                with suppress(Problem):  # the queue is full: the next check tries again
                     await self.take(newest)
             await asyncio.sleep(_LOOK_S)
 
     def _withdraw(self, watcher: ModelWatcher) -> None:
-        """Serve no longer what gives too few finite answers."""
+        """Withdraw a model that gives too few finite answers."""
         model = self._served
         why = None if model is None else self._answers.complaint(model.sequence)
         if model is not None and why is not None:
@@ -68,10 +68,10 @@ class Predictor:
             log.error("model withdrawn", fleet=self._fleet.fleet, version=model.version, reason=why)
 
     async def take(self, model: Model) -> None:
-        """Serve `model` from now on; before that it answers once to nobody, so that no caller waits for compiled code.
+        """Serve `model` from now on. It is warmed up first, so that no caller waits for compiled code.
 
-        Then what is in memory is exempt from Python's garbage collection: going through all that the libraries hold would
-        stop the service for 0.1 s, every thousand requests or so.
+        Then all present objects are excluded from Python's garbage collection: walking over the libraries' objects would
+        stop the service for 0.1 s, about every thousand requests.
         """
         await self.batcher.answers(model, [sample(self._fleet)])
         gc.collect()
@@ -81,7 +81,7 @@ class Predictor:
         log.info("model serves", fleet=self._fleet.fleet, version=model.version)
 
     def model(self) -> Model:
-        """The model that serves. Raises Problem (503) where there is none yet."""
+        """Return the model that serves. Raises Problem (503) if there is none yet."""
         if self._served is None:
             name = self._fleet.fleet
             raise Problem(
@@ -94,11 +94,11 @@ class Predictor:
 
     @property
     def served(self) -> Model | None:
-        """The model that serves; None where there is none."""
+        """Return the model that serves; None if there is none."""
         return self._served
 
     def look(self) -> Health:
-        """How the service is; may be called from any thread."""
+        """Return the service's present health; any thread may call it."""
         stalled = []
         if (still := time.monotonic() - self._turned_at) > self._options.stall_s:
             stalled.append(f"the event loop has not run for {still:.0f} s")
@@ -107,7 +107,7 @@ class Predictor:
         return Health(tuple(stalled), () if self._served else ("no model serves yet",))
 
     def check_well(self) -> None:
-        """Raise Problem (503) where the worker hangs."""
+        """Raise Problem (503) if the worker hangs."""
         busy = self.batcher.busy_s
         if busy > self._options.stall_s:
             raise Problem(503, "stalled", f"the model has been scoring one batch for {busy:.0f} s: restart the service")
@@ -115,9 +115,9 @@ class Predictor:
     async def predict(
         self, model: Model, digests: Sequence[bytes], decode: Callable[[int], Instance], pointers: Sequence[str]
     ) -> list[float]:
-        """Predictions of `model` for the inputs with these digests; `decode(i)` gives one that the cache does not hold.
+        """Return predictions of `model` for the inputs with these digests; `decode(i)` gives an input that the cache does not hold.
 
-        Raises Problem: for the first instance that cannot be decoded, or for all those that the judge refuses.
+        Raises Problem for the first instance that cannot be decoded, or for all instances that the judge refuses.
         """
         keys = [(model.sha256, digest) for digest in digests]
         found = [self._cache.get(key, math.nan) for key in keys]  # no answer is NaN
@@ -137,14 +137,17 @@ class Predictor:
     def _count(
         self, model: Model, instances: Sequence[Instance], answers: Sequence[Answer], digests: Sequence[bytes]
     ) -> None:
-        """Count what the model made of events within their ranges; features may be anything, so they say nothing of the model."""
+        """Count the model's answers to events within their ranges.
+
+        Features may be anything, so their answers say nothing about the model.
+        """
         events = [i for i, one in enumerate(instances) if isinstance(one, Events)]
         without = [digests[i] for i in events if _is_unanswered(answers[i])]
         refused = sum(isinstance(answers[i], Fault) for i in events) - len(without)
         self._answers.count(model.sequence, len(events) - refused, without)
 
     async def explain(self, model: Model, instances: Sequence[Instance], pointers: Sequence[str]) -> list[Reasoned]:
-        """Predictions with their reasons, of a model that has typical values. Nothing of it is remembered. Raises Problem."""
+        """Return predictions with their reasons, by a model that has typical values. They are not cached. Raises Problem."""
         channels = len(channels_of(model.metadata.plan.feature_names))
         answers = await self.batcher.answers(model, [Explained(one, channels) for one in instances])
         self._check(answers, pointers)
@@ -152,9 +155,9 @@ class Predictor:
 
     @staticmethod
     def _check(answers: Sequence[Answer], pointers: Sequence[str]) -> None:
-        """Raise Problem for the instances that the judge refused, or the model has no answer for.
+        """Raise Problem for the instances that the judge refused or that the model has no answer for.
 
-        `pointers` say where each stands in the body.
+        `pointers` are their places in the body.
         """
         faults = [(p, answer) for p, answer in zip(pointers, answers, strict=True) if isinstance(answer, Fault)]
         if not faults:

@@ -1,4 +1,4 @@
-"""What goes wrong, as RFC 9457 problem details: which field, what was found, what is allowed."""
+"""Errors as RFC 9457 problem details: the field, the found value, and the allowed values."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from aimaas.records.readings import Fault
 from aimaas.records.refusal_reasons import Reason
 
 MEDIA_TYPE = "application/problem+json"
-_SHOWN = 80  # characters of what was found
+_SHOWN = 80  # characters of the found value
 
 
 class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One mistake in a body; `pointer` is a JSON pointer in a URI fragment, `reason` one of the dead letters' reasons."""
+    """One mistake in a body; `pointer` is a JSON pointer in a URI fragment, `reason` is a reason of dead letters."""
 
     pointer: str
     detail: str
@@ -26,8 +26,8 @@ class FieldError(msgspec.Struct, frozen=True, omit_defaults=True):
     reason: str = ""
 
 
-class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
-    """An answer that is no success; never reaches the log."""
+class Problem(Exception):  # noqa: N818 - the RFC calls it a problem
+    """An error answer; never reaches the log."""
 
     def __init__(
         self,
@@ -42,11 +42,11 @@ class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
         self.headers = dict(headers or {})
 
     def response(self, path: str) -> Response:
-        """The problem as an answer to a request of `path`."""
+        """Return the problem as an answer to a request of `path`."""
         return Response(self.body(path), self.status, self.headers, MEDIA_TYPE)
 
     def body(self, path: str) -> bytes:
-        """The problem as JSON; the inference protocol also wants `error`."""
+        """Return the problem as JSON; the inference protocol also needs `error`."""
         members: dict[str, Any] = {
             "type": f"urn:aimaas:problem:{self.kind}",
             "title": self.kind.replace("-", " "),
@@ -61,25 +61,25 @@ class Problem(Exception):  # noqa: N818 - it is called a problem by its RFC
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:
-    """The body is JSON, but not what is asked for; the first error is the detail."""
+    """Return the problem of a body that is JSON, but not the requested type; the first error is the detail."""
     first = errors[0]
     return Problem(422, "invalid-input", f"{first.pointer}: {first.detail}", errors)
 
 
 def field_error(pointer: str, found: Any, allowed: str, reason: Reason | None = None) -> FieldError:
-    """A mistake at `pointer` that reads: found this, allowed is that."""
+    """Return a mistake at `pointer`, with the found value and the allowed values."""
     text = shown(found)
     return FieldError(pointer, f"found {text}, allowed: {allowed}", text, allowed, reason.label if reason else "")
 
 
 def reading_error(pointer: str, fault: Fault) -> FieldError:
-    """A fault of the readings of the instance at `pointer`."""
+    """Return a fault of the readings of the instance at `pointer`."""
     place = f"{pointer}/events/{fault.row}/readings/{fault.name}"
     return FieldError(place, fault.detail, fault.found, fault.allowed, fault.reason.label)
 
 
 def shown(value: Any) -> str:
-    """A value from a body as short ASCII JSON."""
+    """Return a value of a body as short ASCII JSON."""
     try:
         text = json.dumps(value)
     except RecursionError:
@@ -88,5 +88,5 @@ def shown(value: Any) -> str:
 
 
 def printable(text: str) -> str:
-    """Text that can be encoded: lone surrogates, which JSON may hold, are replaced."""
+    """Return text that can be encoded: lone surrogates, which JSON may hold, are replaced."""
     return text.encode("utf-8", "replace").decode()

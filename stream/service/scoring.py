@@ -1,4 +1,4 @@
-"""One batch of instances to predictions: the judge's rules, one call of the kernel, one run of the model."""
+"""Scores one batch of instances: the judge's rules, one call of the kernel, one run of the model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Scoring:
         self._rules, self._state = ReadingRules(fleet), DeviceState.of(fleet)
 
     def score(self, model: Model, asked: Sequence[Asked]) -> list[Answer]:
-        """A prediction, with reasons where they are asked for, or a fault for each instance, by its place.
+        """Return for each instance, by its place, a prediction (with reasons if requested) or a fault.
 
-        An instance of events is answered as the stream answers its last event, bit for bit, if it holds the whole run. Faults
-        name the first event that admission would refuse.
+        The answer to an instance of events is the stream's answer to its last event, bit for bit, if the instance holds the
+        whole run. Faults name the first event that admission would refuse.
         """
         instances = [one.instance if isinstance(one, Explained) else one for one in asked]
         faults = self._faults(instances)
@@ -47,7 +47,7 @@ class Scoring:
         return answers
 
     def _faults(self, instances: Sequence[Instance]) -> dict[int, Fault]:
-        """The earliest fault of each instance that has one; its row is counted within the instance."""
+        """Return the earliest fault of each instance that has one; its row is counted within the instance."""
         places = [i for i, one in enumerate(instances) if isinstance(one, Events)]
         if not places:
             return {}
@@ -62,7 +62,7 @@ class Scoring:
         return found
 
     def _features(self, model: Model, instances: Sequence[Instance]) -> Float32:
-        """Features (n, F) float32: of each instance's last event, or as given."""
+        """Return features (n, F) float32: of each instance's last event, or as given."""
         out = np.empty((len(instances), model.kernel.width), np.float32)
         events = [(i, one) for i, one in enumerate(instances) if isinstance(one, Events)]
         for i, one in enumerate(instances):
@@ -78,7 +78,7 @@ class Scoring:
         return out
 
     def _slots(self, count: int) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
-        """As many slots; what they held before is gone with the reset at an instance's first event."""
+        """Return this many slots; an instance's first event resets its slot."""
         return self._state.slots([str(i) for i in range(count)])
 
 

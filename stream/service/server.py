@@ -1,4 +1,4 @@
-"""The HTTP service as a process: listen, follow the champion, answer until asked to stop."""
+"""The HTTP service as a process: listens, follows the champion, and answers until it is asked to stop."""
 
 from __future__ import annotations
 
@@ -35,17 +35,17 @@ from stream.service.options import ServiceOptions, Tls
 from stream.service.predictor import Predictor
 
 _BACKLOG = 2_048
-_OTHER_FILES = 256  # that the service has open: libraries, Kafka, logs
-_STOP_S = 10  # requests that are being answered may take so long at the end
+_OTHER_FILES = 256  # open files of the service itself: libraries, Kafka, logs
+_STOP_S = 10  # time for requests in progress at the end
 
 log = logger("service")
 
 
 def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: ServiceOptions | None = None) -> None:
-    """Serve until SIGTERM or SIGINT. Port 0 takes any free one; the log says which.
+    """Serve until SIGTERM or SIGINT. Port 0 takes any free port, and the log names it.
 
-    Raises ServiceError where it cannot listen, KafkaError where the models topic is not there or must not be read. A cluster
-    that is away is waited for: the service answers that it has no model yet.
+    Raises ServiceError if it cannot listen, KafkaError if the models topic is missing or must not be read. It waits for a
+    cluster that is out of reach: the service answers that it has no model yet.
     """
     options = options or ServiceOptions()
     check_tls(options.tls)
@@ -53,15 +53,15 @@ def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: S
     with listen(host, port) as listener:
         if outage_of(settings).wait(
             lambda _: True, f"serve fleet {fleet.fleet}"
-        ):  # else the watcher waits for the cluster
+        ):  # otherwise the watcher waits for the cluster
             models = topic_names(fleet).models
-            end_offsets(settings, models)  # a missing topic is said at once
+            end_offsets(settings, models)  # a missing topic is reported at once
             check_settings(settings, fleet, [models])
         service = Service(settings, fleet, options)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(
                 number, lambda *_: None
-            )  # uvicorn has its own, and sends the signal again when it has stopped
+            )  # uvicorn has its own handlers, and sends the signal again when it has stopped
         where = listener.getsockname()
         with service.seen_at(options.health_host, options.health_port):
             log.info(
@@ -73,7 +73,7 @@ def serve(settings: Settings, fleet: FleetSpec, host: str, port: int, options: S
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises ServiceError."""
+    """Return a listening socket. Raises ServiceError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=_BACKLOG)
@@ -85,7 +85,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def server_config(app: ASGIApp, options: ServiceOptions, closed: Closed = lambda _: None) -> uvicorn.Config:
-    """How uvicorn runs, with bounded connections; `closed` is told why one was closed."""
+    """Return uvicorn's settings, with bounded connections; `closed` is called with the reason for closing a connection."""
     files: dict[str, Any] = {}
     if options.tls is not None:
         files = {"ssl_certfile": options.tls.certificate, "ssl_keyfile": options.tls.key}
@@ -99,7 +99,7 @@ def server_config(app: ASGIApp, options: ServiceOptions, closed: Closed = lambda
 
 
 def check_tls(tls: Tls | None) -> None:
-    """Raise ServiceError where the files cannot serve: uvicorn would end with a stack trace."""
+    """Raise ServiceError if the files cannot serve: uvicorn would end with a stack trace."""
     if tls is None:
         return
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -120,7 +120,7 @@ def _no_password() -> str:
 
 
 def allow_connections(count: int) -> None:
-    """Raise the limit on open files as far as so many connections and those waiting to be accepted need it."""
+    """Raise the limit on open files as far as this many connections, and those that wait to be accepted, need it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count + _BACKLOG + _OTHER_FILES
     most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
@@ -129,7 +129,7 @@ def allow_connections(count: int) -> None:
 
 
 class Service:
-    """One service around one event loop; `run` is its life."""
+    """One service around one event loop. `run` runs it from start to stop."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec, options: ServiceOptions) -> None:
         self._watcher = ModelWatcher(settings, fleet, "http")
@@ -142,14 +142,14 @@ class Service:
         self._failure: BaseException | None = None
 
     def run(self, listener: socket.socket) -> None:
-        """Answer on `listener` until asked to stop. Raises what ended the following of the models topic."""
+        """Answer on `listener` until asked to stop. Raises the error that ended the watcher of the models topic."""
         self._server.run(sockets=[listener])
         if self._failure is not None:
             raise self._failure
 
     @contextmanager
     def seen_at(self, host: str, port: int | None) -> Iterator[None]:
-        """Serve health and metrics meanwhile by threads of their own, which no caller keeps busy; not where `port` is None."""
+        """Serve health and metrics during a `with` block, in threads that callers do not keep busy; not if `port` is None."""
         if port is None:
             yield
             return

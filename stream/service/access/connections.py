@@ -1,7 +1,8 @@
-"""Limits of one connection: uvicorn limits neither the head of a request nor a response that nobody reads.
+"""Limits connections: uvicorn limits neither the head of a request nor a response that the client does not read.
 
-While all places are taken, the connection that has waited longest for a whole request gives way to a new one, first among those
-that never sent one. So callers who hold connections open take no place from those who ask.
+While all places are taken, the connection that has waited longest for a whole request gives way to a new one. Connections
+that never sent a whole request go first. So callers that hold connections open take no place from callers that send
+requests.
 """
 
 from __future__ import annotations
@@ -15,29 +16,29 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from stream.service.options import ServiceOptions
 from stream.service.problems import MEDIA_TYPE, Problem
 
-# why a connection was closed
+# the reasons for closing a connection
 CLOSED = HEAD, READER, ROOM, SIZE = ("slow_head", "slow_reader", "no_room", "head_too_large")
 Closed = Callable[[str], None]
 
 
 class Waiting:
-    """Connections without a whole request, those that never had one apart; each in the order in which they began to wait."""
+    """Connections without a whole request, in the order of their waiting; those that never had one are separate."""
 
     def __init__(self) -> None:
         self._strangers: dict[Any, None] = {}
         self._known: dict[Any, None] = {}
 
     def add(self, connection: Any, known: bool) -> None:
-        """It waits from now on; `known` where it had a whole request before."""
+        """Add a connection that waits from now on; `known` if it had a whole request before."""
         (self._known if known else self._strangers)[connection] = None
 
     def remove(self, connection: Any) -> None:
-        """It has a whole request, or is gone."""
+        """Remove a connection that has a whole request or is closed."""
         self._strangers.pop(connection, None)
         self._known.pop(connection, None)
 
     def longest(self) -> Any:
-        """The one that gives way; None where all have a whole request."""
+        """Return the connection that gives way; None if all have a whole request."""
         return next(iter(self._strangers), None) or next(iter(self._known), None)
 
 
@@ -46,7 +47,7 @@ class _HeadTooLargeError(Exception):
 
 
 def bounded(options: ServiceOptions, closed: Closed) -> type[asyncio.Protocol]:
-    """uvicorn's protocol within the bounds of one service; `closed` is told why a connection was closed."""
+    """Return uvicorn's protocol with the limits of one service; `closed` is called with the reason for closing a connection."""
 
     class Bounded(_Bounded):
         _options, _all_waiting, _closed = options, Waiting(), staticmethod(closed)
@@ -61,11 +62,11 @@ class _Bounded(HttpToolsProtocol):
     _answering: Any = None
     _head_timer: asyncio.TimerHandle | None = None
     _reader_timer: asyncio.TimerHandle | None = None
-    _field_bytes = 0  # of the head in hand, as far as it is parsed
-    # that came for the request in hand and are no body: of its head, then of chunks' heads and trailers
+    _field_bytes = 0  # of the present head, as far as it is parsed
+    # bytes of the present request outside its body: its head, then heads of chunks and trailers
     _other_bytes = 0
     _body_bytes = 0  # of all requests
-    _begins = False  # whether a request begins in the data in hand
+    _begins = False  # whether a request begins in the present data
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -86,7 +87,7 @@ class _Bounded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _end(self, why: str) -> None:
-        """Close without a word."""
+        """Close without an answer."""
         self._all_waiting.remove(self)
         self.connections.discard(self)  # its place is free at once
         self._closed(why)
@@ -94,12 +95,15 @@ class _Bounded(HttpToolsProtocol):
         self.transport.abort()
 
     def _let_go(self) -> None:
-        """Have what is being answered write no more: with others in the pipeline behind it uvicorn does not."""
+        """Stop the writing of the present answer: uvicorn does not stop it if other requests follow in the pipeline."""
         if self._answering is not None:
             self._answering.disconnected = True
 
     def data_received(self, data: bytes) -> None:
-        """Parse, and end a head or trailers that go on and on; of the data that they begin in nobody knows how much is of them."""
+        """Parse, and end a head or trailers that are too long.
+
+        Data in which a request begins is not counted: its share is unknown.
+        """
         self._begins, body_bytes = False, self._body_bytes
         super().data_received(data)
         if self._begins or self.transport.is_closing():
@@ -107,7 +111,7 @@ class _Bounded(HttpToolsProtocol):
         self._other_bytes += len(data) - (self._body_bytes - body_bytes)
         if self._head_timer is not None and self._other_bytes > self._options.head_bytes:
             self._refuse_head()
-        elif self._other_bytes > self._options.body_bytes:  # chunks of a byte each have five others
+        elif self._other_bytes > self._options.body_bytes:  # a chunk with a body of one byte has five others
             self._end(SIZE)
 
     def on_message_begin(self) -> None:
@@ -143,7 +147,7 @@ class _Bounded(HttpToolsProtocol):
         super().on_body(body)
 
     def send_400_response(self, msg: str) -> None:
-        """What ended the parsing is a head that is too large, or no HTTP."""
+        """Answer 400: the head is too large, or the data is no HTTP."""
         if self._head_timer is not None and self._is_too_large():
             self._refuse_head()
         else:
@@ -154,8 +158,8 @@ class _Bounded(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        is_last = self.cycle.response_complete  # not one with others in the pipeline behind it
-        if is_last and self.cycle.more_body:  # a body that nobody reads any more may have no end
+        is_last = self.cycle.response_complete  # not an answer with others in the pipeline behind it
+        if is_last and self.cycle.more_body:  # a body that is not read any more may have no end
             self.transport.close()
         super().on_response_complete()
         if is_last:

@@ -1,4 +1,4 @@
-"""API keys: who may ask, and how often."""
+"""API keys: who may send requests, and how often."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from cachetools import LRUCache
 from aimaas.errors import ServiceError
 from stream.service.problems import Problem
 
-_MOST_CALLERS = 10_000  # whose pace is remembered where no key is asked for
+_MOST_CALLERS = 10_000  # callers whose pace is remembered if no key is required
 
 
 def keys_of(text: str | None) -> tuple[bytes, ...] | None:
-    """The keys in a comma-separated list; None where there is no list: anyone may ask. Raises ServiceError for an empty one."""
+    """Return the keys of a comma-separated list; None without a list: any caller is allowed.
+
+    Raises ServiceError for an empty one.
+    """
     if text is None:
         return None
     keys = tuple(key.strip().encode() for key in text.split(",") if key.strip())
@@ -27,13 +30,13 @@ def keys_of(text: str | None) -> tuple[bytes, ...] | None:
 
 
 class Keys:
-    """Tells callers apart by their key. Comparing takes the same time whichever key is like the given one."""
+    """Identifies callers by their key. A comparison takes the same time for every given key."""
 
     def __init__(self, keys: tuple[bytes, ...] | None) -> None:
         self._keys = keys
 
     def caller(self, given: bytes, address: str) -> int | str:
-        """Which key was given, by its number, or where none is asked for the address. Raises Problem (401)."""
+        """Return the number of the given key, or the address if no key is required. Raises Problem (401)."""
         if self._keys is None:
             return address
         same = [hmac.compare_digest(given, key) for key in self._keys]
@@ -51,14 +54,14 @@ class _Bucket:
 
 
 class Pace:
-    """At most `rate` requests a second of each caller, after `burst` at once; a rate of 0 lets all pass."""
+    """Allows `rate` requests a second of each caller, after a burst of `burst`; a rate of 0 allows any number."""
 
     def __init__(self, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, max(burst, 1), clock
         self._buckets: LRUCache[int | str, _Bucket] = LRUCache(_MOST_CALLERS)
 
     def check(self, caller: int | str) -> None:
-        """Count a request. Raises Problem (429) where it comes too soon."""
+        """Count a request. Raises Problem (429) if it comes too soon."""
         if not self._rate:
             return
         now = self._clock()

@@ -1,4 +1,4 @@
-"""The outermost layer: checks key, rate, size and time of the body, and counts every response. Plain ASGI."""
+"""The outermost ASGI layer: checks the key, the rate, the body's size and time, and counts every response."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from stream.service.problems import Problem
 
 DOCS_FILES = "/docs/files"  # scripts and styles of the OpenAPI page
 _OPEN = ("/docs", "/openapi.json", "/metrics", "/healthz", "/readyz", "/v2/health/live", "/v2/health/ready")
-_DIGITS = 15  # of a size that anyone may mean
-_DOCS_AT_ONCE = 8  # they are large, and who does not read them holds the memory
+_DIGITS = 15  # of a plausible size
+_DOCS_AT_ONCE = 8  # the files are large, and a client that does not read them holds the memory
 OTHER = "other"  # the path of requests that no route answers
 
 
 class AccessMiddleware:
-    """Guards an application; `api_key` is one key or several with commas between, None lets anyone in."""
+    """Guards an application; `api_key` is one key or several with commas between, None allows any caller."""
 
     def __init__(self, app: ASGIApp, metrics: ServiceMetrics, options: ServiceOptions, api_key: str | None) -> None:
         self._app, self._metrics, self._most, self._body_s = app, metrics, options.body_bytes, options.body_s
@@ -29,12 +29,12 @@ class AccessMiddleware:
         self._docs = 0  # files of the page that are being sent
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request; anything but HTTP goes through."""
+        """Answer a request; anything but HTTP passes through."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         began, code, is_head = time.perf_counter(), 500, scope["method"] == "HEAD"
-        if is_head:  # answered as GET without the body, wherever there is a GET
+        if is_head:  # answered as GET without the body, on every path that has a GET
             scope = {**scope, "method": "GET"}
 
         async def counted(message: Message) -> None:
@@ -68,7 +68,7 @@ class AccessMiddleware:
             self._docs -= 1
 
     def _check(self, scope: Scope) -> None:
-        """Raise Problem where the key is wrong or comes too often, the body is said to be too large, or it is compressed."""
+        """Raise Problem for a wrong key, too many requests, a declared body size above the limit, or a compressed body."""
         given, length, coding = b"", b"", b""
         for name, value in scope["headers"]:
             if name == b"x-api-key":
@@ -90,7 +90,7 @@ def _is_open(path: str) -> bool:
 
 
 def _bounded(receive: Receive, most: int, limit_s: float) -> Receive:
-    """The same body, until there is too much of it, counted as it comes, or its time is over."""
+    """Return the body, counted as it arrives. Ends it at the size limit or at the time limit."""
     read, more, until = 0, True, asyncio.get_running_loop().time() + limit_s
 
     async def bounded() -> Any:
@@ -123,6 +123,6 @@ def _encoded(coding: bytes) -> Problem:
 
 
 def too_large(found: int | str, most: int) -> Problem:
-    """The problem of a body of so many bytes or more."""
+    """Return the problem of a body of this many bytes or more."""
     detail = f"the body has {found} bytes or more, allowed are {most}: send fewer instances per request"
     return Problem(413, "body-too-large", detail, headers={"Connection": "close"})
