@@ -1,4 +1,4 @@
-"""The share of recent answers of a model that are not finite: above the declared share its version must not serve."""
+"""The share of recent answers of a model that are not finite. Above the declared share its version must not serve."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Collection, Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-WINDOW = 10_000  # answers that are looked back on
-AT_LEAST = 20  # of them without a finite number, before a share says anything
-ALONE = 100  # the same where all of them are one device's
+WINDOW = 10_000  # newest answers that count
+AT_LEAST = 20  # answers without a finite number; below this number a share means nothing
+ALONE = 100  # the same limit if all of them are from one device
 
 
 @dataclass
 class Answered:
-    """What a model made of a batch; the writer's thread sets it, and the loop's reads it once the batch is committed."""
+    """A model's answers to a batch. The writer's thread sets it; the loop's thread reads it once the batch is committed."""
 
     without: int = 0  # admitted events whose answer is not finite
 
@@ -22,13 +22,13 @@ class Answered:
 class _Batch(NamedTuple):
     answers: int
     without: int
-    devices: frozenset[Hashable]  # those without an answer
+    devices: frozenset[Hashable]  # devices without an answer
 
 
 class AnswerWatch:
-    """Counts the newest answers of the model that serves. One thread counts; `complaint` may be called from any.
+    """Counts the newest answers of the model that serves. One thread counts; any thread may call `complaint`.
 
-    One device never withdraws a model that answers others: whatever it sends harms only itself.
+    One device never withdraws a model that answers others: its data harm only its own predictions.
     """
 
     def __init__(self, limit: float) -> None:
@@ -61,7 +61,7 @@ class AnswerWatch:
             )
 
     def complaint(self, sequence: int) -> str | None:
-        """Why the model announced with `sequence` must not serve; None where it may."""
+        """Return the reason why the model announced with `sequence` must not serve; None if it may."""
         found = self._complaint
         return found[1] if found is not None and found[0] == sequence else None
 

@@ -1,4 +1,4 @@
-"""Child processes for work that must not crash the scorer: limited in time, memory and files, without the parent's secrets."""
+"""Child processes for work that must not crash the scorer: with limits on time, memory and files, without the parent's secrets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
-_ROOT = Path(__file__).resolve().parents[2]  # the child runs the parent's code, wherever the parent has it from
+_ROOT = Path(__file__).resolve().parents[2]  # the child runs the parent's code, from any location
 _LOOK_S = 0.2
 _PLAIN = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR", "LANG", "LC_ALL", "NUMBA_CACHE_DIR")
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -23,7 +23,7 @@ _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_TH
 
 @dataclass(frozen=True)
 class Ended:
-    """How a child ended: its exit code (negative: the signal), or None where its time was over; what it wrote."""
+    """The end of a child: its exit code (negative: the signal; None: its time ran out) and its output."""
 
     code: int | None
     out: bytes
@@ -31,12 +31,12 @@ class Ended:
 
     @property
     def last_line(self) -> str:
-        """The last thing that it said on standard error."""
+        """The last line on standard error."""
         return (self.errors.strip().splitlines() or ["no message"])[-1][:200]
 
 
 class StoppedError(Exception):
-    """The parent was asked to stop meanwhile."""
+    """The parent was asked to stop while the child ran."""
 
 
 def run_child(
@@ -47,10 +47,10 @@ def run_child(
     stop: threading.Event | None = None,
     secrets: bool = False,
 ) -> Ended:
-    """Run `main(arguments)` of a module in a process of its own, with `given` as standard input.
+    """Run `main(arguments)` of a module in a separate process, with `given` as standard input.
 
-    It is killed with all that it started after `limit_s`. It sees credentials in the environment only with `secrets`. Raises
-    OSError where no process can be started, StoppedError once `stop` is set.
+    After `limit_s` the child and all its child processes are killed. It sees credentials in the environment only with
+    `secrets`. Raises OSError if no process can be started, StoppedError once `stop` is set.
     """
     program = f"import sys; sys.path.insert(0, {str(_ROOT)!r}); import {module} as child; child.main(sys.argv[1:])"
     process = subprocess.Popen(
@@ -71,7 +71,7 @@ def _environment(secrets: bool) -> dict[str, str]:
 
 
 def _await(process: subprocess.Popen[bytes], given: bytes, until: float, stop: threading.Event | None) -> Ended:
-    # a thread feeds it: what `communicate` has not written when it times out, it does not write later
+    # a thread writes it: if `communicate` times out, it never writes the rest
     feed, process.stdin = process.stdin, None
     threading.Thread(target=_write, args=(feed, given), name="child-input", daemon=True).start()
     while True:
@@ -87,7 +87,7 @@ def _await(process: subprocess.Popen[bytes], given: bytes, until: float, stop: t
 
 
 def _write(feed: IO[bytes] | None, given: bytes) -> None:
-    """Write all and close; a child that has ended takes no more."""
+    """Write all and close; a child that has ended reads no more."""
     with suppress(OSError):
         if feed is not None:
             with feed:
@@ -95,17 +95,17 @@ def _write(feed: IO[bytes] | None, given: bytes) -> None:
 
 
 def bound(memory: int, file_bytes: int, limit_s: float) -> None:
-    """Called by a child first of all: bound its memory and files, and have it ended by itself where its parent is gone."""
-    signal.alarm(int(limit_s) + 1)  # its default action ends the process, whatever it is at
+    """Limit the child's memory and files, and end it when its parent is gone. The child calls this first."""
+    signal.alarm(int(limit_s) + 1)  # its default action ends the process in any state
     resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000")  # where memory is short, the child goes and not the scorer
+        Path("/proc/self/oom_score_adj").write_text("1000")  # the kernel kills the child before the scorer
 
 
 def say(answer: bytes) -> NoReturn:
-    """Called by a child last: write its answer and end, without the destructors of libraries that may crash."""
+    """Write the child's answer and end, without the destructors of libraries, which may crash. The child calls this last."""
     sys.stdout.buffer.write(answer)
     sys.stdout.buffer.flush()
     os._exit(0)

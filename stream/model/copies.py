@@ -1,8 +1,8 @@
 """Verified copies of the models that this machine served last, so that a scorer can restart without the registry.
 
-`<home>/models/<fleet>/` holds for each of them `<SHA-256>.onnx`, its announcement as `.json`, and as `.trial` by what it was
-tried. Scorers of one home share the folder: files are put there whole, and what is torn is not used. A disk that cannot be
-written costs the copies only.
+`<home>/models/<fleet>/` holds three files of each: the model `<SHA-256>.onnx`, its announcement `.json`, and `.trial` with
+the trial that it passed. Scorers of one home share the folder: files are written whole, and torn files are not used. A disk
+that cannot be written costs only the copies.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Copies:
     """The copies of one fleet. Several threads and processes may have one each."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
-        self.sessions = settings.home / "models"  # optimised graphs, of all fleets
+        self.sessions = settings.home / "models"  # optimised graphs of all fleets
         self._folder = self.sessions / fleet.fleet
         self._most = settings.model_bytes
 
     def content(self, digest: str) -> bytes | None:
-        """The bytes with this SHA-256; None where they are not here, or torn."""
+        """Return the bytes with this SHA-256; None if the file is missing or torn."""
         with suppress(OSError):
             path = self._folder / f"{digest}.onnx"
             if path.stat().st_size <= self._most and sha256(content := path.read_bytes()) == digest:
@@ -44,7 +44,7 @@ class Copies:
         return None
 
     def announcements(self) -> list[bytes]:
-        """The announcements of the models that were served from here, as JSON that anybody may have written."""
+        """Return the announcements of the models that this machine served, as unverified JSON."""
         found = []
         with suppress(OSError):
             for path in sorted(self._folder.glob("*.json")):
@@ -53,17 +53,17 @@ class Copies:
         return found
 
     def passed(self, digest: str, trial: str) -> bool:
-        """Whether the model of this digest has passed this very trial."""
+        """Return whether the model with this digest has passed this trial."""
         with suppress(OSError):
             return (self._folder / f"{digest}.trial").read_text() == trial
         return False
 
     def note_passed(self, digest: str, trial: str) -> None:
-        """Remember that it has."""
+        """Note that the model has passed the trial."""
         self._put({f"{digest}.trial": trial.encode()})
 
     def keep(self, announcement: Announcement, content: bytes) -> None:
-        """Keep a model that serves now, and let go of all but the newest few."""
+        """Keep a copy of a model that serves now, and delete all but the newest few."""
         digest = announcement.sha256
         known = {} if self.content(digest) is not None else {f"{digest}.onnx": content}
         self._put({**known, f"{digest}.json": msgspec.json.encode(announcement)})
@@ -85,9 +85,9 @@ class Copies:
             log.warning("copy of the model not saved", folder=str(self._folder), error=e.strerror or str(e))
 
     def _prune(self) -> None:
-        """Delete what belongs to none of the newest announcements, and of those models the optimised graphs too.
+        """Delete all files that belong to none of the newest announcements, and the optimised graphs of their models.
 
-        What has no announcement, or is half written, may be another scorer's work: it has an hour.
+        Files without an announcement, or half-written files, may be another scorer's work: they stay for an hour.
         """
         with suppress(OSError):
             known = sorted(self._folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)

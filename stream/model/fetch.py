@@ -1,4 +1,4 @@
-"""Fetches the bytes of an artefact, limited in size and time whatever the other side does."""
+"""Fetches the bytes of an artefact, with limits on size and time that hold for any server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _MEMORY = 4 * 1024**3  # address space of a client, most of it never touched
 
 
 class ArtefactUnreachableError(ModelRefusedError):
-    """The artefact cannot be had now; a later attempt may succeed. `state` is what scorers report."""
+    """The artefact is out of reach now; a later attempt may succeed. `state` is the status that scorers report."""
 
     state: State = "unreachable"
 
@@ -26,10 +26,10 @@ class ArtefactUnreachableError(ModelRefusedError):
 def fetch_artefact(
     uri: str, where: str, settings: Settings, limit_s: float, stop: threading.Event | None = None
 ) -> bytes:
-    """Bytes of the file at a path, a `file:` URI or any URI that MLflow resolves.
+    """Return the bytes of the file at a path, a `file:` URI or any URI that MLflow resolves.
 
-    MLflow runs in a child process: it may hang, fill memory or disk, and takes seconds to import. Raises
-    ArtefactUnreachableError; ModelRefusedError where there are more bytes than `AIMAAS_MODEL_BYTES`.
+    MLflow runs in a child process, because it may hang or fill memory or disk, and takes seconds to import. Raises
+    ArtefactUnreachableError, and ModelRefusedError for more than `AIMAAS_MODEL_BYTES` bytes.
     """
     path = local_path(uri)
     try:
@@ -47,7 +47,7 @@ def fetch_artefact(
 
 
 def _read(path: Path, most: int) -> bytes:
-    """A file's bytes, or one more than `most`. Raises OSError, also for what is no file."""
+    """Return a file's bytes, or one more than `most`. Raises OSError, also for a path that is no file."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError(f"{path} is not a file")
@@ -66,7 +66,7 @@ def _download(uri: str, settings: Settings, limit_s: float, stop: threading.Even
 
 
 def main(arguments: list[str]) -> None:
-    """Download as a child: URI, folder, tracking server, most bytes, seconds; answers the file's path."""
+    """Download as a child process. Arguments: URI, folder, tracking server, most bytes, seconds. Answers the file's path."""
     uri, folder, tracking_uri, most, limit_s = arguments
     bound(_MEMORY, int(most) + 1, float(limit_s))
     from aimaas.errors import RegistryError
@@ -81,7 +81,7 @@ def main(arguments: list[str]) -> None:
     from mlflow import set_tracking_uri
     from mlflow.artifacts import download_artifacts
 
-    # as an argument it does not reach `models:/`, which then asks a store in the working directory
+    # as an argument it does not reach `models:/`, which then uses a store in the working directory
     set_tracking_uri(tracking_uri)
     try:
         path = download_artifacts(artifact_uri=uri, dst_path=folder)

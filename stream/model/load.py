@@ -1,7 +1,7 @@
 """Loads announced models: fetches an artefact, compares it with its announcement, tries and opens it, or refuses it with a reason.
 
-What is checked, in this order: the place, the SHA-256 of the bytes, a trial in a child process; then in this process all that
-the trial has checked too (`stream.model.opening`). Bytes that this machine has a copy of are not fetched.
+The checks, in this order: the place, the SHA-256 of the bytes, a trial in a child process, and in this process all checks
+of the trial again (`stream.model.opening`). Bytes are not fetched if this machine has a copy.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Model(OpenModel):
 
 
 class TornArtefactError(ArtefactUnreachableError):
-    """The file is not the announced one; it may be put right."""
+    """The file is not the announced file; a person may correct it."""
 
     state = "refused"
 
@@ -47,10 +47,10 @@ def load_model(
     limit_s: float = LIMIT_S,
     stop: threading.Event | None = None,
 ) -> Model:
-    """Find, check and warm the announced model. Raises ModelRefusedError that says what is wrong with which version.
+    """Find, check and warm up the announced model. Raises ModelRefusedError with the version and the reason.
 
-    Of these ArtefactUnreachableError says that a later attempt may succeed. Fetching and trial may take `limit_s` each, and
-    end early once `stop` is set, by an ArtefactUnreachableError.
+    Its subclass ArtefactUnreachableError means that a later attempt may succeed. Fetch and trial may take `limit_s` each;
+    both end early, with an ArtefactUnreachableError, once `stop` is set.
     """
     uri = announcement.uri if announcement.uri.isprintable() else repr(announcement.uri)  # it is part of log lines
     where = f"model {fleet.fleet} version {announcement.version} at {uri}"

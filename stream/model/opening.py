@@ -15,7 +15,7 @@ from aimaas.records.events import Announcement
 
 
 def open_announced(content: bytes, announcement: Announcement, fleet: FleetSpec, cache: Path, where: str) -> OpenModel:
-    """Check, open and warm the model whose bytes have the announced digest. Raises ModelRefusedError, whatever they hold.
+    """Check, open and warm up the model whose bytes have the announced digest. Raises ModelRefusedError for any bytes that fail.
 
     `cache` is a folder for optimised graphs.
     """
@@ -25,7 +25,7 @@ def open_announced(content: bytes, announcement: Announcement, fleet: FleetSpec,
         return open_model(content, announcement.version, metadata, plan_of(fleet), cache, where)
     except ModelRefusedError:
         raise
-    except Exception as e:  # noqa: BLE001 - these bytes were written by others: whatever they bring about is their fault
+    except Exception as e:  # noqa: BLE001 - others wrote these bytes, so any error in them is a reason to refuse
         said = (str(e).strip().splitlines() or [""])[0][:200]
         raise ModelRefusedError(f"{where}: cannot be opened ({type(e).__name__}: {said}); export it again") from None
 

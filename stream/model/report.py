@@ -1,4 +1,4 @@
-"""Reports the status of announced models on `iot.<fleet>.model_status`, without waiting for a broker."""
+"""Reports the status of announced models on `iot.<fleet>.model_status`. It does not wait for a broker."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from aimaas.registry.model_status import key_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 
-_TRIED_MS = 60_000  # the client tries so long to deliver a report
-_LAST_S = 5.0  # and so long at the end
+_TRIED_MS = 60_000  # the client tries this long to deliver a report
+_LAST_S = 5.0  # and this long at the end
 
 log = logger("scorer.models")
 
 
 class StatusReporter:
-    """Writes the statuses of one scorer, or none where `instance` is None. Used by one thread; what gets lost is logged."""
+    """Writes the statuses of one scorer, or none if `instance` is None. One thread uses it; lost reports are logged."""
 
     def __init__(self, settings: Settings, fleet: FleetSpec, instance: str | None) -> None:
         self._settings, self._instance = settings, instance
         self._topic = topic_names(fleet).model_status
-        self._producer: Any = None  # made with the first report: most scorers have nothing to say for days
+        self._producer: Any = None  # created with the first report: most scorers report nothing for days
 
     def report(self, version: str, sequence: int, state: State, reason: str = "") -> None:
-        """Hand a status to the client."""
+        """Pass a status to the client."""
         if self._instance is None:
             return
         status = ModelStatus(version, sequence, self._instance, state, datetime.now(UTC), reason)
@@ -46,7 +46,7 @@ class StatusReporter:
             log.error("status of a model not reported", topic=self._topic, version=version, error=str(e))
 
     def poll(self) -> None:
-        """Hear what became of the reports."""
+        """Handle the delivery results of the reports."""
         if self._producer is not None:
             try:
                 self._producer.poll(0)
@@ -55,7 +55,7 @@ class StatusReporter:
                 self._producer = None
 
     def close(self) -> None:
-        """Wait some seconds for reports that are under way."""
+        """Wait some seconds for reports that are not delivered yet."""
         if self._producer is not None:
             with suppress(KafkaException):
                 self._producer.flush(_LAST_S)

@@ -1,7 +1,7 @@
 """Allowed places of announced artefacts: below the configured artefact store, or a URI that the configured MLflow resolves.
 
-An announcement is a record that somebody wrote. Without this rule it could have a scorer read any file of its machine, or ask
-any server.
+An announcement is a record that any writer may have sent. Without this rule it could make a scorer read any file of its
+machine, or ask any server.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ RESOLVED = ("models", "runs", "mlflow-artifacts")  # by MLflow's tracking server
 
 
 def check_place(uri: str, settings: Settings, where: str) -> None:
-    """Raise ModelRefusedError unless `uri` is of the configured store."""
+    """Raise ModelRefusedError unless `uri` is in the configured store."""
     try:
         allowed = _is_allowed(uri, settings)
-    except (ValueError, OSError, RuntimeError):  # no URI, a null byte in a path, links that go in circles
+    except (ValueError, OSError, RuntimeError):  # no URI, a null byte in a path, circular links
         allowed = False
     if not allowed:
         raise ModelRefusedError(
@@ -29,7 +29,7 @@ def check_place(uri: str, settings: Settings, where: str) -> None:
 
 
 def local_path(uri: str) -> Path | None:
-    """The local file that a path or a `file:` URI names; None for any other URI. Raises ValueError."""
+    """Return the local file of a path or a `file:` URI; None for any other URI. Raises ValueError."""
     parts = urlsplit(uri)
     if not parts.scheme:
         return Path(uri)
@@ -41,7 +41,7 @@ def local_path(uri: str) -> Path | None:
 
 
 def _is_allowed(uri: str, settings: Settings) -> bool:
-    if not uri.isprintable():  # parsers differ in what they make of control characters
+    if not uri.isprintable():  # parsers treat control characters differently
         return False
     path, root = local_path(uri), local_path(settings.mlflow_artifacts)
     if path is not None:
@@ -62,12 +62,12 @@ def _is_below(path: Path, root: Path) -> bool:
 
 
 def _is_tracking_server(parts: SplitResult, settings: Settings) -> bool:
-    """Whether the URI names no other server than the configured one."""
+    """Return whether the URI names only the configured server."""
     return parts.netloc.lower() in ("", urlsplit(settings.mlflow_tracking_uri).netloc.lower())
 
 
 def _steps(parts: SplitResult) -> list[str]:
-    """The path's parts. Raises ValueError for what a server might read in another way than we do."""
+    """Return the path's parts. Raises ValueError for a part that a server might read differently."""
     path = unquote(parts.path)
     steps = [step for step in path.split("/") if step]
     if parts.query or parts.fragment or "@" in parts.netloc or "%" in path or "\\" in path or {".", ".."} & set(steps):
@@ -76,7 +76,7 @@ def _steps(parts: SplitResult) -> list[str]:
 
 
 def _common(one: list[str], other: list[str]) -> int:
-    """How many of their first steps are the same."""
+    """Return the number of first parts that are the same."""
     same = 0
     for a, b in zip(one, other, strict=False):
         if a != b:

@@ -1,7 +1,7 @@
 """The trial of an announced model: kernel and model run once in a child process before the scorer opens the file.
 
-A crash, an endless run or a hunger for memory ends the child, and the version is refused. A model that has passed with this
-code and this fleet's rules is not tried again: the note lies beside its copy.
+A crash, an endless run or too much memory ends the child, and the version is refused. A model that has passed with this
+code and this fleet's rules is not tried again: a note lies beside its copy.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 from stream.model.child import Ended, bound, run_child, say
 
-if TYPE_CHECKING:  # the child bounds itself before it imports anything large
+if TYPE_CHECKING:  # the child sets its limits before it imports anything large
     from aimaas.fleet import FleetSpec
     from aimaas.model.loaded import OpenModel
     from aimaas.records.events import Announcement
     from stream.model.copies import Copies
 
-LIMIT_S = 120.0  # 2 s on an idle machine, and half a minute where the kernel is not compiled yet
-_MEMORY = 4 * 1024**3  # of address space, and for each byte of the model
+LIMIT_S = 120.0  # it takes 2 s on an idle machine, and half a minute if the kernel is not compiled yet
+_MEMORY = 4 * 1024**3  # of address space; each byte of the model adds to it
 _PER_BYTE = 8
-_FILE_BYTES = 2**31  # the optimised graph is kept on disk
+_FILE_BYTES = 2**31  # the optimised graph is saved on disk
 _PASSED = b"passed"
 _DEVICES, _SEED = 20, 7
 _LENGTH = struct.Struct("<Q")
@@ -36,7 +36,7 @@ def try_out(
     content: bytes, announcement: Announcement, fleet: FleetSpec, copies: Copies, where: str,
     limit_s: float = LIMIT_S, stop: threading.Event | None = None,
 ) -> None:  # fmt: skip
-    """Raise ModelRefusedError unless the model passes, ArtefactUnreachableError where that cannot be told now."""
+    """Raise ModelRefusedError unless the model passes, ArtefactUnreachableError if the trial has no result now."""
     from aimaas.errors import ModelRefusedError
     from stream.model.fetch import ArtefactUnreachableError
 
@@ -61,7 +61,7 @@ def try_out(
 
 
 def _refusal(ended: Ended, where: str, limit_s: float) -> str:
-    """What the child said of the model; or what its end says."""
+    """Return the child's answer about the model, or the reason by its end."""
     said = ended.out.decode(errors="replace").strip()
     if ended.code == 0 and said:
         return said
@@ -75,13 +75,13 @@ def _refusal(ended: Ended, where: str, limit_s: float) -> str:
 
 
 def fingerprint(digest: str, fleet: FleetSpec) -> str:
-    """What a trial was about: changes with the model, the fleet file, our code and the libraries that run it."""
+    """Identify a trial: the value changes with the model, the fleet file, our code and the libraries that run it."""
     return hashlib.sha256(f"{digest} {_code()} {fleet.model_dump_json()}".encode()).hexdigest()
 
 
 @cache
 def _code() -> str:
-    """Digest of the code that a trial runs."""
+    """Digest the code that a trial runs."""
     import numba
     import numpy
     import onnxruntime
@@ -94,7 +94,7 @@ def _code() -> str:
 
 
 def _packed(content: bytes, announcement: Announcement, fleet: FleetSpec, copies: Copies, where: str) -> bytes:
-    """What the child needs, each part after its length."""
+    """Return the child's input, each part after its length."""
     import msgspec
 
     rules = fleet.model_dump_json().encode()
@@ -113,7 +113,7 @@ def _unpacked(packed: bytes) -> list[bytes]:
 
 
 def main(arguments: list[str]) -> None:
-    """The trial as a child: the parts of `_packed` on standard input; answers `passed`, or why the model is refused."""
+    """Run the trial as a child process: the parts of `_packed` on standard input; answers `passed`, or the reason for a refusal."""
     given = sys.stdin.buffer.read()
     bound(_MEMORY + _PER_BYTE * len(given), _FILE_BYTES, float(arguments[0]))
     import msgspec
@@ -135,9 +135,10 @@ def main(arguments: list[str]) -> None:
 
 
 def run_plausible(model: OpenModel, fleet: FleetSpec, where: str) -> None:
-    """Have the kernel make features of plausible devices, and the model answer them: finite numbers all.
+    """Compute features of plausible devices with the kernel, and let the model answer them: all numbers must be finite.
 
-    Readings lie in the middle half of their ranges, or where the model's training devices had them. Raises ModelRefusedError.
+    Readings lie in the middle half of their ranges, or in the range of the model's training devices. Raises
+    ModelRefusedError.
     """
     import numpy as np
 
@@ -156,7 +157,7 @@ def run_plausible(model: OpenModel, fleet: FleetSpec, where: str) -> None:
 
 
 def _plausible(model: OpenModel, fleet: FleetSpec, rng: Any) -> Any:
-    """Readings (devices, R) float32: half of the devices over the ranges' middle half, the others by the fit."""
+    """Return readings (devices, R) float32: half of the devices in the middle half of the ranges, the others by the fit."""
     import numpy as np
 
     low, high = np.array([spec.range for spec in fleet.reading_specs], np.float64).T

@@ -1,9 +1,9 @@
 """Watches the models topic and loads the newest champion that can serve before the loop asks for it.
 
-A thread reads `iot.<fleet>.models` and loads what is announced, so the loop never waits for a download or a warm-up: at a batch
-border it takes the newest model that stands ready. Only a higher sequence replaces a model; a rollback has one too. The topic
-keeps every announcement, so whoever starts while the champion is a refused one finds the one before. What becomes of each is
-reported.
+A thread reads `iot.<fleet>.models` and loads announced models, so the loop never waits for a download or a warm-up: between
+two batches it takes the newest loaded model. Only a higher sequence replaces a model; a rollback has one too. The topic
+keeps every announcement, so a scorer that starts while the champion is refused finds the previous champion. The result of
+each announcement is reported.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from stream.model.trial import LIMIT_S
 
 _POLL_S = 0.1
 _HURRIED_S = 20.0  # for a fetch or a trial, while nothing serves and another model could
-_MOST_TOLD = 20  # records that are passed over, in log and status
+_MOST_TOLD = 20  # ignored records in log and status
 
 log = logger("scorer.models")
 
@@ -47,11 +47,11 @@ log = logger("scorer.models")
 class ModelWatcher:
     """Follows one fleet's models topic in a thread from `start` to `stop`.
 
-    `newest`, `withdraw` and `refusals` may be called from any other thread.
+    Any thread may call `newest`, `withdraw` and `refusals`.
     """
 
     def __init__(self, settings: Settings, fleet: FleetSpec, instance: str | None) -> None:
-        """`instance` names the scorer in what it reports; None reports nothing."""
+        """`instance` names the scorer in its reports; None reports nothing."""
         self._settings, self._fleet = settings, fleet
         self._topic = topic_names(fleet).models
         self._candidates = Candidates()
@@ -60,19 +60,19 @@ class ModelWatcher:
         self._copies = Copies(settings, fleet)
         self._verifier, self._reporter = Verifier(settings), StatusReporter(settings, fleet, instance)
         self._model: Model | None = None
-        self._serves: Announcement | None = None  # that of the model
-        self.passed_over = 0  # records since the start that were no announcement to be trusted
+        self._serves: Announcement | None = None  # the announcement of the served model
+        self.passed_over = 0  # records since the start that were no trustworthy announcement
         self._error: Exception | None = None
         self._stop, self._at_end = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name="model-watcher", daemon=True)
 
     @property
     def refusals(self) -> int:
-        """How many announced models were refused or withdrawn since the start."""
+        """Return how many announced models were refused or withdrawn since the start."""
         return self._candidates.refusals
 
     def start(self) -> None:
-        """Begin to read the topic from its beginning."""
+        """Start to read the topic from its beginning."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -81,10 +81,10 @@ class ModelWatcher:
         self._thread.join(10)
 
     def newest(self) -> Model | None:
-        """The newest model ready to serve; None before the topic is read to its end, and while nothing announced can serve.
+        """Return the newest model ready to serve. None before the topic is read to its end, and while no announced model can serve.
 
-        After a model was withdrawn, that is until another one is loaded: whoever serves decides whether to go on with the old
-        one. Raises what ended the thread: KafkaError where the topic cannot be read.
+        After a withdrawal it is None until another model is loaded: the caller decides whether to continue with the old
+        model. Raises the error that ended the thread: KafkaError if the topic cannot be read.
         """
         if self._error is not None:
             raise self._error
@@ -93,8 +93,8 @@ class ModelWatcher:
     def withdraw(self, sequence: int, reason: str) -> None:
         """Refuse the announcement of this sequence from now on, for `reason`, until this process ends; does not block.
 
-        `newest` does not return its model any more. The newest other acceptable announcement is loaded by the watcher's thread,
-        which also logs and reports the refusal.
+        `newest` no longer returns its model. The watcher's thread loads the newest other acceptable announcement, and logs
+        and reports the refusal.
         """
         self._withdrawn.put((sequence, reason))
         with self._taking:
@@ -102,7 +102,7 @@ class ModelWatcher:
                 self._model = None
 
     def wait_for_end(self, timeout_s: float) -> bool:
-        """Say whether the topic was read to its end, and what it announced was loaded, within `timeout_s`."""
+        """Return whether the topic was read to its end and the announced models were loaded, within `timeout_s`."""
         return self._at_end.wait(timeout_s)
 
     def _run(self) -> None:
@@ -110,7 +110,7 @@ class ModelWatcher:
             rights = on_topic("Read", self._topic), in_group(MODELS_GROUP)
             with kafka_errors(self._settings, f"read {self._topic}", *rights):
                 self._follow()
-        except Exception as e:  # noqa: BLE001 - raised by `newest`: nobody may wait for a thread that has ended
+        except Exception as e:  # noqa: BLE001 - `newest` raises it: no caller may wait for a thread that has ended
             self._error = e
             self._at_end.set()
 
@@ -118,12 +118,12 @@ class ModelWatcher:
         self._candidates.served_before = tuple(self._copied())
         config = consumer_config(
             self._settings, MODELS_GROUP, enable_partition_eof=True, fetch_wait_max_ms=100,
-            auto_offset_reset="earliest",  # a topic made anew is read from its beginning: reading a record twice is harmless
+            auto_offset_reset="earliest",  # a topic created again is read from its beginning: reading a record twice is harmless
         )  # fmt: skip
         outage = outage_of(self._settings)
         if not outage.wait(self._stop.wait, f"read {self._topic}"):
             return
-        end_offsets(self._settings, self._topic)  # the client is slow to say that there is no such topic
+        end_offsets(self._settings, self._topic)  # the client is slow to report a missing topic
         consumer = Consumer(config)
         watch = TopicWatch(self._settings, {self._topic: None})
         try:
@@ -137,7 +137,7 @@ class ModelWatcher:
                 ended = self._note(messages)
                 self._reporter.poll()
                 self._refuse_withdrawn()
-                if self._at_end.is_set() or ended:  # before the end an older announcement may look newest
+                if self._at_end.is_set() or ended:  # before the end an older announcement may seem the newest
                     self._load()
                     self._at_end.set()
         finally:
@@ -145,7 +145,7 @@ class ModelWatcher:
             self._reporter.close()
 
     def _copied(self) -> Iterator[Announcement]:
-        """The announcements of the models that this machine has copies of, as far as they can be trusted."""
+        """Return the trustworthy announcements of the models that this machine has copies of."""
         for value in self._copies.announcements():
             with suppress(AnnouncementError):
                 found = announcement_of(CHAMPION.encode(), value, self._fleet.fleet, self._verifier)
@@ -153,7 +153,7 @@ class ModelWatcher:
                     yield found
 
     def _is_made_anew(self, watch: TopicWatch) -> bool:
-        """Whether the topic was deleted and made anew: as long as it was, it would be read on in its middle."""
+        """Return whether the topic was deleted and created again: if it is as long, the consumer would continue in its middle."""
         try:
             watch.look(time.monotonic())
         except TopicMadeAnewError as e:
@@ -162,7 +162,7 @@ class ModelWatcher:
         return False
 
     def _note(self, messages: list[Any]) -> bool:
-        """Add announcements to the candidates; say whether the end of the topic was reached."""
+        """Add announcements to the candidates; return whether the end of the topic was reached."""
         ended = False
         for message in messages:
             error = message.error()
@@ -172,7 +172,7 @@ class ModelWatcher:
                 ended = True
             elif error.code() == ClientError.UNKNOWN_TOPIC_OR_PART or is_denied(error):
                 raise KafkaException(error)
-            elif error.code() not in UNREACHABLE:  # an outage is told elsewhere
+            elif error.code() not in UNREACHABLE:  # an outage is reported elsewhere
                 log.warning("cannot read the models topic", error=error.str())
         return ended
 
@@ -186,17 +186,20 @@ class ModelWatcher:
             self._candidates.add(found)
 
     def _pass_over(self, offset: int, reason: str) -> None:
-        """Count a record that is not to be trusted; the first ones are told, since a flood of them must not fill the log."""
+        """Count an untrusted record. Only the first ones are logged, so that a flood of them does not fill the log."""
         self.passed_over += 1
         if self.passed_over <= _MOST_TOLD:
             log.error("announcement passed over", topic=self._topic, offset=offset, reason=reason)
             self._reporter.report("?", 0, "passed_over", f"offset {offset}: {reason}")
 
     def _load(self) -> None:
-        """Make the newest loadable candidate the model. What is refused is told once; what may get better is tried again."""
+        """Load the newest loadable candidate as the model.
+
+        A refusal is reported once; a cause that may disappear is tried again.
+        """
         waiting = self._candidates.to_try(self._serves, time.monotonic())
         for announcement in waiting:
-            # while another one could serve meanwhile, none is waited for long
+            # while another one could serve, do not wait for any
             limit_s = _HURRIED_S if self._model is None and announcement is not waiting[-1] else LIMIT_S
             started = time.perf_counter()
             try:
@@ -220,7 +223,7 @@ class ModelWatcher:
         self._reporter.report(model.version, model.sequence, "serves")
 
     def _put_off(self, announcement: Announcement, error: ArtefactUnreachableError) -> None:
-        """Try it again later. The first failure is told where a person looks, all are logged."""
+        """Pause the candidate. The first failure is reported in log and status, all failures are logged."""
         if self._stop.is_set():
             return
         log.error("model cannot be fetched", reason=str(error), served=self._model and self._model.version)
@@ -228,7 +231,7 @@ class ModelWatcher:
             self._reporter.report(announcement.version, announcement.sequence, error.state, str(error))
 
     def _refuse_withdrawn(self) -> None:
-        """Refuse what other threads have withdrawn since the last turn, and forget it as the served model."""
+        """Refuse the models that other threads have withdrawn since the last turn, and forget a served one."""
         while not self._withdrawn.empty():
             sequence, reason = self._withdrawn.get()
             for announcement in self._candidates.refuse_sequence(sequence, reason):
@@ -240,12 +243,12 @@ class ModelWatcher:
                 self._serves = None
 
     def _refuse(self, announcement: Announcement, reason: str) -> None:
-        """Remember not to try it again."""
+        """Refuse the announcement, so that it is not tried again."""
         self._candidates.refuse(announcement, reason)
         self._tell_refused(announcement, reason)
 
     def _tell_refused(self, announcement: Announcement, reason: str) -> None:
-        """Leave word where a person looks: log and status."""
+        """Report the refusal in log and status."""
         version, sequence, served = announcement.version, announcement.sequence, self._model and self._model.version
         log.error("model refused", version=version, sequence=sequence, reason=reason, served=served)
         self._reporter.report(version, sequence, "refused", reason)

@@ -1,6 +1,6 @@
 """The HTTP endpoint of a scorer or of the HTTP service: `/metrics` for Prometheus, `/healthz` and `/readyz` for a supervisor.
 
-Served by threads of its own, so that a loop that hangs can still be told from one that is well.
+Threads of its own serve it, so that a probe can tell a hanging loop from a healthy one.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ _HIGHEST_PORT = 65_535
 
 
 class _Handler(WSGIRequestHandler):
-    timeout = 10  # seconds for a client that says nothing
+    timeout = 10  # seconds for a silent client
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing: probes and scrapes come every few seconds."""
+        """Log nothing: probes and scrapes come every few seconds."""
 
 
 class Endpoint:
-    """Listens from the moment it is made until `close`, or to the end of a `with`.
+    """Listens from its creation until `close`, or to the end of a `with` block.
 
-    `look` is called for every request, in the request's thread. Raises EndpointError where the address cannot be had; `option` is
-    what a person gives the port by.
+    `look` is called for every request, in the request's thread. Raises EndpointError if the address is not available;
+    `option` is the option that sets the port.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Endpoint:
         log.info("serving metrics and health", address=f"http://{host}:{self.port}")
 
     def close(self) -> None:
-        """Free the port; returns when that is done, requests under way are not waited for."""
+        """Free the port and return then. Requests in progress are not waited for."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(_CLOSE_S)
@@ -76,11 +76,11 @@ class Endpoint:
 
 
 def _app(registry: CollectorRegistry, look: Callable[[], Health]) -> Callable[..., Iterable[bytes]]:
-    """The paths that are served; others are not found."""
+    """Answer the served paths; any other path is not found."""
     metrics = make_wsgi_app(registry)
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        if environ["REQUEST_METHOD"] == "HEAD":  # as GET without the body
+        if environ["REQUEST_METHOD"] == "HEAD":  # like GET without the body
             b"".join(app({**environ, "REQUEST_METHOD": "GET"}, start_response))
             return []
         path = environ["PATH_INFO"]

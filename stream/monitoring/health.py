@@ -1,8 +1,8 @@
 """The health of a scorer: a decision on plain data, and the liveness that the loop updates for it.
 
-Stalled (`/healthz` is red, starting it anew may help): no turn of the loop, a transaction that does not end, or a partition that is
-not fetched although its log goes on. Not ready (`/readyz` is red): stalled, or there is nothing to score with, nothing to
-score yet, or no word from Kafka, for which a new start is no help.
+Stalled (`/healthz` is red, a restart may help): no turn of the loop, a transaction that does not end, or a partition that
+is not fetched although its log grows. Not ready (`/readyz` is red): stalled, or no model, no assignment yet, or no answer
+from Kafka. Without being stalled, a restart does not help.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from stream.monitoring.lag import Place
 
 @dataclass(frozen=True)
 class Limits:
-    """Seconds after which standing still counts as stalled; `transaction_s` goes from the opening to the end of one."""
+    """Seconds without progress that count as stalled; `transaction_s` goes from the opening to the end of one."""
 
     stall_s: float = 30.0
     transaction_s: float = 30.0
@@ -23,13 +23,16 @@ class Limits:
 
 @dataclass(frozen=True)
 class Fetching:
-    """A partition's place in its log; `still_since`: seconds, since when it has been behind without moving, None if it is not."""
+    """A partition's place in its log.
+
+    `still_since`: the time in seconds since when it is behind without moving, None if it is not.
+    """
 
     place: Place
     still_since: float | None
 
     def then(self, place: Place, now: float) -> Fetching:
-        """The same partition, seen at `place` now."""
+        """Return the same partition, seen at `place` now."""
         if not place.lag:
             return Fetching(place, None)
         still = self.still_since is not None and place.position == self.place.position
@@ -38,10 +41,10 @@ class Fetching:
 
 @dataclass(frozen=True)
 class Vitals:
-    """What is known of a scorer. Times are monotonic seconds.
+    """The known facts about a scorer. Times are monotonic seconds.
 
-    `doing` names work that takes longer than a turn and may last until `until`. `partitions` is None before the group has
-    shared them out; `answered_at` is when the broker last told where they end.
+    `doing` names work that takes longer than a turn and may last until `until`. `partitions` is None before the first
+    assignment. `answered_at` is the time when the broker last reported the ends of the partitions.
     """
 
     turned_at: float
@@ -56,24 +59,24 @@ class Vitals:
 
 @dataclass(frozen=True)
 class Health:
-    """What is wrong with a scorer, a sentence each: `stalled` should end it, `waiting` keeps it from being ready."""
+    """The faults of a scorer, a sentence each: `stalled` ones should end it, `waiting` ones keep it from being ready."""
 
     stalled: tuple[str, ...] = ()
     waiting: tuple[str, ...] = ()
 
     @property
     def is_live(self) -> bool:
-        """Whether it gets on, or will without help."""
+        """Return whether it makes progress, or will without help."""
         return not self.stalled
 
     @property
     def is_ready(self) -> bool:
-        """Whether events are answered now."""
+        """Return whether it answers events now."""
         return not self.stalled and not self.waiting
 
 
 def examine(vitals: Vitals, limits: Limits, now: float) -> Health:
-    """Decide from what is known at `now`."""
+    """Decide by the facts at `now`."""
     return Health(tuple(_stalled(vitals, limits, now)), tuple(_waiting(vitals, limits, now)))
 
 
@@ -109,43 +112,43 @@ def _waiting(v: Vitals, limits: Limits, now: float) -> list[str]:
 
 
 class Liveness:
-    """Keeps a scorer's vitals. One thread, the loop's, calls what changes them; `look` may be called from any."""
+    """Keeps a scorer's vitals. Only the loop's thread calls methods that change them; any thread may call `look`."""
 
     def __init__(self, limits: Limits, now: float) -> None:
         self._limits = limits
         self._vitals = Vitals(turned_at=now, answered_at=now)
 
     def turned(self, now: float) -> None:
-        """The loop has made a turn; ends what it was busy with."""
+        """Note that the loop has made a turn, which ends its busy work."""
         self._vitals = replace(self._vitals, turned_at=now, doing="")
 
     def busy(self, doing: str, limit_s: float, now: float) -> None:
-        """The loop begins work that may last up to `limit_s`, such as restoring state; places seen before say nothing after it."""
+        """Note the begin of work that may last up to `limit_s`, such as a restore. Earlier places mean nothing after it."""
         self._vitals = replace(self._vitals, doing=doing, until=now + limit_s, fetching={})
 
     def transaction_opened(self, at: float) -> None:
-        """A transaction has been open since `at`."""
+        """Note a transaction that is open since `at`."""
         self._vitals = replace(self._vitals, transaction_opened_at=at)
 
     def transaction_ended(self) -> None:
-        """No transaction is open: committed or aborted."""
+        """Note that no transaction is open: it was committed or aborted."""
         self._vitals = replace(self._vitals, transaction_opened_at=None)
 
     def serves(self, model_version: str | None) -> None:
-        """This model answers from now on, or with None no model does: events wait."""
-        waited = self._vitals.model_version is None  # places seen meanwhile say nothing
+        """Note that this model answers from now on. With None no model answers, and events wait."""
+        waited = self._vitals.model_version is None  # places seen while waiting mean nothing
         self._vitals = replace(
             self._vitals, model_version=model_version, fetching={} if waited else self._vitals.fetching
         )
 
     def owns(self, partitions: Collection[int], now: float) -> None:
-        """The group gave these partitions, all that are owned; none where others have them all."""
+        """Note all owned partitions; none if other members own them all."""
         owned = tuple(sorted(partitions))
         fetching = {p: f for p, f in self._vitals.fetching.items() if p in owned}
         self._vitals = replace(self._vitals, partitions=owned, fetching=fetching, answered_at=now)
 
     def seen(self, places: Mapping[int, Place], now: float) -> None:
-        """The broker told where the partitions end."""
+        """Note the ends of the partitions as the broker reported them."""
         before, owned = self._vitals.fetching, self._vitals.partitions or ()
         fetching = {
             p: before.get(p, Fetching(place, None)).then(place, now) for p, place in places.items() if p in owned
@@ -153,5 +156,5 @@ class Liveness:
         self._vitals = replace(self._vitals, fetching=fetching, answered_at=now)
 
     def look(self, now: float) -> Health:
-        """How the scorer is at `now`."""
+        """Return the scorer's health at `now`."""
         return examine(self._vitals, self._limits, now)

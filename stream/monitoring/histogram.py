@@ -1,4 +1,4 @@
-"""A Prometheus histogram that takes a whole array at once: the client's own takes about a microsecond for each value."""
+"""A Prometheus histogram that takes a whole array at once, because the client's own takes about a microsecond for each value."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 
 
 class ArrayHistogram(Collector):
-    """Counts values into buckets by their upper bounds, which belong to them (`le`).
+    """Counts values into buckets by their upper bounds, which belong to the buckets (`le`).
 
-    One thread observes; any other may collect meanwhile, since counts and sum are replaced together.
+    One thread observes. Any other thread may collect at the same time, because counts and sum are replaced together.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class ArrayHistogram(Collector):
         self._counts_and_sum = (counts + new, total + float(values.sum()))
 
     def describe(self) -> Iterable[HistogramMetricFamily]:
-        """The metric without its values: what the registry asks for to find two of one name."""
+        """Return the metric without its values: the registry asks for it to find duplicate names."""
         return [self._family()]
 
     def collect(self) -> Iterable[HistogramMetricFamily]:
-        """The metric as it is scraped."""
+        """Return the metric for a scrape."""
         counts, total = self._counts_and_sum
         family = self._family()
         buckets = list(zip(self._names, np.cumsum(counts).astype(float).tolist(), strict=True))

@@ -1,8 +1,8 @@
 """The lag of a scorer: the committed end of each partition against the scorer's position.
 
-The ends are asked for by an admin client, once a second and without waiting, since what the consumer knows is no use here (measured
-with librdkafka 2.16 under read_committed): its cached high watermark counts transactions that are still open, and it
-stands still together with the partition that is not fetched, as the client's statistics do; asking through the consumer waits
+An admin client asks for the ends once a second, without waiting. The consumer's own values are no use here (measured with
+librdkafka 2.16 under read_committed). Its cached high watermark counts transactions that are still open, and it stands
+still together with a partition that is not fetched, as the client's statistics do. A request through the consumer waits
 behind its fetches, half a second for each partition.
 """
 
@@ -27,12 +27,15 @@ class Place(NamedTuple):
 
     @property
     def lag(self) -> int:
-        """Offsets not read yet. Transactions of those who wrote the events take some, so it is events or a little more."""
+        """Number of unread offsets.
+
+        Transaction markers of the senders take some, so it is the number of events or a little more.
+        """
         return max(self.end - self.position, 0)
 
 
 class LagWatch:
-    """Sees how far a consumer is behind in `topic`. Not thread-safe; no call waits for a broker."""
+    """Measures how far a consumer is behind in `topic`. Not thread-safe; no call waits for a broker."""
 
     def __init__(self, settings: Settings, topic: str, every_s: float = 1.0) -> None:
         self._topic, self._every_s = topic, every_s
@@ -41,12 +44,12 @@ class LagWatch:
         self._next_at = 0.0
 
     def look(self, consumer: Any, positions: Mapping[int, int], now: float) -> dict[int, Place] | None:
-        """Places of the partitions of `positions`, once for each answer that has come; None while there is none.
+        """Return places of the partitions of `positions`, once for each answer; None while there is no answer.
 
-        `positions` says where each partition is to be read on, in case the consumer has delivered nothing of it yet.
-        `now` is in monotonic seconds. A partition whose end the broker did not tell is left out.
+        `positions` has the next offset of each partition, in case the consumer has delivered nothing of it yet. `now` is in
+        monotonic seconds. A partition whose end the broker did not report is left out.
         """
-        self._client.poll(0)  # what it has to tell would heap up
+        self._client.poll(0)  # otherwise answers pile up in the client
         ends = self._answers()
         if not self._asked and positions and now >= self._next_at:
             self._next_at = now + self._every_s
@@ -64,7 +67,7 @@ class LagWatch:
         self._asked = {tp.partition: future for tp, future in futures.items()}
 
     def _answers(self) -> Offsets:
-        """What was answered, once all of it is; a broker that does not answer is asked again."""
+        """Return the answers once all are there; ask again if the broker does not answer."""
         if not all(future.done() for future in self._asked.values()):
             return {}
         asked, self._asked = self._asked, {}
@@ -72,7 +75,7 @@ class LagWatch:
 
 
 def positions_of(consumer: Any, topic: str, known: Mapping[int, int]) -> Offsets:
-    """Where the consumer stands in the partitions of `known`; what `known` says where it has delivered nothing since a seek.
+    """Return the consumer's positions in the partitions of `known`, or the `known` ones if it delivered nothing since a seek.
 
     The consumer's own position passes transaction markers and aborted records, which no delivered record does.
     """

@@ -1,7 +1,7 @@
 """The metrics of a scorer for Prometheus: counts of committed work, times, lag and health.
 
-Every metric has the label `fleet`; `model_version` and `reason` are the only others, never a device or a partition. Counts go up
-when a transaction is committed, so that they are what readers of the topics find. A call costs microseconds for a batch or a
+Every metric has the label `fleet`. The only other labels are `model_version` and `reason`, never a device or a partition.
+Counts go up when a transaction is committed, so that they agree with the topics. A call costs microseconds for a batch or a
 transaction, and some 20 ns for an event's latency.
 """
 
@@ -29,17 +29,17 @@ COMMIT_BOUNDS_S = (0.0025, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28
 
 @dataclass
 class _Work:
-    """What one transaction holds; arrays of broker times in ms, of admitted events."""
+    """The content of one transaction; arrays of broker times in ms, of admitted events."""
 
     events: int = 0
     predictions: Counts[str] = field(default_factory=Counts)  # by model version
     reasons: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(REASONS, np.int64))
     broker_ms: list[npt.NDArray[np.int64]] = field(default_factory=list)
-    answered: list[tuple[str, Answered]] = field(default_factory=list)  # model version, and what it made of a batch
+    answered: list[tuple[str, Answered]] = field(default_factory=list)  # model version, and its answers to a batch
 
 
 class ScorerMetrics:
-    """The metrics of one scorer. The loop's thread calls the methods; any may call `model_refused` and `copy_unproven`."""
+    """The metrics of one scorer. The loop's thread calls the methods; any thread may call `model_refused` and `copy_unproven`."""
 
     def __init__(self, fleet: str, registry: CollectorRegistry) -> None:
         self._fleet, self._registry = fleet, registry
@@ -62,7 +62,7 @@ class ScorerMetrics:
         self._dead_letters = Counter(
             "aimaas_dead_letters_total", "Committed dead letters, by reason.", by_reason, registry=self._registry
         )
-        for reason in Reason:  # a rate needs the zero before the first
+        for reason in Reason:  # a rate needs the zero before the first one
             if reason != Reason.ADMITTED:
                 self._dead_letters.labels(self._fleet, reason.label)
         self._unproven = self._counter(
@@ -154,9 +154,9 @@ class ScorerMetrics:
         model_version: str,
         answered: Answered | None = None,
     ) -> None:
-        """A batch was judged: of each partition in it (one at least), the reasons and broker times of its records, both (n,).
+        """Count a judged batch: reasons and broker times of its records, both (n,), of each partition in it (at least one).
 
-        `answered` says by the time of its commit what the model made of it.
+        `answered` holds the model's answers to the batch by the time of its commit.
         """
         reason, at_ms, work = np.concatenate(reasons), np.concatenate(broker_ms), self._gathering
         counts = np.bincount(reason, minlength=REASONS)
@@ -169,11 +169,11 @@ class ScorerMetrics:
         self._batch.observe(len(reason))
 
     def commit_started(self) -> None:
-        """What was scored until now is in the transaction whose commit begins."""
+        """Note that the transaction whose commit begins holds the work until now."""
         self._committing, self._gathering = self._gathering, _Work()
 
     def committed(self, seconds: float, at: float, snapshots: int) -> int:
-        """The commit that was started ended `at` (seconds since 1970), with so many snapshots of devices.
+        """Count the work of the started commit, which ended `at` (seconds since 1970), with this many snapshots of devices.
 
         Returns how many of its admitted events the model had no answer for.
         """
@@ -195,61 +195,61 @@ class ScorerMetrics:
         return int(work.reasons[Reason.NO_PREDICTION])
 
     def aborted(self) -> None:
-        """Nothing since the last commit counts: it is rolled back and scored again."""
+        """Drop the work since the last commit: it is rolled back and scored again."""
         self._gathering, self._committing = _Work(), _Work()
         self._aborts.inc()
 
     def model_changed(self, version: str, promoted_at: float) -> None:
-        """This version answers from now on; it was promoted then (seconds since 1970)."""
+        """Set the version that answers from now on, and its promotion (seconds since 1970)."""
         self._promoted_at = promoted_at
         self._model_info.clear()
         self._model_info.labels(self._fleet, version).set(1)
         self._predictions.labels(self._fleet, version)
 
     def model_withdrawn(self) -> None:
-        """The model that served answers no more."""
+        """Note that the model was withdrawn."""
         self._promoted_at = None
         self._model_info.clear()
         self._withdrawn.inc()
 
     def devices_flood(self, is_flood: bool) -> None:
-        """A batch had refusals; whether few devices have more of them lately than the limit allows."""
+        """Note for a batch with refusals whether few devices exceed the limit on refused records."""
         self._floods.inc(is_flood)
 
     def strays_found(self, devices: int) -> None:
-        """So many new devices lie where their keys do not lead."""
+        """Count new devices in a partition that their keys do not map to."""
         self._strays.inc(devices)
 
     def copy_unproven(self) -> None:
-        """A record calls itself a replay's copy, and its headers do not prove it."""
+        """Count a record that claims to be a replay's copy without proof in its headers."""
         self._unproven.inc()
 
     def model_refused(self) -> None:
-        """An announced model cannot be served; the one before serves on."""
+        """Count an announced model that cannot be served; the previous model serves on."""
         self._refused.inc()
 
     def announcement_passed_over(self) -> None:
-        """A record on the models topic is no announcement, or not signed as it must be."""
+        """Count a record on the models topic that is no announcement, or has no valid signature."""
         self._passed_over.inc()
 
     def restored(self, seconds: float, read_bytes: int, events: int) -> None:
-        """State was restored from the topics: bytes of snapshots and events read, events put into state again."""
+        """Count a restore from the topics: bytes of snapshots and events read, and events put into state again."""
         self._restore_s.set(seconds)
         self._restore_bytes.set(read_bytes)
         self._restored_events.set(events)
 
     def resumed(self, lost: int, unrestored: int, made_anew: int) -> None:
-        """Partitions go on, with so many offsets that nobody reads, so many that the state lacks, so many partitions begun anew."""
+        """Count offsets that no scorer reads, offsets that the state lacks, and partitions that begin at a new topic's start."""
         self._lost.inc(lost)
         self._unrestored.inc(unrestored)
         self._made_anew.inc(made_anew)
 
     def state_held(self, devices: int, state_bytes: int) -> None:
-        """So many devices are in memory, in so many bytes."""
+        """Set the number of devices in memory, and their bytes."""
         self._devices.set(devices)
         self._state_bytes.set(state_bytes)
 
     def lag_seen(self, partitions: int, events: int) -> None:
-        """The partitions owned, and the events that wait in all of them."""
+        """Set the number of owned partitions, and of the events that wait in all of them."""
         self._partitions.set(partitions)
         self._lag.set(events)

@@ -1,4 +1,4 @@
-"""Rate limit for log lines about things that may happen with every record."""
+"""Rate limit for log lines about events that may happen with every record."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Seldom:
         self._left, self._until = 0, float("-inf")
 
     def may_speak(self, now: float) -> bool:
-        """Whether a line may be written; it counts."""
+        """Return whether a line may be written, and count it."""
         if now >= self._until:
             self._left, self._until = self._lines, now + self._per_s
         self._left -= 1

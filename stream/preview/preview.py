@@ -1,4 +1,4 @@
-"""`aimaas fleets try`: the newest events of a fleet judged by its fleet file and by a changed one. Nothing is written anywhere."""
+"""`aimaas fleets try`: judges a fleet's newest events by its fleet file and by a changed one. It writes nothing."""
 
 from __future__ import annotations
 
@@ -19,17 +19,15 @@ from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.preview.side import Judgement, Side
 
-MOST = 1_000_000  # events that are read at once, since they lie in memory
+MOST = 1_000_000  # events that are read at once, because they lie in memory
 _PIECE = 10_000
-Decode = Callable[
-    [Sequence[bytes | None], Sequence[bytes | None]], list[Outcome]
-]  # keys, values -> outcomes that can be read
+Decode = Callable[[Sequence[bytes | None], Sequence[bytes | None]], list[Outcome]]  # keys, values -> readable outcomes
 Float64 = npt.NDArray[np.float64]
 
 
 @dataclass
 class Reasons:
-    """Records refused for one reason under the present and the changed file, and a record that only the changed one refuses so."""
+    """Records refused for one reason by the present and by the changed file, and a record that only the changed file refuses so."""
 
     now: int = 0
     then: int = 0
@@ -38,7 +36,7 @@ class Reasons:
 
 @dataclass(frozen=True)
 class LabelsOf:
-    """Labels under one file: how many rows have one, and their mean (NaN where none has)."""
+    """Labels by one file: how many rows have one, and their mean (NaN without labels)."""
 
     rows: int
     mean: float
@@ -46,7 +44,7 @@ class LabelsOf:
 
 @dataclass
 class Preview:
-    """What differs. `values` is the share of common rows in which a feature has another value, by its name."""
+    """The differences. `values` has for each feature the share of common rows in which its value differs."""
 
     events: int
     rule_changes: list[str]
@@ -63,7 +61,7 @@ class Preview:
 
     @property
     def is_same(self) -> bool:
-        """Whether these events tell no difference; a rule that has changed may show on others."""
+        """Return whether these events show no difference; a changed rule may show on others."""
         reasons = all(told.now == told.then for told in self.refused.values())
         events = reasons and not (self.newly_admitted or self.newly_refused or self.other_labels)
         return events and not (self.new_features or self.gone_features or self.values)
@@ -77,7 +75,7 @@ def preview(settings: Settings, present: FleetSpec, changed: FleetSpec, last: in
 
 
 def newest_records(settings: Settings, topic: str, last: int) -> list[Record]:
-    """The newest records of each partition, `last` in all at most, by partition and offset."""
+    """Return the newest records of each partition, at most `last` in all, by partition and offset."""
     begin, end = begin_offsets(settings, topic), end_offsets(settings, topic)
     share = -(-last // max(len(end), 1))
     return read_between(settings, topic, {p: max(begin.get(p, 0), e - share) for p, e in end.items()}, end)
@@ -120,7 +118,7 @@ def _count(found: Preview, piece: Sequence[Record], now: Judgement, then: Judgem
 
 
 class _Values:
-    """How many rows that both files admit have another value, by feature that both have."""
+    """Counts for each common feature the rows, admitted by both files, in which its value differs."""
 
     def __init__(self, now: Side, then: Side) -> None:
         names, others = now.plan.vector_names, {n: i for i, n in enumerate(then.plan.vector_names)}
@@ -136,7 +134,7 @@ class _Values:
         self._rows += len(a)
 
     def shares(self) -> dict[str, float]:
-        """Share of the rows with another value, by name, of the features that have any."""
+        """Return the share of the differing rows, by feature, for features that have any."""
         counts = zip(self.names, self._other.tolist(), strict=True)
         return {name: count / self._rows for name, count in counts if count}
 

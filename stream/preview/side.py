@@ -1,4 +1,4 @@
-"""Recorded events judged by one fleet file, as a scorer would judge them: reasons, features, and the rows that are admitted."""
+"""Judges recorded events by one fleet file, as a scorer would: reasons, features, and the admitted rows."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Lives = dict[tuple[str, int], list[tuple[int, bool]]]  # (device, run) -> order 
 
 @dataclass
 class Judgement:
-    """n records judged: `reason` (n,), `detail` by place, `admitted` the places (m,) of admitted ones with `features` (m, F)."""
+    """n judged records: `reason` (n,), `detail` by place, the places (m,) of the `admitted` ones with `features` (m, F)."""
 
     reason: npt.NDArray[np.int8]
     detail: dict[int, str]
@@ -34,7 +34,7 @@ class Judgement:
 
 @dataclass
 class Rows:
-    """The admitted rows so far: place among all records, device, run and order of each."""
+    """The admitted rows so far: place among all records, device, run and order key of each."""
 
     place: list[Int64] = field(default_factory=list)
     device: list[str] = field(default_factory=list)
@@ -43,7 +43,7 @@ class Rows:
 
 
 class Side:
-    """One of the two fleet files. Devices begin without a history, whichever partition they are in."""
+    """One of the two fleet files. Devices begin without a history, in any partition."""
 
     def __init__(self, fleet: FleetSpec, checks_partition: bool) -> None:
         self.fleet, self.plan = fleet, plan_of(fleet)
@@ -71,7 +71,7 @@ class Side:
         self.rows.order.append(order)
 
     def labels(self, outcomes: Sequence[Outcome]) -> tuple[Int64, npt.NDArray[np.float64]]:
-        """Places (m,) of the admitted rows and their labels (m,), NaN where none is known yet."""
+        """Return places (m,) of the admitted rows and their labels (m,), NaN for unknown labels."""
         ends, r = _ends(self.fleet, outcomes), self.rows
         place, run, order = (np.concatenate([np.zeros(0, np.int64), *parts]) for parts in (r.place, r.run, r.order))
         newest, failure, end = (np.full(len(order), NEVER) for _ in range(3))
@@ -81,14 +81,14 @@ class Side:
 
 
 def plain_fit(plan: FeaturePlan) -> Fit:
-    """A fit that leaves the channels as they are: one regime, mean 0, scale 1."""
+    """Return a fit that leaves the channels unchanged: one regime, mean 0, scale 1."""
     channels = len(plan.channels)
     settings = (0.0,) * plan.settings
     return Fit((settings,), settings, ((0.0,) * channels,), ((1.0,) * channels,))
 
 
 def _ends(fleet: FleetSpec, outcomes: Sequence[Outcome]) -> Lives:
-    """What ended the lives of each run, rising; of outcomes with one order a failure counts."""
+    """Return the ends of the lives of each run, ascending; of outcomes with one order key a failure counts."""
     found: dict[tuple[str, int], dict[int, bool]] = {}
     for o in outcomes:
         order = o.seq if fleet.order == "seq" else round(o.ts.timestamp() * 1e6)
@@ -107,7 +107,7 @@ def _by_run(device: Sequence[str], run: Int64) -> Mapping[tuple[str, int], Int64
 def _fill(
     order: Int64, rows: Int64, ends: Sequence[tuple[int, bool]], newest: Int64, failure: Int64, end: Int64
 ) -> None:
-    """Fill what the lives of one run's rows ended in; see `aimaas.labels.lifetimes.labels`."""
+    """Fill in the ends of the lives for one run's rows; see `aimaas.labels.lifetimes.labels`."""
     life = np.searchsorted(np.array([o for o, _ in ends], np.int64), order[rows])
     for number in np.unique(life).tolist():
         mine = rows[life == number]

@@ -1,10 +1,11 @@
 """Dead letters: the copies of refused records, so that no record is dropped silently.
 
-The record keeps key, value and headers and gets Kafka Connect's error headers: where it was read, the reason (as
-`exception.class.name`) and a sentence. What does not fit beside them is cut, with its size and digest in further headers.
+The record keeps key, value and headers and gets Kafka Connect's error headers: its coordinates, the reason (as
+`exception.class.name`) and a sentence. A part that is too large is cut, and further headers hold its size and digest.
 
-A dead letter that is sent again says in `REPLAY_OF` where the original was read; whatever is made of the copy is of that original.
-`REPLAY_MAC` beside it proves that a replay wrote it: a device may write any header, and it counts for nothing.
+A dead letter that is sent again names the coordinates of the original in `REPLAY_OF`. Everything derived from the copy
+counts for that original. `REPLAY_MAC` beside it proves that a replay wrote it. Without that proof `REPLAY_OF` counts for
+nothing, because a device may write any header.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from stream.records.replay_mac import is_genuine, replay_mac
 PREFIX = "__connect.errors."
 REPLAY_OF = "aimaas.replay.of"  # on a copy in the events topic: topic/partition/offset of the original event
 REPLAY_MAC = "aimaas.replay.mac"  # beside it: the proof, see `stream.records.replay_mac`
-TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of what was there before the cut
+TRUNCATED = "aimaas.truncated."  # + key | value | headers: "<bytes> sha256:<hex>" of the content before the cut
 _KEY_BYTES = 1_024  # a device id has at most 128 characters
 _HEADERS = 1_000
 _HEADER_BYTES = 16_384
@@ -34,7 +35,7 @@ Header = tuple[str, bytes | None]
 
 
 class Source(NamedTuple):
-    """Where a record was read; its text is `topic/partition/offset`, as `ce_id` has it."""
+    """The coordinates of a record; its text is `topic/partition/offset`, as in `ce_id`."""
 
     topic: str
     partition: int
@@ -45,7 +46,7 @@ class Source(NamedTuple):
 
     @classmethod
     def parse(cls, text: str) -> Source | None:
-        """Read the text back; None where it is no such text or no place of Kafka's: anyone may have written it."""
+        """Parse the text; None if it is no such text or no valid place in Kafka, because any device may have written it."""
         found = _SOURCE.fullmatch(text) if len(text) <= _SOURCE_CHARACTERS else None
         if found is None:
             return None
@@ -54,7 +55,7 @@ class Source(NamedTuple):
 
 
 class DeadLetter(NamedTuple):
-    """A record for the dead-letter topic, in the partition that its source had."""
+    """A record for the dead-letter topic, in the same partition as its source."""
 
     key: bytes | None
     value: bytes | None
@@ -63,9 +64,9 @@ class DeadLetter(NamedTuple):
 
 
 def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec, label: str | None = None) -> DeadLetter:
-    """The dead letter of a consumed message (of confluent-kafka) that was refused with `reason`.
+    """Return the dead letter of a consumed message (of confluent-kafka) that was refused with `reason`.
 
-    `label` is that of the message's topic (`aimaas.admission.journal`); its name where it is not given.
+    `label` is the label of the message's topic (`aimaas.admission.journal`), by default its name.
     """
     key, key_cut = _cut(message.key(), _KEY_BYTES, "key")
     value, value_cut = _cut(message.value(), fleet.limits.record_bytes, "value")
@@ -79,7 +80,7 @@ def dead_letter(message: Any, reason: Reason, detail: str, fleet: FleetSpec, lab
 
 
 def replay_headers(secret: str, original: Source, key: bytes | None, value: bytes | None) -> list[Header]:
-    """The headers of a copy of `original` with this key and value."""
+    """Return the headers of a copy of `original` with this key and value."""
     return [
         (REPLAY_OF, str(original).encode()),
         (REPLAY_MAC, replay_mac(secret, str(original), key, value).encode()),
@@ -89,12 +90,12 @@ def replay_headers(secret: str, original: Source, key: bytes | None, value: byte
 def replay_of(
     headers: Iterable[Header] | None, topic: str, key: bytes | None, value: bytes | None, secret: str | None
 ) -> Source | None:
-    """The original that a record of `topic` is a copy of, by its headers; None where it is an original itself.
+    """Return the original of a record of `topic` that is a copy, by its headers; None if it is an original itself.
 
-    The original may have been in a topic of this name that was deleted since. Headers that no replay with the key `secret` wrote
-    count for nothing; without a `secret` all of them do.
+    The original may have been in a deleted topic of this name. Headers that no replay with the key `secret` wrote count for
+    nothing; without a `secret` all of them count.
     """
-    named = {name: content or b"" for name, content in reversed([*(headers or ())])}  # of several the first
+    named = {name: content or b"" for name, content in reversed([*(headers or ())])}  # of several the first counts
     source = Source.parse(named.get(REPLAY_OF, b"").decode("utf-8", "replace"))
     if secret is None or source is None or topic_of(source.topic) != topic_of(topic):
         return None
@@ -102,19 +103,19 @@ def replay_of(
 
 
 def original_of(message: Any, topic: str, secret: str | None = None) -> Source | None:
-    """The original that a consumed message of `topic` is a copy of; None where it is an original itself."""
+    """Return the original of a consumed message of `topic` that is a copy; None if it is an original itself."""
     if secret is None or not claims_copy(message):
         return None
     return replay_of(header_list(message), topic, message.key(), message.value(), secret)
 
 
 def claims_copy(message: Any) -> bool:
-    """Whether a consumed message's headers say that it is a copy, rightly or not."""
+    """Return whether a consumed message's headers claim that it is a copy, rightly or not."""
     return any(name == REPLAY_OF for name, _ in header_list(message) or ())
 
 
 def header_list(message: Any) -> list[Header] | None:
-    """The headers of a consumed message; None where their names are not UTF-8: anyone may name a header by any bytes."""
+    """Return the headers of a consumed message; None if a name is not UTF-8, because a sender may use any bytes."""
     try:
         return message.headers() or []
     except UnicodeDecodeError:
@@ -122,13 +123,13 @@ def header_list(message: Any) -> list[Header] | None:
 
 
 def source_of(prediction: Any) -> Source | None:
-    """The event that a consumed prediction is of, by its `ce_id`; None where it names none."""
+    """Return the event of a consumed prediction, by its `ce_id`; None if it names none."""
     ce_id = dict(header_list(prediction) or ()).get("ce_id") or b""
     return Source.parse(ce_id.decode("utf-8", "replace"))
 
 
 def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:
-    """The record's own headers, or where they are too large, too many or no text none of them and a note."""
+    """Return the record's own headers. If they are too large, too many or no text, return none of them and a note."""
     every = header_list(message)
     if every is None:
         return [], [(f"{TRUNCATED}headers", b"names are not UTF-8")]
@@ -140,7 +141,7 @@ def _kept_headers(message: Any) -> tuple[list[Header], list[Header]]:
 
 
 def _sent_bytes(part: bytes | None) -> int:
-    """What a header's name or content takes in a record of Kafka: its bytes behind their number, which is a zigzag varint."""
+    """Return the size of a header's name or content in a Kafka record: its bytes after their number, which is a zigzag varint."""
     content = len(part or b"")
     return max((2 * content).bit_length() + 6, 7) // 7 + content
 
@@ -156,7 +157,7 @@ def _errors(label: str, message: Any, reason: Reason, detail: str) -> list[Heade
 
 
 def _cut(content: bytes | None, limit: int, name: str) -> tuple[bytes | None, list[Header]]:
-    """The first `limit` bytes, with a header that tells size and digest of the whole where something was cut."""
+    """Return the first `limit` bytes, with a header that holds size and digest of the whole if something was cut."""
     if content is None or len(content) <= limit:
         return content, []
     note = f"{len(content)} bytes sha256:{hashlib.sha256(content).hexdigest()}"

@@ -1,7 +1,7 @@
-"""Writes of one process at a time, in transactions under a stable id, for what people do to a fleet's topics.
+"""Writes of one process at a time, in transactions under a stable id, for people's commands on a fleet's topics.
 
-Whoever takes the id over puts an earlier process out and has its open transaction rolled back, or the committed one completed,
-before it reads the topics: so what it finds there is all that was done.
+A process that takes the id over fences the earlier process. The broker rolls the open transaction back, or completes the
+committed one, before the new process reads the topics. So the topics show all completed work.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from stream.records.dead_letters import Header
 _CALL_S = 5.0
 _LIMIT_S = 60.0
 _MOVED_ON = {ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID, ClientError.FENCED_INSTANCE_ID}
-_TRANSACTION_MS = 15_000  # so long does a killed process hold readers up
+_TRANSACTION_MS = 15_000  # a killed process blocks readers this long
 _SAME_WORK = "another process does the same work for this fleet: let it finish, then run this again"
 
 
 class Write(NamedTuple):
-    """A record to be written; without a partition the key decides."""
+    """A record to write; without a partition the key decides."""
 
     topic: str
     key: bytes | None
@@ -40,9 +40,9 @@ class Write(NamedTuple):
 
 
 class ExclusiveWriter:
-    """The one writer under `aimaas-<fleet>-<work>`; use it in a `with` statement. Raises KafkaError, with nothing half written.
+    """The only writer under `aimaas-<fleet>-<work>`; use it in a `with` statement. Raises KafkaError, with no partial write.
 
-    `doing` is the work as an error names it; `rival` says who takes the id over from a process that is at work, and what to do.
+    `doing` names the work in an error; `rival` names the process that takes the id over from a running one, and what to do.
     """
 
     def __init__(self, settings: Settings, fleet: FleetSpec, work: str, doing: str, rival: str = _SAME_WORK) -> None:
@@ -71,16 +71,16 @@ class ExclusiveWriter:
         self._producer.purge()
 
     def write(self, writes: Sequence[Write]) -> None:
-        """Write all of it in one transaction; a few thousand records, since it must end within 15 s."""
+        """Write all records in one transaction; at most a few thousand, because it must end within 15 s."""
         if writes:
             with self._errors(writes):
                 self._transact(writes)
 
     def write_as_member(self, writes: Sequence[Write], topic: str, offsets: Mapping[int, int], group: Any) -> bool:
-        """Write all of it, if the partitions are still ours; False where the group has moved on, and nothing was written.
+        """Write all records, if we still own the partitions. False if the group has moved on, and nothing was written.
 
-        `group` is the metadata of the group's consumer. The broker checks it with offsets in the topic: give the group's
-        own. It does so after the records have arrived: they lie in front of what the next owner writes.
+        `group` is the metadata of the group's consumer. The broker checks it with offsets in the topic: pass the group's
+        own. The check comes after the records have arrived, so they precede the next owner's records.
         """
         places = [TopicPartition(topic, p, offset) for p, offset in offsets.items()]
 
@@ -118,7 +118,7 @@ class ExclusiveWriter:
                 self._producer.poll(0.05)
 
     def _insist(self, call: Callable[[float], object]) -> None:
-        """Call until it succeeds, while the error says that another attempt may; an attempt goes on where the last one was."""
+        """Call until it succeeds, while the error allows another attempt; an attempt resumes the last one."""
         limit = time.monotonic() + _LIMIT_S
         while True:
             try:
@@ -127,4 +127,4 @@ class ExclusiveWriter:
             except KafkaException as e:
                 if not e.args[0].retriable() or e.args[0].txn_requires_abort() or time.monotonic() > limit:
                     raise
-            time.sleep(0.02)  # the client backs off by itself; this only keeps a broken one from spinning
+            time.sleep(0.02)  # the client backs off by itself; this only keeps a broken client from spinning

@@ -1,4 +1,4 @@
-"""The form of a record on its way out: what the scorer makes and an outbox takes."""
+"""The form of an outgoing record, from the scorer to its outbox."""
 
 from __future__ import annotations
 

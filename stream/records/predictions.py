@@ -18,7 +18,7 @@ from stream.records.outgoing import Outgoing
 from stream.state.partition import Records
 
 EVENT_TYPE = "aimaas.prediction"
-BACKFILL_TYPE = "aimaas.prediction.backfill"  # of predictions that a replay of dead letters scores by batch
+BACKFILL_TYPE = "aimaas.prediction.backfill"  # of predictions that a dead-letter replay scores in batches
 
 Answer = tuple[float, float | None, float | None]  # prediction, lower, upper
 
@@ -27,7 +27,7 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Part:
-    """One partition's share of a batch: its messages, their columns, the verdicts, and the features (n, F) of the admitted rows."""
+    """One partition's share of a batch: its messages, their columns, the verdicts, and features (n, F) of the admitted rows."""
 
     partition: int
     messages: Sequence[Any]
@@ -39,7 +39,7 @@ class Part:
 def predictions_of(
     part: Part, answers: npt.NDArray[np.float32], sources: Sequence[str], model: Model, scored_at: datetime
 ) -> Iterator[Outgoing]:
-    """A record for each admitted row of a part of a batch whose answer in `answers` (n,) is finite.
+    """Return a record for each admitted row of a part of a batch whose answer in `answers` (n,) is finite.
 
     `ce_id` is the event's entry in `sources`, `topic/partition/offset` by place in the batch.
     """
@@ -54,19 +54,19 @@ def predictions_of(
 
 
 def unanswered_of(part: Part, answers: npt.NDArray[np.float32], model: Model) -> dict[int, str]:
-    """By place in the batch, what the model said of each admitted row whose answer in `answers` (n,) is not finite."""
+    """Return by place in the batch the sentence about each admitted row whose answer in `answers` (n,) is not finite."""
     bad = ~np.isfinite(answers)
     places = part.batch.at[part.batch.admitted[bad]]
     return {i: no_prediction(model, answer) for i, answer in zip(places.tolist(), answers[bad].tolist(), strict=True)}
 
 
 def no_prediction(model: Model, answer: float) -> str:
-    """The sentence of `Reason.NO_PREDICTION`."""
+    """Return the sentence of `Reason.NO_PREDICTION`."""
     return f"model version {model.version} returned {answer}, which is not a prediction; another version may return one"
 
 
 def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datetime) -> bytes:
-    """The prediction of a decoded event as JSON."""
+    """Encode the prediction of a decoded event as JSON."""
     prediction, lower, upper = answer
     return _encode(
         Prediction(
@@ -77,7 +77,7 @@ def encode_prediction(event: Any, answer: Answer, model: Model, scored_at: datet
 
 
 def shared_headers(fleet: str, scored_at: datetime, kind: str = EVENT_TYPE) -> list[tuple[str, str]]:
-    """The headers that all predictions of a batch share; `kind` is the `ce_type`."""
+    """Return the headers that all predictions of a batch share; `kind` is the `ce_type`."""
     return [
         ("ce_specversion", "1.0"),
         ("ce_type", kind),

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import hmac
 
-_MEANING = b"aimaas replay 1"  # so that the key may prove other things elsewhere
-_NONE = b"\xff" * 8  # the length of what is not there
+_MEANING = b"aimaas replay 1"  # so that the key may prove something else elsewhere
+_NONE = b"\xff" * 8  # the length of a missing part
 
 
 def replay_mac(secret: str, original: str, key: bytes | None, value: bytes | None) -> str:
-    """The proof, in hex, that a record with this key and value is a copy of `original` (`topic/partition/offset`)."""
+    """Return the proof, in hex, that a record with this key and value is a copy of `original` (`topic/partition/offset`)."""
     proof = hmac.new(secret.encode(), _MEANING, "sha256")
     for part in (original.encode(), key, value):
         proof.update(_NONE if part is None else len(part).to_bytes(8, "big") + part)
@@ -20,5 +20,5 @@ def replay_mac(secret: str, original: str, key: bytes | None, value: bytes | Non
 
 
 def is_genuine(mac: bytes, secret: str, original: str, key: bytes | None, value: bytes | None) -> bool:
-    """Whether `mac` is that proof. Takes as long whatever it is."""
+    """Return whether `mac` is that proof. Takes the same time for any value."""
     return hmac.compare_digest(mac, replay_mac(secret, original, key, value).encode())

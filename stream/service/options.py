@@ -36,7 +36,7 @@ class ServiceOptions:
     answer_s: float = 30.0  # for the client to read an answer, as far as it exceeds the buffers of the network
     stall_s: float = 30.0  # a batch that runs longer, or a loop that hangs this long, makes the service unwell
     health_host: str = "127.0.0.1"
-    health_port: int | None = None  # of separate /healthz, /readyz and /metrics; 0 takes any free port, None serves none
+    health_port: int | None = None  # of separate /healthz, /readyz and /metrics; 0: any free port, None: none
     tls: Tls | None = None
 
 
