@@ -1,8 +1,8 @@
 """The table `history`: past events that `aimaas replay --backfill` wrote straight into the lake.
 
-They were never on a topic, and the stream never judged them. Only gold takes them, by the present fleet file, and the corrected
-view orders them. Their coordinates are `history/0/offset`, so the column `topic` of gold marks backfilled rows, and offsets tell
-which of them a version of gold has. `broker_ts` is the time at which they were written.
+They were never on a topic, and the stream never judged them. Only gold takes them, judged by the present fleet file, and the
+corrected view orders them. Their coordinates are `history/0/offset`, so the column `topic` of gold marks backfilled rows, and
+offsets tell which of them a version of gold has. `broker_ts` is the time at which they were written.
 """
 
 from __future__ import annotations

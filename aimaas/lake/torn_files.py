@@ -1,7 +1,7 @@
-"""Files of the lake that cannot be read, torn or gone: what a person is told about them.
+"""Errors about files of the lake that are torn or gone.
 
-Every table can be rebuilt from the one before it, so the message names the folders and the job.
-docs/how-to/fix-the-lake.md has the whole table.
+Every table can be rebuilt from the one before it, so the message names the folders and the job. docs/how-to/fix-the-lake.md
+lists them all.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REMEDY = {
 
 
 def torn_error(path: str) -> LakeError:
-    """The error to raise about a file; its table is read out of its path or URI."""
+    """The error to raise about a file; the table follows from the file's path or URI."""
     found = [remedy for folder in reversed(path.split("/")) if (remedy := _REMEDY.get(folder))]
     made_again = f", or {found[0]}" if found else ""
     return LakeError(
@@ -47,7 +47,7 @@ def named_file(message: str) -> str | None:
 
 @contextmanager
 def reading(place: str) -> Iterator[None]:
-    """Arrow reads files of `place` here: raises LakeError where one of them is no Parquet file or gone."""
+    """Around reads of files below `place` by Arrow: raises LakeError if one of them is gone or no Parquet file."""
     try:
         yield
     except (ValueError, OSError) as e:  # Arrow's own errors are ValueErrors

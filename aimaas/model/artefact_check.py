@@ -1,4 +1,4 @@
-"""What a model's metadata must be before anything is computed with it: plan, fit, bounds and numbers that fit together."""
+"""Checks a model's metadata before it is used: plan, fit, bounds and numbers must fit together."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["MOST_BYTES", "MetadataError", "check_metadata", "width_of"]
 
 
 def check_metadata(metadata: ModelMetadata) -> None:
-    """Raise MetadataError for the first thing that is wrong; returns only where kernel and bounds can be made of it."""
+    """Raise MetadataError for the first fault. If this returns, a kernel and bounds can be made from the metadata."""
     check_plan(metadata.plan)
     check_fit(metadata.plan, metadata.fit)
     _check_range(metadata.target_range)
@@ -36,7 +36,7 @@ def _check_range(target_range: tuple[float, float]) -> None:
 
 
 def _check_intervals(intervals: Intervals) -> None:
-    """Their own constructor has checked how the parts fit together."""
+    """Check the numbers; the constructor of `Intervals` has checked that the parts fit together."""
     must(len(intervals.lower) <= MOST_BANDS, f"intervals of {len(intervals.lower)} bands, allowed are {MOST_BANDS}")
     check_numbers("intervals", (*intervals.edges, *intervals.lower, *intervals.upper))
     must(0 < intervals.coverage < 1, f"intervals with a coverage of {intervals.coverage:g}")

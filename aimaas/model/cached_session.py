@@ -11,17 +11,17 @@ from aimaas.model.artefact import sha256
 
 
 def open_session(content: bytes, digest: str, cache: Path) -> Any:
-    """A session on one thread that does not spin: more threads change bits, and spinning takes the core from the loop.
+    """Open a session on one thread that does not spin: more threads change bits, and spinning takes the core from the loop.
 
-    `digest` names `content` in the folder `cache`. Only optimisations that hold on any processor are cached, so the folder may be
-    shared. Torn files are written again. Raises onnxruntime's errors for content that it cannot run.
+    `digest` names `content` in the folder `cache`. Only optimisations that are valid on any processor are cached, so machines
+    may share the folder. Torn files are written again. Raises onnxruntime's errors for content that it cannot run.
     """
     import onnxruntime
 
     kept = cache / f"{digest}-{onnxruntime.__version__}.onnx"
     with suppress(OSError):
         optimised = kept.read_bytes()
-        if _digest_file(kept).read_bytes() == sha256(optimised).encode():  # neither torn nor changed
+        if _digest_file(kept).read_bytes() == sha256(optimised).encode():  # not torn, not changed
             return _session(optimised, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     return _optimised(content, kept)
 
@@ -31,7 +31,7 @@ def _digest_file(kept: Path) -> Path:
 
 
 def _optimised(content: bytes, kept: Path) -> Any:
-    """Optimise, and cache the result if the disk allows it: a model serves without the cache too."""
+    """Optimise the graph, and cache the result if the disk allows it. A model can also serve without the cache."""
     import onnxruntime
 
     level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -41,7 +41,7 @@ def _optimised(content: bytes, kept: Path) -> Any:
         session = _session(content, level, str(partial))
         _digest_file(kept).write_text(sha256(partial.read_bytes()))
         partial.replace(kept)
-    except Exception:  # noqa: BLE001 - where it cannot write, onnxruntime raises errors of its own
+    except Exception:  # noqa: BLE001 - onnxruntime raises its own errors if it cannot write
         with suppress(OSError):
             partial.unlink(missing_ok=True)
         session = _session(content, level)
@@ -55,7 +55,7 @@ def _session(content: bytes, level: Any, write_to: str | None = None) -> Any:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.graph_optimization_level = level
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 4  # what fails is raised; warnings would be lines in no log's form
+    options.log_severity_level = 4  # failures are raised; warnings would not have the form of our logs
     if write_to:
         options.optimized_model_filepath = write_to
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

@@ -1,7 +1,7 @@
-"""What an ONNX file may hold: standard operators of a bounded graph, with all data inside the file.
+"""Checks the content of an ONNX file: standard operators in a bounded graph, with all data inside the file.
 
-onnxruntime would read tensors from any file that the model names, and load code for operators that it does not know. Neither is
-data.
+onnxruntime would read tensors from any file that the model names, and load code for unknown operators. So such files are
+refused.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _EXTERNAL = 1  # TensorProto.DataLocation
 
 
 class GraphError(ValueError):
-    """A graph that is not run; the message says what it holds."""
+    """A graph that is not run; the message names the forbidden content."""
 
 
 def check_graph(model: Any) -> None:
     """Raise GraphError unless the ONNX `ModelProto` is self-contained, of standard operators, and bounded."""
     if model.functions or model.training_info:
         raise GraphError("its own functions or training steps; allowed is one graph of standard operators")
-    nodes = 0  # a domain that is imported and not used says nothing: onnxruntime writes all that it knows into a file
+    nodes = 0  # imported domains that are not used do not count: onnxruntime writes all that it knows into a file
     for graph in _graphs(model.graph, 0):
         nodes += len(graph.node)
         if nodes > MOST_NODES:
@@ -43,7 +43,7 @@ def _check_node(node: Any) -> None:
 
 
 def _graphs(graph: Any, depth: int) -> Iterator[Any]:
-    """The graph and all graphs within it. Raises GraphError where they nest too deeply."""
+    """Yield the graph and all graphs within it. Raises GraphError if they nest too deeply."""
     if depth > _MOST_DEPTH:
         raise GraphError(f"graphs that nest more than {_MOST_DEPTH} levels deep")
     yield graph
@@ -54,7 +54,7 @@ def _graphs(graph: Any, depth: int) -> Iterator[Any]:
 
 
 def _tensors(graph: Any) -> Iterator[Any]:
-    """Every tensor that a graph holds itself: initialisers and attributes, sparse ones by their parts."""
+    """Yield every tensor of the graph itself: initialisers and attributes, and the parts of sparse ones."""
     sparse = list(graph.sparse_initializer)
     yield from graph.initializer
     for node in graph.node:

@@ -1,4 +1,4 @@
-"""Prediction intervals as they travel inside a model: what to add to a prediction, by the band that it lies in."""
+"""The prediction intervals inside a model: offsets to add to a prediction, by the band of the prediction."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-LOWER, UPPER = "lower", "upper"  # what the bounds are called wherever a prediction goes
+LOWER, UPPER = "lower", "upper"  # the names of the bounds in all records and tables
 
 Float32 = npt.NDArray[np.float32]
 
@@ -16,9 +16,9 @@ Float32 = npt.NDArray[np.float32]
 class Intervals(msgspec.Struct, frozen=True):
     """Offsets by band of the prediction, in the target's unit.
 
-    `edges` (B - 1,) rise; band b holds the predictions from edges[b - 1] to below edges[b]. `lower` and `upper` (B,) are added to a
-    prediction, which must not leave the interval: lower <= 0 <= upper. `coverage` is the share promised, `devices` is how many
-    it was learned from, `source` says whose predictions: `calibration` devices, or those held out in `cross-validation`.
+    `edges` (B - 1,) rise; band b holds the predictions in [edges[b - 1], edges[b]). `lower` and `upper` (B,) are added to a
+    prediction. The interval contains the prediction: lower <= 0 <= upper. `coverage` is the promised share, `devices` the number
+    of devices that it was learned from. `source` names these devices: `calibration`, or those held out in `cross-validation`.
     """
 
     coverage: float
@@ -29,7 +29,7 @@ class Intervals(msgspec.Struct, frozen=True):
     source: str
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which msgspec reports as a validation error, where the parts do not fit together."""
+        """Raise ValueError, which msgspec reports as a validation error, if the parts do not fit together."""
         bands = len(self.edges) + 1
         numbers = (*self.edges, *self.lower, *self.upper)
         if len(self.lower) != bands or len(self.upper) != bands or not all(map(math.isfinite, numbers)):
@@ -39,7 +39,7 @@ class Intervals(msgspec.Struct, frozen=True):
 
 
 class Bounds:
-    """Intervals made ready: arrays in float32, as predictions are."""
+    """Intervals ready for use: float32 arrays, like the predictions."""
 
     def __init__(self, intervals: Intervals, target_range: tuple[float, float]) -> None:
         with np.errstate(over="ignore"):

@@ -1,7 +1,7 @@
-"""A model artefact in memory, ready to answer: what the stream and the lake's re-scoring both predict with.
+"""A model artefact in memory, ready to predict, for the stream and for the lake's rescoring.
 
-A model is data, never code, and is checked before it is trusted. Checked are, in this order: the graph, by our rules and by the
-ONNX checker; the metadata; input and output; a run on rows of zeros and noise, which also warms the session before it takes
+A model is data, never code, and is checked before it is used. The checks are, in this order: the graph, by our rules and by the
+ONNX checker; the metadata; input and output; a run on rows of zeros and noise, which also warms the session before its first
 traffic.
 """
 
@@ -26,13 +26,13 @@ from aimaas.model.intervals import Bounds
 
 Float32 = npt.NDArray[np.float32]
 
-_WARM_ROWS = (1, 2, 3, 7, 64, 255, 2_000)  # sizes that the loop will meet: onnxruntime plans its memory for each
+_WARM_ROWS = (1, 2, 3, 7, 64, 255, 2_000)  # batch sizes of the loop: onnxruntime plans its memory for each
 _LARGEST_ANSWER = 3.0e38  # just inside float32
 
 
 @dataclass(frozen=True)
 class OpenModel:
-    """One model version that is ready to answer."""
+    """One model version that is ready to predict."""
 
     version: str
     metadata: ModelMetadata
@@ -41,20 +41,21 @@ class OpenModel:
     bounds: Bounds | None
 
     def predict(self, features: Float32) -> Float32:
-        """Predictions (n,) float32 of features (n, F) float32; the same bits however the rows are cut into calls.
+        """Return predictions (n,) float32 of features (n, F) float32, with the same bits however the rows are cut into calls.
 
-        An answer that is not finite is no prediction: callers look. So are NaN the rows at which onnxruntime fails, since one row
-        must not take the others' answers.
+        A result that is not finite is no prediction, which callers must check. A row at which onnxruntime fails gets NaN, so
+        that it does not cost the other rows their predictions.
         """
         try:
             return self.run(features)
-        except Exception:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+        except Exception:  # noqa: BLE001 - onnxruntime's errors share no other base class
             return np.concatenate([self._row(features[i : i + 1]) for i in range(len(features))])
 
     def run(self, features: Float32) -> Float32:
-        """As `predict`, but raises what onnxruntime raises.
+        """As `predict`, but raises onnxruntime's errors.
 
-        One row alone would be multiplied by another routine than many, with other bits for linear models: it gets company.
+        onnxruntime multiplies a single row by another routine than several rows, with other bits for linear models. So a single
+        row is padded.
         """
         given = features if len(features) != 1 else np.repeat(features, 2, axis=0)
         answers: Float32 = self.session.run([OUTPUT], {INPUT: given})[0].reshape(len(given))
@@ -67,7 +68,7 @@ class OpenModel:
             return np.full(1, np.nan, np.float32)
 
     def interval(self, answers: Float32) -> tuple[list[float], list[float]] | tuple[list[None], list[None]]:
-        """Lower and upper bounds of predictions (n,); None for each where the model has no intervals."""
+        """Return lower and upper bounds of predictions (n,); None for each if the model has no intervals."""
         if self.bounds is None:
             nothing = [None] * len(answers)
             return nothing, nothing
@@ -76,7 +77,7 @@ class OpenModel:
 
 
 def read_metadata(content: bytes, where: str) -> ModelMetadata:
-    """Check the graph and the metadata that travels inside the file, and read the latter. Raises ModelRefusedError."""
+    """Check the graph and the metadata inside the file, and return the metadata. Raises ModelRefusedError."""
     import onnx
 
     try:
@@ -91,14 +92,14 @@ def read_metadata(content: bytes, where: str) -> ModelMetadata:
 
 
 def metadata_of(texts: dict[str, str], where: str) -> ModelMetadata:
-    """The checked metadata among a file's properties. Raises ModelRefusedError, whatever stands there."""
+    """Return the checked metadata from a file's properties. Raises only ModelRefusedError, whatever they contain."""
     try:
         text = texts[METADATA_KEY]
         if len(text) > MOST_BYTES:
             raise MetadataError(f"{len(text)} characters, allowed are {MOST_BYTES}")
         metadata = decode_metadata(text)
         check_metadata(metadata)
-    except Exception as e:  # noqa: BLE001 - a decoder of what anybody may have written: whatever it raises is the text's fault
+    except Exception as e:  # noqa: BLE001 - anybody may have written the text: any error is the text's fault
         raise ModelRefusedError(
             f"{where}: no usable metadata {METADATA_KEY!r} ({_first_line(e)}); export it again"
         ) from None
@@ -108,7 +109,7 @@ def metadata_of(texts: dict[str, str], where: str) -> ModelMetadata:
 def open_model(
     content: bytes, version: str, metadata: ModelMetadata, present: FeaturePlan, cache: Path, where: str
 ) -> OpenModel:
-    """Open the file whose `metadata` was read, check and warm it, for state with the readings of the `present` plan.
+    """Open the file with this `metadata`, check it and warm it, for device state with the readings of the `present` plan.
 
     `cache` is a folder for optimised graphs. Raises ModelRefusedError.
     """
@@ -123,7 +124,7 @@ def open_model(
 def _session(content: bytes, cache: Path, where: str) -> Any:
     try:
         return open_session(content, sha256(content), cache)
-    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no other base class
         raise ModelRefusedError(f"{where}: onnxruntime cannot run it ({_first_line(e)}); export it again") from None
 
 
@@ -138,12 +139,12 @@ def _check_shapes(session: Any, width: int, where: str) -> None:
 
 
 def _smoke_run(model: OpenModel, where: str) -> None:
-    """Score rows of zeros and noise in calls of several sizes: finite answers and bounds, and the same bits in each."""
+    """Check that rows of zeros and noise give finite predictions and bounds, and the same bits in calls of several sizes."""
     noise = np.random.default_rng(0).normal(size=(max(_WARM_ROWS), model.kernel.width)).astype(np.float32)
     noise[0] = 0
     try:
         answers = [model.run(noise[:rows]) for rows in _WARM_ROWS]
-    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this
+    except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no other base class
         raise ModelRefusedError(f"{where}: the smoke run failed ({_first_line(e)}); export it again") from None
     if not all((np.abs(a) < _LARGEST_ANSWER).all() for a in answers):
         raise ModelRefusedError(f"{where}: the smoke run gave NaN or infinity; export it again")

@@ -1,7 +1,8 @@
-"""Which times an event or an outcome may have, as a rule for decoded times and as the pattern of the printed JSON Schema.
+"""The allowed times of an event or an outcome, as a rule for decoded times and as the pattern of the printed JSON Schema.
 
-The years 1900 to 2199, as written. pandas holds them in nanoseconds (1677 to 2262), Spark stores them in any calendar, and clocks
-that were reset lie within them (1970, or 1900 where time is NTP's). The zero times of .NET and Go, in the year 1, are outside.
+Allowed are the years 1900 to 2199, as written. pandas can hold them in nanoseconds (1677 to 2262), Spark stores them in any
+calendar, and they include the times of clocks that were reset (1970, or 1900 with NTP). The zero times of .NET and Go, in the
+year 1, are outside.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _DATES = "|".join(
 )
 _CLOCK = r"([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]+)?"
 _ZONE = "([Zz]|[+-]([01][0-9]|2[0-3]):?[0-5][0-9])"
-# half a microsecond before a year begins a time is rounded into it
+# a time in the last half microsecond of a year is rounded into the next year
 _ROUNDED_UP = r"{}-12-31[Tt ]23:59:59\.999999[5-9][0-9]*"
 PATTERN = f"^(({_DATES})[Tt ]{_CLOCK}|{_ROUNDED_UP.format(FIRST_YEAR - 1)}){_ZONE}$"
 EXCLUDED = f"^{_ROUNDED_UP.format(LAST_YEAR)}|\n"  # some languages let `$` match before a last line break
@@ -38,11 +39,11 @@ EXCLUDED = f"^{_ROUNDED_UP.format(LAST_YEAR)}|\n"  # some languages let `$` matc
 
 
 def is_allowed(time: datetime) -> bool:
-    """Whether a time lies within the years, in the zone that it was written in."""
+    """Whether a time lies within the allowed years, in the zone in which it was written."""
     return FIRST_YEAR <= time.year <= LAST_YEAR
 
 
 def near_the_ends(ts_us: npt.NDArray[np.int64]) -> list[int]:
-    """Places of the times (n,), in microseconds since 1970, that some zone may put outside the years: all others are allowed."""
+    """Positions of the times (n,), in microseconds since 1970, that may be outside the allowed years in some zone."""
     near = (ts_us < _FIRST_US + _DAY_US) | (ts_us >= _END_US - _DAY_US)
     return np.flatnonzero(near).tolist()

@@ -1,4 +1,4 @@
-"""The records on the topics, as typed values, and their one JSON form.
+"""The records on the topics, as typed values, and their JSON form.
 
 Keys are device ids in UTF-8. Times are RFC 3339 with a zone.
 """
@@ -14,10 +14,10 @@ import msgspec
 from aimaas.fleet import FleetSpec
 from aimaas.records import event_times
 
-CHAMPION = "champion"  # the alias of the model that serves
-MAX_SEQUENCE = 2**31 - 1  # of announcements: more than anybody promotes
+CHAMPION = "champion"  # the alias of the serving model
+MAX_SEQUENCE = 2**31 - 1  # of announcements: more than any number of promotions
 MAX_RUN = 2**31 - 1
-MAX_SEQ = 2**53 - 1  # the largest integer that every JSON reader keeps exact
+MAX_SEQ = 2**53 - 1  # the largest integer that every JSON parser keeps exact
 
 DeviceId = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Run = Annotated[int, msgspec.Meta(ge=0, le=MAX_RUN)]
@@ -29,7 +29,7 @@ OutcomeKind = Literal["failed", "repaired", "retired"]
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of a device: the end of a run, or its repair. `mode` names the failure mode where it is known."""
+    """The end of a device's life: a failure, a repair or a retirement. `mode` names the failure mode if it is known."""
 
     fleet: str
     device_id: DeviceId
@@ -41,7 +41,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What the scorer says of one event; `lower` and `upper` are there once the model has intervals."""
+    """The scorer's prediction for one event; it has `lower` and `upper` if the model has intervals."""
 
     fleet: str
     device_id: str
@@ -57,9 +57,9 @@ class Prediction(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Which model an alias means now; `sequence` only rises, also at a rollback. `sha256` is that of the file at `uri`.
+    """The model that an alias names now. `sequence` only rises, also at a rollback. `sha256` belongs to the file at `uri`.
 
-    `signature` covers all other fields and the fleet (`aimaas.registry.signatures`); empty where the announcer has no key.
+    `signature` covers all other fields and the fleet (`aimaas.registry.signatures`); it is empty if the announcer has no key.
     """
 
     alias: Short
@@ -77,11 +77,11 @@ State = Literal["serves", "refused", "unreachable", "passed_over"]
 
 
 class ModelStatus(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What scorer `instance` did with what was announced as `sequence`.
+    """The reaction of the scorer `instance` to the announcement `sequence`.
 
-    `serves`: it answers from now on. `refused`: it would not serve it, and what it had serves on. `unreachable`: it could not be
-    fetched, and is tried again. `passed_over`: the record on the
-    models topic is not to be trusted. `reason` says why.
+    `serves`: the scorer serves the version from now on. `refused`: the scorer does not serve it and keeps its model.
+    `unreachable`: the file could not be fetched, and the scorer tries again. `passed_over`: the record on the models topic cannot
+    be trusted. `reason` says why.
     """
 
     version: str
@@ -101,9 +101,9 @@ def event_type(
 ) -> type[msgspec.Struct]:
     """The struct of one event: fleet, device_id, ts, readings, run and seq (with `order: ts`, seq may be left out).
 
-    Readings are numbers or null; which of them may be null is judged later, with a reason of its own. Unknown keys are
-    passed over, so that a device may send more than the fleet file asks for. Where `nullable` is given, only
-    those readings may be null, which decodes a third faster. `optional` ones may be left out, which says null.
+    Readings are numbers or null; the judge decides later which of them may be null, with a reason of its own. Unknown keys are
+    ignored, so a device may send more than the fleet file declares. If `nullable` is given, only those readings may be null,
+    which decodes a third faster. Readings in `optional` may be left out, which means null.
     """
     values = readings_type(readings, nullable, optional)
     fields: list[Any] = [("fleet", str), ("device_id", DeviceId), ("ts", Time), ("readings", values)]
@@ -114,7 +114,7 @@ def event_type(
 def readings_type(
     readings: tuple[str, ...], nullable: frozenset[str] | None, optional: frozenset[str] = frozenset()
 ) -> type[msgspec.Struct]:
-    """The struct of an event's readings; only `nullable` ones may be null, or all where that is None; see `event_type`."""
+    """The struct of an event's readings; only `nullable` ones may be null, or all if it is None; see `event_type`."""
     kinds: list[Any] = [(n, float | None if nullable is None or n in nullable else float) for n in readings]
     fields = [(n, kind, None) if n in optional else (n, kind) for n, kind in kinds]
     return msgspec.defstruct("Readings", fields, gc=False, frozen=True, kw_only=True)
@@ -123,17 +123,17 @@ def readings_type(
 def encode_event(
     fleet: str, device_id: str, run: int, seq: int, ts: datetime, readings: dict[str, float | None]
 ) -> bytes:
-    """One event as JSON, keys in the order of the documentation."""
+    """Encode one event as JSON, with the keys in the order of the documentation."""
     return msgspec.json.encode(
         {"fleet": fleet, "device_id": device_id, "run": run, "seq": seq, "ts": ts, "readings": readings}
     )
 
 
 def event_schema(fleet: FleetSpec) -> dict[str, Any]:
-    """JSON Schema (2020-12) of the fleet's events, for producers: admission decodes what it allows, and refuses all other.
+    """JSON Schema (2020-12) of the fleet's events, for producers: admission refuses an event that does not match it.
 
-    What a value alone cannot show is not the schema's: the record's size, nesting and key, derived channels, and what came before.
-    Times have a pattern instead of a format: formats need not be checked, and allow leap seconds.
+    The schema does not cover the record's size, nesting and key, derived channels, and earlier records. Times have a pattern
+    instead of a format, because validators need not check formats, and formats allow leap seconds.
     """
     readings = {
         name: {

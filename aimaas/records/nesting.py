@@ -1,7 +1,7 @@
-"""How deeply a JSON record is nested, measured before a parser reads it.
+"""Measures how deeply a JSON record is nested, before a parser reads it.
 
-A parser's own limit counts the frames of its callers too: at some depth the scorer would read a record that a restore or a Spark
-task, called from deeper, would not. So a limit that is far below it decides.
+A parser's own limit also counts the frames of its callers: at some depth the scorer would read a record that a restore or a
+Spark task, with a deeper call stack, would refuse. So a much lower limit decides.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-DEEPEST = 256  # levels of arrays and objects that are read; an event has two
-SHALLOW_BYTES = 2 * DEEPEST  # a shorter record cannot open and close more
+DEEPEST = 256  # allowed levels of arrays and objects; an event has two
+SHALLOW_BYTES = 2 * DEEPEST  # a shorter record cannot open and close more levels
 
 
 def is_too_deep(value: bytes) -> bool:
-    """Whether arrays and objects are nested deeper than `DEEPEST`; of what is no JSON, whether a parser would get so deep.
+    """Whether arrays and objects are nested deeper than `DEEPEST`; for invalid JSON, whether a parser would get that deep.
 
-    Looks at each byte once, whatever they are.
+    Looks at each byte once, whatever the content.
     """
     if value.count(b"[") + value.count(b"{") <= DEEPEST:
         return False
@@ -25,7 +25,7 @@ def is_too_deep(value: bytes) -> bool:
 
 @njit(cache=True, nogil=True)
 def _deepest(characters):  # type: ignore[no-untyped-def]
-    """The deepest level of JSON text (n,) uint8. A string that does not end reaches to the end of the text."""
+    """Return the deepest level of JSON text (n,) uint8. An unclosed string reaches to the end of the text."""
     level = deepest = 0
     in_string = escaped = False
     for c in characters:

@@ -1,7 +1,7 @@
-"""From bytes to events: each record by itself, whatever is in it, in time linear in its bytes.
+"""Decodes events from bytes: each record by itself, whatever its content, in time linear in its bytes.
 
-A JSON text is an event where the fleet's printed JSON Schema says so. Most are, and one loop in C decodes them. Any other is read
-again as plain data. It may be an event all the same: 31.0 is a whole number, and of a name that comes twice the last value counts.
+A JSON text is an event if it matches the fleet's printed JSON Schema. One loop in C decodes most events. Any other text is read
+again as plain data. It may still be an event: 31.0 is a whole number, and the last value of a repeated name counts.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class EventParser:
         self._short = min(self._largest, SHALLOW_BYTES)
 
     def parse(self, values: Sequence[bytes | None]) -> tuple[list[Any], npt.NDArray[np.int64], dict[int, Refusal]]:
-        """The events, their places, and by its place why each other record is none. Never raises for what is in a record.
+        """Return the events, their positions, and the refusals of the other records by position. No content makes it raise.
 
-        `extend` keeps what came before the record that raises, and `rest` goes on behind it.
+        `extend` keeps the events before a record that raises, and `rest` continues after it.
         """
         refused = self._unread(values)
         rest = iter([None if i in refused else v for i, v in enumerate(values)] if refused else values)
@@ -47,7 +47,7 @@ class EventParser:
             try:
                 events.extend(map(self._strict.decode, rest))  # type: ignore[arg-type]
                 return events, np.delete(np.arange(len(values)), sorted(refused)), refused
-            except (TypeError, ValueError, RecursionError):  # None, and msgspec's errors, which are ValueErrors
+            except (TypeError, ValueError, RecursionError):  # for None, and msgspec's errors, which are ValueErrors
                 i = len(events) + others
                 found = refused.get(i) or self._read_slowly(values[i])
                 if isinstance(found, tuple):
@@ -57,7 +57,7 @@ class EventParser:
                     events.append(found)
 
     def _unread(self, values: Sequence[bytes | None]) -> dict[int, Refusal]:
-        """Why records are not even read, by their places."""
+        """Refusals of records that are not decoded at all, by position."""
         short = self._short
         return {i: why for i, v in enumerate(values) if v is not None and len(v) > short and (why := self._too_much(v))}
 
@@ -69,11 +69,11 @@ class EventParser:
         return None
 
     def _read_slowly(self, value: bytes | None) -> Any:
-        """The event, or why the record is none."""
+        """Return the event, or the refusal of the record."""
         if value is None:
             return Reason.UNPARSABLE, "the record has no value"
         try:
-            return self._lenient.decode(value)  # it only had nulls
+            return self._lenient.decode(value)  # the strict decoder refused nulls only
         except (ValueError, RecursionError) as e:
             error = e
         try:
@@ -85,7 +85,7 @@ class EventParser:
         return self._what_is_wrong(found) or self._event(found)
 
     def _what_is_wrong(self, found: dict[str, Any]) -> Refusal | None:
-        """The first fault of a parsed record that has a reason of its own."""
+        """Return the first fault of a parsed record that has its own reason."""
         fleet, readings = found.get("fleet"), found.get("readings")
         if isinstance(fleet, str) and fleet != self._fleet.fleet:
             return Reason.WRONG_FLEET, f"fleet {fleet[:80]!r}, expected {self._fleet.fleet!r}"
@@ -93,14 +93,17 @@ class EventParser:
         return (fault.reason, fault.detail) if fault else None
 
     def _event(self, found: dict[str, Any]) -> Any:
-        """The event of plain data, or why it is none. What the fleet file does not ask for is passed over, whatever it is."""
+        """Return the event in plain data, or the refusal.
+
+        Keys that the fleet file does not declare are ignored, whatever their value.
+        """
         known = plain_json.members(found, self._type.__struct_fields__)
         if isinstance(readings := known.get("readings"), dict):
             known["readings"] = {name: readings[name] for name in self._fleet.readings if name in readings}
         try:
             event: Any = msgspec.convert(known, self._type)
             event.device_id.encode()
-        except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell
+        except UnicodeEncodeError:  # half a surrogate pair, which JSON can contain
             return Reason.KEY_MISMATCH, "device_id cannot be encoded in UTF-8, so it cannot be a key"
         except ValueError as e:
             return Reason.SCHEMA, str(e)

@@ -1,4 +1,4 @@
-"""JSON as plain data, for records that a typed decoder refuses: to say what is wrong with them, or that nothing is."""
+"""Parses JSON to plain data, for records that a typed decoder refuses: finds their fault, or that they have none."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 COUNTERS = frozenset({"run", "seq"})
-_EXACT_DIGITS = 40  # of a whole number; int() of thousands takes quadratic time, and refuses more than 4,300
+_EXACT_DIGITS = 40  # of a whole number; int() takes quadratic time for thousands of digits, and refuses more than 4,300
 
 
 def parse(text: bytes) -> Any:
-    """The value of a JSON text in UTF-8, in time linear in its bytes; of a name that comes twice the last value counts.
+    """Parse a JSON text in UTF-8, in time linear in its bytes; the last value of a repeated name counts.
 
-    NaN and Infinity, which a sensor's software may write, are read too. Numbers are floats where they are not whole or have more
-    than 40 digits; what no float can hold is infinite. Raises ValueError for what is no JSON, RecursionError where it is nested too
+    NaN and Infinity, which a sensor's software may write, are read too. Numbers that are not whole, or have more than 40 digits,
+    are floats; numbers too large for a float are infinite. Raises ValueError for invalid JSON, RecursionError for JSON nested too
     deep for the caller's stack.
     """
     return json.loads(text.decode(), parse_int=_whole)
@@ -25,10 +25,10 @@ def _whole(digits: str) -> int | float:
 
 
 def members(found: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
-    """The members of these names that an object has, counters as whole numbers."""
+    """The members of an object that have these names, counters as whole numbers."""
     return {name: whole(found[name]) if name in COUNTERS else found[name] for name in names if name in found}
 
 
 def whole(value: Any) -> Any:
-    """A number like 31.0 as the integer that JSON Schema takes it for; any other value as it is."""
+    """Return a number like 31.0 as an integer, as JSON Schema reads it; any other value unchanged."""
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -1,4 +1,4 @@
-"""What the readings of an event must be: all there, finite, within the fleet file's ranges. Judge and HTTP share these rules."""
+"""The rules of readings: all present, finite, within the fleet file's ranges. The judge and HTTP share them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Float64 = npt.NDArray[np.float64]
 
 
 class Fault(NamedTuple):
-    """What is wrong with one row: which reading (or derived channel), why, in a sentence, and what would be right."""
+    """The fault of one row: the reading (or derived channel), the reason, a sentence, the value found and the values allowed."""
 
     row: int
     name: str
@@ -39,7 +39,9 @@ class ReadingRules:
         self._required = np.array([not r.nullable for r in fleet.reading_specs])
 
     def matrix(self, readings: list[Any]) -> Float64:
-        """Decoded readings (m structs) as a matrix (m, R), NaN for null, -0.0 as 0.0: both zeros are the same content."""
+        """Return decoded readings (m structs) as a matrix (m, R), NaN for null, and 0.0 for -0.0, because both are the same
+        content.
+        """
         rows = [msgspec.structs.astuple(r) for r in readings]
         try:
             packed = b"".join([self._pack(*row) for row in rows])
@@ -49,7 +51,7 @@ class ReadingRules:
         return values.reshape(len(rows), len(self._names)) + 0.0
 
     def faults(self, values: Float64) -> Iterator[Fault]:
-        """Yield what is wrong with rows (m, R) of readings; the first fault of a row is the one that counts."""
+        """Yield the faults of rows (m, R) of readings; the first fault of a row counts."""
         null = np.isnan(values)
         with np.errstate(invalid="ignore"):
             outside = (values < self._low) | (values > self._high)
@@ -61,7 +63,7 @@ class ReadingRules:
                 c = int(np.argmax(outside[row]))
                 yield self._outside(int(row), c, f"{values[row, c]:g}")
         for name, program in self._derived:
-            # as the kernel does it: float64 arithmetic on float32 readings, a float32 result
+            # as in the kernel: float64 arithmetic on float32 readings, a float32 result
             with np.errstate(over="ignore"):
                 derived = evaluate(program, values.astype(np.float32).astype(np.float64)).astype(np.float32)
             for row in np.flatnonzero(~np.isfinite(derived) & ~null.any(axis=1)):
@@ -82,7 +84,7 @@ class ReadingRules:
         return f"{self._low[c]:g} to {self._high[c]:g}"
 
     def fault_of(self, readings: Mapping[str, Any], row: int = 0) -> Fault | None:
-        """The first fault of parsed readings that cannot be decoded; None where it is of another kind."""
+        """Return the first fault of parsed readings that cannot be decoded; None if the record has a fault of another kind."""
         names = self._names
         missing = [
             name for name, required in zip(names, self._required, strict=True) if required and name not in readings

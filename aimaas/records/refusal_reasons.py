@@ -1,4 +1,4 @@
-"""Why a record has no prediction: the one vocabulary of dead letters, quarantine and HTTP."""
+"""The reasons why a record has no prediction, for dead letters, quarantine and HTTP."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class Reason(IntEnum):
-    """Why a record is refused; ADMITTED where it is not. The lower-case name is what dead letters and quarantine say."""
+    """Why a record is refused; ADMITTED if it is not. Dead letters and quarantine use the lower-case name."""
 
     ADMITTED = 0
     OVERSIZED = 1
@@ -23,14 +23,14 @@ class Reason(IntEnum):
     LATE = 12
     JUMP = 13
     WRONG_PARTITION = 14
-    NO_PREDICTION = 15  # admitted, but the model gave no finite answer: the judge never gives it
+    NO_PREDICTION = 15  # for an admitted event without a finite prediction; the judge never gives it
 
     @property
     def label(self) -> str:
-        """The reason as records say it."""
+        """The reason as it stands in records."""
         return self.name.lower()
 
 
 REASONS = max(Reason) + 1  # length of an array indexed by `Reason`
-# those of the judge
+# the reasons that the judge gives
 REFUSALS: tuple[Reason, ...] = tuple(r for r in Reason if r not in (Reason.ADMITTED, Reason.NO_PREDICTION))

@@ -1,7 +1,7 @@
-"""The models topic: which model the alias `champion` means, written by the announcer alone.
+"""The models topic: announcements of the model with the alias `champion`, which only the announcer writes.
 
-One partition that keeps every record, so that nothing written later can push an announcement out. Key alias, value an
-`Announcement`. Records with other keys are passed over: older releases kept acceptances and refusals here.
+Its one partition keeps every record, so that no later record can remove an announcement. The key is the alias, the value an
+`Announcement`. Records with other keys are skipped, because older releases kept acceptances and refusals here.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ _decoder = msgspec.json.Decoder(Announcement)
 
 
 class AnnouncementError(AimaasError):
-    """A record on the models topic is no announcement that can be trusted."""
+    """A record on the models topic is no trusted announcement."""
 
 
 def announcement_of(key: bytes | None, value: bytes | None, fleet: str, verifier: Verifier) -> Announcement | None:
-    """The champion's announcement that a record holds; None for records of another kind.
+    """Read the champion's announcement from a record; None for records of another kind.
 
-    Raises AnnouncementError where it cannot be read, or carries no valid signature though a key is set.
+    Raises AnnouncementError if it cannot be read, or if a key is set and it has no valid signature.
     """
-    if key != CHAMPION.encode() or value is None:  # None: the alias was deleted, and the last champion serves on
+    if key != CHAMPION.encode() or value is None:  # None: the alias was deleted, and the last champion still serves
         return None
     try:
         found = _decoder.decode(value)
@@ -47,7 +47,7 @@ def announcement_of(key: bytes | None, value: bytes | None, fleet: str, verifier
 
 
 def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
-    """The announcement of the highest sequence, the newest of these; None where there is none that can be trusted.
+    """The newest trusted announcement with the highest sequence; None if there is none.
 
     Raises KafkaError.
     """
@@ -64,7 +64,7 @@ def announced(settings: Settings, fleet: FleetSpec) -> Announcement | None:
 
 
 def write_announcement(settings: Settings, fleet: FleetSpec, announcement: Announcement) -> None:
-    """Announce; returns when the broker has it. Raises KafkaError."""
+    """Write an announcement; returns when the broker has it. Raises KafkaError."""
     topic = topic_names(fleet).models
     record = announcement.alias.encode(), msgspec.json.encode(announcement)
     write_records(settings, topic, [record], f"announce the champion on {topic}")

@@ -1,4 +1,4 @@
-"""Whether MLflow's server or database answers within seconds: its own client tries for minutes, without a word."""
+"""Checks that MLflow's server or database answers within seconds, because its own client tries silently for minutes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aimaas.errors import RegistryError
 
 ANSWER_S = 5.0
 _PORTS = {"postgresql": 5_432, "mysql": 3_306, "mssql": 1_433}
-# what MLflow, its retries and the database drivers read; what an operator has set wins
+# variables of MLflow, its retries and the database drivers; values that an operator has set take precedence
 _TIME_OUTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
@@ -26,13 +26,13 @@ _TIME_OUTS = {
 
 
 def with_time_outs() -> None:
-    """Have this process's MLflow wait for seconds, not for minutes. Call it before MLflow is imported."""
+    """Set MLflow's time-outs in this process to seconds instead of minutes. Call it before MLflow is imported."""
     for name, value in _TIME_OUTS.items():
         os.environ.setdefault(name, value)
 
 
 def check_reachable(uri: str) -> None:
-    """Raise RegistryError unless the server of a tracking URI answers within some seconds. A local file needs no answer."""
+    """Raise RegistryError unless the server of a tracking URI answers within some seconds. A local file is not checked."""
     parts = urlsplit(uri)
     try:
         if parts.scheme in ("http", "https"):
@@ -49,7 +49,7 @@ def check_reachable(uri: str) -> None:
 
 
 def _ask(uri: str) -> None:
-    """Ask for the server's health: any answer will do, and a certificate is judged by MLflow's own client."""
+    """Ask for the server's health. Any answer is enough, because MLflow's own client checks the certificate."""
     try:
         urlopen(f"{uri.rstrip('/')}/health", timeout=ANSWER_S).close()  # noqa: S310 - http or https
     except HTTPError:

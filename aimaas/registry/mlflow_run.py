@@ -15,7 +15,7 @@ from aimaas.settings import Settings
 from aimaas.training.report import FILE_NAME as REPORT_NAME
 from aimaas.training.report import CandidateReport, TrainReport
 
-# MLflow's pages open an experiment of this kind on its runs and models, any other on GenAI traces
+# MLflow's pages open an experiment of this kind with its runs and models, others with GenAI traces
 _KIND, _MODELS = "mlflow.experimentKind", "custom_model_development"
 _MOST_METRICS = 1_000  # per request to MLflow
 

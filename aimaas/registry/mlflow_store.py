@@ -1,4 +1,4 @@
-"""MLflow as the registry uses it: a client, and a lock that MLflow itself does not have."""
+"""MLflow for the registry: a client, and a lock, because MLflow has none."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from aimaas.errors import RegistryError
 from aimaas.registry.mlflow_reach import check_reachable, shown, with_time_outs
 from aimaas.settings import Settings
 
-CARD_FOLDER, CARD_NAME = "card", "model_card.html"  # beside the model: a page, the same as Markdown, and their pictures
+CARD_FOLDER, CARD_NAME = "card", "model_card.html"  # beside the model: a page, its Markdown version, and pictures
 _LOCK_LIMIT_S = 60.0
 
 
 @contextmanager
 def client(settings: Settings) -> Iterator[Any]:
-    """MLflow's client on the settings' store, once that answers; what it raises becomes RegistryError.
+    """MLflow's client for the store in the settings, if the store answers. The client's errors become RegistryError.
 
     Every request has a time-out of seconds.
     """
@@ -27,7 +27,7 @@ def client(settings: Settings) -> Iterator[Any]:
     check_reachable(uri)
     with_time_outs()
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # a download would write between our lines
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")  # else a download writes between our lines
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.WARNING)
     from mlflow import MlflowClient
@@ -46,16 +46,16 @@ def client(settings: Settings) -> Iterator[Any]:
 
 
 def versions_of(client: Any, fleet: str) -> list[Any]:
-    """The registered versions of a fleet's model as MLflow has them, in no order."""
+    """The registered versions of a fleet's model as MLflow's objects, in any order."""
     return list(client.search_model_versions(f"name='{fleet}'", max_results=10_000))
 
 
 @contextmanager
 def locked(settings: Settings, what: str) -> Iterator[None]:
-    """Keep the other processes of this home out. Raises RegistryError after a minute, and at once where the registry is gone."""
+    """Lock the registry for the processes of this home. Raises RegistryError after a minute, or at once if it does not answer."""
     from filelock import FileLock, Timeout
 
-    check_reachable(settings.mlflow_tracking_uri)  # whoever waits for a server that is gone must not hold the others up
+    check_reachable(settings.mlflow_tracking_uri)  # a process that waits for a dead server must not hold the lock
     path = settings.home / "locks" / f"registry-{what}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -32,7 +32,7 @@ def statuses(settings: Settings, fleet: FleetSpec) -> list[ModelStatus]:
 
 
 def refusals(settings: Settings, fleet: FleetSpec) -> list[ModelStatus]:
-    """Of these the statuses that say why an announced model does not serve. Raises KafkaError."""
+    """The newest statuses that say why an announced model does not serve. Raises KafkaError."""
     return [status for status in statuses(settings, fleet) if status.state != "serves"]
 
 

@@ -1,7 +1,7 @@
-"""Ed25519 signatures of announcements: who holds the signing key may say which model serves, and nobody else.
+"""Ed25519 signatures of announcements: only the holder of the signing key can decide which model serves.
 
-The signature covers the fleet and every field of the announcement. What is signed is a JSON array that begins with a name of its
-own, so neither the fields nor another program's messages can be mistaken for one another. Keys are 32 raw bytes in Base64.
+The signature covers the fleet and every field of the announcement. The signed message is a JSON array that begins with a fixed
+name, so neither the fields nor another program's messages can be confused. Keys are 32 raw bytes in Base64.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from aimaas.errors import SettingsError
 from aimaas.records.events import Announcement
 from aimaas.settings import SIGNING_KEY, VERIFY_KEY, Settings
 
-if TYPE_CHECKING:  # imported where a key is set: it costs a start 50 ms
+if TYPE_CHECKING:  # imported only if a key is set: it costs 50 ms at start
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 _WHAT = "aimaas announcement 1"
@@ -33,9 +33,9 @@ def make_keys() -> tuple[str, str]:
 
 
 def signed(announcement: Announcement, fleet: str, settings: Settings) -> Announcement:
-    """The announcement with its signature; as it is where no signing key is set.
+    """Return the announcement with its signature; unchanged if no signing key is set.
 
-    Raises SettingsError for a key that cannot be used, for a verify key without a signing key, and for keys that do not fit.
+    Raises SettingsError for an unusable key, for a verify key without a signing key, and for keys that do not match.
     """
     key = _signer(settings)
     if key is None:
@@ -54,9 +54,9 @@ def signed(announcement: Announcement, fleet: str, settings: Settings) -> Announ
 
 
 class Verifier:
-    """Says whether announcements carry a valid signature, by the settings' verify keys or else their signing key.
+    """Checks the signatures of announcements with the verify keys of the settings, or with the signing key if there are none.
 
-    Without any key everything is taken. Raises SettingsError for a key that cannot be used.
+    Without any key it accepts all announcements. Raises SettingsError for an unusable key.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,7 +64,7 @@ class Verifier:
         self._keys: Sequence[Ed25519PublicKey] = [signer.public_key()] if signer else _verify_keys(settings)
 
     def mistake_in(self, announcement: Announcement, fleet: str) -> str | None:
-        """Why the announcement cannot be trusted; None where it can."""
+        """Why the announcement cannot be trusted; None if it can."""
         if not self._keys:
             return None
         if not announcement.signature:
@@ -107,7 +107,7 @@ def _verify_keys(settings: Settings) -> list[Ed25519PublicKey]:
 
 
 def _raw(variable: str, text: str) -> bytes:
-    """The key's bytes. Raises SettingsError, which does not repeat the key."""
+    """The bytes of a key. Raises SettingsError, which does not contain the key."""
     try:
         raw = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -1,6 +1,6 @@
-"""What MLflow's page of a version tells a person: whether it was promoted and why, its figures, its card.
+"""The content of a version's page in MLflow: whether the version was promoted and why, its metrics, its card.
 
-The facts are tags of the version, for programs; the description is Markdown made of them.
+Programs read the tags of the version; the description is Markdown made from these tags.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from aimaas.registry.vetoes import Veto
 PROMOTED, NOT_PROMOTED, ROLLED_BACK = "promoted", "not promoted", "rolled back"
 BY_HAND = "by hand, without gates"
 _PROMOTION, _REASON, _AT = "promotion", "promotion_reason", "promotion_at"
-_MOST_CHARACTERS = 4_000  # of a reason; a tag of MLflow takes 5,000
+_MOST_CHARACTERS = 4_000  # of a reason; a tag of MLflow may have 5,000
 
 
 def note_promotion(
     client: Any, found: Any, promotion: str, reason: str, at: datetime, veto: Veto | None = None
 ) -> None:
-    """Say on the page of the version `found` what came of a promotion (`PROMOTED`, …), and why, at a time in UTC."""
+    """Note the result of a promotion (`PROMOTED`, …), the reason, and the time in UTC on the page of the version `found`."""
     said = {_PROMOTION: promotion, _REASON: reason[:_MOST_CHARACTERS], _AT: f"{at:%Y-%m-%dT%H:%M:%SZ}"}
     for name, value in said.items():
         client.set_model_version_tag(found.name, found.version, name, value)
@@ -27,7 +27,7 @@ def note_promotion(
 
 
 def write_description(client: Any, found: Any, veto: Veto | None = None) -> None:
-    """Write the description of the version `found` anew, by its tags; `veto` is the one that stands against it."""
+    """Write the description of the version `found` again from its tags; `veto` is its veto, if it has one."""
     run = client.get_run(found.run_id)
     text = description(found.tags, run.data.metrics, run.info.experiment_id, found.run_id, veto)
     client.update_model_version(found.name, found.version, text)
@@ -36,7 +36,7 @@ def write_description(client: Any, found: Any, veto: Veto | None = None) -> None
 def description(
     tags: dict[str, str], metrics: dict[str, float], experiment: str, run: str, veto: Veto | None = None
 ) -> str:
-    """Markdown of a version with these tags, whose run has these metrics."""
+    """The Markdown for a version with these tags, whose run has these metrics."""
     facts = [_promotion(tags)]
     if veto is not None:
         facts.append(f"**Vetoed** {_day(f'{veto.at:%Y-%m-%dT%H:%M:%SZ}')}: {veto.why}")
@@ -56,7 +56,7 @@ def description(
 
 
 def _links(tags: dict[str, str], experiment: str, run: str) -> list[str]:
-    """Links within MLflow's pages: the card, the run with its candidates, signature and data set."""
+    """Links to MLflow's pages of the card, the run with its candidates, the signature and the data set."""
     links = [f"[Training and its candidates]({experiment}/runs/{run})"]
     if "model_id" in tags:
         links.append(f"[Signature, example and data set]({experiment}/models/{tags['model_id']})")

@@ -1,8 +1,8 @@
-"""The model registry: MLflow, with the fleet as model name and the alias `champion` as the truth about what serves.
+"""The model registry: MLflow, with the fleet's name as model name. The alias `champion` decides which version serves.
 
-Beside the alias the registered model carries a tag with the champion's sequence, which rises whenever the alias comes to mean
-another version, also when a person moves it in MLflow's pages: whoever looks next brings the tag in line (`sync_champion`). Changes
-and looks of one home take a lock, so that compare-and-set holds; MLflow itself has none.
+A tag of the registered model has the champion's sequence. The sequence rises whenever the alias moves to another version. If a
+person moves the alias in MLflow's pages, the next `sync_champion` updates the tag. Reads and changes of one home take a lock,
+because compare-and-set needs one and MLflow has none.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from aimaas.training.report import TrainReport, read_report
 
 CHALLENGER = "challenger"
 _TAG = "aimaas.champion"
-_KEPT = 50  # former champions remembered for rollbacks
+_KEPT = 50  # former champions kept for rollbacks
 
 
 class Champion(msgspec.Struct, frozen=True):
-    """What the alias means: `sequence` only rises; `before` are former champions, the newest last."""
+    """The version with the alias `champion`. `sequence` only rises; `before` are former champions, the newest last."""
 
     version: str
     sequence: int
@@ -44,7 +44,7 @@ class Champion(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ModelRow:
-    """One registered version, as a table shows it."""
+    """One registered version as the row of a table."""
 
     version: str
     aliases: tuple[str, ...]
@@ -56,7 +56,7 @@ class ModelRow:
 
 
 def prepare_registry(settings: Settings) -> None:
-    """Make the database of a local registry, which takes seconds the first time. Raises RegistryError."""
+    """Create the database of a local registry, which takes seconds the first time. Raises RegistryError."""
     with locked(settings, "database"), client_of(settings) as client:
         client.search_registered_models(max_results=1)
 
@@ -64,8 +64,8 @@ def prepare_registry(settings: Settings) -> None:
 def register(settings: Settings, fleet: FleetSpec, trained: Place) -> str:
     """Put a finished training (`model.onnx`, `report.json`) into the registry and return its version.
 
-    `trained` is a path or a URI. The same bytes are registered once; the card then gets the version that they have. Raises
-    RegistryError for a torn folder, LakeError for a URI where nothing is.
+    `trained` is a path or a URI. The same bytes are registered once; later cards get the existing version. Raises RegistryError
+    for a torn folder, LakeError for a URI without content.
     """
     with at_hand(trained) as folder:
         report = read_report(folder)
@@ -81,14 +81,14 @@ def _register(client: Any, settings: Settings, fleet: FleetSpec, trained: Path, 
     tags = _tags(report)
     run, model = log_run(client, settings, fleet, trained, report, tags)
     _make_model(client, fleet.fleet, fleet.description)
-    tags["model_id"] = model.model_id  # MLflow's own field is kept by its hosted store alone
+    tags["model_id"] = model.model_id  # only MLflow's hosted store keeps its own field
     return client.create_model_version(
         fleet.fleet, model.artifact_location, run.info.run_id, tags=tags, model_id=model.model_id
     )
 
 
 def _keep_card(client: Any, made: Any, trained: Path) -> None:
-    """Put the version into the card, keep it with the run unless one is there, and write the version's page."""
+    """Write the version into the card, upload the card to the run unless it has one, and write the version's page."""
     registered = datetime.fromtimestamp(made.creation_timestamp / 1_000, UTC)
     write_version(trained / CARD_FOLDER, made.name, str(made.version), registered)
     if "card" not in made.tags and (trained / CARD_FOLDER / CARD_NAME).is_file():
@@ -107,7 +107,7 @@ def list_models(settings: Settings, fleet: FleetSpec) -> list[ModelRow]:
 
 
 def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, Any]:
-    """Everything about a version, as plain data: aliases, tags, metrics, parameters and where the artefact is."""
+    """All facts about a version as plain data: aliases, tags, metrics, parameters and the URI of the artefact."""
     with client_of(settings) as client:
         found = _version(client, fleet.fleet, version)
         run = client.get_run(found.run_id).data
@@ -125,13 +125,15 @@ def show_model(settings: Settings, fleet: FleetSpec, version: str) -> dict[str, 
 
 
 def trained_on(settings: Settings, fleet: FleetSpec, digest: str) -> list[str]:
-    """The versions that learned from the training set with this digest, oldest first."""
+    """The versions that were trained on the training set with this digest, oldest first."""
     with client_of(settings) as client:
         return [str(v.version) for v in reversed(_learned_from(client, fleet.fleet, digest))]
 
 
 def mark_void(settings: Settings, fleet: FleetSpec, digest: str, why: str) -> list[str]:
-    """Say at every version that learned from these rows (their digest) that they are gone: it cannot be rebuilt. The versions."""
+    """Note at every version that was trained on the rows with this digest that they are gone, so it cannot be rebuilt; return the
+    versions.
+    """
     with client_of(settings) as client:
         mine = _learned_from(client, fleet.fleet, digest)
         for version in mine:
@@ -144,7 +146,7 @@ def _learned_from(client: Any, fleet: str, digest: str) -> list[Any]:
 
 
 def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
-    """The ONNX file of a version. Raises RegistryError where it is gone or not the registered bytes."""
+    """The ONNX file of a version. Raises RegistryError if it is gone or differs from the registered bytes."""
     with client_of(settings) as client:
         found = _version(client, fleet.fleet, version)
         content = _download(_artefact(found), settings.mlflow_tracking_uri)
@@ -155,22 +157,25 @@ def load_artefact(settings: Settings, fleet: FleetSpec, version: str) -> bytes:
 
 
 def _artefact(found: Any) -> str:
-    """URI of the ONNX file of a version: its source is the folder that MLflow loads, in older versions the file itself."""
+    """URI of the ONNX file of a version.
+
+    The version's source is the folder that MLflow loads, in older versions the file itself.
+    """
     source = str(found.source)
     return source if source.endswith(f"/{FILE_NAME}") else f"{source.rstrip('/')}/{FILE_NAME}"
 
 
 def _download(uri: str, tracking_uri: str) -> bytes:
-    """The file's bytes; a local file is read where it lies."""
+    """The file's bytes; a local file is not copied."""
     from mlflow.artifacts import download_artifacts
 
     return Path(download_artifacts(uri, tracking_uri=tracking_uri)).read_bytes()
 
 
 def sync_champion(settings: Settings, fleet: FleetSpec, above: int = 0, now: datetime | None = None) -> Champion | None:
-    """Read the champion, with a new sequence where the alias was moved or its sequence is not higher than `above`.
+    """Read the champion, with a new sequence if the alias was moved or its sequence is not higher than `above`.
 
-    None where there is no champion.
+    None if there is no champion.
     """
     with locked(settings, fleet.fleet), client_of(settings) as client:
         return _settle(client, fleet.fleet, above, now or datetime.now(UTC))
@@ -187,7 +192,7 @@ def set_champion(
 ) -> Champion:
     """Make a version the champion; with `compare` only if the champion is still `expected`, else RegistryError.
 
-    Its page says `why`. Raises RegistryError where the version is vetoed too.
+    The version's page shows `why`. Also raises RegistryError if the version is vetoed.
     """
     with locked(settings, fleet.fleet), client_of(settings) as client:
         veto = _veto_of(client, fleet.fleet, version)
@@ -207,7 +212,7 @@ def set_champion(
 def note_not_promoted(
     settings: Settings, fleet: FleetSpec, version: str, reason: str, now: datetime | None = None
 ) -> None:
-    """Say on the page of a version why it was not promoted. The page of the champion stays as it is."""
+    """Note on the page of a version why it was not promoted. The page of the champion does not change."""
     with client_of(settings) as client:
         if _aliases(client, fleet.fleet).get(CHAMPION) != version:
             found, veto = _version(client, fleet.fleet, version), _veto_of(client, fleet.fleet, version)
@@ -215,10 +220,10 @@ def note_not_promoted(
 
 
 def rollback(settings: Settings, fleet: FleetSpec, now: datetime | None = None) -> str:
-    """Make the newest former champion that the registry still has, and nobody vetoed, serve again; its version.
+    """Promote the newest former champion that is still registered and not vetoed; return its version.
 
-    The one that served is vetoed: it is not promoted again until a person lifts that. Raises RegistryError where there is no former
-    one. A champion that was deleted took its alias along: then the one before it is next.
+    The serving version is vetoed: it is not promoted again until a person lifts the veto. If the champion was deleted together
+    with its alias, the former champion before it is next. Raises RegistryError if there is no former champion.
     """
     with locked(settings, fleet.fleet), client_of(settings) as client:
         at, vetoed = now or datetime.now(UTC), vetoes(client, fleet.fleet)
@@ -256,7 +261,7 @@ def _no_former(fleet: str, usable: set[str], known: set[str]) -> str:
 
 
 def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: datetime | None = None) -> None:
-    """Let nobody promote this version, nor the same bytes under another. Raises RegistryError where it serves."""
+    """Forbid the promotion of this version, and of the same bytes under another version. Raises RegistryError if it serves."""
     with locked(settings, fleet.fleet), client_of(settings) as client:
         found = _version(client, fleet.fleet, version)
         if _aliases(client, fleet.fleet).get(CHAMPION) == version:
@@ -270,7 +275,7 @@ def veto(settings: Settings, fleet: FleetSpec, version: str, why: str, now: date
 
 
 def unveto(settings: Settings, fleet: FleetSpec, version: str) -> Veto:
-    """Lift the veto of a version, and return it. Raises RegistryError where there is none."""
+    """Lift the veto of a version, and return it. Raises RegistryError if there is none."""
     with locked(settings, fleet.fleet), client_of(settings) as client:
         vetoed = _version(client, fleet.fleet, version)
         found = vetoes(client, fleet.fleet).get(vetoed.tags["sha256"])
@@ -288,7 +293,7 @@ def veto_of(settings: Settings, fleet: FleetSpec, version: str) -> Veto | None:
 
 
 def still_vetoed(veto: Veto, fleet: str, version: str) -> str:
-    """What keeps a version from being promoted, and how a person lifts it."""
+    """The text that says why a version cannot be promoted, and how a person lifts the veto."""
     return f"{veto}; `aimaas models unveto {version} --fleet {fleet}` lifts the veto"
 
 
@@ -297,7 +302,7 @@ def _veto_of(client: Any, fleet: str, version: str) -> Veto | None:
 
 
 def set_challenger(settings: Settings, fleet: FleetSpec, version: str | None) -> None:
-    """Say which version challenges the champion; None for no one."""
+    """Set the alias of the challenger to a version; None removes the alias."""
     with client_of(settings) as client:
         if version is not None:
             client.set_registered_model_alias(fleet.fleet, CHALLENGER, version)
@@ -306,7 +311,7 @@ def set_challenger(settings: Settings, fleet: FleetSpec, version: str | None) ->
 
 
 def _move(client: Any, fleet: str, version: str, now: datetime | None) -> Champion:
-    """Alias first: whoever finds it moved but the tag old brings the tag in line."""
+    """Move the alias, then the tag. If a kill leaves the tag behind, the next `sync_champion` updates it."""
     client.set_registered_model_alias(fleet, CHAMPION, version)
     settled = _settle(client, fleet, 0, now or datetime.now(UTC))
     assert settled is not None  # noqa: S101 - the alias was just set
@@ -324,7 +329,7 @@ def _settle(client: Any, fleet: str, above: int, now: datetime) -> Champion | No
 
 
 def settled_champion(version: str, known: Champion | None, above: int, now: datetime) -> Champion:
-    """What the tag must say when the alias means `version` and the tag says `known`."""
+    """The correct content of the tag if the alias names `version` and the tag holds `known`."""
     if known is None:
         return Champion(version, above + 1, now)
     if known.version == version:
@@ -391,7 +396,7 @@ def _check_trained(fleet: FleetSpec, trained: Path, report: TrainReport) -> None
 
 
 def _tags(report: TrainReport) -> dict[str, str]:
-    """Where a version comes from: enough to build it again."""
+    """The provenance of a version, which is enough to build it again."""
     tags = {
         "candidate": report.chosen, "form": report.form, "sha256": report.sha256, "plan": report.plan, "fit": report.fit,
         "training_set": report.training_set, "digest": report.digest, "gold_version": report.gold_version,

@@ -1,7 +1,7 @@
-"""The training that was refused last, so that a schedule does not repeat it while nothing has changed.
+"""The last refused training, so that a schedule does not repeat it while its inputs are the same.
 
-One file of a fleet beside its trainings in the lake, `refused.json`; the next training that is not refused takes it away. The
-features job writes it where there is nothing to fit to, training where it refuses the frozen set.
+Each fleet has at most one file `refused.json`, beside its trainings in the lake. The features job writes it if there are no rows
+for a fit, training writes it if it refuses the frozen set. The next training that is not refused deletes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _FILE = "refused.json"
 
 
 class Attempt(msgspec.Struct, frozen=True):
-    """What a training depends on: the version of gold, the number of outcomes, the fleet file by its SHA-256, and our release."""
+    """The inputs of a training: the version of gold, the number of outcomes, the SHA-256 of the fleet file, and our release."""
 
     gold_version: int | None
     outcomes: int
@@ -31,7 +31,7 @@ class Attempt(msgspec.Struct, frozen=True):
 
 
 class Refused(msgspec.Struct, frozen=True):
-    """A training that was refused, why, and when; notes of older releases do not say when."""
+    """A refused training, the reason and the time; files of older releases have no time."""
 
     attempt: Attempt
     why: str
@@ -39,22 +39,22 @@ class Refused(msgspec.Struct, frozen=True):
 
 
 def attempt_of(fleet: FleetSpec, gold_version: int | None, outcomes: int) -> Attempt:
-    """A training of this gold by this fleet file and release."""
+    """The inputs of a training with this gold, this fleet file and this release."""
     return Attempt(gold_version, outcomes, hashlib.sha256(fleet.model_dump_json().encode()).hexdigest(), release())
 
 
 def note_refused(settings: Settings, fleet: str, refused: Refused) -> None:
-    """Remember a refused training, in place of the one before."""
+    """Write a refused training in place of the one before."""
     write(_place(settings, fleet), msgspec.json.format(msgspec.json.encode(refused), indent=2))
 
 
 def forget_refused(settings: Settings, fleet: str) -> None:
-    """Say that the newest training was not refused."""
+    """Delete the file, because the newest training was not refused."""
     delete(_place(settings, fleet))
 
 
 def last_refused(settings: Settings, fleet: str) -> Refused | None:
-    """The newest training, where it was refused; None too where the file cannot be read, so that a training runs."""
+    """The newest training if it was refused, else None. Also None if the file cannot be read, so that a training runs."""
     try:
         return msgspec.json.decode(read(_place(settings, fleet)), type=Refused)
     except (OSError, LakeError, msgspec.DecodeError):
@@ -62,7 +62,7 @@ def last_refused(settings: Settings, fleet: str) -> Refused | None:
 
 
 def refused_since(settings: Settings, fleet: str, began: datetime) -> Refused | None:
-    """The newest training, where it was refused at `began` or later."""
+    """The newest training if it was refused at `began` or later, else None."""
     found = last_refused(settings, fleet)
     return found if found is not None and found.at is not None and found.at >= began else None
 
