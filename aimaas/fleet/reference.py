@@ -24,7 +24,7 @@ A fleet file is a YAML file in the folder `fleets/`. It declares one device type
 ```yaml
 fleet: pump
 version: 1
-order: ts  # order events by their time; by default they have a counter, and a unit of the task is one step of it
+order: ts  # order events by their time; the default, seq, orders them by a counter
 settings:  # a person or a controller sets these; leave the block out if there are none
   speed: {name: speed of the shaft, unit: rpm, range: [0, 3600]}
 sensors:

@@ -50,7 +50,10 @@ def _rising(limits: tuple[float, ...]) -> tuple[float, ...]:
 
 
 class Reading(_Part):
-    """A reading is one number of an event. A sensor is measured. A setting is set by a person or a controller."""
+    """A reading is one number of an event. A sensor is measured. A setting is set by a person or a controller.
+
+    The table names the keys of a sensor. A setting has the same keys, and `command`.
+    """
 
     name: str = Field(min_length=1, description="Name that people see")
     unit: str = Field(description="Unit of the values; `1` for a number without a unit")
@@ -58,7 +61,9 @@ class Reading(_Part):
         description="Lowest and highest value that is physically possible. Admission refuses any other value."
     )
     nullable: bool = Field(
-        default=False, description="Whether an event may omit the reading or send null. `true` requires `fill`."
+        default=False,
+        description="Whether an event may omit the reading or send null. `true` requires `fill`. "
+        "[`quality.null_share`](#quality) limits the share of nulls (20 %).",
     )
     fill: Literal["previous"] | Physical | None = Field(
         default=None,
@@ -134,7 +139,7 @@ class FailureWithin(_Part):
 
 
 class Minimum(_Part):
-    """Training refuses to run with less data than this."""
+    """Training refuses to run with less data than this. Promotion needs five test devices in addition: see `split.test`."""
 
     devices: Whole = Field(default=10, ge=2, description="Devices with labelled rows")
     rows: Whole = Field(default=200, ge=10, description="Labelled rows")
@@ -181,7 +186,8 @@ class Gates(_Part):
     )
     false_promotions: Share = Field(
         default=0.05,
-        description="Maximum probability that, within a year, a model that is no better replaces the champion",
+        description="Maximum probability that, within a year, a model that is no better replaces the champion. `0`: only a person "
+        "promotes.",
     )
     accuracy_allowance: Share = Field(
         default=0.01, description="Relative increase of the error that a cheaper form of the model may have"
@@ -216,7 +222,8 @@ class Limits(_Part):
         default=604_800,
         ge=0,
         le=1e10,
-        description="Largest lateness of an event that gold takes, in seconds: the broker's time less the event's time",
+        description="Largest lateness of an event refused as `late` that gold still takes, in seconds: the broker's time minus the "
+        "event's time",
     )
     silence_s: Real = Field(
         default=2_592_000, gt=0, le=1e10, description="Seconds of silence after which a device loses its state"
@@ -242,7 +249,8 @@ class Quality(_Part):
 
     refused_share: Share = Field(
         default=0.1,
-        description="Refused records, as a share. Above it the gate of silver fails. Scorers stop if many devices cause it.",
+        description="Refused records, as a share. Above it the gate of silver fails. Scorers stop if many devices cause "
+        "it. Scorers do not count late and duplicate events.",
     )
     null_share: Share = Field(
         default=0.2,
@@ -268,7 +276,10 @@ class Quality(_Part):
 
 
 class Split(_Part):
-    """Shares of the devices. A hash of the device id assigns each device to one part for good. The shares add up to 1."""
+    """Shares of the devices. They add up to 1. The hash of the device id assigns each device to one part.
+
+    If you change the shares, some devices move to another part: docs/how-to/change-a-fleet-file.md.
+    """
 
     train: Share = Field(default=0.7, description="Devices that train the model")
     validation: Share = Field(default=0.15, description="Devices that compare the candidates")
@@ -277,7 +288,9 @@ class Split(_Part):
         description="Devices that calibrate the intervals. `0`: the intervals come from the cross-validation.",
     )
     test: Share = Field(
-        default=0.15, description="Devices for the reported metrics and for promotion. No model is trained on them."
+        default=0.15,
+        description="Devices for the reported metrics and for promotion. No model is trained on them. Promotion needs "
+        "five test devices. With 0.15, this takes about 34 devices.",
     )
 
     @model_validator(mode="after")
@@ -294,7 +307,10 @@ class Schedule(_Part):
     ingest: str = Field(default="*/15 * * * *", description="Schedule of the DAG `<fleet>_ingest`")
     train: str = Field(default="0 3 * * *", description="Schedule of the DAG `<fleet>_train`")
     train_after_outcomes: Whole = Field(
-        default=20, ge=1, description="New outcomes that a run of `<fleet>_train` needs to train"
+        default=20,
+        ge=1,
+        description="New outcomes after which `<fleet>_train` trains before its schedule. The scheduled run trains with fewer new "
+        "outcomes too, if any outcome is known.",
     )
 
     @field_validator("ingest", "train")
