@@ -1,8 +1,9 @@
-"""Run-to-failure degradation: the physics that every simulated device follows, whatever its fleet.
+"""Run-to-failure degradation: the physics that every simulated device of any fleet follows.
 
-A reading is what a healthy device shows in the present operating regime, plus the make of this device, influences that sensors
-share, wear and noise. Wear is hidden; it grows as exp(-(remaining / scale)^shape): the damage propagation of Saxena et al. 2008 for
-shape 1, an onset shortly before the failure for larger shapes. Each fault mode shows wear in other sensors.
+A reading is the value of a healthy device in the present operating regime, plus the deviation of this device, influences
+that sensors share, wear and noise. Wear is hidden. It grows as exp(-(remaining / scale)^shape): for shape 1 this is the
+damage propagation of Saxena et al. 2008, for larger shapes an onset shortly before the failure. Each fault mode shows wear
+in other sensors.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Factor:
-    """An influence that several sensors share, such as the weather: loadings (C,) and how much of it lasts to the next row."""
+    """An influence that several sensors share, such as weather: loadings (C,), and the share of it that lasts to the next row."""
 
     loading: Float64
     persistence: float
@@ -26,7 +27,7 @@ class Factor:
 
 @dataclass(frozen=True)
 class FaultMode:
-    """How a worn-out device looks: change of each sensor (G, C) at the failure; `share` of the failures."""
+    """The look of a worn-out device: the change of each sensor (G, C) at the failure, and `share`, the share of the failures."""
 
     signature: Float64
     share: float
@@ -34,7 +35,7 @@ class FaultMode:
 
 @dataclass(frozen=True)
 class Life:
-    """Rows of a run: log-normal about `median`, kept between `low` and `high`."""
+    """Rows of a run: log-normal with the median `median`, limited to `low` and `high`."""
 
     median: float
     spread: float
@@ -44,7 +45,7 @@ class Life:
 
 @dataclass(frozen=True)
 class Wear:
-    """`scale` in rows and `shape` of the wear's growth; a new device has up to `initial` of wear already."""
+    """Growth of the wear: `scale` in rows, and `shape`; a new device has up to `initial` of wear already."""
 
     scale: float
     shape: float
@@ -53,11 +54,11 @@ class Wear:
 
 @dataclass(frozen=True)
 class Profile:
-    """All that makes one fleet differ from another. S settings, C sensors, G operating regimes.
+    """The differences between fleets. S settings, C sensors, G operating regimes.
 
-    Settings: `centres` (G, S), `weights` (G,), `jitter` (S,). Sensors: `base` (G, C) when healthy, `ramp` (G, C) gained with each
-    row of a run, `noise` and `variation` between devices (C,). `digits` (S + C,) are the decimals that the sensors report.
-    `runs` a device goes through (low, high); `failing`: share of them that ends in a failure.
+    Settings: `centres` (G, S), `weights` (G,), `jitter` (S,). Sensors: `base` (G, C) of a healthy device, `ramp` (G, C)
+    gained with each row of a run, `noise` and `variation` between devices (C,). `digits` (S + C,) are the reported
+    decimals. `runs` is the number of runs of a device (low, high), `failing` the share of them that ends in a failure.
     """
 
     centres: Float64
@@ -78,19 +79,19 @@ class Profile:
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a device: readings (T, S + C), and the mode of the failure it ended in, None where it was repaired before."""
+    """One run of a device: readings (T, S + C), and the mode of its failure; None if it was repaired before."""
 
     values: Float64
     mode: str | None
 
 
 def make_of_device(profile: Profile, rng: np.random.Generator) -> Float64:
-    """What this device shows differently from the average one (C,)."""
+    """Return the deviation of this device from the average one (C,)."""
     return rng.normal(0, 1, len(profile.variation)) * profile.variation
 
 
 def simulate_run(profile: Profile, make: Float64, rng: np.random.Generator) -> Run:
-    """One run from new (or repaired) to failure, or to a repair well before it."""
+    """Simulate one run of a new or repaired device, to its failure or to a repair well before."""
     life = profile.life
     rows = int(np.clip(round(life.median * np.exp(rng.normal(0, life.spread))), life.low, life.high))
     fails = rng.random() < profile.failing
@@ -109,7 +110,7 @@ def simulate_run(profile: Profile, make: Float64, rng: np.random.Generator) -> R
 
 
 def _wear(wear: Wear, remaining: Float64, rng: np.random.Generator) -> Float64:
-    """Wear (T,) between 0 and 1 by the rows that remain; its pace differs a little from run to run."""
+    """Return wear (T,) between 0 and 1 by the remaining rows; its pace differs a little from run to run."""
     initial = rng.uniform(0, wear.initial)
     scale = wear.scale * np.exp(rng.normal(0, 0.06))
     grown: Float64 = initial + (1 - initial) * np.exp(-((remaining / scale) ** wear.shape))
@@ -117,7 +118,7 @@ def _wear(wear: Wear, remaining: Float64, rng: np.random.Generator) -> Float64:
 
 
 def _lasting(persistence: float, rows: int, rng: np.random.Generator) -> Float64:
-    """First-order autoregression (T,) of deviation 1."""
+    """Return a first-order autoregression (T,) with deviation 1."""
     shocks = rng.normal(0, 1, rows)
     shocks[1:] *= np.sqrt(1 - persistence**2)
     if persistence == 0:

@@ -1,7 +1,8 @@
-"""Bad records between good ones: a stated number for each reason of refusal, for the demo and for tests.
+"""Bad records between good ones: a given number for each reason of refusal, for the demo and for tests.
 
-What admission will say of each is known beforehand, however the partitions interleave: a record that is judged against its device
-(duplicate, conflict, late, jump) follows its original under the same key, soon enough that the device's history still holds it.
+The verdict of admission on each record is known in advance, in any order of the partitions. A record that is judged against
+its device (duplicate, conflict, late, jump) follows its original under the same key, before the device's history drops the
+original.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from aimaas.records.events import MAX_RUN, MAX_SEQ
 
 Judged = tuple[bytes, bytes | None, Reason]
 
-_DELAY = 5  # a doubled record follows its original after at most so many others; state keeps the last 8 keys
+_DELAY = 5  # a repeated record follows its original after at most this many others; state keeps the last 8 keys
 _BEFORE = timedelta(seconds=1)
 
 
@@ -43,11 +44,11 @@ class Faults:
         self._place = 0
         self._waiting: list[tuple[int, Judged]] = []
         self._late_due = 0
-        self._first: dict[bytes, bytes] = {}  # first record of each device that has had no late one
+        self._first: dict[bytes, bytes] = {}  # first record of each device without a late one
         self._late: dict[bytes, Judged] = {}
 
     def feed(self, records: Sequence[tuple[bytes, bytes]]) -> list[Judged]:
-        """The good records, in order, with bad ones between them."""
+        """Return the good records, in order, with bad ones between them."""
         out: list[Judged] = []
         for key, value in records:
             out.append((key, value, Reason.ADMITTED))
@@ -59,11 +60,11 @@ class Faults:
         return out
 
     def drain(self) -> list[Judged]:
-        """The bad records that still wait when the stream ends."""
+        """Return the bad records that still wait when the stream ends."""
         out = [judged for _, judged in self._waiting]
         self._waiting = []
         out += [self._late_record(key) for key in list(self._first)[: self._late_due]]
-        while self._late_due > 0 and self._late:  # more late ones than devices: some come twice
+        while self._late_due > 0 and self._late:  # more late ones than devices: some devices get several
             out += list(self._late.values())[: self._late_due]
             self._late_due -= len(self._late)
         return out
@@ -79,12 +80,12 @@ class Faults:
         self._waiting.append((self._place + delay, spoil(self._fleet, reason, key, value, self._rng, self._now)))
 
     def _released(self, key: bytes) -> list[Judged]:
-        """What is due after the present place."""
+        """Return the records that are due at the present place."""
         out = []
         if self._waiting:
             out = [judged for place, judged in self._waiting if place <= self._place]
             self._waiting = [(place, judged) for place, judged in self._waiting if place > self._place]
-        if self._late_due and key in self._first:  # one for each device, so that no late record doubles another
+        if self._late_due and key in self._first:  # one for each device, so that no late record repeats another
             out.append(self._late_record(key))
         return out
 
@@ -97,7 +98,7 @@ class Faults:
 def spoil(
     fleet: FleetSpec, reason: Reason, key: bytes, value: bytes, rng: np.random.Generator, now: datetime
 ) -> Judged:
-    """A bad record for `reason`, made from a good one. For `late` see `earlier`."""
+    """Return a bad record for `reason`, made from a good one. For `late` see `earlier`."""
     if reason == Reason.UNPARSABLE:
         cut = int(rng.integers(1, len(value) - 1))
         return key, (value[:cut], b"\xff\xfe\x00" + value[:cut], b"", None)[int(rng.integers(4))], reason
@@ -111,7 +112,7 @@ def spoil(
 
 
 def earlier(fleet: FleetSpec, first: bytes) -> bytes:
-    """A record of the device that belongs before its first one. Raises AimaasError where the order leaves no room for it."""
+    """Return a record of the device from before its first one. Raises AimaasError if the order leaves no room for it."""
     record = json.loads(first)
     if fleet.order == "ts":
         record["ts"] = (datetime.fromisoformat(record["ts"]) - _BEFORE).isoformat()
@@ -123,7 +124,7 @@ def earlier(fleet: FleetSpec, first: bytes) -> bytes:
 
 
 def _text(record: Mapping[str, Any]) -> bytes:
-    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()  # writes NaN and Infinity as such
+    return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()  # writes NaN and Infinity unchanged
 
 
 def _schema(_: FleetSpec, record: dict[str, Any], rng: np.random.Generator, __: datetime) -> None:
@@ -132,7 +133,7 @@ def _schema(_: FleetSpec, record: dict[str, Any], rng: np.random.Generator, __: 
 
 
 def _missing(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:
-    """Leave a reading out, or where that is as bad say null."""
+    """Leave a reading out, or set it to null if that is also refused."""
     which = int(rng.integers(len(fleet.readings)))
     name = fleet.readings[which]
     if fleet.reading_specs[which].nullable or rng.random() < 0.5:
@@ -172,10 +173,8 @@ def _skew(fleet: FleetSpec, record: dict[str, Any], _: np.random.Generator, now:
 
 
 def _jump(fleet: FleetSpec, record: dict[str, Any], rng: np.random.Generator, _: datetime) -> None:
-    """A counter far beyond the device's newest; the next good record of the device shows that it was wrong."""
-    beyond = int(
-        rng.integers(10_000, 20_000)
-    )  # more than a device's life, so that it is a jump from any of its records
+    """Set a counter far beyond the device's newest; the next good record of the device shows that it was wrong."""
+    beyond = int(rng.integers(10_000, 20_000))  # more than a device's life, so it is a jump from any of its records
     if fleet.order == "seq" and rng.random() < 0.5:
         record["seq"] = min(record["seq"] + fleet.jump_order + beyond, MAX_SEQ)
     else:

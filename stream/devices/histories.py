@@ -1,6 +1,6 @@
-"""Histories of devices as columns: what the simulator makes, what a replay reads, and what is then sent.
+"""Histories of devices as columns: made by the simulator or read by a replay, then sent.
 
-Rows are ordered by device, then by run and sequence number. A history also knows the truth that a model has to guess, so that
+Rows are ordered by device, then by run and sequence number. A history also holds the truth that a model predicts, so that
 predictions can be compared with it.
 """
 
@@ -22,7 +22,7 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """What became of a run: known after row `row` of the histories, valid for sequence number `seq`."""
+    """The end of a run: known after row `row` of the histories, valid for sequence number `seq`."""
 
     row: int
     seq: int
@@ -34,8 +34,9 @@ class Ending:
 class Histories:
     """n rows of some devices: `device` (n,) indexes `devices`; `values` (n, R) in the order of the fleet's readings, NaN for null.
 
-    `step` (n,) is the row's place in time: rows of all devices with one step happen at about the same time, `interval_s` seconds
-    after those of the step before. `ts_us` (n,) holds recorded times (microseconds since 1970), None where the steps give them.
+    `step` (n,) is the row's place in time: rows of all devices with one step have about the same time, `interval_s` seconds
+    after the previous step's. `ts_us` (n,) holds recorded times (microseconds since 1970); if it is None, the steps give
+    the times.
     """
 
     fleet: str
@@ -53,12 +54,12 @@ class Histories:
         return len(self.device)
 
     def in_time(self) -> Int64:
-        """Row numbers (n,) in the order of time: by step, and within a step by device."""
+        """Return row numbers (n,) in the order of time: by step, and within a step by device."""
         order: Int64 = np.lexsort((self.device, self.step))
         return order
 
     def times_us(self, end_us: int) -> Int64:
-        """Times (n,) of the rows, microseconds since 1970: the recorded ones, or steps of which the last ends at `end_us`.
+        """Return times (n,) of the rows, microseconds since 1970: the recorded ones, or steps whose last one ends at `end_us`.
 
         The devices of one step follow each other within its interval; whole milliseconds.
         """
@@ -69,9 +70,9 @@ class Histories:
 
 
 def step_times_us(step: Int64, device: Int64, devices: int, last: int, interval_s: float, end_us: int) -> Int64:
-    """Times (n,) of steps of which the `last` ends at `end_us`, microseconds since 1970, in whole milliseconds.
+    """Return times (n,) of steps, microseconds since 1970, in whole milliseconds; step `last` ends at `end_us`.
 
-    The `devices` devices of one step follow each other within its interval; `device` (n,) is each row's.
+    The `devices` devices of one step follow each other within its interval; `device` (n,) is the device of each row.
     """
     interval_us = interval_s * 1e6
     ago = (last - step) * interval_us + (1 - (device + 1) / devices) * interval_us
@@ -80,11 +81,11 @@ def step_times_us(step: Int64, device: Int64, devices: int, last: int, interval_
 
 
 def truth(histories: Histories, fleet: FleetSpec) -> Float64:
-    """What a perfect model would predict for each row (n,); NaN where nobody can know it yet.
+    """Return a perfect model's prediction for each row (n,); NaN if it cannot be known yet.
 
-    Remaining useful life: what is left to the failure of the run, in the task's unit and capped; the cap where the run was seen
-    alive for so long.
-    Failure within a horizon: 1 where the run failed within it, 0 where all of it was observed without a failure.
+    Remaining useful life: the time to the run's failure, in the task's unit and capped. It is the cap if the run was seen
+    alive for at least the cap.
+    Failure within a horizon: 1 if the run failed within it, 0 if all of it was observed without a failure.
     """
     group, position = _runs(histories), _positions(histories, fleet)
     observed = _last(group, position)
@@ -103,14 +104,14 @@ def truth(histories: Histories, fleet: FleetSpec) -> Float64:
 
 
 def _runs(histories: Histories) -> Int64:
-    """Number of each row's run, counted over all devices (n,)."""
+    """Return the number of each row's run, counted over all devices (n,)."""
     new = np.ones(len(histories), np.bool_)
     new[1:] = (np.diff(histories.device) != 0) | (np.diff(histories.run) != 0)
     return np.cumsum(new) - 1
 
 
 def _positions(histories: Histories, fleet: FleetSpec) -> Float64:
-    """Each row's place in its run (n,), in the task's unit: the sequence number, or for fleets ordered by time the time."""
+    """Return each row's place in its run (n,) in the task's unit: the sequence number, or the time for fleets ordered by time."""
     if fleet.order == "seq":
         return histories.seq.astype(np.float64)
     unit_s = SECONDS_PER_UNIT[fleet.task.unit]

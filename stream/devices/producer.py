@@ -1,7 +1,7 @@
-"""Histories onto the topics: encoding, pacing and sending.
+"""Sends histories to the topics: encoding, pacing and sending.
 
-Events go out in the order of time over all devices, each outcome after the event it follows. At full speed the times of simulated
-events end now; with a rate, an event carries the time at which it is sent.
+Events are sent in the order of time over all devices, each outcome after its event. At full speed the times of simulated
+events end now. With a rate, an event carries the time at which it is sent.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ from stream.devices.histories import Ending, Histories, Int64
 
 KeyValue = tuple[bytes, bytes]
 Progress = Callable[[int, int], None]  # rows sent, rows in all
-Chunk = tuple[list[KeyValue], list[KeyValue], int]  # events, outcomes, and how many rows so far
+Chunk = tuple[list[KeyValue], list[KeyValue], int]  # events, outcomes, and the number of rows so far
 
-FLUSH_LIMIT_S = 60.0  # without any progress
+FLUSH_LIMIT_S = 60.0  # without any acknowledgement
 _CHUNK = 5_000  # rows encoded at once at full speed
-_QUEUE_KIB = 32_768  # of records that wait for the broker; the client's own bound is a gigabyte
-_TICK_S = 0.01  # a paced stream sends what is due so often
+_QUEUE_KIB = 32_768  # of records in the client's queue; the client's own limit is a gigabyte
+_TICK_S = 0.01  # interval of a paced stream
 
 
 class Spoiler(Protocol):
     """Adds bad records to a stream; `stream.devices.faults.Faults` is one."""
 
     def feed(self, records: Sequence[KeyValue]) -> list[tuple[bytes, bytes | None, Reason]]:
-        """The records with bad ones between them, each with the reason it will be given."""
+        """Return the records with bad ones between them, each with its expected reason."""
 
     def drain(self) -> list[tuple[bytes, bytes | None, Reason]]:
-        """Bad records that are still to be sent when the stream ends."""
+        """Return bad records that are not sent when the stream ends."""
 
 
 @dataclass
 class Produced:
-    """What was sent: good events, outcomes, bad records by reason, and the seconds it took."""
+    """The sent records: good events, outcomes, bad records by reason, and the duration in seconds."""
 
     events: int = 0
     outcomes: int = 0
@@ -57,7 +57,7 @@ class Produced:
 
 
 class Encoder:
-    """Turns rows of histories into records, a few microseconds each."""
+    """Encodes rows of histories as records, in a few microseconds each."""
 
     def __init__(self, fleet: FleetSpec, histories: Histories) -> None:
         self._histories = histories
@@ -71,7 +71,7 @@ class Encoder:
         self._encode = msgspec.json.Encoder().encode  # writes NaN as null
 
     def events(self, rows: Int64, ts_us: Int64) -> list[KeyValue]:
-        """Key and value of each of the rows (m,), at the times `ts_us` (m,)."""
+        """Return key and value of each of the rows (m,), at the times `ts_us` (m,)."""
         h, encode, event, readings, keys = self._histories, self._encode, self._event, self._readings, self._keys
         device = h.device[rows].tolist()
         columns = zip(
@@ -83,7 +83,7 @@ class Encoder:
         ]
 
     def outcome(self, ending: Ending, ts_us: int) -> KeyValue:
-        """Key and value of an outcome."""
+        """Return key and value of an outcome."""
         device = int(self._histories.device[ending.row])
         record = {
             "fleet": self._histories.fleet,
@@ -98,14 +98,14 @@ class Encoder:
 
 
 def _texts(ts_us: Int64) -> list[str]:
-    """RFC 3339 in UTC, with microseconds where there are any."""
+    """Return the times as RFC 3339 in UTC, with microseconds if there are any."""
     unit: Any = "ms" if not np.any(ts_us % 1000) else "us"
     texts: list[str] = np.datetime_as_string(ts_us.astype("M8[us]"), unit=unit, timezone="UTC").tolist()
     return texts
 
 
 class Sender:
-    """An idempotent producer that says at the end whether all of it arrived."""
+    """An idempotent producer that reports at the end whether all records arrived."""
 
     def __init__(self, settings: Settings, largest_bytes: int) -> None:
         self._failed: list[tuple[str, Any]] = []  # topic and error
@@ -123,7 +123,7 @@ class Sender:
             self._failed.append((message.topic(), error))
 
     def send(self, topic: str, records: Sequence[tuple[bytes, bytes | None]]) -> None:
-        """Queue the records; waits while the queue is full."""
+        """Queue the records; blocks while the queue is full."""
         produce, poll = self._producer.produce, self._producer.poll
         for key, value in records:
             while True:
@@ -137,7 +137,7 @@ class Sender:
             self.finish()
 
     def finish(self) -> None:
-        """Wait until all is acknowledged. Raises KafkaError where something did not arrive."""
+        """Wait until all records are acknowledged. Raises KafkaError if a record did not arrive."""
         left, limit = len(self._producer), time.monotonic() + FLUSH_LIMIT_S
         while (now_left := self._producer.flush(1.0)) and time.monotonic() < limit:
             if now_left < left:
@@ -176,7 +176,7 @@ def produce(
 ) -> Produced:
     """Send the histories to the fleet's events and outcomes topics; `rate` in events/s over all devices, None for full speed.
 
-    `stop` is asked between chunks; when it says yes, what was sent so far stands. Raises KafkaError.
+    `stop` is checked between chunks; once it is true, no more records are sent. Raises KafkaError.
     """
     return produce_chunks(settings, fleet, _chunks(fleet, histories, rate, stop), len(histories), faults, progress)
 
@@ -189,7 +189,7 @@ def produce_chunks(
     faults: Spoiler | None = None,
     progress: Progress | None = None,
 ) -> Produced:
-    """Send what comes as it comes; `total` is the number of rows in all. Raises KafkaError."""
+    """Send the chunks as they arrive; `total` is the number of rows in all. Raises KafkaError."""
     require_topics(settings, fleet)
     names = topic_names(fleet)
     done, began = Produced(), time.monotonic()
@@ -213,7 +213,7 @@ def produce_chunks(
 
 
 def require_topics(settings: Settings, fleet: FleetSpec) -> None:
-    """Raise KafkaError where broker or topics are missing: at once, not after the client's time-out."""
+    """Raise KafkaError if the broker or a topic is missing: at once, not after the client's time-out."""
     names = topic_names(fleet)
     for topic in (names.events, names.outcomes):
         end_offsets(settings, topic, operation="Write")
@@ -231,7 +231,7 @@ def _send(sender: Sender, topic: str, records: Sequence[tuple[bytes, bytes | Non
 def _chunks(
     fleet: FleetSpec, histories: Histories, rate: float | None, stop: Callable[[], bool] | None
 ) -> Iterator[Chunk]:
-    """Encoded events and outcomes in the order of time, as they become due, and the rows so far."""
+    """Yield encoded events and outcomes in the order of time, as they become due, with the number of rows so far."""
     encoder, order = Encoder(fleet, histories), histories.in_time()
     times = histories.times_us(int(time.time() * 1e6))
     live = rate is not None and histories.ts_us is None and fleet.order == "seq"
@@ -254,7 +254,7 @@ def _chunks(
 
 
 def due(total: int, rate: float | None) -> Iterator[tuple[int, int]]:
-    """Ranges of rows that are to be sent now; waits for their time where there is a rate. Ends after the last row."""
+    """Yield ranges of rows to send now; with a rate, waits for their time. Ends after the last row."""
     began, sent = time.monotonic(), 0
     while sent < total:
         due = sent + _CHUNK if rate is None else int((time.monotonic() - began) * rate) + 1

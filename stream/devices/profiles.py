@@ -1,7 +1,6 @@
-"""What simulated fleets look like, as data: turbofan engines, milling machines, and a generic device for any other fleet file.
+"""Simulated fleets as data: turbofan engines, milling machines, and a generic device for any other fleet file.
 
-Magnitudes of the first two follow, rounded, the published data of their kind: C-MAPSS (Saxena & Goebel 2008) and AI4I 2020
-(Matzka 2020).
+The magnitudes of the first two are rounded from published data: C-MAPSS (Saxena & Goebel 2008) and AI4I 2020 (Matzka 2020).
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import numpy as np
 from aimaas.fleet import FleetSpec, Reading, RemainingUsefulLife
 from stream.devices.degradation import Factor, FaultMode, Float64, Life, Profile, Wear
 
-# altitude kft, Mach, throttle % of six flight conditions, then s1-s21 of a healthy engine in them
+# altitude in kft, Mach number and throttle in % of six flight conditions, then s1-s21 of a healthy engine in each
 _FLIGHT = """
 0 0.00 100 | 518.67 642.3 1586.0 1401.0 14.62 21.61 554.0 2388.05 9057 1.30
     47.3 522.0 2388.05 8138 8.415 0.03 392 2388 100.00 39.0 23.4
@@ -100,7 +99,7 @@ _TURBOFAN_DIGITS = (4, 4, 0, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 4, 2, 0, 
 
 
 def profile_of(fleet: FleetSpec) -> Profile:
-    """The profile made for the fleet's readings, or the generic one."""
+    """Return the profile for the fleet's readings, or the generic one."""
     made = {_TURBOFAN_READINGS: turbofan, _MILL_READINGS: mill}.get(fleet.readings)
     return made() if made else generic(fleet)
 
@@ -110,7 +109,7 @@ _MILL_READINGS = ("quality", "air_temperature", "process_temperature", "speed", 
 
 
 def turbofan() -> Profile:
-    """Engines that fly under six conditions in any order, with two fault modes, and end in failure."""
+    """Return engines that fly under six conditions in any order, with two fault modes, and end in failure."""
     table = np.array(_FLIGHT.replace("|", " ").split(), np.float64).reshape(-1, 24)
     base = table[:, 3:]
     return Profile(
@@ -139,7 +138,10 @@ def _by_number(values: dict[int, float]) -> Float64:
 
 
 def mill() -> Profile:
-    """Milling machines whose tool wears with each operation, faster for better products; most runs end in one of five failures."""
+    """Return milling machines whose tool wears with each operation, faster for better products.
+
+    Most runs end in one of five failures.
+    """
 
     def look(*, process: float = 0, speed: float = 0, torque: float = 0, wear: float = 0) -> Float64:
         return np.tile([0.0, process, speed, torque, wear], (3, 1))
@@ -154,7 +156,7 @@ def mill() -> Profile:
         variation=np.array([0.3, 0.3, 10.0, 0.7, 0.0]),
         factors=(
             Factor(np.array([2.0, 2.0, 0, 0, 0]), 0.98),  # the weather in the hall
-            Factor(np.array([0.0, 0, 90, -3.5, 0]), 0.0),  # what is being cut: fast and light, or slow and heavy
+            Factor(np.array([0.0, 0, 90, -3.5, 0]), 0.0),  # the workpiece: fast and light, or slow and heavy
         ),
         modes={
             "tool_wear": FaultMode(look(wear=160), 0.25),
@@ -172,9 +174,9 @@ def mill() -> Profile:
 
 
 def generic(fleet: FleetSpec) -> Profile:
-    """A plausible device for any fleet file: healthy in the middle of its ranges, two fault modes that move half of the sensors.
+    """Return a plausible device for any fleet file: healthy in mid-range, with two fault modes that move half of the sensors.
 
-    The look of a fleet depends on its name only, so that all seeds simulate the same type of device.
+    The profile depends only on the fleet's name, so that all seeds simulate the same type of device.
     """
     rng = np.random.default_rng(int.from_bytes(hashlib.sha256(fleet.fleet.encode()).digest()[:8], "big"))
     settings, sensors = _ranges(list(fleet.settings.values())), _ranges(list(fleet.sensors.values()))
@@ -201,7 +203,7 @@ def generic(fleet: FleetSpec) -> Profile:
 
 
 def rows_per_unit(fleet: FleetSpec) -> float:
-    """Rows that a device sends in a unit of the task: one for a counter; by time, 125 up to a cap and 5 in a horizon."""
+    """Return the rows of a device in a unit of the task: one for a counter; by time, 125 up to a cap and 5 in a horizon."""
     if fleet.order == "seq":
         return 1.0
     if isinstance(fleet.task, RemainingUsefulLife):
@@ -210,7 +212,7 @@ def rows_per_unit(fleet: FleetSpec) -> float:
 
 
 def _paces(fleet: FleetSpec) -> tuple[float, Wear]:
-    """Median rows of a run, and a wear that shows early enough for the task."""
+    """Return the median rows of a run, and a wear that shows early enough for the task."""
     if isinstance(fleet.task, RemainingUsefulLife):
         cap = fleet.task.cap * rows_per_unit(fleet)
         return max(10.0, 1.6 * cap), Wear(max(1.0, 0.44 * cap), 1, 0.06)
@@ -219,7 +221,7 @@ def _paces(fleet: FleetSpec) -> tuple[float, Wear]:
 
 
 def _signature(span: Float64, rng: np.random.Generator) -> Float64:
-    """Change of each sensor (C,) at failure: a fifth of the range in about half of them, at least in one."""
+    """Return the change of each sensor (C,) at failure: a fifth of the range in about half of them, in at least one."""
     moved = rng.random(len(span)) < 0.5
     moved[rng.integers(len(span))] = True
     change: Float64 = moved * rng.choice([-1, 1], len(span)) * rng.uniform(0.15, 0.25, len(span)) * span
@@ -231,5 +233,5 @@ def _ranges(readings: list[Reading]) -> Float64:
 
 
 def _digits(bounds: tuple[float, float]) -> int:
-    """Decimals that resolve a range into about ten thousand steps."""
+    """Return the decimals that resolve a range into about ten thousand steps."""
     return int(np.clip(4 - np.floor(np.log10(bounds[1] - bounds[0])), 0, 9))

@@ -26,9 +26,9 @@ def run_devices(
 ) -> Produced:
     """Simulate `devices` devices, numbered from `first_device`, and send what they report.
 
-    `rate` is in events/s over all devices, None for full speed; `faults` says how many bad records of each reason go between
-    the good ones. Raises KafkaError where the broker or the topics are missing. Whoever needs the truth as well calls `simulate`
-    and `produce`.
+    `rate` is in events/s over all devices, None for full speed; `faults` is the number of bad records of each reason
+    between the good ones. Raises KafkaError if the broker or the topics are missing. Code that also needs the truth calls
+    `simulate` and `produce`.
     """
     histories = simulate(fleet, devices, seed, first_device)
     now = datetime.fromtimestamp(time.time(), UTC)

@@ -1,6 +1,6 @@
-"""Simulated devices: run-to-failure histories for any fleet file, the same for the same seed.
+"""Simulates devices: run-to-failure histories for any fleet file, the same for the same seed.
 
-A device's history depends on the seed and its own number only, not on how many others are simulated with it.
+A device's history depends only on the seed and its own number, not on the number of simulated devices.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from stream.devices.degradation import Float64, Profile, make_of_device, simulat
 from stream.devices.histories import Ending, Histories
 from stream.devices.profiles import profile_of, rows_per_unit
 
-_NULLS = 0.01  # share of nulls in readings that may be null
+_NULLS = 0.01  # share of nulls in nullable readings
 
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One run of a device: its readings (T, R) and what it ended in, None where it still runs."""
+    """One run of a device: its readings (T, R) and its end; None if it still runs."""
 
     run: int
     values: Float64
@@ -30,12 +30,12 @@ class _Part:
 
 
 def device_id(fleet: FleetSpec, number: int) -> str:
-    """Name of a simulated device, such as `turbofan-000123`."""
+    """Return the name of a simulated device, such as `turbofan-000123`."""
     return f"{fleet.fleet}-{number:06d}"
 
 
 def simulate(fleet: FleetSpec, devices: int, seed: int, first_device: int = 0, alive: float = 0.0) -> Histories:
-    """Histories of `devices` devices, numbered from `first_device`.
+    """Return histories of `devices` devices, numbered from `first_device`.
 
     `alive` is the share of devices that still run at the end: their last run is cut off and has no outcome.
     """
@@ -55,7 +55,7 @@ def simulate(fleet: FleetSpec, devices: int, seed: int, first_device: int = 0, a
 
 
 def healthy_rows(fleet: FleetSpec, rows: int, seed: int) -> Float64:
-    """Readings (rows, R) of a new device without nulls; unlike `simulate` it does not take a life's time."""
+    """Return readings (rows, R) of a new device without nulls; faster than `simulate`, which simulates a whole life."""
     profile, rng = profile_of(fleet), np.random.default_rng(seed)
     regime = rng.choice(len(profile.weights), size=rows, p=profile.weights / profile.weights.sum())
     settings = profile.centres[regime] + rng.normal(0, 1, (rows, profile.jitter.size)) * profile.jitter
@@ -65,7 +65,7 @@ def healthy_rows(fleet: FleetSpec, rows: int, seed: int) -> Float64:
 
 
 def _device(fleet: FleetSpec, profile: Profile, alive: float, rng: np.random.Generator) -> list[_Part]:
-    """The runs of one device."""
+    """Return the runs of one device."""
     make = make_of_device(profile, rng)
     still_runs, cut = rng.random() < alive, rng.uniform(0.3, 1)
     count = int(rng.integers(profile.runs[0], profile.runs[1] + 1))
@@ -85,7 +85,7 @@ def _device(fleet: FleetSpec, profile: Profile, alive: float, rng: np.random.Gen
 def _histories(
     fleet: FleetSpec, names: list[str], device: list[int], parts: list[_Part], endings: list[Ending]
 ) -> Histories:
-    """Put the runs below each other."""
+    """Join the runs."""
     lengths = np.array([len(part.values) for part in parts], np.int64)
     devices = np.repeat(np.array(device, np.int64), lengths)
     place = np.arange(len(devices))
@@ -104,14 +104,14 @@ def _histories(
 
 
 def _reported(fleet: FleetSpec, profile: Profile, values: Float64) -> Float64:
-    """Readings (T, R) rounded to the sensors' digits and within the declared ranges."""
+    """Return readings (T, R) rounded to the sensors' digits and clipped to the declared ranges."""
     for c, (reading, digits) in enumerate(zip(fleet.reading_specs, profile.digits, strict=True)):
         values[:, c] = np.clip(np.round(values[:, c], digits), *reading.range)
     return values + 0.0  # no negative zeros
 
 
 def _with_nulls(fleet: FleetSpec, values: Float64, rng: np.random.Generator) -> Float64:
-    """Some nulls in the readings that may be null."""
+    """Put some nulls into the nullable readings."""
     for c, reading in enumerate(fleet.reading_specs):
         if reading.nullable:
             values[rng.random(len(values)) < _NULLS, c] = np.nan

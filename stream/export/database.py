@@ -1,4 +1,4 @@
-"""Predictions in SQL: rows and their offsets are written in one transaction, so a killed export loses and duplicates nothing."""
+"""Exports predictions to SQL: one transaction writes rows and offsets, so a killed export loses and duplicates nothing."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ Offsets = Mapping[int, int]  # partition -> offset of the next record
 _UPSERTS: Mapping[str, Any] = {"postgresql": postgresql.insert, "sqlite": sqlite.insert}
 _KEY = [column.name for column in PREDICTIONS.primary_key]
 _LOCK_S = 60  # how long SQLite waits for another writer
-_MAKING = 7_305_813_446_301_152_257  # of the advisory lock under which tables are made in Postgres: any number
+_MAKING = 7_305_813_446_301_152_257  # key of the advisory lock for creating tables in Postgres: any number
 
 
 class ExportError(AimaasError):
-    """Predictions cannot be exported: the database, or what is left of the topic, does not allow it."""
+    """Predictions cannot be exported, because of the database or the state of the topic."""
 
 
 class Database:
-    """One database that takes the predictions of one topic, which Kafka holds under `topic_id`.
+    """One database for the predictions of one topic, which has the id `topic_id` in Kafka.
 
-    Makes the tables where they are missing. Raises ExportError, as all of its methods do where the database does not answer.
+    Creates missing tables. Raises ExportError; so do all of its methods if the database does not answer.
     """
 
     def __init__(self, url: str, topic: str, topic_id: str) -> None:
@@ -39,23 +39,23 @@ class Database:
         self._engine = _engine_of(url)
         self._insert = _UPSERTS[self._engine.dialect.name]
         with self._transaction() as connection:
-            if connection.dialect.name == "postgresql":  # it refuses one of two that make a table at this very moment
+            if connection.dialect.name == "postgresql":  # Postgres refuses one of two that create a table at once
                 connection.execute(select(func.pg_advisory_xact_lock(_MAKING)))
             for table in TABLES.sorted_tables:
                 connection.execute(CreateTable(table, if_not_exists=True))
 
     def offsets(self) -> dict[int, int]:
-        """Where the export of each partition goes on; a partition that was never exported is missing."""
+        """Return the next offset of each partition's export; a partition that was never exported is missing."""
         mine = and_(*(OFFSETS.c[name] == value for name, value in self._place.items()))
         with self._transaction() as connection:
             found = connection.execute(select(OFFSETS.c.partition, OFFSETS.c.next_offset).where(mine))
             return {row.partition: row.next_offset for row in found}
 
     def write(self, rows: Sequence[Row], before: Offsets, after: Offsets) -> None:
-        """Write rows and move the offsets from `before` (a partition may be missing) to `after`, both or neither.
+        """Write rows and move the offsets from `before` (a partition may be missing) to `after`: both or neither.
 
-        Of rows with one key the last one holds, also over what the table has. Raises ExportError if another export has moved the
-        offsets meanwhile.
+        Of rows with one key the last one wins, also over rows in the table. Raises ExportError if another export has moved
+        the offsets since.
         """
         newest = list({tuple(row[name] for name in _KEY): row for row in rows}.values())
         with self._transaction() as connection:
@@ -71,7 +71,7 @@ class Database:
         self._engine.dispose()
 
     def _move(self, connection: Connection, partition: int, before: int | None, after: int) -> None:
-        """Compare and set: of two exports at once one fails, and nothing of it stays."""
+        """Compare and set the offsets: of two exports at once one fails and writes nothing."""
         row = {**self._place, "partition": partition, "next_offset": after}
         if before is None:
             done = connection.execute(self._insert(OFFSETS).on_conflict_do_nothing(), [row]).rowcount
@@ -97,7 +97,7 @@ def _engine_of(url: str) -> Any:
         name = parsed.get_backend_name()
         if name not in _UPSERTS:
             raise ExportError(f"the export does not support {name!r} databases; use {' or '.join(sorted(_UPSERTS))}")
-        if parsed.drivername == "postgresql":  # the driver that Airflow and MLflow need as well
+        if parsed.drivername == "postgresql":  # the same driver as Airflow's and MLflow's
             parsed = parsed.set(drivername="postgresql+psycopg2")
         return create_engine(parsed, connect_args={"timeout": _LOCK_S} if name == "sqlite" else {})
     except NoSuchModuleError as e:
@@ -111,5 +111,5 @@ def _engine_of(url: str) -> Any:
 
 
 def _sentence(error: SQLAlchemyError) -> str:
-    """What the driver says, in one line."""
+    """Return the driver's message as one line."""
     return " ".join(str(getattr(error, "orig", None) or error).split())[:300]

@@ -1,4 +1,4 @@
-"""Predictions as rows, in batches with the offsets that they reach."""
+"""Reads predictions as rows, in batches with the offsets after them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _decode = msgspec.json.Decoder(Prediction).decode
 
 @dataclass
 class Portion:
-    """Rows, the offset of the next record by partition, and how many records were no predictions."""
+    """Rows, the offset of the next record by partition, and the number of records that are no predictions."""
 
     rows: list[Row] = field(default_factory=list)
     offsets: Offsets = field(default_factory=dict)
@@ -32,7 +32,7 @@ class Portion:
 
 
 def portions(settings: Settings, topic: str, begin: Offsets, end: Offsets) -> Iterator[Portion]:
-    """What stands between these offsets, by partition, in portions. Raises KafkaError after 120 s without progress."""
+    """Yield the records between these offsets, by partition, in portions. Raises KafkaError after 120 s without progress."""
     for part in delivered_between(settings, topic, begin, end, most=_BATCH):
         portion = Portion(offsets=part.positions)
         for message in part.messages:
@@ -50,7 +50,7 @@ def _add(portion: Portion, message: Any) -> None:
 
 
 def row_of(message: Any) -> Row:
-    """The row of a consumed prediction. Raises ValueError for what is none."""
+    """Return the row of a consumed prediction. Raises ValueError for a record that is none."""
     found = msgspec.structs.asdict(_decode(message.value() or b""))
     times = {name: _utc(value) for name, value in found.items() if isinstance(value, datetime)}
     event = dict(header_list(message) or ()).get("ce_id") or b""

@@ -1,4 +1,4 @@
-"""Export the predictions of a fleet into SQL: the present ones, or continuously."""
+"""Exports the predictions of a fleet to SQL: once, or continuously."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from stream.export.database import Database, ExportError
 from stream.export.reading import portions
 from stream.export.tables import OFFSETS
 
-_PAUSE_S = 1.0  # between two looks for new predictions
+_PAUSE_S = 1.0  # between two reads of new predictions
 
 log = logger("export")
 
 
 @dataclass
 class Exported:
-    """How many predictions were written, and how many records were none."""
+    """How many predictions were written, and how many records were no predictions."""
 
     predictions: int = 0
     strange: int = 0
@@ -36,10 +36,11 @@ def export(
     accept_loss: bool = False,
     stop: threading.Event | None = None,
 ) -> Exported:
-    """Write all predictions that are there and not exported yet; with `follow` go on until `stop` is set.
+    """Write all predictions that are not exported yet; with `follow` continue until `stop` is set.
 
-    Each look asks anew what the topic is and how many partitions it has: one that was made anew begins at its first record.
-    `accept_loss` goes on where retention has deleted predictions before they were exported. Raises ExportError and KafkaError.
+    Each read looks up the topic and its number of partitions again. The export of a topic that was created again begins at
+    its first record. `accept_loss` continues if retention has deleted predictions before their export. Raises ExportError
+    and KafkaError.
     """
     stop, total = stop or threading.Event(), Exported()
     while True:

@@ -1,4 +1,4 @@
-"""The two tables of an export: predictions, and how far each partition is exported."""
+"""The two tables of an export: predictions, and the exported offset of each partition."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from sqlalchemy import BigInteger, Column, DateTime, Double, Integer, MetaData, 
 TABLES = MetaData()
 _TIME = DateTime(timezone=True)  # UTC; SQLite keeps no zone
 
-# `ts` is part of the key for fleets with `order: ts`, whose events need no `seq`, and for devices that count from 0 again
+# `ts` is part of the key for fleets with `order: ts`, whose events need no `seq`, and for devices whose counter starts again
 PREDICTIONS = Table(
     "aimaas_predictions",
     TABLES,
@@ -25,7 +25,7 @@ PREDICTIONS = Table(
     Column("event", String(320)),  # `ce_id`: topic/partition/offset of the event
 )
 
-# one row for each partition of each topic that ever had the name: `topic_id` tells them apart
+# one row for each partition of each topic that ever had the name; `topic_id` distinguishes them
 OFFSETS = Table(
     "aimaas_export_offsets",
     TABLES,

@@ -1,4 +1,4 @@
-"""The AsyncAPI 3 document of a fleet: its topics, who sends and who receives, and the schemas of the records.
+"""The AsyncAPI 3 document of a fleet: its topics, their senders and receivers, and the schemas of the records.
 
 https://www.asyncapi.com/docs/reference/specification/v3.0.0
 """
@@ -14,7 +14,7 @@ _BINDING = "0.5.0"  # of the Kafka bindings: https://github.com/asyncapi/binding
 
 
 def asyncapi(fleet: FleetSpec) -> Schema:
-    """The document. Operations are as aimaas sees them: it receives events and outcomes, and sends the rest."""
+    """Return the document. Operations are from aimaas's side: it receives events and outcomes, and sends the rest."""
     found, specs = contracts(fleet), {spec.name: spec for spec in topic_specs(fleet)}
     written = [contract for contract in found if contract.direction is not None]
     return {

@@ -1,4 +1,4 @@
-"""Which schemas somebody asked for, and their files."""
+"""Selects the requested schemas, and writes their files."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from stream.schemas.topics import schemas
 
 
 class NoSchemaError(AimaasError):
-    """There is no schema of what was asked for, or it cannot be written."""
+    """The requested schema does not exist, or it cannot be written."""
 
 
 def all_documents(fleets: Sequence[FleetSpec]) -> dict[str, Schema]:
-    """The JSON Schemas of these fleets by topic, and of each fleet the AsyncAPI document `<fleet>.asyncapi`."""
+    """Return the JSON Schemas of these fleets by topic, and for each fleet the AsyncAPI document `<fleet>.asyncapi`."""
     found = {f"{fleet.fleet}.asyncapi": asyncapi(fleet) for fleet in fleets}
     return found | {name: schema for fleet in fleets for name, schema in schemas(fleet).items()}
 
 
 def one_schema(fleet: FleetSpec, topic: str) -> Schema:
-    """The schema of the fleet's `topic`, named in full or without `iot.<fleet>.`. Raises NoSchemaError with the names there are."""
+    """Return the schema of the fleet's `topic`, a full name or one without `iot.<fleet>.`. Raises NoSchemaError with all names."""
     found, prefix = schemas(fleet), f"iot.{fleet.fleet}."
     for name in (topic, prefix + topic):
         if name in found:
@@ -34,7 +34,7 @@ def one_schema(fleet: FleetSpec, topic: str) -> Schema:
 
 
 def write_documents(found: dict[str, Schema], folder: Path) -> list[Path]:
-    """Write each to `<folder>/<name>.json`; the files. The folder is made where it is not there. Raises NoSchemaError."""
+    """Write each document to `<folder>/<name>.json`; return the files. Creates a missing folder. Raises NoSchemaError."""
     files = {folder / f"{name}.json": schema for name, schema in found.items()}
     try:
         folder.mkdir(parents=True, exist_ok=True)

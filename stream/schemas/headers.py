@@ -1,4 +1,4 @@
-"""JSON Schema of the headers that aimaas writes, once their bytes are decoded as UTF-8."""
+"""JSON Schema of the headers that aimaas writes, after their bytes are decoded as UTF-8."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _PLACE = "^.+/[0-9]+/[0-9]+$"
 
 
 def prediction_headers(fleet: str) -> Schema:
-    """The headers of a prediction: CloudEvents in binary mode."""
+    """Return the schema of a prediction's headers: CloudEvents in binary mode."""
     return _headers(
         {
             "ce_specversion": {"const": "1.0"},
@@ -25,7 +25,7 @@ def prediction_headers(fleet: str) -> Schema:
 
 
 def dead_letter_headers() -> Schema:
-    """The headers of a dead letter beside those of the record itself: Kafka Connect's error headers, and what was cut off."""
+    """Return the schema of a dead letter's own headers: Kafka Connect's error headers, and the headers about cut parts."""
     reasons = [reason.label for reason in Reason if reason is not Reason.ADMITTED]
     made = _headers(
         {
@@ -45,7 +45,7 @@ def dead_letter_headers() -> Schema:
 
 
 def replay_headers() -> Schema:
-    """The headers of an event that is a dead letter sent again; an original has none of them."""
+    """Return the schema of the headers of a dead letter that was sent again; an original has none of them."""
     made = _headers(
         {
             REPLAY_OF: {"type": "string", "pattern": _PLACE, "description": "the original: topic/partition/offset"},

@@ -15,12 +15,12 @@ DRAFT = "https://json-schema.org/draft/2020-12/schema"
 
 
 def time_schema(description: str = f"RFC 3339 with a zone, within {YEARS}") -> Schema:
-    """The schema of a time. It has a pattern: validators need not check formats, and formats allow leap seconds."""
+    """Return the schema of a time. It has a pattern, because validators need not check formats, and formats allow leap seconds."""
     return {"type": "string", "pattern": PATTERN, "not": {"pattern": EXCLUDED}, "description": description}
 
 
 def struct_schema(struct: type[msgspec.Struct], fleet: str | None = None) -> Schema:
-    """The schema of one struct, without references. With `fleet` its key `fleet` must have this value.
+    """Return the schema of one struct, without references. With `fleet` its key `fleet` must have this value.
 
     Unknown keys are allowed: a later release may add some.
     """
@@ -38,7 +38,7 @@ def struct_schema(struct: type[msgspec.Struct], fleet: str | None = None) -> Sch
 
 
 def union_schema(structs: tuple[type[msgspec.Struct], ...]) -> Schema:
-    """The schema of a record that is one of several tagged structs."""
+    """Return the schema of a record that is one of several tagged structs."""
     return {"oneOf": [struct_schema(struct) for struct in structs]}
 
 

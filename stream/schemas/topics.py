@@ -1,4 +1,4 @@
-"""What the records of each topic of a fleet are like: one `Contract` a topic, made from the fleet file and the records' structs."""
+"""The contracts of a fleet's topics: one `Contract` a topic, made from the fleet file and the records' structs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from aimaas.topics import topic_names
 from stream.schemas.headers import dead_letter_headers, prediction_headers, replay_headers
 from stream.schemas.structs import DRAFT, Schema, struct_schema, union_schema
 
-Direction = Literal["receive", "send"]  # as aimaas sees it
+Direction = Literal["receive", "send"]  # from aimaas's side
 
 _DEVICE = {"type": "string", "minLength": 1, "maxLength": 128, "description": "the device id in UTF-8"}
 _JOURNAL = (TopicSeen, Gap, RulesFrom, Claim, Rejudged)
@@ -22,10 +22,11 @@ _JOURNAL = (TopicSeen, Gap, RulesFrom, Claim, Rejudged)
 
 @dataclass(frozen=True)
 class Contract:
-    """The records of a topic.
+    """The contract of a topic's records.
 
-    `payload` is the schema of the value, None where that is not JSON; `headers` that of the decoded headers, None where they mean
-    nothing. No `direction`: nothing writes to the topic in this release, and there is nothing to say of its records.
+    `payload` is the schema of the value, None if the value is no JSON. `headers` is the schema of the decoded headers, None
+    if they mean nothing. Without a `direction` nothing writes to the topic in this release, and its records have no
+    contract.
     """
 
     kind: str
@@ -37,18 +38,18 @@ class Contract:
     headers: Schema | None = None
 
     def schemas(self) -> dict[str, Schema]:
-        """Its JSON Schemas by name: the topic's for values, the same and `.headers` for headers."""
+        """Return the JSON Schemas by name: the topic's name for values, the same with `.headers` for headers."""
         made = {self.topic: self.payload, f"{self.topic}.headers": self.headers}
         return {name: {"$schema": DRAFT, **found, "title": name} for name, found in made.items() if found is not None}
 
 
 def contracts(fleet: FleetSpec) -> list[Contract]:
-    """The contracts of all topics of the fleet."""
+    """Return the contracts of all topics of the fleet."""
     return [*_inputs(fleet), *_answers(fleet), *_own(fleet), *_reserved(fleet)]
 
 
 def schemas(fleet: FleetSpec) -> dict[str, Schema]:
-    """JSON Schemas by name, of all topics whose records can be described by one."""
+    """Return the JSON Schemas by name, of all topics with a schema."""
     return {name: found for contract in contracts(fleet) for name, found in contract.schemas().items()}
 
 
