@@ -1,9 +1,9 @@
-"""`aimaas replay --backfill`: recorded data that is older than what the stream has taken, straight into the lake.
+"""`aimaas replay --backfill`: writes recorded data that is older than the sent events straight into the lake.
 
-The stream cannot take it: it would be late, all of it. The corrected view can, since it orders each device's events by themselves.
-Outcomes go onto their topic as always, since only the lake reads them, and in any order. Events are written to the table `history`
-in one commit, which is told by a digest of all records: a backfill that was killed is done again from the start, and one that is
-done again changes nothing.
+The stream cannot take such data, because all of it would be late. The corrected view can, because it orders the events of
+each device. Outcomes are sent to their topic as always, because only the lake reads them, in any order. Events are written
+to the table `history` in one commit, which a digest of all records identifies. A killed backfill is repeated from the
+start, and a repeated backfill changes nothing.
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ _SPOOL = "events.parquet"
 
 @dataclass
 class Backfilled:
-    """Events written, of them those that gold will not take by reason, and outcomes sent. `again`: all of it was there before."""
+    """Numbers of written events, of events among them that gold refuses, by reason, and of sent outcomes.
+
+    `again`: all were there before.
+    """
 
     events: int = 0
     outcomes: int = 0
@@ -52,7 +55,7 @@ def backfill_file(
 ) -> Backfilled:
     """Write a recording's events into the lake and send its outcomes. Raises ReplayError, LakeError and KafkaError.
 
-    All is read, judged and compared with gold first, so nothing is written of a file with a mistake.
+    The whole recording is read, judged and compared with gold first, so nothing is written for a file with a mistake.
     """
     checked = load_mapping(mapping, fleet)
     _require_places(fleet, checked, mapping)
@@ -63,14 +66,14 @@ def backfill_file(
         spooled.take(found, progress)
         if is_there(settings, fleet.fleet, spooled.digest):
             return Backfilled(again=True)
-        if spooled.outcomes:  # first: that outcomes come twice changes nothing
+        if spooled.outcomes:  # first, because repeated outcomes change nothing
             produce_chunks(settings, fleet, [([], spooled.outcomes, found.total)], found.total)
         _write(settings, fleet, spooled)
     return Backfilled(spooled.events, len(spooled.outcomes), spooled.refused)
 
 
 def _require_places(fleet: FleetSpec, checked: Mapping, mapping: Path) -> None:
-    """Raise ReplayError where the mapping leaves open where in a device's life a row belongs."""
+    """Raise ReplayError if the mapping does not define where a row belongs in a device's life."""
     if checked.ts is None:
         raise ReplayError(f"{mapping}: a backfill needs the time of each row; set ts to its column")
     if fleet.order == "seq" and checked.seq is None:
@@ -84,7 +87,7 @@ class _Spooled:
     """The records of a recording, judged one by one, with events on disk."""
 
     def __init__(self, fleet: FleetSpec, oldest: Oldest, path: Path) -> None:
-        from aimaas.admission.judge import Judge  # compiled code, which a replay does without
+        from aimaas.admission.judge import Judge  # compiled code, which a plain replay does not need
 
         self._fleet, self._judge, self._oldest, self._path = fleet, Judge(fleet), oldest, path
         self._digest = hashlib.sha256()
@@ -94,11 +97,11 @@ class _Spooled:
 
     @property
     def digest(self) -> str:
-        """Names what was taken."""
+        """Return a digest that identifies the records."""
         return self._digest.hexdigest()
 
     def take(self, found: Found, progress: Progress | None) -> None:
-        """Take the whole recording. Raises ReplayError where an event contradicts what gold has of its device."""
+        """Read and judge the whole recording. Raises ReplayError if an event contradicts gold's rows of its device."""
         import pyarrow as pa
         from pyarrow import parquet
 
@@ -121,7 +124,7 @@ class _Spooled:
         self.outcomes += outcomes
 
     def batches(self, first: int, now: datetime) -> Iterator[pa.RecordBatch]:
-        """The events as rows of `history`, from offset `first` on."""
+        """Yield the events as rows of `history`, from offset `first` on."""
         import pyarrow as pa
         from pyarrow import parquet
 

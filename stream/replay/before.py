@@ -1,4 +1,4 @@
-"""Whether rows of the past stand before what gold has of their devices, by their runs and counters as by their times."""
+"""Checks that old rows precede gold's rows of their devices, by run and counter as well as by time."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Oldest:
 
     @classmethod
     def of(cls, settings: Settings, fleet: FleetSpec) -> Oldest:
-        """Read from gold, a few batches at once; of none where there is no gold yet. Raises LakeError."""
+        """Read from gold, a few batches at once; empty if there is no gold yet. Raises LakeError."""
         import pyarrow as pa
 
         found, first = find_table(settings, fleet.fleet, "gold"), dict[str, First]()
@@ -51,7 +51,7 @@ class Oldest:
         return cls(fleet.order, first)
 
     def check(self, batch: Batch) -> None:
-        """Raise ReplayError where a row is older than its device's first in gold, but has no lesser run and counter."""
+        """Raise ReplayError if a row is older than its device's first row in gold, but has no smaller run and counter."""
         for row in np.flatnonzero(batch.reason[batch.at] == 0).tolist():
             device = batch.device_ids[row]
             first = self.rows.get(device)

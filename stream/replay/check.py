@@ -1,4 +1,4 @@
-"""`aimaas replay --check`: a file judged as the stream would judge it, without sending anything."""
+"""`aimaas replay --check`: judges a file as the stream would judge it, and sends nothing."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Judged:
 
 @dataclass(frozen=True)
 class Report:
-    """Rows read, events and outcomes they give, rows with cells that cannot be read, and events that would be dead letters."""
+    """Numbers of rows, of their events and outcomes, of rows with unreadable cells, and of events that would be dead letters."""
 
     rows: int
     events: int
@@ -34,20 +34,20 @@ class Report:
 
     @property
     def is_clean(self) -> bool:
-        """Whether nothing would be refused."""
+        """Return whether nothing would be refused."""
         return not self.unreadable and not self.judged
 
     @property
     def admitted(self) -> int:
-        """Events that would be admitted."""
+        """Number of events that would be admitted."""
         return self.events - sum(j.events for j in self.judged)
 
 
 def judged(
     fleet: FleetSpec, chunks: Iterable[Chunk], now_ms: int, total: int, progress: Progress | None = None
 ) -> list[Judged]:
-    """What admission would refuse, by reason, were all of it sent at `now_ms` to a fleet that knows none of the devices."""
-    from aimaas.admission.judge import Judge  # compiled code, which a replay does without
+    """Return the refused events by reason, if all were sent at `now_ms` to a fleet that knows none of the devices."""
+    from aimaas.admission.judge import Judge  # compiled code, which a plain replay does not need
     from aimaas.kernel.state import DeviceState
 
     judge, state = Judge(fleet), DeviceState.of(fleet)

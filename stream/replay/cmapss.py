@@ -1,4 +1,4 @@
-"""NASA's C-MAPSS turbofan data as it is published: `train_FD001.txt`, `test_FD001.txt`, `RUL_FD001.txt` and so on.
+"""Reads NASA's C-MAPSS turbofan data as published: `train_FD001.txt`, `test_FD001.txt`, `RUL_FD001.txt` and so on.
 
 26 columns without a header: engine, cycle, three operating settings, sensors 1 to 21. Training engines run until they fail; test
 engines are cut off before, and `RUL_*` says how many cycles each of them still had (Saxena & Goebel 2008).
@@ -19,9 +19,9 @@ _READINGS = (*(f"o{i}" for i in range(1, 4)), *(f"s{i}" for i in range(1, 22)))
 
 
 def read_cmapss(fleet: FleetSpec, directory: Path, subset: str, part: str) -> Histories:
-    """Engines of one file, called `train-FD001-001` and so on; `failed` at the last cycle of each training engine.
+    """Return the engines of one file, named `train-FD001-001` and so on; `failed` at the last cycle of each training engine.
 
-    Raises ReplayError where a file is missing or torn, or the fleet declares other readings.
+    Raises ReplayError if a file is missing or torn, or if the fleet declares other readings.
     """
     if fleet.readings != _READINGS:
         raise ReplayError(
@@ -49,7 +49,7 @@ def read_cmapss(fleet: FleetSpec, directory: Path, subset: str, part: str) -> Hi
 
 
 def read_remaining(directory: Path, subset: str) -> Int64:
-    """True remaining cycles at the last row of each test engine (engines,), in the order of their numbers."""
+    """Return the true remaining cycles at the last row of each test engine (engines,), in the order of their numbers."""
     return _read(directory / f"RUL_{subset}.txt", 1)[:, 0].astype(np.int64)
 
 
@@ -60,7 +60,7 @@ def _read(path: Path, columns: int) -> Float64:
         there = ", ".join(sorted(p.name for p in path.parent.glob("*_*.txt"))) or "no files of C-MAPSS"
         raise ReplayError(f"{path}: no such file; {path.parent} has {there}")
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an empty file, which is refused below
+        with warnings.catch_warnings(action="ignore"):  # about an empty file, which is refused below
             table = np.loadtxt(path, ndmin=2)
     except (ValueError, UnicodeDecodeError) as e:
         raise ReplayError(f"{path}: not a table of numbers ({str(e).split(';')[0]}); download the file again") from None

@@ -1,4 +1,4 @@
-"""Names of the devices of a replay: exactly as they are written, one index for each."""
+"""The names of a replay's devices, exactly as they are written, with one index for each."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ALLOWED = f"a name of 1 to {_LONGEST} characters"
 
 
 class DeviceNames(Sequence[str]):
-    """Names in the order of their first appearance; with a format of row numbers no name is kept."""
+    """Names in the order of their first appearance; with a format of row numbers, names are not kept."""
 
     def __init__(self, row_format: str | None = None) -> None:
         self._row_format = row_format
@@ -42,14 +42,14 @@ class DeviceNames(Sequence[str]):
         return self._rows if self._row_format is not None else len(self._names)
 
     def add(self, name: str) -> int:
-        """Index of a name, new or known."""
+        """Return the index of a name, new or known."""
         index = self._index.setdefault(name, len(self._names))
         if index == len(self._names):
             self._names.append(name)
         return index
 
     def of_rows(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Indices (n,) of devices that are named by the place of their rows (n,), from 0."""
+        """Return the indices (n,) of devices that are named by the place of their rows (n,), from 0."""
         self._rows = max(self._rows, int(rows.max(initial=-1)) + 1)
         return rows
 
@@ -57,7 +57,7 @@ class DeviceNames(Sequence[str]):
 def device_indices(
     block: Block, source: DeviceSource, names: DeviceNames, rows: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Indices (n,) of the devices of a block; `rows` (n,) are its places in all files. 0 where the name cannot be read."""
+    """Return the indices (n,) of a block's devices; `rows` (n,) are their places in all files. 0 for an unreadable name."""
     if source.row is not None:
         return names.of_rows(rows)
     if source.name is not None:

@@ -1,6 +1,6 @@
 """Sorts more rows than fit into memory: sorted runs on disk, merged part by part.
 
-Arrow sorts in memory only, and a database would be one more dependency, so this is our own.
+Arrow sorts only in memory, and a database would be one more dependency, so this is our own code.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import numpy.typing as npt
 from stream.replay.mapping.schema import ReplayError
 from stream.replay.rows import Rows
 
-MEMORY_BYTES = 4 << 20  # of a run while it is made, and of all parts that are merged at once
+MEMORY_BYTES = 4 << 20  # of a run in memory, and of all merged parts together
 
 
 class ExternalSort:
-    """Rows by the fields `by`, all of them integers.
+    """Rows sorted by the fields `by`, all of them integers.
 
-    Up to `memory_bytes` of rows (MEMORY_BYTES if left out) stay in memory, others lie in `folder`.
+    Up to `memory_bytes` of rows (default MEMORY_BYTES) stay in memory; the others are in `folder`.
     """
 
     def __init__(self, kind: np.dtype[Any], by: Sequence[str], folder: Path, memory_bytes: int | None = None) -> None:
@@ -32,7 +32,7 @@ class ExternalSort:
         self._runs: list[Path] = []
 
     def add(self, rows: Rows) -> None:
-        """Take rows (n,) in any order. Raises ReplayError where the disk is full."""
+        """Add rows (n,) in any order. Raises ReplayError if the disk is full."""
         while len(rows):
             fits, rows = rows[: self._most - self._rows_held], rows[self._most - self._rows_held :]
             self._held.append(fits)
@@ -41,7 +41,7 @@ class ExternalSort:
                 self._spill()
 
     def sorted(self) -> Iterator[Rows]:
-        """Yield all rows in order, in parts. Once only: what was read is deleted. Raises OSError."""
+        """Yield all rows in order, in parts. Works once, because it deletes the rows it has read. Raises OSError."""
         if not self._runs:
             rows = self._in_order()
             step = max(1, self._most // 8)
@@ -67,7 +67,7 @@ class ExternalSort:
         self._runs.append(path)
 
     def _merged(self, runs: list[_Run]) -> Iterator[Rows]:
-        """Yield what no unread row can come before: rows up to the least of the runs' last read ones."""
+        """Yield the rows that no unread row can precede: rows up to the smallest of the runs' last read rows."""
         each = max(2, self._most // len(runs))
         while runs:
             for run in runs:
@@ -80,7 +80,7 @@ class ExternalSort:
 
 
 class _Run:
-    """A sorted run on disk, of which some rows are in memory."""
+    """A sorted run on disk, with some of its rows in memory."""
 
     def __init__(self, path: Path, kind: np.dtype[Any]) -> None:
         self._path, self._kind, self._at = path, kind, 0
@@ -89,16 +89,16 @@ class _Run:
 
     @property
     def is_read(self) -> bool:
-        """Whether all rows are in memory or taken."""
+        """Return whether all rows are in memory or taken."""
         return self._at == self._rows
 
     @property
     def is_done(self) -> bool:
-        """Whether all rows are taken."""
+        """Return whether all rows are taken."""
         return self.is_read and not len(self.held)
 
     def fill(self, most: int) -> None:
-        """Read until `most` rows are held, or all that there are."""
+        """Read until `most` rows are in memory, or all rows."""
         count = min(most - len(self.held), self._rows - self._at)
         if count > 0:
             read = np.fromfile(self._path, self._kind, count, offset=self._at * self._kind.itemsize)
@@ -108,7 +108,7 @@ class _Run:
                 self._path.unlink()
 
     def take(self, count: int) -> Rows:
-        """The first `count` rows held."""
+        """Return the first `count` rows in memory."""
         taken, self.held = self.held[:count], self.held[count:]
         return taken
 
@@ -123,7 +123,7 @@ def _key(row: Any, by: Sequence[str]) -> tuple[int, ...]:
 
 
 def _up_to(rows: Rows, by: Sequence[str], key: tuple[int, ...]) -> int:
-    """How many sorted rows are not behind `key`."""
+    """Return how many sorted rows are not behind `key`."""
     first, last = 0, len(rows)
     while first < last:
         middle = (first + last) // 2

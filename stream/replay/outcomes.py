@@ -1,4 +1,4 @@
-"""What rows say became of a run: words of a column, and the failure mode beside it."""
+"""Reads the outcomes of runs from rows: words of a column, and the failure mode beside it."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from stream.replay.rows import ENDINGS, NOTHING
 Int8 = npt.NDArray[np.int8]
 Int16 = npt.NDArray[np.int16]
 _YES, _NO = ("1", "true"), ("0", "false", "")
-_REMEMBERED = 10  # words without a meaning, for the message about words that match nothing
+_REMEMBERED = 10  # words without a meaning, for the message if no word matches
 
 
 class OutcomeReader:
     """Reads outcomes from the blocks of one table. `modes` are the names of modes, shared with other tables."""
 
     def __init__(self, source: OutcomeWords, modes: list[str], key: str, kind: OutcomeKind | None = None) -> None:
-        """`key` is that of the mapping, for messages; `kind` the outcome of every row, where no column says it."""
+        """`key` is the mapping's key, for messages; `kind` is the outcome of every row if no column has one."""
         self._source, self._modes, self._key, self._kind = source, modes, key, kind
         given = {"failed": source.failed, "repaired": source.repaired, "retired": source.retired}
         self._endings = {word(w): ENDINGS.index(name) for name, words in given.items() for w in words}
@@ -32,12 +32,12 @@ class OutcomeReader:
 
     @property
     def columns(self) -> list[str]:
-        """The columns it reads."""
+        """The columns that it reads."""
         s = self._source
         return [c for c in (s.column, s.mode, *s.modes) if c is not None]
 
     def read(self, block: Block) -> tuple[Int8, Int16]:
-        """Of each row (n,) which ending it states (an index into ENDINGS), and which mode (-1 for none)."""
+        """Return for each row (n,) its ending (an index into ENDINGS), and its mode (-1 for none)."""
         ending = self._ending(block)
         mode = np.full(len(block), -1, np.int16)
         stated = ending != NOTHING
@@ -68,7 +68,7 @@ class OutcomeReader:
         return np.array([self._endings.get(w, NOTHING) for w in words], np.int8)[kinds]
 
     def _mode(self, name: str) -> int:
-        """Number of a mode, -1 for none."""
+        """Return the number of a mode, -1 for none."""
         if not name:
             return -1
         if name not in self._modes:
@@ -76,7 +76,7 @@ class OutcomeReader:
         return self._modes.index(name)
 
     def finish(self, path: Path) -> None:
-        """Raise ReplayError where a word of the mapping was in no row."""
+        """Raise ReplayError if a word of the mapping was in no row."""
         if self._unmatched and not self._source.optional:
             words, key = ", ".join(self._unmatched.values()), self._key
             others = f"; other words there: {listed(self._others)}" if self._others else ""

@@ -25,18 +25,18 @@ class ReadingsReader:
 
     @property
     def columns(self) -> list[str]:
-        """The columns it reads."""
+        """The columns that it reads."""
         if self._mapping.long:
             return [self._mapping.long.tag, self._mapping.long.value]
         return [source.column for _, source in self._sources if source.column is not None]
 
     @property
     def optional(self) -> frozenset[str]:
-        """Those of them that the file need not have."""
+        """The columns among them that the file need not have."""
         return frozenset(str(s.column) for _, s in self._sources if s.optional and not self._mapping.long)
 
     def read(self, block: Block) -> Float64:
-        """Readings (n, R) in the order of the fleet's, NaN for null."""
+        """Return readings (n, R) in the order of the fleet's, NaN for null."""
         values = np.full((len(block), len(self._sources)), np.nan)
         tags = block.kinds(self._mapping.long.tag) if self._mapping.long else None
         for c, (name, source) in enumerate(self._sources):
@@ -51,7 +51,7 @@ class ReadingsReader:
         return values
 
     def mapped(self, block: Block) -> Mask:
-        """Which rows (n,) are of use: all, in long format those whose tag is a reading."""
+        """Return the rows (n,) to use: all, or in long format the rows whose tag is a reading."""
         if not self._mapping.long:
             return np.ones(len(block), np.bool_)
         cells, kinds = block.kinds(self._mapping.long.tag)
@@ -59,7 +59,7 @@ class ReadingsReader:
         return np.array([str(cell) in known for cell in cells], np.bool_)[kinds]
 
     def finish(self, path: Path) -> None:
-        """Raise ReplayError where a reading has no value in the whole table."""
+        """Raise ReplayError if a reading has no value in the whole table."""
         optional = {name for name, source in self._sources if source.optional}
         silent = [name for name, _ in self._sources if name in self._silent - optional]
         if silent:
@@ -83,7 +83,7 @@ class ReadingsReader:
         tags: tuple[list[Any], npt.NDArray[np.int64]],
         into: Float64,
     ) -> None:
-        """Set `into` (n,) where the row is of this tag."""
+        """Set `into` (n,) for the rows with this tag."""
         cells, kinds = tags
         number = next((i for i, cell in enumerate(cells) if str(cell) == tag), None)
         if number is None or self._mapping.long is None:
@@ -98,7 +98,7 @@ class ReadingsReader:
 
 
 def _converted(cells: Any, source: ReadingSource, written: TableFormat) -> tuple[Float64, Mask, str]:
-    """Values (n,) of an Arrow array, which cells (n,) are refused, and what is allowed instead."""
+    """Return values (n,) of an Arrow array, the refused cells (n,), and what is allowed instead."""
     if source.values is not None:
         return _of_words(cells, {word(w): number for w, number in source.values.items()}, written)
     values, bad = numbers(cells, written)
@@ -118,6 +118,6 @@ def _of_words(cells: Any, words: dict[str, float], written: TableFormat) -> tupl
 
 
 def _allowed_number(written: TableFormat) -> str:
-    """What a number may be, in the mapping's own marks."""
+    """Return the form of an allowed number, in the mapping's marks."""
     example = f"1{written.thousands or ''}234{written.decimal}5"
     return f"a finite number such as {example}, or nothing (decimal, thousands and missing in the mapping say how they are written)"

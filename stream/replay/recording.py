@@ -1,6 +1,6 @@
-"""All tables of a mapping, read as a whole before anything is sent, and held on disk where they are large.
+"""Reads all tables of a mapping before anything is sent, and keeps large ones on disk.
 
-A mistake in the last row is found before the first is sent. Memory grows with the number of devices, not with that of rows.
+So a mistake in the last row is found before the first row is sent. Memory grows with the number of devices, not of rows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from stream.replay.rows import Rows, row_type
 from stream.replay.runs import Runs, joined, order_of
 from stream.replay.tables import OutcomeTable, TelemetryTable
 
-Progress = Callable[[str, int, int], None]  # what is done, how much of it, of how much
+Progress = Callable[[str, int, int], None]  # the work, how much of it is done, of how much
 _BY_TIME = ("time", "device", "run", "seq", "what", "row")
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What the rows of a recording refer to. `last_step` is the largest `time` where no times are recorded, else None."""
+    """The things that a recording's rows refer to. `last_step` is the largest `time` if no times are recorded, otherwise None."""
 
     devices: Sequence[str]
     modes: Sequence[str]
@@ -37,7 +37,7 @@ class Recording:
 
 @dataclass
 class Found:
-    """A recording with its rows, `total` of them, and how many events and outcomes they are."""
+    """A recording with its rows, `total` of them, and the numbers of events and outcomes."""
 
     recording: Recording
     rows: Iterator[Rows]
@@ -47,7 +47,7 @@ class Found:
 
 
 class Recorder:
-    """Reads the tables of one replay. `folder` takes what does not fit into memory."""
+    """Reads the tables of one replay. `folder` takes rows that do not fit into memory."""
 
     def __init__(
         self,
@@ -74,21 +74,21 @@ class Recorder:
         return self._runs.walk(parts)
 
     def by_time(self) -> Found:
-        """The rows in the order of time, and within a time by device. Raises ReplayError."""
+        """Yield the rows in the order of time, and within a time by device. Raises ReplayError."""
         sort = ExternalSort(self._kind, _BY_TIME, self._folder)
         for part in self.by_device():
             sort.add(part)
         return Found(self.recording(), sort.sorted(), self._runs.rows, self._runs.events, self._runs.outcomes)
 
     def recording(self) -> Recording:
-        """What the rows refer to, once all of them are read."""
+        """Return the things that the rows refer to, once all rows are read."""
         task = self._fleet.task
         horizon = int(np.ceil(task.horizon)) if isinstance(task, FailureWithin) else 0
         last = self._runs.last_time if self._mapping.ts is None else None
         return Recording(self._names, self._modes, horizon, last)
 
     def _read(self) -> ExternalSort:
-        """All tables, sorted by device."""
+        """Return all tables, sorted by device."""
         sort = ExternalSort(self._kind, order_of(self._mapping), self._folder)
         telemetry = TelemetryTable(self._fleet, self._mapping, self._names, self._modes)
         self._read_table(telemetry, _files(self._source, self._mapping.file), sort)
@@ -101,7 +101,7 @@ class Recorder:
         return sort
 
     def _read_table(self, table: TelemetryTable | OutcomeTable, files: Sequence[Path], sort: ExternalSort) -> set[int]:
-        """Read a table's files; the indices of its devices, for outcomes only (there are few)."""
+        """Read a table's files; return the indices of its devices, for outcomes only (there are few)."""
         first, seen = 0, set[int]()
         for path in files:
             numbers = 0
@@ -113,7 +113,7 @@ class Recorder:
                 if isinstance(table, OutcomeTable):
                     seen |= set(rows["device"].tolist())
             first += numbers
-        if self._mistakes.refused:  # a check: what matches nothing is said once all rows can be read
+        if self._mistakes.refused:  # a check: report words and columns without a match once all rows can be read
             return seen
         if not self.rows_read:
             raise ReplayError(f"{files[0]}: has no rows")
@@ -126,7 +126,7 @@ class Recorder:
 
 
 def _files(source: Path, pattern: str | None) -> list[Path]:
-    """The files of a table: `source` itself, or what is called `pattern` in it. Raises ReplayError."""
+    """Return the files of a table: `source` itself, or the files in it that match `pattern`. Raises ReplayError."""
     if pattern is None and source.is_dir():
         raise ReplayError(f"{source}: is a folder; name the table in the mapping, such as file: telemetry.csv")
     if pattern is None or source.is_file():
@@ -135,7 +135,7 @@ def _files(source: Path, pattern: str | None) -> list[Path]:
         return [source / pattern]
     try:
         found = sorted(path for path in source.glob(pattern) if path.is_file())
-    except (NotImplementedError, ValueError):  # a pattern that no folder can have
+    except (NotImplementedError, ValueError):  # an invalid pattern
         found = []
     if not found:
         raise ReplayError(f"{source}: has no file {pattern}")
@@ -143,7 +143,7 @@ def _files(source: Path, pattern: str | None) -> list[Path]:
 
 
 def _require_known(path: Path, seen: set[int], known: int, names: Sequence[str]) -> None:
-    """Raise ReplayError where outcomes are of other devices than the telemetry, all of them."""
+    """Raise ReplayError if none of the outcomes' devices is in the telemetry."""
     if seen and min(seen) >= known:
         raise ReplayError(
             f"{path}: none of its devices, such as {names[min(seen)]!r}, is in the telemetry, which has {names[0]!r}; "

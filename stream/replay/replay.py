@@ -1,4 +1,4 @@
-"""`aimaas replay`: recorded data as if devices sent it now."""
+"""`aimaas replay`: sends recorded data as if devices sent it now."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ __all__ = ["ReplayError", "check_file", "read_cmapss", "read_file", "read_remain
 
 
 def read_file(fleet: FleetSpec, source: Path, mapping: Path) -> Histories:
-    """Histories in memory, ordered by device, run and order, from a CSV or Parquet file by its mapping. Raises ReplayError."""
+    """Return histories in memory, ordered by device, run and order key, from a CSV or Parquet file by its mapping.
+
+    Raises ReplayError.
+    """
     checked = load_mapping(mapping, fleet)
     with _folder() as folder:
         recorder = Recorder(fleet, checked, source, Path(folder), Mistakes(), None)
@@ -44,7 +47,8 @@ def replay_file(
 ) -> Produced:
     """Send recorded tables: `rate` events/s over all devices, None for full speed.
 
-    All is read before anything is sent, so nothing is sent of a file with a mistake. Raises ReplayError, KafkaError.
+    All tables are read before anything is sent, so nothing is sent for a file with a mistake. Raises ReplayError,
+    KafkaError.
     """
     checked = load_mapping(mapping, fleet)
     require_topics(settings, fleet)  # a large file takes minutes to read
@@ -55,7 +59,10 @@ def replay_file(
 
 
 def check_file(fleet: FleetSpec, source: Path, mapping: Path, progress: Progress | None = None) -> Report:
-    """What `replay_file` would send, and what of it would be refused and why. Raises ReplayError for the mapping and headers."""
+    """Report the events that `replay_file` would send, and the refused ones with reasons.
+
+    Raises ReplayError for mapping and headers.
+    """
     checked = load_mapping(mapping, fleet)
     mistakes, now_us = Mistakes(counting=True), int(time.time() * 1e6)
     with _folder() as folder:
@@ -88,7 +95,7 @@ def _sending(progress: Progress | None, doing: str = "sending") -> producer.Prog
 
 
 def _histories(fleet: FleetSpec, recording: Recording, rows: Rows) -> Histories:
-    """Rows by device, run and place; an outcome of a table of its own belongs to the event before it."""
+    """Return rows by device, run and place; an outcome of a separate table belongs to the event before it."""
     is_event = rows["what"] == EVENT
     event = np.maximum(np.cumsum(is_event) - 1, 0)
     events = rows[is_event]

@@ -1,4 +1,4 @@
-"""Recorded rows as one flat array, as they are sorted, spilled to disk and sent."""
+"""Recorded rows as one flat array, for sorting, spilling to disk and sending."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy.typing as npt
 from aimaas.records.events import OutcomeKind
 
 Rows = npt.NDArray[np.void]
-EVENT, OUTCOME = 0, 1  # `what`: of a row of telemetry, and of a table of outcomes
+EVENT, OUTCOME = 0, 1  # values of `what`: a row of telemetry, or of a table of outcomes
 NOTHING = 0
 ENDINGS: tuple[OutcomeKind | None, ...] = (None, "failed", "repaired", "retired")
-OBSERVED = len(ENDINGS)  # an `ending`: watched for the whole horizon after the row, without a failure
+OBSERVED = len(ENDINGS)  # an `ending`: observed for the whole horizon after the row, without a failure
 _FIELDS = [
     ("device", np.int32),  # index of its name
     ("run", np.int32),
     ("seq", np.int64),
-    ("time", np.int64),  # microseconds since 1970, or where no times are recorded the row's number in its device
+    ("time", np.int64),  # microseconds since 1970, or the row's number in its device if no times are recorded
     ("row", np.int64),  # place in the files, which keeps rows of one time as recorded
     ("what", np.int8),
     ("ending", np.int8),  # index into ENDINGS, or OBSERVED
@@ -28,12 +28,12 @@ _FIELDS = [
 
 
 def row_type(readings: int) -> np.dtype[Any]:
-    """The type of a row with R readings: `values` (R,) float64, NaN for null."""
+    """Return the type of a row with R readings: `values` (R,) float64, NaN for null."""
     return np.dtype([*_FIELDS, ("values", np.float64, (readings,))])
 
 
 def empty_rows(count: int, readings: int) -> Rows:
-    """`count` events with nothing in them yet."""
+    """Return `count` empty events."""
     rows: Rows = np.zeros(count, row_type(readings))
     rows["mode"] = -1
     rows["values"] = np.nan
@@ -41,7 +41,7 @@ def empty_rows(count: int, readings: int) -> Rows:
 
 
 def begins(rows: Rows, names: Sequence[str]) -> npt.NDArray[np.bool_]:
-    """Where one of the fields is another than in the row before (n,); true for the first."""
+    """Return the rows where one of the fields differs from the previous row (n,); true for the first."""
     new = np.zeros(len(rows), np.bool_)
     new[:1] = True
     for name in names:

@@ -1,4 +1,4 @@
-"""Rows in the order of their device, run and place become what is sent: counted, ended, and in long format joined."""
+"""Turns rows in the order of device, run and place into rows to send: counted, ended, and in long format joined."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Mask = npt.NDArray[np.bool_]
 
 
 def order_of(mapping: Mapping) -> tuple[str, ...]:
-    """The fields by which rows are sorted, so that each run stands together in its order."""
+    """Return the fields by which rows are sorted, so that each run is contiguous and in order."""
     place = "seq" if mapping.seq else "time"
     return ("device", "run", place, "what", "row")
 
 
 def whole_groups(parts: Iterable[Rows], by: Sequence[str]) -> Iterator[Rows]:
-    """Yield the same rows, cut so that no two parts hold rows that are alike in the fields `by`."""
+    """Yield the same rows, cut so that no two parts share a value of the fields `by`."""
     held: Rows | None = None
     for part in parts:
         rows = part if held is None else np.concatenate([held, part])
@@ -38,7 +38,7 @@ def whole_groups(parts: Iterable[Rows], by: Sequence[str]) -> Iterator[Rows]:
 
 
 def joined(parts: Iterable[Rows], mapping: Mapping, path: Path, mistakes: Mistakes) -> Iterator[Rows]:
-    """Yield one row for all values of a device at one place: long format becomes wide. Raises ReplayError unless counting."""
+    """Join all values of a device at one place in one row: long format becomes wide. Raises ReplayError unless counting."""
     by = order_of(mapping)[:3]
     for rows in whole_groups(parts, by):
         new = begins(rows, by) | (rows["what"] == OUTCOME)
@@ -64,7 +64,7 @@ def _contradicted(row: Rows, least: Rows, count: int, mapping: Mapping, path: Pa
 
 
 class Runs:
-    """Counts rows and states how runs ended. Parts must come in order, each device's rows together."""
+    """Counts rows and sets the ends of runs. Parts must come in order, with each device's rows together."""
 
     def __init__(self, outcome: OutcomeSource, count_seq: bool, count_time: bool) -> None:
         """`count_seq`: number the events of each run from 1. `count_time`: the time is the row's number in its device."""
@@ -79,7 +79,7 @@ class Runs:
 
     def walk(self, parts: Iterable[Rows]) -> Iterator[Rows]:
         """Yield the rows with `seq`, `time` and `ending` as they are sent."""
-        held: Rows | None = None  # the newest row, of which it is not known whether its run goes on
+        held: Rows | None = None  # the newest row, because it is unknown whether its run continues
         for part in parts:
             if not len(part):
                 continue
@@ -90,7 +90,7 @@ class Runs:
             yield self._part(held, held[:0])
 
     def _part(self, rows: Rows, following: Rows) -> Rows:
-        """Rows (n,) of which `following` (0 or 1) comes next."""
+        """Process rows (n,); `following` (0 or 1) rows come next."""
         if not len(rows):
             return rows
         event = rows["what"] == EVENT
@@ -111,7 +111,7 @@ class Runs:
 
     @staticmethod
     def _numbered(rows: Rows, by: Sequence[str], event: Mask, before: tuple[int, ...], reached: int) -> Int64:
-        """Events so far (n,) in each row's group, where the group `before` has had `reached` already."""
+        """Return the number of events so far (n,) in each row's group, when the group `before` has `reached` events already."""
         new = begins(rows, by)
         new[0] = tuple(int(rows[name][0]) for name in by) != before
         total = np.cumsum(event) + (0 if new[0] else reached)
@@ -121,7 +121,7 @@ class Runs:
         return numbered
 
     def _end(self, rows: Rows, following: Rows) -> None:
-        """State how runs ended of which no row says it, at their last event."""
+        """Set the ends of runs without a row about it, at their last event."""
         with_next = np.concatenate([rows, following])
         new = begins(with_next, ("device", "run"))
         new[0] = (int(rows["device"][0]), int(rows["run"][0])) != self._run

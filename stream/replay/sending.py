@@ -1,4 +1,4 @@
-"""Rows of a recording as records, in the order of time."""
+"""Turns rows of a recording into records, in the order of time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _INTERVAL_S = 1.0
 
 
 def chunks(fleet: FleetSpec, found: Found, rate: float | None, now_us: int) -> Iterator[Chunk]:
-    """Yield events and outcomes as they become due, `rate` rows a second, None for at once; and how many rows so far.
+    """Yield events and outcomes as they become due, `rate` rows a second, None for at once, with the number of rows so far.
 
-    `now_us` is the time at which a recording without times ends. With a rate such a recording of a fleet with `order: seq` is
-    stamped as it is sent.
+    `now_us` is the time at which a recording without times ends. With a rate, such a recording gets the time of sending if
+    the fleet has `order: seq`.
     """
     stamped = rate is not None and found.recording.last_step is not None and fleet.order == "seq"
     queue = _Queue(found.rows)
@@ -38,14 +38,14 @@ def chunks(fleet: FleetSpec, found: Found, rate: float | None, now_us: int) -> I
 
 
 class _Queue:
-    """Parts of rows, taken in other sizes than they come."""
+    """A queue that takes parts of rows and returns other sizes."""
 
     def __init__(self, parts: Iterator[Rows]) -> None:
         self._parts = parts
         self._rows: Rows | None = None
 
     def take(self, count: int) -> Rows:
-        """The next `count` rows, fewer at the end."""
+        """Return the next `count` rows, fewer at the end."""
         taken: list[Rows] = []
         while count:
             if self._rows is None or not len(self._rows):
@@ -59,7 +59,7 @@ class _Queue:
 
 
 def _histories(fleet: FleetSpec, recording: Recording, rows: Rows) -> Histories:
-    """Rows as histories of the few devices that they are of."""
+    """Return rows as histories of their few devices."""
     devices, device = np.unique(rows["device"], return_inverse=True)
     return Histories(
         fleet=fleet.fleet,
@@ -74,7 +74,7 @@ def _histories(fleet: FleetSpec, recording: Recording, rows: Rows) -> Histories:
 
 
 def endings(recording: Recording, rows: Rows) -> list[Ending]:
-    """What the rows say became of runs."""
+    """Return the endings of runs that the rows state."""
     found = []
     for at in np.flatnonzero(rows["ending"] != NOTHING).tolist():
         code, seq, mode = int(rows["ending"][at]), int(rows["seq"][at]), int(rows["mode"][at])
@@ -86,7 +86,7 @@ def endings(recording: Recording, rows: Rows) -> list[Ending]:
 
 
 def _times_us(recording: Recording, rows: Rows, now_us: int) -> Int64:
-    """Times (n,): the recorded ones, else steps of which the last ends now."""
+    """Return times (n,): the recorded ones, otherwise steps whose last one ends now."""
     if recording.last_step is None:
         return rows["time"].copy()
     last, devices = recording.last_step, len(recording.devices)

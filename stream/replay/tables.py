@@ -1,4 +1,4 @@
-"""The tables of a mapping as rows: telemetry, and outcomes. A further kind of table becomes one more reader here."""
+"""Reads the tables of a mapping as rows: telemetry, and outcomes. A new kind of table becomes one more reader here."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ class TelemetryTable:
 
     @property
     def wanted(self) -> Wanted:
-        """The columns it reads."""
+        """Return the columns that it reads."""
         placed = _placing(self._mapping.device, self._mapping.run, self._mapping.seq, self._mapping.ts)
         return Wanted(
             [*placed, *self._readings.columns, *self._outcomes.columns], self._readings.optional - set(placed)
         )
 
     def rows(self, block: Block, first: int) -> Rows:
-        """The rows of a block that have no mistake; `first` is the place of the file's first row in all files."""
+        """Return the rows of a block without a mistake; `first` is the place of the file's first row in all files."""
         m = self._mapping
         place = first + block.numbers - 1
         rows = empty_rows(len(block), self._count)
@@ -56,7 +56,7 @@ class TelemetryTable:
         return rows[block.ok & self._readings.mapped(block)]
 
     def finish(self, path: Path) -> None:
-        """Raise ReplayError where a column or a word of the mapping matched nothing."""
+        """Raise ReplayError if a column or a word of the mapping matched nothing."""
         self._readings.finish(path)
         self._outcomes.finish(path)
 
@@ -75,12 +75,12 @@ class OutcomeTable:
 
     @property
     def wanted(self) -> Wanted:
-        """The columns it reads."""
+        """Return the columns that it reads."""
         t = self._table
         return Wanted([*_placing(self._device, t.run, t.seq, t.ts), *self._outcomes.columns])
 
     def rows(self, block: Block, first: int) -> Rows:
-        """The outcomes of a block that have no mistake; see `TelemetryTable.rows`."""
+        """Return the outcomes of a block without a mistake; see `TelemetryTable.rows`."""
         t = self._table
         place = first + block.numbers - 1
         rows = empty_rows(len(block), self._count)
@@ -92,12 +92,12 @@ class OutcomeTable:
         return stated
 
     def finish(self, path: Path) -> None:
-        """Raise ReplayError where a word of the mapping matched nothing."""
+        """Raise ReplayError if a word of the mapping matched nothing."""
         self._outcomes.finish(path)
 
 
 def _placing(device: DeviceSource, run: Column | None, seq: Column | None, ts: TimeSource | None) -> list[str]:
-    """The columns that say whose a row is, and when."""
+    """Return the columns for the device and the time of a row."""
     single = [device.column, run and run.column, seq and seq.column]
     return [*(c for c in single if c), *(ts.column if ts else ())]
 
@@ -119,7 +119,7 @@ def _place(
 
 
 def joined_cells(block: Block, ts: TimeSource) -> Any:
-    """The cells (n,) of the time: one column, or the texts of several with blanks between them."""
+    """Return the cells (n,) of the time: one column, or the texts of several with blanks between them."""
     columns = [block.column(name) for name in ts.column]
     if len(columns) == 1:
         return columns[0]

@@ -1,4 +1,4 @@
-"""Some rows of a table as Arrow columns. A cell that cannot be read is noted with file, column and row."""
+"""Some rows of a table as Arrow columns. An unreadable cell is noted with file, column and row."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _TEXTS = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary,
     pa.types.is_fixed_size_binary, pa.types.is_null,
 )  # fmt: skip
-_SHOWN = 60  # characters of a cell that a message shows
+_SHOWN = 60  # characters of a cell in a message
 
 
 @dataclass
 class Block:
-    """n rows of a file; `numbers` (n,) are theirs in the file, from 1 without the header. `ok` (n,): without a mistake so far."""
+    """n rows of a file; `numbers` (n,) are their row numbers, from 1 without the header. `ok` (n,): without a mistake so far."""
 
     path: Path
     batch: Any
@@ -38,7 +38,10 @@ class Block:
         return len(self.ok)
 
     def column(self, name: str) -> Any:
-        """The cells (n,) of a column: an Arrow array of numbers, times or `string`, bytes as text. Others are refused, and null."""
+        """Return the cells (n,) of a column: an Arrow array of numbers, times or `string`, bytes as text.
+
+        Other cells are refused, and null.
+        """
         cells = self.batch.column(name)
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()
@@ -59,9 +62,9 @@ class Block:
             return pa.array(texts, pa.string())
 
     def refuse(self, column: str, bad: Mask, allowed: str, cells: Any = None) -> None:
-        """Note the rows where `bad` (n,) is true, unless they have a mistake already. Raises ReplayError unless counting.
+        """Note the rows with `bad` (n,) true, unless they have a mistake already. Raises ReplayError unless counting.
 
-        `cells` (n,) are what a message shows, if not the column.
+        `cells` (n,) are the cells for a message, if not the column's.
         """
         rows = np.flatnonzero(bad & self.ok)
         if len(rows):
@@ -71,7 +74,7 @@ class Block:
             self.ok[rows] = False
 
     def kinds(self, name: str) -> tuple[list[Any], npt.NDArray[np.int64]]:
-        """The different cells of a column, None among them where one is empty in Parquet, and the index (n,) of each row's."""
+        """Return the different cells of a column (None for empty ones in Parquet), and the index (n,) of each row's cell."""
         encoded = pc.dictionary_encode(self.column(name), null_encoding="encode")
         return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
 
@@ -84,7 +87,7 @@ def _text(cell: bytes | None) -> str | None:
 
 
 def _shown(cell: Any) -> str:
-    """A cell in a message: bytes as the text they mostly are, times as they are written."""
+    """Return a cell for a message: bytes as text, times as they are written."""
     if cell is None:
         return "nothing"
     if isinstance(cell, bytes):

@@ -1,4 +1,4 @@
-"""CSV in batches of text. Rows with too many or too few cells are told apart, not guessed at."""
+"""Reads CSV in batches of text. Rows with too many or too few cells are reported, not repaired."""
 
 from __future__ import annotations
 
@@ -22,13 +22,14 @@ _BLOCK_BYTES = 1 << 18
 _HEADER_BYTES = 1 << 18
 _PACKED = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd", b"\x04\x22\x4d\x18": "lz4"}
 _UTF8 = ("utf-8", "utf-8-sig")
-_ESCAPED = range(0xDC80, 0xDD00)  # how `surrogateescape` shows a byte that the encoding does not have
+_ESCAPED = range(0xDC80, 0xDD00)  # `surrogateescape` shows a byte outside the encoding like this
 
 
 def csv_batches(path: Path, written: TableFormat, columns: Sequence[str]) -> Iterator[tuple[Any, int, list[Torn]]]:
-    """Yield batches of binary columns, bytes read so far, and the torn rows found meanwhile.
+    """Yield batches of binary columns, bytes read so far, and the torn rows among them.
 
-    Bytes are UTF-8 unless the file is: then they may be anything. Raises ArrowException, UnicodeDecodeError.
+    Any other encoding is converted to UTF-8; the bytes of a UTF-8 file are unchecked. Raises ArrowException,
+    UnicodeDecodeError.
     """
     torn: list[Torn] = []
     before = written.skip_rows + (written.columns is None)
@@ -48,11 +49,11 @@ def csv_batches(path: Path, written: TableFormat, columns: Sequence[str]) -> Ite
 
 
 def _opened(stream: Any, written: TableFormat, columns: Sequence[str], skip: Callable[[Any], str]) -> Any:
-    """Arrow's reader of the columns; `skip` is told of torn rows. Raises ArrowException, UnicodeDecodeError."""
+    """Return Arrow's reader of the columns; `skip` is called for torn rows. Raises ArrowException, UnicodeDecodeError."""
     return csv.open_csv(
         stream,
         read_options=csv.ReadOptions(
-            use_threads=False,  # else rows have no numbers
+            use_threads=False,  # with threads, rows have no numbers
             block_size=_BLOCK_BYTES,
             skip_rows=written.skip_rows,
             column_names=list(written.columns) if written.columns else None,
@@ -69,12 +70,12 @@ def _opened(stream: Any, written: TableFormat, columns: Sequence[str], skip: Cal
             column_types=dict.fromkeys(columns, pa.binary()),
             strings_can_be_null=False,
         ),
-        memory_pool=pa.system_memory_pool(),  # Arrow's own keeps 20 MB more
+        memory_pool=pa.system_memory_pool(),  # Arrow's own pool keeps 20 MB more
     )
 
 
 def _next(reader: Any) -> Any:
-    """The next batch, None at the end. Raises ArrowException, UnicodeDecodeError."""
+    """Return the next batch, None at the end. Raises ArrowException, UnicodeDecodeError."""
     with _unheard():
         try:
             return reader.read_next_batch()
@@ -84,7 +85,10 @@ def _next(reader: Any) -> Any:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Arrow cannot tell its handler of a torn row that is not in UTF-8: it raises, and a stack trace goes to standard error."""
+    """Suppress Arrow's stack trace for a torn row that is not in UTF-8.
+
+    Arrow cannot pass such a row to its handler, and raises.
+    """
     told, sys.unraisablehook = sys.unraisablehook, lambda _: None
     try:
         yield
@@ -93,12 +97,12 @@ def _unheard() -> Iterator[None]:
 
 
 def batch_of_none(columns: Sequence[str]) -> Any:
-    """A batch without rows."""
+    """Return a batch without rows."""
     return pa.record_batch([pa.array([], pa.binary())] * len(columns), names=list(columns))
 
 
 def _unpacked(file: Any) -> Any:
-    """The file's bytes; where it is compressed, what it holds."""
+    """Return the file's bytes, decompressed if it is compressed."""
     beginning = file.read(4)
     file.seek(0)
     packed = next((codec for magic, codec in _PACKED.items() if beginning.startswith(magic)), None)
@@ -106,14 +110,14 @@ def _unpacked(file: Any) -> Any:
 
 
 def unpacked_bytes(path: Path) -> Iterator[bytes]:
-    """Yield what the file holds, unpacked, in parts of 256 KiB. Raises OSError, ArrowException."""
+    """Yield the file's decompressed content in parts of 256 KiB. Raises OSError, ArrowException."""
     with pa.OSFile(str(path)) as file, _unpacked(file) as stream:
         while part := stream.read(_HEADER_BYTES):
             yield part
 
 
 def header(path: Path, written: TableFormat) -> list[str]:
-    """Names of the columns. Raises ReplayError where they are not in the encoding, OSError."""
+    """Return the names of the columns. Raises ReplayError if they are not in the encoding, and OSError."""
     if written.columns is not None:
         return list(written.columns)
     beginning = next(unpacked_bytes(path), b"")
@@ -142,7 +146,7 @@ def header(path: Path, written: TableFormat) -> list[str]:
 
 
 def require_columns(path: Path, names: Sequence[str], columns: Sequence[str], delimiter: str | None = None) -> None:
-    """Raise ReplayError where one of `columns` is not among `names`, or is there more than once."""
+    """Raise ReplayError if one of `columns` is not among `names`, or is there more than once."""
     for name in columns:
         if names.count(name) > 1:
             raise ReplayError(
@@ -155,7 +159,7 @@ def require_columns(path: Path, names: Sequence[str], columns: Sequence[str], de
 
 
 def _hint(names: Sequence[str], delimiter: str | None) -> str:
-    """What to write where the header is one cell, or its names have blanks around them."""
+    """Return advice if the header is one cell, or if its names have blanks around them."""
     if delimiter is not None and names[:1] and names[0].startswith("sep="):
         return " (Excel's own first line: write skip_rows: 1, and the delimiter)"
     if any(name != name.strip() for name in names):

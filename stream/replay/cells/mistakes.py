@@ -1,4 +1,4 @@
-"""Cells that cannot be read. A replay ends at the first; a check goes on and counts them."""
+"""Unreadable cells. A replay ends at the first; a check continues and counts them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stream.replay.mapping.schema import ReplayError
 
 @dataclass
 class Refused:
-    """Rows that are refused for one reason, with the first as the example; `row` counts from 1, without the header."""
+    """Rows refused for one reason, with the first as the example; `row` counts from 1, without the header."""
 
     file: Path
     column: str
@@ -26,22 +26,22 @@ class Refused:
 
 @dataclass
 class Mistakes:
-    """What was found so far; with `counting`, nothing is raised."""
+    """The mistakes so far; with `counting`, no error is raised."""
 
     counting: bool = False
     refused: dict[tuple[Path, str, str], Refused] = field(default_factory=dict)
 
     def add(self, first: Refused, rows: int) -> None:
-        """Note `rows` rows, of which `first` is the example. Raises ReplayError unless counting."""
+        """Note `rows` rows; `first` is the example. Raises ReplayError unless counting."""
         if not self.counting:
             raise ReplayError(str(first))
         self.refused.setdefault((first.file, first.column, first.allowed), first).rows += rows
 
     def torn(self, path: Path, row: int, found: str, allowed: str) -> None:
-        """Note a row that has other cells than the header. Raises ReplayError unless counting."""
+        """Note a row whose cells do not match the header. Raises ReplayError unless counting."""
         self.add(Refused(path, "", row, found, allowed), 1)
 
     @property
     def rows(self) -> int:
-        """Rows with a mistake."""
+        """Number of rows with a mistake."""
         return sum(refused.rows for refused in self.refused.values())

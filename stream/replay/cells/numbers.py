@@ -1,4 +1,7 @@
-"""Cells as numbers, by the mapping's decimal mark and thousands separator. Infinity is no number, and no missing value either."""
+"""Reads cells as numbers, by the mapping's decimal mark and thousands separator.
+
+Infinity is neither a number nor a missing value.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ _GROUPED = {None: "", ".": r"\.", ",": ",", "'": "['’]", "_": "_", " ": "[ \u0
 
 
 def numbers(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
-    """Values (n,) of an Arrow array, NaN where there is none, and which cells (n,) are neither a finite number nor missing."""
+    """Return values (n,) of an Arrow array, NaN for missing ones, and which cells (n,) are neither a finite number nor missing."""
     if pa.types.is_string(cells.type):
         values, bad = _of_text(cells, written)
     elif _is_number(cells.type):
@@ -35,13 +38,13 @@ def numbers(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
 
 @lru_cache(maxsize=16)
 def _stand_ins(missing_words: tuple[str, ...]) -> list[float]:
-    """Numbers that say no value, such as -999."""
+    """Return the numbers that stand for a missing value, such as -999."""
     words = [word for word in missing_words if re.fullmatch(r"[+-]?[0-9]+(\.[0-9]*)?", word)]
     return [float(word) for word in words]
 
 
 def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64, Mask]:
-    """Whole numbers (n,) from 0 to `largest`, and which cells (n,) are none. 31.0 is one."""
+    """Return whole numbers (n,) from 0 to `largest`, and which cells (n,) are none. 31.0 is one."""
     if pa.types.is_string(cells.type):
         if not pc.all(pc.match_substring_regex(cells, _DIGITS)).as_py():
             digits = pc.replace_substring_regex(_plain(cells, written), r"^\+?([0-9]{1,18})(\.0*)?$", r"\1")
@@ -60,7 +63,7 @@ def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64
 
 
 def missing(cells: Any, written: TableFormat) -> Mask:
-    """Which cells (n,) say no value: empty in Parquet, or one of the mapping's words."""
+    """Return which cells (n,) are missing: empty in Parquet, or one of the mapping's words."""
     absent = pc.is_null(cells)
     if pa.types.is_string(cells.type):
         words = pa.array(written.missing, cells.type)
@@ -82,7 +85,7 @@ def _is_number(kind: Any) -> bool:
 
 
 def _of_text(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
-    """See `numbers`. Most columns hold nothing but plain numbers, which one cast reads."""
+    """Like `numbers`, for text. Most columns hold only plain numbers, which one cast reads."""
     if written.decimal == "." and written.thousands is None:
         try:
             values = _floats(cells)
@@ -97,7 +100,7 @@ def _of_text(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
 
 
 def _plain(cells: Any, written: TableFormat) -> Any:
-    """Texts of numbers with a decimal point and without groups; null where a cell is no number as the mapping has them."""
+    """Return texts of numbers with a decimal point and without groups; null for a cell that is no number in the mapping's marks."""
     point, group = ("," if written.decimal == "," else r"\."), _GROUPED[written.thousands]
     whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
     pattern = rf"^[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?$"

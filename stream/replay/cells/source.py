@@ -1,6 +1,6 @@
-"""Opens a recorded table, CSV or Parquet, and yields it in blocks: constant memory, whatever the file's size.
+"""Opens a recorded table, CSV or Parquet, and yields it in blocks: memory is constant for any size of the file.
 
-CSV arrives as text, never as what it looks like, so ids stay as they are written. Only the columns that are asked for are read.
+CSV stays text, without type inference, so ids stay as they are written. Only the requested columns are read.
 """
 
 from __future__ import annotations
@@ -33,13 +33,13 @@ _OTHERS = {
 
 @dataclass(frozen=True)
 class Wanted:
-    """The columns that are read, in any order; the file need not have the `optional` ones."""
+    """The columns to read, in any order; the file need not have the `optional` ones."""
 
     columns: Sequence[str]
     optional: Set[str] = frozenset()
 
     def of(self, names: Sequence[str]) -> list[str]:
-        """Those that a table with columns `names` has to give."""
+        """Return the wanted columns that a table with columns `names` must give."""
         return [c for c in dict.fromkeys(self.columns) if c in names or c not in self.optional]
 
 
@@ -65,7 +65,7 @@ def blocks(
 def _numbered(
     path: Path, batches: Iterator[tuple[Any, int, list[Torn]]], mistakes: Mistakes, progress: ReadProgress | None
 ) -> Iterator[Block]:
-    """Yield blocks whose rows have their numbers in the file, torn rows counted."""
+    """Yield blocks with the rows' numbers in the file, torn rows counted."""
     total, following = path.stat().st_size, 1
     torn: set[int] = set()
     for batch, done, found in batches:
@@ -83,12 +83,12 @@ def _numbered(
 
 
 def is_parquet(path: Path) -> bool:
-    """Whether a file is Parquet, not CSV. Raises ReplayError where it is neither, OSError."""
+    """Return whether a file is Parquet, not CSV. Raises ReplayError for another kind of file, and OSError."""
     return _beginning(path).startswith(b"PAR1")
 
 
 def _beginning(path: Path) -> bytes:
-    """First bytes of a file. Raises ReplayError where it is another kind of file, OSError where it cannot be read."""
+    """Return the first bytes of a file. Raises ReplayError for another kind of file, OSError if it cannot be read."""
     with path.open("rb") as file:
         beginning = file.read(16)
     if not beginning:
@@ -100,7 +100,7 @@ def _beginning(path: Path) -> bytes:
 
 
 def _csv_batches(path: Path, written: TableFormat, wanted: Wanted) -> Iterator[tuple[Any, int, list[Torn]]]:
-    """See `csv_batches`; the header is checked first."""
+    """Like `csv_batches`; checks the header first."""
     names = header(path, written)
     columns = wanted.of(names)
     require_columns(path, names, columns, written.delimiter)

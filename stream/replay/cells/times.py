@@ -1,4 +1,4 @@
-"""Cells as times. A number needs a unit, a time without a zone needs one, and a plain date is the midnight that begins it."""
+"""Reads cells as times. A number needs a unit. A time without a zone needs a zone. A plain date is the midnight at its begin."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class Fault(NamedTuple):
 
 
 class Naive(NamedTuple):
-    """Times as a clock shows them: microseconds (n,) as if it were UTC's, and which (n,) are plain dates."""
+    """Times on a clock without a zone: microseconds (n,) as if it were UTC's, and which (n,) are plain dates."""
 
     us: Int64
     date: Mask
 
 
 def times(cells: Any, source: TimeSource, written: TableFormat) -> tuple[Int64, list[Fault]]:
-    """Microseconds since 1970 (n,) of an Arrow array, and what is wrong with it."""
+    """Return microseconds since 1970 (n,) of an Arrow array, and its faults."""
     if pa.types.is_string(cells.type):
         if source.unit is None:
             us, faults = _of_text(cells, source)
@@ -63,7 +63,7 @@ def times(cells: Any, source: TimeSource, written: TableFormat) -> tuple[Int64, 
 
 
 def _of_typed(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
-    """Parquet's own dates and times."""
+    """Read Parquet's own dates and times."""
     absent = pc.is_null(cells).to_numpy(zero_copy_only=False)
     aware = pa.types.is_timestamp(cells.type) and cells.type.tz is not None
     plain = cells.cast(pa.timestamp("us", cells.type.tz) if aware else pa.timestamp("us"), safe=False)
@@ -75,7 +75,7 @@ def _of_typed(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
 
 
 def _of_numbers(cells: Any, source: TimeSource, written: TableFormat) -> tuple[Int64, list[Fault]]:
-    """Numbers in the declared unit; whole ones are exact, whatever their size."""
+    """Read numbers in the declared unit; whole numbers of any size are exact."""
     if source.unit is None:
         return np.zeros(len(cells), np.int64), [Fault(np.ones(len(cells), np.bool_), _unit_asked(cells[0].as_py()))]
     values, bad = numbers(cells, written)
@@ -95,7 +95,7 @@ def _of_numbers(cells: Any, source: TimeSource, written: TableFormat) -> tuple[I
 
 
 def _whole(cells: Any) -> Int64 | None:
-    """The cells (n,) as whole numbers, None where they are not."""
+    """Return the cells (n,) as whole numbers, None if they are not."""
     if not (pa.types.is_integer(cells.type) or pa.types.is_string(cells.type)):
         return None
     try:
@@ -106,7 +106,10 @@ def _whole(cells: Any) -> Int64 | None:
 
 
 def _of_text(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
-    """Text in the declared format, else RFC 3339, with or without a zone, or a plain date. One cast reads what is all alike."""
+    """Read text in the declared format, otherwise RFC 3339, with or without a zone, or a plain date.
+
+    One cast reads cells of one format.
+    """
     if source.format is None and not cells.null_count:
         try:
             return cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False), []
@@ -123,7 +126,7 @@ def _of_text(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
 
 
 def _each(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
-    """Read every different text by itself."""
+    """Read every different text separately."""
     encoded = pc.dictionary_encode(cells, null_encoding="encode")
     indices = encoded.indices.to_numpy(zero_copy_only=False)
     read: Callable[[str], datetime] = _rfc_3339 if source.format is None else _by_format(source.format)
@@ -155,13 +158,13 @@ def _time(read: Callable[[str], datetime], text: str) -> datetime | None:
 
 
 def _wall_us(time: datetime) -> int:
-    """Microseconds since 1970 of an aware time; of a naive one as if its clock were UTC's."""
+    """Return microseconds since 1970 of an aware time; of a naive time as if its clock were UTC's."""
     seconds = (time if time.tzinfo else time.replace(tzinfo=UTC)) - datetime(1970, 1, 1, tzinfo=UTC)
     return (seconds.days * 86_400 + seconds.seconds) * 1_000_000 + seconds.microseconds
 
 
 def _rfc_3339(text: str) -> datetime:
-    """Read as the stream does; seconds may be missing, and the clock. Raises ValueError."""
+    """Read a time as the stream does; seconds may be missing, and so may the clock. Raises ValueError."""
     match = _RFC_3339.fullmatch(text)
     if match is None:
         raise ValueError(text)
@@ -174,7 +177,7 @@ def _by_format(form: str) -> Callable[[str], datetime]:
 
 
 def _allowed(source: TimeSource, texts: list[str], found: list[datetime | None]) -> str:
-    """What is allowed instead of the first text that is no time."""
+    """Return what is allowed instead of the first text that is no time."""
     first = next((text for text, time in zip(texts, found, strict=True) if time is None), "")
     if source.format:
         return f"a time as {source.format}"
@@ -184,7 +187,7 @@ def _allowed(source: TimeSource, texts: list[str], found: list[datetime | None])
 
 
 def _unit_asked(example: Any) -> str:
-    """What to write where a number is to be a time; the unit is a guess that a person has to confirm."""
+    """Return advice for a number that must be a time; a person must confirm the guessed unit."""
     try:
         size = abs(float(str(example).replace(",", ".")))
     except ValueError:
@@ -196,7 +199,7 @@ def _unit_asked(example: Any) -> str:
 
 
 def _with_zone(naive: Naive, source: TimeSource, faults: list[Fault]) -> tuple[Int64, list[Fault]]:
-    """The moments that naive times mean in the declared zone; without one, only dates mean one: midnight in UTC."""
+    """Return the instants of naive times in the declared zone; without a zone, only dates have one: midnight in UTC."""
     if source.zone is None:
         asked = "a time with its zone, such as Z; to say which it is in write ts: {column: ..., zone: UTC}"
         return naive.us, [*faults, Fault(~naive.date, asked)]

@@ -1,4 +1,4 @@
-"""Words in a column, such as those that say what became of a run. 1, 1.0 and true are words too."""
+"""Words in a column, such as the outcome of a run. 1, 1.0 and true are words too."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TRUTH = ("true", "false")
 
 
 def word(cell: Any) -> str:
-    """A cell, or a word of a mapping, as it is compared: `1.0` is `1` and `True` is `true`; all else is as written, trimmed."""
+    """Return a cell, or a word of a mapping, for comparison: `1.0` is `1` and `True` is `true`; any other text is only trimmed."""
     text = "" if cell is None else str(cell).strip()
     if text.lower() in _TRUTH:
         return text.lower()
@@ -20,6 +20,6 @@ def word(cell: Any) -> str:
 
 
 def listed(words: Iterable[str], most: int = 10) -> str:
-    """Words in a message."""
+    """Return words for a message."""
     found = list(words)
     return ", ".join(repr(w) for w in found[:most]) + (", …" if len(found) > most else "")

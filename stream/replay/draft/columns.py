@@ -1,4 +1,4 @@
-"""What a table's columns hold, found block by block in constant memory."""
+"""Surveys the columns of a table, block by block in constant memory."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from stream.replay.cells.source import ReadProgress, Wanted, blocks
 from stream.replay.draft.times import holds, is_clock, readings_of_time
 from stream.replay.mapping.schema import TableFormat, TimeSource
 
-MOST_WORDS = 50  # different cells of a column that are remembered
+MOST_WORDS = 50  # different cells of a column that are kept
 _LARGEST = 1e30  # of a reading, as fleet files allow
-_STRANGE = 20  # cells that are no numbers, as examples
+_STRANGE = 20  # cells that are no numbers, kept as examples
 
 
 @dataclass
 class Column:
-    """One column so far: n `rows`, of them `missing`, `numbers` and `strange` ones (neither).
+    """A column so far: n `rows`, of them `missing`, `numbers` and `strange` ones (neither).
 
     `words` are its different cells with their counts, None where there are more than 50. All cells are times in each of `ways`.
     """
@@ -46,23 +46,23 @@ class Column:
 
     @property
     def is_number(self) -> bool:
-        """Whether it can be a reading: numbers within what a fleet file allows, or nothing."""
+        """Return whether it can be a reading: all numbers within the limits of a fleet file, or missing."""
         return not self.strange and self.numbers > 0 and max(-self.low, self.high) <= _LARGEST
 
     @property
     def is_constant(self) -> bool:
-        """Whether all its values are one."""
+        """Return whether all its values are the same."""
         if self.numbers and not self.strange:
             return self.low == self.high
         return self.words is not None and len(self.words) == 1
 
     @property
     def is_flag(self) -> bool:
-        """Whether it holds 0 and 1 only."""
+        """Return whether it holds only 0 and 1."""
         return self.is_number and self.whole and (self.low, self.high) == (0.0, 1.0)
 
     def add(self, block: Block, written: TableFormat) -> None:
-        """Take in the cells of a block."""
+        """Add the cells of a block."""
         cells = block.column(self.name)
         if self.rows == 0:
             self.first = str(cells[0].as_py())
@@ -115,7 +115,7 @@ def _are_names(cells: Any) -> bool:
 def survey(
     path: Path, written: TableFormat, names: list[str], mistakes: Mistakes, progress: ReadProgress | None
 ) -> list[Column]:
-    """The columns of a table called `names`, after reading all of it. Raises ReplayError."""
+    """Survey the columns of a table with columns `names`; reads all of it. Raises ReplayError."""
     columns = [Column(name) for name in names]
     for block in blocks(path, written, Wanted(names), mistakes, progress):
         for column in columns:

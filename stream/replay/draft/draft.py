@@ -1,4 +1,4 @@
-"""`aimaas fleets draft`: a fleet file and a mapping file proposed from a table, which is read block by block."""
+"""`aimaas fleets draft`: proposes a fleet file and a mapping file for a table, which is read block by block."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _LARGEST_STEP = 1_000_000  # of a counter, which `limits.jump` allows
 
 @dataclass(frozen=True)
 class Drafted:
-    """The text of both files, and what was found."""
+    """The text of both files, and the survey."""
 
     fleet: str
     fleet_file: str
@@ -44,7 +44,7 @@ class Drafted:
 
 
 def name_of(table: Path) -> str:
-    """The fleet's name, after the file's."""
+    """Return the fleet's name, from the file's name."""
     stem = table.name
     while (suffix := Path(stem).suffix) and suffix.lower() in (
         *_PACKED,
@@ -60,7 +60,7 @@ def name_of(table: Path) -> str:
 
 
 def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
-    """Draft the files of the fleet called `fleet` from a table. Raises ReplayError where it has nothing to make a fleet of."""
+    """Draft the files of the fleet `fleet` from a table. Raises ReplayError if the table has nothing for a fleet."""
     if table.is_dir():
         raise ReplayError(f"{table}: is a folder; name the table of readings in it")
     try:
@@ -85,7 +85,7 @@ def draft(table: Path, fleet: str, progress: Progress | None = None) -> Drafted:
 
 
 def _layout(table: Path) -> tuple[TableFormat, list[str]]:
-    """How a table is written, and its columns."""
+    """Return the format of a table, and its columns."""
     if is_parquet(table):
         with parquet.ParquetFile(table) as file:
             return TableFormat(), list(file.schema_arrow.names)
@@ -96,7 +96,7 @@ def _layout(table: Path) -> tuple[TableFormat, list[str]]:
 def _surveyed(
     table: Path, written: TableFormat, names: list[str], progress: ReadProgress | None
 ) -> tuple[TableFormat, Mistakes, list[Column]]:
-    """The columns; read a second time where later rows show other marks of numbers than the beginning of the file."""
+    """Return the columns; read again if later rows show other marks of numbers than the beginning of the file."""
     mistakes = Mistakes(counting=True)
     found = survey(table, written, names, mistakes, progress)
     strange = [[*c.strange, *(w for w in [c.first] if w)] for c in found if c.strange and c.numbers > c.rows // 2]
@@ -113,7 +113,7 @@ def _surveyed(
 
 
 def _with_readings(table: Path, roles: Roles, columns: Sequence[Column]) -> Roles:
-    """The same with one reading at least: constant columns where nothing varies. Raises ReplayError where there are no numbers."""
+    """Return the roles with at least one reading: constant columns if nothing varies. Raises ReplayError without numbers."""
     if roles.readings:
         return roles
     constants = [c for c in columns if roles.left_out.get(c.name, "").startswith("constant") and c.is_number]
@@ -163,14 +163,14 @@ def _draft(
 
 
 def _device(table: Path, roles: Roles) -> DeviceSource:
-    """The likeliest column of names; without one the table is of one device."""
+    """Return the likeliest column of names; without one the table is about one device."""
     if roles.devices:
         return DeviceSource(column=roles.devices[0])
     return DeviceSource(name=name_of(table).replace("_", "-"))
 
 
 def _orders(order: Order, counter: str) -> bool:
-    """Whether a counter can be `seq`: each row of a device has its own, by steps that are allowed, and time agrees."""
+    """Return whether a counter can be `seq`: unique within each device, with allowed steps, and in the order of time."""
     steps = order.counters[counter]
     agrees = order.time is None or (steps.rises and order.time.rises) or (steps.falls and order.time.falls)
     return steps.is_strict and agrees and steps.largest < _LARGEST_STEP
@@ -181,12 +181,12 @@ def _stage(progress: Progress | None, doing: str) -> Callable[[int, int], None] 
 
 
 def paths_of(folder: Path, fleet: str) -> Sequence[Path]:
-    """Where the files of a draft go: the fleet file and the mapping."""
+    """Return the paths of a draft's fleet file and mapping."""
     return folder / f"{fleet}.yaml", folder / "mappings" / f"{fleet}.yaml"
 
 
 def require_free(paths: Sequence[Path]) -> None:
-    """Raise ReplayError where one of the files is there already."""
+    """Raise ReplayError if one of the files exists."""
     for path in paths:
         if path.exists():
             raise ReplayError(f"{path}: is there already; give another --fleet NAME, or --overwrite")

@@ -9,13 +9,13 @@ from stream.replay.draft.columns import Column
 from stream.replay.draft.proposal import Draft
 from stream.replay.draft.yaml_text import comment, number, scalar
 
-_MARGIN = 0.5  # of the range in the table, on both sides: new data has a wider range than a sample
+_MARGIN = 0.5  # of the range in the table, on both sides, because new data has a wider range than a sample
 _LARGEST = 1e30
 _NARROW = 60_000  # bytes of an event below which the default of limits.record_bytes is enough
 
 
 def fleet_yaml(draft: Draft) -> str:
-    """The fleet file."""
+    """Return the fleet file."""
     return "\n".join([*_head(draft), *_readings(draft), *_left_out(draft), *_tail(draft)]) + "\n"
 
 
@@ -38,7 +38,7 @@ def _head(draft: Draft) -> Iterator[str]:
 
 
 def _readings(draft: Draft) -> Iterator[str]:
-    """Settings and sensors; a fleet needs one sensor at least."""
+    """Return the settings and sensors; a fleet needs at least one sensor."""
     settings = [c for c in draft.roles.readings if c.name in draft.roles.settings]
     sensors = [c for c in draft.roles.readings if c.name not in draft.roles.settings]
     if not sensors:
@@ -110,7 +110,7 @@ def _task(draft: Draft) -> Iterator[str]:
 
 
 def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
-    """Unit and horizon of the task, and why."""
+    """Return the unit and the horizon of the task, and the reason."""
     mean = draft.order.time.mean if draft.by_time and draft.order.time else None
     if not draft.by_time:
         return "cycles", 0 if draft.rows_are_devices else 10, "one step is one row"
@@ -124,14 +124,14 @@ def _unit_of_task(draft: Draft) -> tuple[str, int, str]:
 
 
 def _span(seconds: float) -> str:
-    """A span of time in words: `9.9 hours`."""
+    """Return a span of time in words: `9.9 hours`."""
     names = (("days", 86_400), ("hours", 3_600), ("minutes", 60), ("seconds", 1))
     unit, length = next((n for n in names if seconds >= n[1]), ("seconds", 1))
     return f"{seconds / length:,.4g} {unit}"
 
 
 def _limits(draft: Draft) -> Iterator[str]:
-    """Limits that the rows of the table would break otherwise."""
+    """Return the limits that the rows of the table would break otherwise."""
     time = draft.order.time
     if time is not None and draft.roles.time is not None and time.newest > draft.now_us:
         ahead = math.ceil((time.newest - draft.now_us) / 1e6) + 86_400
@@ -145,7 +145,7 @@ def _limits(draft: Draft) -> Iterator[str]:
 
 
 def with_margin(column: Column) -> tuple[float, float]:
-    """A range of round numbers around what was found, not below 0 where nothing was; 0 to 1 for a flag."""
+    """Return a range of round numbers around the found values, not below 0 if no value was; 0 to 1 for a flag."""
     if column.is_flag:
         return 0.0, 1.0
     span = column.high - column.low or max(abs(column.high), 1.0)

@@ -1,4 +1,4 @@
-"""How a CSV file is written: encoding, delimiter, lines before the header, header, decimal mark. A guess from its beginning."""
+"""Guesses the format of a CSV file from its beginning: encoding, delimiter, lines before the header, header, decimal mark."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MARKS: tuple[tuple[str, str | None], ...] = (
 
 
 def csv_format(path: Path) -> TableFormat:
-    """How the file is written. Raises ReplayError where it has no rows, OSError, ArrowException."""
+    """Return the format of the file. Raises ReplayError if it has no rows, OSError, ArrowException."""
     encoding = _encoding(path)
     beginning = next(unpacked_bytes(path), b"")
     decoder = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)("replace")
@@ -45,7 +45,7 @@ def csv_format(path: Path) -> TableFormat:
 
 
 def _encoding(path: Path) -> str:
-    """The first encoding that all of the file is in."""
+    """Return the first encoding that fits the whole file."""
     if next(unpacked_bytes(path), b"")[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
     for encoding in ("utf-8", "windows-1252"):
@@ -65,7 +65,7 @@ def _rows(lines: Sequence[str], delimiter: str) -> Iterator[list[str]]:
 
 
 def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
-    """What separates cells, and how many lines stand before the header: the fewest, then the most columns."""
+    """Return the delimiter, and the number of lines before the header: the fewest lines, then the most columns."""
     first = lines[0].strip() if lines else ""
     if first.lower().startswith("sep=") and len(first) == 5:  # Excel's own first line
         return first[4], 1
@@ -80,7 +80,7 @@ def _delimiter(lines: Sequence[str]) -> tuple[str, int]:
 
 
 def _even_columns(lines: Sequence[str], delimiter: str) -> int:
-    """Cells of the first line, if nearly all rows have as many; else 0."""
+    """Return the number of cells of the first line, if nearly all rows have as many; otherwise 0."""
     try:
         counts = [len(row) for row in _rows(lines, delimiter)]
     except csv.Error:
@@ -91,7 +91,10 @@ def _even_columns(lines: Sequence[str], delimiter: str) -> int:
 
 
 def _is_data(rows: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row is no header: half of its cells are numbers, and none stands over numbers without being one."""
+    """Return whether the first row is no header.
+
+    It is none if half of its cells are numbers, and no column of numbers has a first cell that is no number.
+    """
     first, columns = [_is_number(cell) for cell in rows[0]], _cells(rows[1:])
     over_numbers = any(
         not number and cell.strip() and cells and all(map(_is_number, cells))
@@ -101,20 +104,20 @@ def _is_data(rows: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_number(cell: str) -> bool:
-    """Whether a cell is a number with either decimal mark."""
+    """Return whether a cell is a number with either decimal mark."""
     return any(_are_numbers([cell], decimal, None) for decimal in (".", ","))
 
 
 def _cells(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    """The columns of rows that are as long as most."""
+    """Return the columns of the rows that have the most frequent length."""
     width = len(rows[0]) if rows else 0
     return [[row[c] for row in rows if len(row) == width] for c in range(width)]
 
 
 def best_marks(columns: Sequence[Sequence[str]], quoted: bool = False) -> tuple[str, str | None]:
-    """The decimal mark and the thousands separator by which most columns are numbers; the plainest of equal ones.
+    """Return the decimal mark and the thousands separator by which most columns are numbers; of equal ones the plainest.
 
-    Where cells with commas are `quoted` in a file with commas, these rather group thousands.
+    If cells with commas are `quoted` in a file with commas, the commas more likely group thousands.
     """
     marks = sorted(MARKS, key=lambda m: m == (",", None)) if quoted else MARKS
     readable = [sum(_are_numbers(cells, decimal, thousands) for cells in columns) for decimal, thousands in marks]

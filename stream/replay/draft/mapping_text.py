@@ -11,7 +11,7 @@ from stream.replay.mapping.schema import TableFormat
 
 
 def mapping_yaml(draft: Draft) -> str:
-    """The mapping file."""
+    """Return the mapping file."""
     return "\n".join([*_mapping_head(draft), *_mapping_readings(draft), *_mapping_outcome(draft)]) + "\n"
 
 

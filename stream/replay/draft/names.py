@@ -1,4 +1,4 @@
-"""Names and units for a fleet file, out of a table's headers: `Temp. Lager [°C]` becomes `temp_lager` in °C."""
+"""Names and units for a fleet file, from a table's headers: `Temp. Lager [°C]` becomes `temp_lager` in °C."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ _SUFFIXED = re.compile(rf"^(?P<name>.+?)_(?P<unit>{_SUFFIXES})$", re.IGNORECASE)
 
 
 def name_and_unit(header: str) -> tuple[str, str | None]:
-    """What a header calls a column, and the unit that it names; None where it names none."""
+    """Return the column's name in a header, and its unit; None without a unit."""
     text = " ".join(header.split())
     if match := _BRACKETED.match(text):
         unit = next(u for u in (match["square"], match["round"], match["curly"]) if u is not None).strip()
@@ -136,7 +136,7 @@ def name_and_unit(header: str) -> tuple[str, str | None]:
 
 
 def key_of(text: str, otherwise: str, taken: Iterable[str] = ()) -> str:
-    """A NAME as fleet files allow it, made of `text`, unlike those `taken`; of `otherwise` where no letter or digit is left."""
+    """Return a NAME for fleet files from `text`, different from those `taken`; from `otherwise` if no letter or digit is left."""
     plain = unicodedata.normalize("NFKD", text.translate(_GERMAN)).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^a-z0-9]+", "_", plain).strip("_") or otherwise
     name = (name if name[0].isalpha() else f"x_{name}")[:_LONGEST].rstrip("_")

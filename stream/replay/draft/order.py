@@ -1,4 +1,4 @@
-"""Whether rows of each device have an order of their own in a column: found in one pass, with memory for each device only."""
+"""Finds whether a column orders the rows of each device: in one pass, with memory for each device only."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Int64 = npt.NDArray[np.int64]
 
 @dataclass
 class Steps:
-    """The steps from row to row of a device: all are 0 or more (`rises`), 0 or less (`falls`), some are 0 (`even`)."""
+    """The steps from row to row of a device: all are at least 0 (`rises`), all are at most 0 (`falls`), some are 0 (`even`)."""
 
     rises: bool = True
     falls: bool = True
@@ -37,16 +37,16 @@ class Steps:
 
     @property
     def is_strict(self) -> bool:
-        """Whether no two rows of a device have the same place, as far as one pass can tell: all rise, or all fall."""
+        """Return whether no two rows of a device have the same place, as far as one pass can tell: all rise, or all fall."""
         return (self.rises or self.falls) and not self.even
 
     @property
     def mean(self) -> float | None:
-        """Mean step; None where no device has two rows."""
+        """Return the mean step; None if no device has two rows."""
         return self.sum / self.count if self.count else None
 
     def add(self, device: Int64, order: Int64, devices: int) -> None:
-        """Take in rows (n,) of devices (n,), in the order of the file; `devices` are known so far."""
+        """Add rows (n,) of devices (n,), in the order of the file; `devices` is the number of known devices."""
         self._grow(devices)
         rows = np.argsort(device, kind="stable")
         device, order = device[rows], order[rows]
@@ -73,7 +73,7 @@ class Steps:
 
 @dataclass
 class Order:
-    """How the rows of a table stand: how many devices they are of, and the steps in time and in each counter."""
+    """The order of a table's rows: the number of devices, and the steps in time and in each counter."""
 
     rows: int = 0
     devices: int = 0
@@ -89,7 +89,7 @@ def order_of(
     counters: Sequence[str],
     progress: ReadProgress | None = None,
 ) -> Order:
-    """The order of the rows by time (None where a cell is no time) and by counters. Raises ReplayError."""
+    """Return the order of the rows by time (None if a cell is no time) and by counters. Raises ReplayError."""
     wanted = [*([device.column] if device.column is not None else []), *(time.column if time else ()), *counters]
     found, names = Order(0, 0, Steps() if time else None, {c: Steps() for c in counters}), DeviceNames()
     for block in blocks(path, written, Wanted(wanted), Mistakes(counting=True), progress):

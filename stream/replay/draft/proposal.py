@@ -1,4 +1,4 @@
-"""All that a draft's two files are written from."""
+"""The input of a draft's two files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from stream.replay.mapping.schema import DeviceSource, TableFormat
 
 @dataclass(frozen=True)
 class Draft:
-    """What was found and guessed. `names` are the readings' names by column, `units` those that headers name."""
+    """The survey and the guesses. `names` are the readings' names by column, `units` the units in headers."""
 
     fleet: str
     table: str
@@ -29,7 +29,7 @@ class Draft:
 
     @property
     def by_time(self) -> bool:
-        """Whether time orders the events."""
+        """Return whether time orders the events."""
         return (
             self.seq is None
             and self.roles.time is not None
@@ -39,5 +39,5 @@ class Draft:
 
     @property
     def rows_are_devices(self) -> bool:
-        """Whether each row is of another device."""
+        """Return whether each row is from another device."""
         return self.order.devices == self.order.rows > 1

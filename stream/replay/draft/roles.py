@@ -1,4 +1,4 @@
-"""What each column of a table is: device, time, counter, outcome, reading, or nothing that a fleet file can use."""
+"""Guesses the role of each column of a table: device, time, counter, outcome, reading, or no use in a fleet file."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ _ANSWER = re.compile(rf"{_FAILURE.pattern}|(^|_)(outcome|label|target|class)($|_
 _FAILED = re.compile(r"fail|fault|defe[ck]t|broke|breakdown|kaputt|ausfall|ausgefallen|st(ö|oe)rung|dead|trip|crash")
 _REPAIRED = re.compile(r"repair|replace|reparier|maintained|gewartet")
 _NOT = re.compile(r"(^|_)(no|not|non|none|ok|without|kein|keine|nicht|ohne)($|_)")
-_RARE = 0.05  # share of ones of a flag that rather tells an outcome than a reading
+_RARE = 0.05  # a flag with a smaller share of ones is rather an outcome than a reading
 
 
 def plain(text: str) -> str:
-    """Words of a header or a cell in lower case with `_` between: `machineID` becomes `machine_id`."""
+    """Return the words of a header or a cell in lower case with `_` between: `machineID` becomes `machine_id`."""
     return re.sub(r"[\W_]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", text)).strip("_").lower()
 
 
 @dataclass
 class Outcome:
-    """The column that seems to say what became of a run, and its words for it."""
+    """The column that seems to hold the outcomes of runs, and its words for them."""
 
     column: str
     failed: list[str]
@@ -49,7 +49,7 @@ class Outcome:
 
 @dataclass
 class Roles:
-    """Guesses; `left_out` says of columns by name why they are no readings, `modes` are flags that may name a failure's mode."""
+    """The guesses. `left_out` has by column the reason why it is no reading. `modes` are flags that may name a failure's mode."""
 
     devices: list[str] = field(default_factory=list)  # candidates, the likeliest first
     time: TimeSource | None = None
@@ -64,7 +64,7 @@ class Roles:
 
 
 def roles_of(columns: Sequence[Column]) -> Roles:
-    """What each column seems to be, by its name and what it holds."""
+    """Guess the role of each column, by its name and its cells."""
     found = Roles()
     _find_time(columns, found)
     times = {*(found.time.column if found.time else ())}
@@ -80,7 +80,7 @@ def roles_of(columns: Sequence[Column]) -> Roles:
 
 
 def _find_time(columns: Sequence[Column], found: Roles) -> None:
-    """The first column that is a time, called so if one is; with its clock where that stands in another."""
+    """Find the first time column, first among columns named like a time; with its clock if another column holds it."""
     timed = sorted((c for c in columns if c.ways), key=lambda c: not is_called_time(c.name))
     if not timed:
         return
@@ -95,7 +95,7 @@ def _find_time(columns: Sequence[Column], found: Roles) -> None:
 
 
 def _devices(columns: Sequence[Column]) -> list[str]:
-    """Columns that may name the device, the likeliest first."""
+    """Return the columns that may name the device, the likeliest first."""
     scored = [(_device_score(c), -i, c.name) for i, c in enumerate(columns) if c.is_name]
     return [name for score, _, name in sorted(scored, reverse=True) if score]
 
@@ -126,7 +126,7 @@ def _is_counter(column: Column) -> bool:
 
 
 def _find_outcome(columns: Sequence[Column], found: Roles) -> None:
-    """The column that says what became of runs, and flags beside it that say how."""
+    """Find the column with the outcomes of runs, and the flags beside it with the modes."""
     for column in columns:
         if _REMAINING.search(plain(column.name)) and column.is_number:
             found.left_out[column.name] = "a remaining life: the model must not see its own label"
@@ -154,7 +154,7 @@ def _find_outcome(columns: Sequence[Column], found: Roles) -> None:
 
 
 def _ones(column: Column) -> dict[str, int]:
-    """The cells of a flag that say yes, as they are compared, and how many rows say so."""
+    """Return the cells of a flag that mean yes, in the form for comparison, and the number of their rows."""
     return {word(w): count for w, count in (column.words or {}).items() if word(w) in ("1", "true")}
 
 
@@ -174,7 +174,7 @@ def _outcome(column: Column) -> Outcome | None:
 
 
 def _sort_in(column: Column, found: Roles) -> None:
-    """Make a column a reading, or say why it is none."""
+    """Make a column a reading, or note the reason why it is none."""
     why = next(_reasons(column, found), None)
     if why is not None:
         found.left_out[column.name] = why
@@ -185,7 +185,7 @@ def _sort_in(column: Column, found: Roles) -> None:
 
 
 def _reasons(column: Column, found: Roles) -> Iterator[str]:
-    """Yield why a column is no reading, the first that applies first."""
+    """Yield the reasons why a column is no reading, the first one that applies first."""
     if column.name in found.devices[1:] and (column.words is None or column.leading_zeros):
         yield "seems to be another id of the device or the row"
     if column.ways or column.clock:
@@ -205,7 +205,7 @@ def _reasons(column: Column, found: Roles) -> Iterator[str]:
 
 
 def _text(column: Column) -> str:
-    """Why a column that is not all numbers is no reading."""
+    """Return the reason why a column that is not all numbers is no reading."""
     if column.numbers > 9 * max(len(column.strange), 1) and (
         column.words is None or column.numbers > 0.5 * column.rows
     ):

@@ -1,4 +1,4 @@
-"""Which columns of a table are times, and how they are written: ways of reading are tried until one is left."""
+"""Finds the time columns of a table and their formats: tries ways of reading until one is left."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _UNITS = (("s", 1.0), ("ms", 1e3), ("us", 1e6), ("ns", 1e9))
 _FROM, _TO = (
     946_684_800,
     2_524_608_000,
-)  # the years 2000 to 2049, in seconds: a number within is a time if its column is called so
+)  # the years 2000 to 2049, in seconds: a number within is a time if its column is named like one
 
 
 def is_called_time(name: str) -> bool:
-    """Whether a column's name says that it holds times."""
+    """Return whether a column's name means that it holds times."""
     return _CALLED.search(name) is not None
 
 
 def readings_of_time(name: str, cells: Any, written: TableFormat) -> list[TimeSource]:
-    """The ways in which all of these cells (n,) are times; none for most columns."""
+    """Return the ways in which all of these cells (n,) are times; none for most columns."""
     if pa.types.is_timestamp(cells.type) or pa.types.is_date(cells.type):
         ways = [TimeSource(column=(name,)), TimeSource(column=(name,), zone="UTC")]
     elif pa.types.is_string(cells.type) and not _is_number(cells):
@@ -50,7 +50,7 @@ def readings_of_time(name: str, cells: Any, written: TableFormat) -> list[TimeSo
 
 
 def holds(way: TimeSource, cells: Any, written: TableFormat) -> bool:
-    """Whether all of these cells (n,) can be read so."""
+    """Return whether all of these cells (n,) can be read in this way."""
     if cells.null_count:
         return False
     _, faults = times(cells, way, written)
@@ -58,12 +58,12 @@ def holds(way: TimeSource, cells: Any, written: TableFormat) -> bool:
 
 
 def is_clock(cells: Any) -> bool:
-    """Whether all cells (n,) are times of day."""
+    """Return whether all cells (n,) are times of day."""
     return bool(pa.types.is_string(cells.type) and pc.all(pc.match_substring_regex(cells, _CLOCK)).as_py())
 
 
 def joined_with_clock(date: TimeSource, clock: str, example: str) -> TimeSource:
-    """A date and the column of its time of day, such as `example`, as one time."""
+    """Return a date and the column of its time of day, such as `example`, as one time."""
     if date.format is None:
         return TimeSource(column=(*date.column, clock), zone="UTC")
     seconds = ":%S.%f" if "." in example else ":%S" if example.count(":") == 2 else ""
@@ -75,7 +75,7 @@ def _is_number(cells: Any) -> bool:
 
 
 def _as_numbers(name: str, cells: Any) -> list[TimeSource]:
-    """Numbers that count from 1970, if their column is called a time, and dates such as 20261123."""
+    """Return numbers that count from 1970, if their column is named like a time, and dates such as 20261123."""
     if not is_called_time(name):
         return []
     try:

@@ -1,4 +1,4 @@
-"""Values and comments as YAML that any version of it reads alike."""
+"""Writes values and comments as YAML that every version of YAML reads alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import yaml
 
 
 def number(value: float) -> str:
-    """A number as any version of YAML reads it."""
+    """Return a number that every version of YAML reads."""
     if value == int(value) and abs(value) < 1e15:
         return str(int(value))
     text = repr(value)
@@ -18,7 +18,7 @@ def number(value: float) -> str:
 
 
 def scalar(value: Any, flow: bool = False) -> str:
-    """A value in YAML on one line, in quotes where it needs them; `flow`: inside of braces or brackets."""
+    """Return a value in YAML on one line, in quotes if needed; `flow`: inside braces or brackets."""
     if isinstance(value, str) and any(not c.isprintable() for c in value):
         return _dumped(value, default_style='"')
     text = _dumped([value] if flow else value, default_flow_style=True)
@@ -33,6 +33,6 @@ def _dumped(value: Any, **style: Any) -> str:
 
 
 def comment(text: str) -> str:
-    """Text that can stand in a comment: printable, on one line, not too long."""
+    """Return text for a comment: printable, on one line, not too long."""
     shown = "".join(c if c.isprintable() else " " for c in str(text))
     return shown if len(shown) <= 200 else f"{shown[:200]}…"

@@ -1,4 +1,4 @@
-"""Reads a mapping file: every mistake is one line with file, key, what was found, and what is allowed."""
+"""Reads a mapping file: every mistake becomes one line with file, key, the found value, and the allowed values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESOLVED = ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")
 
 
 class _AsWritten(yaml.SafeLoader):
-    """YAML whose scalars are text as written: `0012` is no octal number, `no` is no truth value. An empty one is null."""
+    """Reads YAML scalars as text: `0012` is no octal number, `no` is no truth value. An empty one is null."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012 - of the loader's class
         first: [r for r in resolvers if r[0] in _RESOLVED]
@@ -24,7 +24,7 @@ class _AsWritten(yaml.SafeLoader):
     }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """As usual; a key that is given twice is a mistake, since only the last would count."""
+        """Construct the mapping. A repeated key is a mistake, because only the last one would count."""
         keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
         twice = next((key for key in keys if keys.count(key) > 1), None)
         if twice is not None:
@@ -53,7 +53,7 @@ def _read(path: Path) -> Any:
 
 
 def _misfits(mapping: Mapping, fleet: FleetSpec) -> list[str]:
-    """What of the mapping does not go with the fleet file."""
+    """Yield the contradictions between the mapping and the fleet file."""
     lines = []
     if mapping.fleet != fleet.fleet:
         lines.append(f"fleet: found {mapping.fleet!r}, but the command sends events of fleet {fleet.fleet!r}")
@@ -68,7 +68,7 @@ def _misfits(mapping: Mapping, fleet: FleetSpec) -> list[str]:
 
 
 def _wrong_units(mapping: Mapping, fleet: FleetSpec) -> list[str]:
-    """Readings whose declared unit is another than the fleet's and is not converted."""
+    """Yield readings whose declared unit differs from the fleet's and is not converted."""
     lines = []
     for name, spec in zip(fleet.readings, fleet.reading_specs, strict=True):
         source = mapping.readings.get(name)
@@ -80,7 +80,7 @@ def _wrong_units(mapping: Mapping, fleet: FleetSpec) -> list[str]:
 
 
 def _wrong_orders(mapping: Mapping, fleet: FleetSpec) -> list[str]:
-    """Keys that the fleet's order asks for, or does not know."""
+    """Yield keys that the fleet's order requires, or does not know."""
     lines = []
     if fleet.order == "ts" and mapping.ts is None:
         lines.append(f"ts: missing, must be given, because fleet {fleet.fleet} is ordered by time")

@@ -170,14 +170,14 @@ _TABLES: tuple[tuple[str, str, type[BaseModel]], ...] = (
 
 
 def reference() -> str:
-    """The page, Markdown."""
+    """Return the page, Markdown."""
     kinds = "\n".join(f"| {kind} | {done} |" for kind, done in KINDS)
     table = f"| table | how aimaas reads it |\n|---|---|\n{kinds}\n"
     return "\n".join([_INTRODUCTION, table, *(_table(*part) for part in _TABLES)]).rstrip() + "\n"
 
 
 def _table(title: str, prefix: str, model: type[BaseModel]) -> str:
-    """A table of one model's keys."""
+    """Return a table of one model's keys."""
     described = " ".join((model.__doc__ or "").split())
     own = [(name, field) for name, field in model.model_fields.items() if model is TableFormat or not _is_format(name)]
     rows = "\n".join(_row(prefix, name, field) for name, field in own)
@@ -199,7 +199,7 @@ def _row(prefix: str, name: str, field: FieldInfo) -> str:
 
 
 def _models(annotation: Any) -> Iterator[type[BaseModel]]:
-    """The models that a type holds."""
+    """Return the models in a type."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in getattr(annotation, "__args__", ()):
