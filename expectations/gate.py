@@ -60,9 +60,9 @@ def check_table(
     """Judge the offsets of `silver` or `gold` that no gate has passed, failed offsets first; None if there are none.
 
     The audit has the time `now` (UTC), or the clock's time if `now` is None. `spark` starts a session if there are many rows;
-    without it all rows are judged in this process. Data Docs and the audit are written whatever the verdict is. Raises
-    GateFailedError that names each failed critical expectation, the observed value, the limit and the page to read; LakeError if
-    the table is missing, or if another gate judged it meanwhile; FleetFileError for an invalid hand-written suite.
+    without it all rows are judged in this process. Data Docs and the audit are written for every verdict. Raises GateFailedError
+    that names each failed critical expectation, the observed value, the limit and the page to read; LakeError if the table is
+    missing, or if another gate judged it meanwhile; FleetFileError for an invalid hand-written suite.
     """
     now = datetime.now(UTC) if now is None else now
     begin_audits(settings, fleet, now)
@@ -177,7 +177,7 @@ def _report(
 
 
 def _told(fleet: FleetSpec, table: Table, run: str, part: Slice, found: Judgement, before: Audit | None = None) -> str:
-    """Why the gate stops, for the task's log."""
+    """The reason why the gate stops, for the task's log."""
     since = "" if before is None else f", as it has since {before.at:%Y-%m-%dT%H:%M:%SZ}"
     head = f"{fleet.fleet}: gate of {table} {run} ({part.rows.count} rows) failed {len(found.failed)} expectation(s){since}"
     lines = [head, *(f"- {f}" for f in found.failed), f"Data Docs: {found.docs.index}"]

@@ -47,7 +47,7 @@ def acknowledge(settings: Settings, fleet: FleetSpec, failed: Audit, said: Resol
 
 
 def acknowledge_day(settings: Settings, fleet: FleetSpec, day: date, said: Resolution) -> Audit:
-    """Let gold take up a rebuilt day as it is. Raises LakeError if the day is not held back."""
+    """Let gold take up a rebuilt day with all its rows. Raises LakeError if the day is not held back."""
     held = held_day(settings, fleet, day)
     if held is None:
         raise LakeError(f"fleet {fleet.fleet}: {day} is not held back: the day was not rebuilt, or its gate has passed")

@@ -27,7 +27,7 @@ SEVERITIES = ("critical", "quarantine", "warning")
 ANY_ROWS: Expected = ("expect_table_row_count_to_be_between", {"min_value": 1}, "critical")
 """On a table as a whole, for the first gate only: later, only an outcome or a compaction may have come since the last gate."""
 
-_CLOCK_BACK = 0.01  # share of rows: a rule on one row cannot see the times of other rows
+_CLOCK_BACK = 0.01  # share of rows; no rule on a single row can check it
 SPLITS = ("train", "validation", "calibration", "test")
 _HAND_WRITTEN_KEYS = {"type", "kwargs", "severity"}
 

@@ -214,7 +214,7 @@ def _suite(name: str, expected: Sequence[Expected]) -> Any:
             "critical" if severity == "quarantine" else severity
         )  # GX has no such severity; beyond the limit it stops the run
         meta = {_PLACE: place, "severity": severity}
-        # for a pair with one null, pandas reports a failure and Spark none: here neither judges it
+        # for a pair with one null, pandas reports a failure and Spark none: here such a pair is not judged
         pair = {"ignore_row_if": "either_value_is_missing"} if {"column_A", "column_B"} <= kwargs.keys() else {}
         configuration = ExpectationConfiguration(kind, {**pair, **kwargs}, meta=meta, severity=known)
         suite.add_expectation_configuration(configuration)

@@ -143,7 +143,7 @@ def append(settings: Settings, fleet: FleetSpec, table: Table, judged: DataFrame
 
 
 def _refused_ends(spark: SparkSession, settings: Settings, fleet: FleetSpec, seen: Held, start: Offsets) -> Offsets:
-    """Where the rows that admission wrote to quarantine from `start` on end. Gates write rows to quarantine too."""
+    """The ends of the rows from `start` on that admission wrote to quarantine. Gates write rows to quarantine too."""
     from pyspark.sql import functions as f
 
     rows = read_version(spark, settings, fleet, "quarantine", seen.version or 0)
@@ -170,7 +170,7 @@ def _admit_portion(job: Job, portion: Portion) -> dict[str, int]:
     judged = judge_portion(spark, settings, fleet, portion, by).persist()
     counts = {row["verdict"]: row["count"] for row in judged.groupBy("verdict").count().collect()}
     wanted = [t for t in TAKING if counts.get(t) or table_version(settings, fleet.fleet, t) is None]
-    with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once: each of them mostly waits
+    with ThreadPoolExecutor(len(TAKING)) as pool:  # three small commits at once, because a commit mostly waits
         list(pool.map(lambda table: append(settings, fleet, table, judged, portion), wanted))
     state = rows_of(judged, STATE, fleet)
     commit(settings, fleet, "admission_state", APP_ID, state, portion.state, note, "overwrite")

@@ -49,7 +49,7 @@ class Difference:
 def rebuild(job: Job) -> Report:
     """Compare a day with the verdicts from bronze, and repair it; returns missing, doubled and other rows by table."""
     day: date = job.arguments.day
-    # read first: bronze and the tables hold all offsets below it; offsets beyond it belong to admission, which may be running
+    # read first: bronze and the tables hold all offsets below it; a running admission may work on the offsets above it
     admitted = held(job.settings, job.fleet.fleet, "admission_state", ADMIT).offsets
     judged = judge_day(job, day, admitted)
     if judged is None:
@@ -87,7 +87,7 @@ def judge_day(job: Job, day: date, admitted: Offsets) -> DataFrame | None:
     if job.arguments.rejudge:
         rejudge(job.rule_journal, fleet, first, end, datetime.now(UTC))
     by = JudgedBy.of(fleet, job.rule_journal.read())
-    by.files(start.offsets, end)  # raises here, before a worker meets rules that cannot be followed
+    by.files(start.offsets, end)  # raises here instead of in a worker, if rules cannot be applied any more
     known = (
         None if start.version is None else read_version(job.spark, settings, fleet, "admission_state", start.version)
     )

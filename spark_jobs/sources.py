@@ -31,7 +31,7 @@ from spark_jobs.commits import note_of, without_mark
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_MEANING = 2  # raise it if columns, or the way they are computed, change their meaning: gold is then written as a whole
+_MEANING = 2  # increase it if columns, or their computation, change their meaning: gold is then written as a whole
 # the keys of the fleet file that decide which rows gold has, and what their columns mean
 _SAID: dict[str, Any] = {
     "order": True, "settings": True, "sensors": True, "task": True, "split": True,
@@ -102,7 +102,7 @@ def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -
 
 
 def _rebuilt(settings: Settings, fleet: FleetSpec, before: Sources | None) -> int:
-    """How often rows were replaced; unchanged from `before` while a rebuilt day has not passed its gate."""
+    """The number of replacements of rows; unchanged from `before` while a rebuilt day has not passed its gate."""
     if before is not None and held_days(settings, fleet):
         return before.rebuilt
     return sum(held(settings, fleet.fleet, table, "rebuild").number for table in ("silver", "quarantine"))
@@ -127,7 +127,7 @@ def _set_aside(settings: Settings, fleet: FleetSpec) -> pa.Table:
 
 
 def _below(places: pa.Table, ends: Offsets) -> int:
-    """How many of the coordinates lie below the ends of their partitions."""
+    """The number of coordinates below the ends of their partitions."""
     columns = (places[name].to_pylist() for name in places.column_names)
     return sum(offset < ends.get((topic, p), 0) for topic, p, offset in zip(*columns, strict=True))
 

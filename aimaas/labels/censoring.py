@@ -71,7 +71,7 @@ class Places(NamedTuple):
 
     @property
     def until(self) -> Int64:
-        """How far each row's life was observed (n,)."""
+        """The last order key at which each row's life was observed (n,)."""
         return np.where(self.failure != NEVER, self.failure, np.where(self.end != NEVER, self.end, self.newest))
 
 

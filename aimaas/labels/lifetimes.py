@@ -74,7 +74,7 @@ def _counted_ms(new_device: Mask, broker_ms: Int64) -> Int64:
 
 
 def labels(fleet: FleetSpec, order: Int64, newest: Int64, failure: Int64, end: Int64) -> npt.NDArray[np.float64]:
-    """Labels (n,) of rows in any order, NaN where none is known. `newest`, `failure` and `end` are order keys of the row's life.
+    """Labels (n,) of rows in any order, NaN if none is known. `newest`, `failure` and `end` are order keys of the row's life.
 
     A life is the time between two outcomes of a run, and ends with the second; a run may hold several. `newest` is its newest row,
     `failure` its failure, `end` its repair or retirement, NEVER if there is none. A row is labelled by the later end of its life:
@@ -115,12 +115,12 @@ def _fails(order: Int64, failure: Int64, end: Int64) -> Mask:
 
 
 def _watched(order: Int64, newest: Int64, end: Int64) -> Int64:
-    """How long rows of lives that did not fail were observed."""
+    """The time for which rows of lives without a failure were observed."""
     return np.where((order <= end) & (end != NEVER), end, newest) - order
 
 
 def steps_needed(fleet: FleetSpec) -> float:
-    """How long a living device must be observed after a row for a label, in steps of the order: the horizon, or the cap."""
+    """The time that a living device must be observed after a row for a label, in steps of the order: the horizon, or the cap."""
     task = fleet.task
     return (task.cap if isinstance(task, RemainingUsefulLife) else task.horizon) * fleet.order_units_per_step
 

@@ -196,7 +196,7 @@ def record(settings: Settings, fleet: FleetSpec, audits: Sequence[Audit]) -> Non
         try:
             write_deltalake(found or uri, _rows(audits), mode="append" if found else "error", commit_properties=how)
         except CommitFailedError:
-            continue  # another table's audit, or upkeep, committed meanwhile
+            continue  # an audit of another table, or upkeep, committed meanwhile
         except DeltaError:
             if found is not None or find_table(settings, fleet.fleet, "audits") is None:
                 raise

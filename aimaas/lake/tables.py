@@ -193,7 +193,7 @@ def held(settings: Settings, fleet: str, table: Table, app_id: str) -> Held:
 
 
 def ends_at(settings: Settings, fleet: str, table: Table, version: int) -> Offsets:
-    """The offsets after the newest of each topic and partition at a version; its files may be deleted.
+    """The offsets after the newest of each topic and partition at a version, even if its files are deleted.
 
     For gold they are in the gold job's note. Raises LakeError if the version is gone, or has no such note.
     """

@@ -44,7 +44,7 @@ class ArrowRows:
         return found
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut the rows, and the rows before them, into windows of so many rows."""
+        """Cut the rows, and the rows before them, into windows of `rows` rows."""
         return cut(sensors, rows, self.table, self.before)
 
     def set_aside(

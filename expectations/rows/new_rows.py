@@ -41,7 +41,7 @@ class Span:
 
 
 def span_since(settings: Settings, fleet: FleetSpec, table: Gated, start: Offsets) -> Span:
-    """The rows of a table from `start` on. Raises LakeError if the table does not exist yet, or does not say where it ends."""
+    """The rows of a table from `start` on. Raises LakeError if the table does not exist yet, or does not name its end."""
     # read first for silver: each admission writes it last, so silver and quarantine hold everything that was judged below it
     admitted = held(settings, fleet.fleet, "admission_state", ADMIT).offsets if table == "silver" else {}
     found = find_table(settings, fleet.fleet, table)

@@ -57,7 +57,7 @@ class Rows(Protocol):
 class Slice:
     """The rows that are judged together, and for silver the number of records that admission refused.
 
-    `carried` are records of earlier gates, and how many of them were refused: too few to judge the refused share then.
+    `carried` counts the records of earlier gates, and the refused ones among them, which were too few to judge the refused share.
     """
 
     rows: Rows

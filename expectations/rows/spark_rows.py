@@ -42,7 +42,7 @@ class SparkRows:
         return self.table
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut the rows, and the rows before them, into windows of so many rows."""
+        """Cut the rows, and the rows before them, into windows of `rows` rows."""
         return cut_in_spark(sensors, rows, self.table, self.before, self.most)
 
     def set_aside(

@@ -21,10 +21,10 @@ MOST_ROWS = 1_000_000  # above this, devices are left out, so that the work is b
 
 @dataclass(frozen=True)
 class Windows:
-    """Lowest, highest and mean value of each sensor (n windows, S), NaN where a window has a null.
+    """Lowest, highest and mean value of each sensor (n windows, S), NaN if the window has a null.
 
-    `is_new` (n,) tells which windows hold a new row, `device` (n,) their devices. `clock_back` is the share of new rows whose time
-    is before the time of the device's previous row.
+    `is_new` (n,) marks the windows with a new row, `device` (n,) holds the device of each window. `clock_back` is the share of
+    new rows whose time is before the time of the device's previous row.
     """
 
     low: Float64

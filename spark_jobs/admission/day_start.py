@@ -1,4 +1,4 @@
-"""Where a rebuild starts to judge, so that a day gets the same verdicts again: the newest admission state before the day."""
+"""Finds the start of a rebuild: the newest admission state before the day, from which the day gets the same verdicts again."""
 
 from __future__ import annotations
 

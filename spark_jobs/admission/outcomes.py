@@ -63,7 +63,7 @@ def _refusal_of(fleet: FleetSpec, key: bytes | None, outcome: Outcome) -> Refuse
 
 
 def _read_slowly(fleet: FleetSpec, value: bytes, error: Exception) -> Outcome | Refused:
-    """The outcome of a record that the decoder refuses, read as events are (`parsing.py`), or the reason why it is none."""
+    """The outcome in a record that the decoder refuses, read like an event (`parsing.py`), or the reason why it is none."""
     try:
         found = plain_json.parse(value)
     except (ValueError, RecursionError):
@@ -74,7 +74,7 @@ def _read_slowly(fleet: FleetSpec, value: bytes, error: Exception) -> Outcome | 
         return _foreign(fleet, named)
     try:
         outcome = msgspec.convert(plain_json.members(found, Outcome.__struct_fields__), Outcome)
-        msgspec.json.encode(outcome)  # raises for half a surrogate pair, which JSON can spell
+        msgspec.json.encode(outcome)  # raises for half a surrogate pair, which JSON can contain
     except ValueError as e:
         return Refused(Reason.SCHEMA, str(e))
     return outcome

@@ -64,14 +64,14 @@ class JudgedBy:
         return self.book.judges(self.timelines.get((topic, partition), Timeline()))
 
     def files(self, start: Offsets, end: Offsets) -> list[FleetSpec]:
-        """The fleet files that apply anywhere from `start` up to `end`. Raises StateError if one cannot be followed any more."""
+        """The fleet files that apply to any offset in [start, end). Raises StateError if one cannot be applied any more."""
         known = ((self.timelines.get(at, Timeline()), start.get(at, 0), stop) for at, stop in end.items())
         digests = {digest for timeline, begin, stop in known for digest in timeline.digests(begin, stop)}
         return [self.book.judge(digest).fleet for digest in sorted(digests)]
 
 
 def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, now: datetime) -> JudgedBy:
-    """Claim a portion from `start` up to `end`; returns the rules that judge its events. Offsets of other topics are ignored."""
+    """Claim the portion [start, end) and return the rules that judge its events. Offsets of other topics are ignored."""
     found, entries = journal.read(), list[Entry]()
     for topic in _events_topics(fleet, end):
         entries += found.by_lake(fleet, topic, _of_topic(topic, start), _of_topic(topic, end), now)
@@ -82,7 +82,7 @@ def claim(journal: RuleJournal, fleet: FleetSpec, start: Offsets, end: Offsets, 
 
 
 def rejudge(journal: RuleJournal, fleet: FleetSpec, first: Offsets, end: Offsets, now: datetime) -> None:
-    """Note that offsets from `first` up to `end` are judged again by the present fleet file."""
+    """Note that the offsets in [first, end) are judged again by the present fleet file."""
     log = journal.read()
     for topic in _events_topics(fleet, end):
         begins, ends = _of_topic(topic, first), _of_topic(topic, end)

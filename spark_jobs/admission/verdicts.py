@@ -45,7 +45,7 @@ def judge_partitions(by: JudgedBy) -> Callable[[Iterator[pa.RecordBatch]], Itera
 
 
 def order_state() -> DeviceState:
-    """Empty state with all that the judge needs of a device: its order keys, and no readings."""
+    """Empty state with the arrays that the judge needs: order keys without readings."""
     return DeviceState((), 1, 0)
 
 
@@ -76,7 +76,7 @@ class _Pass:
         yield from self._leave()
 
     def _enter(self, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-        """Go on to the partition of these rows, and return the state of the partition before."""
+        """Switch to the partition of these rows, and yield the state of the previous partition."""
         topic, partition = rows["topic"][0].as_py(), rows["partition"][0].as_py()
         if self._at is None or (self._at.topic, self._at.partition) != (topic, partition):
             yield from self._leave()

@@ -1,6 +1,6 @@
 """Gaps: offsets that retention deleted before they were landed; one row of the lake for each gap.
 
-Somebody accepted them as lost, or the first landing of a topic found them deleted.
+A person accepted their loss, or the first landing of a topic found them deleted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The topics that Kafka holds now under the fleet's topic names, and what was landed of earlier topics with these names."""
+"""The present topics of the fleet, and the landed records of earlier topics with the same names."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class LandedTopics:
             check_id(topic, self.ids[topic], found)
 
     def left_behind(self, landed: Offsets, now: datetime) -> list[Gap]:
-        """A gap for each partition of a deleted topic: nobody can know which records it held beyond the landed ones."""
+        """A gap for each partition of a deleted topic, because the records that it held after the landed ones are unknown."""
         told = {(gap.topic, gap.partition) for gap in self.journal.gaps if gap.by == "land" and gap.last is None}
         gone = [label for topic in self.ids for label in self.journal.labels(topic) if label != self.label(topic)]
         places = {(label, p) for label in gone for p in _partitions(landed, label)}
@@ -53,7 +53,7 @@ def find_topics(settings: Settings, fleet: FleetSpec, now: datetime) -> LandedTo
 def tell_left_behind(
     settings: Settings, fleet: FleetSpec, topics: LandedTopics, landed: Offsets, now: datetime
 ) -> dict[str, int]:
-    """Note in the journal, once, where the landed part of deleted topics ends; first gap offsets by `label/partition`."""
+    """Note in the journal, once, the end of the landed part of deleted topics; return first gap offsets by `label/partition`."""
     gaps = topics.left_behind(landed, now)
     append_to_journal(settings, fleet, gaps)
     return {f"{gap.topic}/{gap.partition}": gap.first for gap in gaps}

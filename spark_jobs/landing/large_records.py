@@ -1,4 +1,4 @@
-"""Records that fit into their topic only compressed. Unpacked they may have a gigabyte, which the JVM of a landing cannot hold.
+"""Records that fit into their topic only compressed. An unpacked one may have a gigabyte, which the JVM of a landing cannot hold.
 
 A landing first looks through the new records with the C client, and notes the partitions that hold such records. Spark's own source
 reads all other partitions. The C client reads the noted partitions in Spark's Python workers, outside of the JVM. Of a large record
@@ -50,7 +50,7 @@ _ROWS, _ROW_BYTES = 1_000, 8 << 20  # of one batch for Spark
 
 @dataclass
 class Scan:
-    """What a landing knows before Spark reads: the partitions that hold `large` records, gaps, and the largest other record.
+    """The result of a scan before Spark reads: the partitions that hold `large` records, gaps, and the largest other record.
 
     `skipped` holds the first offset, and the offset after the last, of batches that the journal lists as skipped.
     """
@@ -61,7 +61,7 @@ class Scan:
 
     @property
     def polled_records(self) -> int:
-        """How many records Spark's source may unpack at once."""
+        """The number of records that Spark's source may unpack at once."""
         return min(max(_POLLED_BYTES // self.largest, 1), 500)
 
 
@@ -128,7 +128,7 @@ def _read(
                 f"read the records to land: nothing came for {READ_LIMIT_S:g} s; look into the broker's log"
             )
         for (topic, p, is_good), group in itertools.groupby(messages, _kind):
-            at, found = labels.get((topic, p)), list(group)  # None for an error of the whole client, which tries again
+            at, found = labels.get((topic, p)), list(group)  # None for an error of the whole client, which retries
             if at is None or at not in pending:
                 continue
             if is_good:
@@ -225,7 +225,7 @@ def _row(at: At, message: Any, limit: int, kept: int) -> list[Any]:
 
 
 def _headers(message: Any, limit: int) -> list[dict[str, Any]] | None:
-    """The headers, or a note in their place if they are larger than `limit` bytes or not UTF-8."""
+    """The headers, or a note instead if they are larger than `limit` bytes or not UTF-8."""
     try:
         found = message.headers()
     except UnicodeDecodeError:  # a producer may use any bytes as a header's name
@@ -241,7 +241,7 @@ def _size(message: Any) -> int:
 
 
 def _header_bytes(message: Any) -> int:
-    """Bytes of the headers plus eight for each; more than any limit if their names are not UTF-8, because then nobody knows."""
+    """Bytes of the headers plus eight for each; more than any limit if a name is not UTF-8, because the size is then unknown."""
     try:
         headers = message.headers()
         return sum(len(name) + len(content or b"") + 8 for name, content in headers) if headers else 0

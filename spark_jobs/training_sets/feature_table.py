@@ -38,7 +38,7 @@ _MOST = 3  # rows in the table for each row of gold; beyond that, superseded row
 
 
 class StandsFor(msgspec.Struct, frozen=True):
-    """What the table holds: features of the rows of gold that `sources` describe, for a plan and a fit (their hashes)."""
+    """The content of the table: features of the rows of gold in `sources`, for a plan and a fit (their hashes)."""
 
     sources: Sources
     plan: str

@@ -1,8 +1,8 @@
 """The table `fits`: fits that were computed from gold, each with its sources. A fit is kept while gold has grown little.
 
-For a version of gold, the latest fit counts that was computed from that version or from an earlier one that its rows begin with.
+A version of gold uses the latest fit that was computed from that version, or from an earlier one whose rows are its first rows.
 Rows are only appended. A later fit of an earlier version is written only if no newer version has kept the older fit. So the fit
-of a version never changes as long as the fleet file says the same.
+of a version never changes as long as the fleet file is the same.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ def numbered(rows: DataFrame, ends: DataFrame) -> DataFrame:
 
 
 def _ended_before(order: Column) -> Column:
-    """How many lives of the run ended before `order`."""
+    """The number of lives of the run that ended before `order`."""
     from pyspark.sql import functions as f
 
     before = f.filter("life_ends", lambda end: end["order"] < order)
@@ -54,7 +54,7 @@ def _ended_before(order: Column) -> Column:
 
 
 def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
-    """The lives that have rows: `LIFE`, and their `ENDS`, null where a life has no such end."""
+    """The lives that have rows: `LIFE`, and their `ENDS`, null if a life has no such end."""
     from pyspark.sql import functions as f
 
     found = numbered(rows.select("device_id", "run", "order"), ends).groupBy(*LIFE)
@@ -104,7 +104,7 @@ def _wants_bounds(fleet: FleetSpec) -> bool:
 def told(
     fleet: FleetSpec, censoring: Censoring, places: Places, features: npt.NDArray[np.float32] | None
 ) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.float32]]]:
-    """The rows (n,) that the training set keeps, and what the lives give for all rows: label, weight, bounds if the fleet has them.
+    """The rows (n,) that the training set keeps, and columns for all rows: label, weight, and bounds if the fleet has them.
 
     A row is kept if it has a label and is not dropped. With bounds all rows are kept; the others have the label NaN and weight 0.
     """

@@ -1,7 +1,7 @@
-"""Runs a model over silver in Spark's Python workers: what the stream would have predicted for each event.
+"""Runs a model over silver in Spark's Python workers, to get the predictions that the stream would have made.
 
-All rows of a device come together, in the order of the stream. The kernel begins a new history where silver says that the stream
-did. Features go through the scorer's own `predict`, which pads single rows.
+All rows of a device come together, in the order of the stream. The kernel begins a new history at the rows where the stream
+began one, which silver records. Features go through the scorer's own `predict`, which pads single rows.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _advance(model: OpenModel, rows: pa.RecordBatch) -> Iterator[pa.RecordBatch]
 
 
 def _answered(model: OpenModel, rows: pa.RecordBatch, wanted: Any, features: Any) -> pa.RecordBatch:
-    """The wanted rows with the model's predictions; null where the result is not finite, and so no prediction."""
+    """The wanted rows with the model's predictions; null if the result is not finite and thus no prediction."""
     import pyarrow as pa
 
     chosen = rows.filter(pa.array(wanted))
