@@ -45,7 +45,7 @@ def up(
 ) -> None:
     """Start or repair the local stack: Kafka, Airflow, MLflow, Data Docs and a scorer per fleet.
 
-    The stack runs until `aimaas down`, also after you close the shell. It
+    The stack runs until `aimaas down`, even after you close the shell. It
     restarts a part that ends. On a running stack the command starts missing
     parts, moves parts to the ports that you give, adds topics, scorers and
     DAGs of new fleet files, and restarts scorers whose fleet file changed.

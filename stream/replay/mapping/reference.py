@@ -55,11 +55,11 @@ outcome:
 
 `outcome` names a column of the table of readings. Each row with a listed word is one outcome of its device, at this row.
 
-- **A word on every row of a run is an outcome on every row**, so each of these rows becomes a failure.
+- **Each row with a word is one outcome.** If the word for `failed` is on every row of a run, every row becomes a failure.
   Keep the word on the row where the machine failed, and empty the other cells, before you replay the table.
   Or write the outcomes into [a table of their own](#several-tables).
-- **A machine with several failures needs no column `run`.** Each outcome ends a life, and the next row begins the next life.
-  With a column `run`, the features begin anew with each run too.
+- **A machine with several failures needs no column `run`.** Each outcome ends a life. The next row begins the next life.
+  With a column `run`, each run begins with a new history of features.
 - **A run without an outcome counts as still running**, up to its last row. `last_row: retired` says that it ended there.
 
 ## Several tables
@@ -122,10 +122,10 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("one machine, without an id column", "Write `device: {name: press-7}`."),
     ("rows that are a device each", "Write `device: {row: \"m-{:05d}\"}`."),
     ("times with a zone", "Read as RFC 3339, as on the topic, to the microsecond."),
-    ("times without a zone", "Refused without `ts.zone`, also in Parquet."),
+    ("times without a zone", "Refused without `ts.zone`, even in Parquet."),
     ("times that clocks show twice or never", "Refused. `ts.ambiguous: earlier` or `later` admits times that occur twice."),
-    ("plain dates", "Midnight in `ts.zone`, or in UTC without `ts.zone`, also for `date32` and `date64` of Parquet."),
-    ("numbers as times", "Refused without `ts.unit` (`s`, `ms`, …). `ts.since` sets another epoch, such as that of Excel."),
+    ("plain dates", "Midnight in `ts.zone`, or in UTC without `ts.zone`, including `date32` and `date64` of Parquet."),
+    ("numbers as times", "Refused without `ts.unit` (`s`, `ms`, …). `ts.since` sets another epoch, such as the epoch of Excel."),
     ("times outside the years 1900 to 2199", "Refused. This also finds a wrong unit."),
     ("times in a local form", "Refused without `ts.format`."),
     ("date and time in two columns", "Write `ts: {column: [Date, Time]}`."),
