@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def gold_as_of(job: Job, version: int) -> DataFrame:
-    """Gold at a version. Raises LakeError if nobody can read that version any more."""
+    """Gold at a version. Raises LakeError if that version cannot be read any more."""
     settings, fleet = job.settings, job.fleet
     if has_files(settings, fleet.fleet, "gold", version):
         return read_version(job.spark, settings, fleet, "gold", version)

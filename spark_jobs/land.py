@@ -116,7 +116,7 @@ def read_topics(spark: SparkSession, settings: Settings, landing: Landing, polle
 
 
 def read_landing(job: Job, landing: Landing, now: datetime) -> DataFrame:
-    """The records of a landing as rows of bronze; large ones are cut. Raises KafkaError at a batch that nobody can read."""
+    """The records of a landing as rows of bronze; large ones are cut. Raises KafkaError at an unreadable batch."""
     settings, fleet = job.settings, job.fleet
     found = scan(settings, fleet, landing.start, landing.end)
     if found.skipped:

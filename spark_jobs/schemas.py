@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SILVER, OUTCOME, QUARANTINE, STATE = "silver", "outcomes", "quarantine", "admission_state"
 LIFE = ("device_id", "run", "life_number")
 ENDS = ("life_first", "life_newest", "failure_order", "end_order")  # order keys of a row's life
-READING = "reading."  # prefix of a reading's column where columns of other tables stand beside it
+READING = "reading."  # prefix of a reading's column in a frame with columns of other tables
 
 SOURCE = {"topic": "string", "partition": "int", "offset": "bigint", "broker_ts": "timestamp"}
 _DEVICE = {"device_id": "string", "run": "bigint", "seq": "bigint", "order": "bigint", "ts": "timestamp"}

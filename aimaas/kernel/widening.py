@@ -63,7 +63,7 @@ def kernel_for(plan: FeaturePlan, fit: Fit, present: FeaturePlan) -> Kernel:
 
 
 def _put(values: Sequence[T], at: Sequence[int], into: Sequence[T]) -> tuple[T, ...]:
-    """`into`, with `values` at their places."""
+    """Return `into` with the `values` at the positions `at`."""
     found = list(into)
     for place, value in zip(at, values, strict=True):
         found[place] = value
@@ -71,7 +71,7 @@ def _put(values: Sequence[T], at: Sequence[int], into: Sequence[T]) -> tuple[T, 
 
 
 def _moved(program: Program, at: Sequence[int]) -> Program:
-    """A derived channel that finds its readings at their places."""
+    """Return a derived channel's program with its readings at the positions `at`."""
     values = tuple(
         float(at[int(value)]) if code == READING else value
         for code, value in zip(program.codes, program.values, strict=True)

@@ -1,6 +1,6 @@
 """The training set: frozen feature rows in a folder (a path or a URI), which the lake writes and training reads.
 
-`rows/*.parquet` holds one row per labelled event (training_rows.py). `training_set.json` names the sources of the rows, counts
+`rows/*.parquet` holds one row per labelled event (rows.py). `training_set.json` names the sources of the rows, counts
 them, and holds their digest, so that a model can be rebuilt from exactly these rows.
 """
 

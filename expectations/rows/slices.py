@@ -45,7 +45,7 @@ class Rows(Protocol):
         """These columns, in the form that Great Expectations takes."""
 
     def windows(self, sensors: Sequence[str], rows: int) -> Windows:
-        """Cut the rows, and the earlier rows of silver, into windows of so many rows."""
+        """Cut the rows, and the earlier rows of silver, into windows of `rows` rows."""
 
     def set_aside(
         self, settings: Settings, fleet: FleetSpec, docs: DataDocs, expected: Sequence[Expected], frame: Any

@@ -29,7 +29,7 @@ def check_changes(fleet: FleetSpec, note: str) -> None:
 
 
 def _mistake(name: str, before: Declared | None, now: Declared | None) -> str | None:
-    """The line that says which change of a reading is forbidden, and what to do; None if the reading is all right."""
+    """The line that names the forbidden change of a reading and the remedy; None if the reading has no forbidden change."""
     if now is None:
         return (
             f"{name} was removed, but older rows and models have it: keep it, with nullable: true and a fill if devices "

@@ -1,6 +1,6 @@
 """The table `features`: feature rows of gold for one plan and fit, without labels, and each device's kernel state after them.
 
-A run sends only new rows through the kernel (`kept_rows`). Its commit appends the feature rows, with the number of the commit, and
+A run sends only new rows through the kernel (`new_rows`). Its commit appends the feature rows, with the number of the commit, and
 replaces the state of all devices. If a device was computed from its beginning, its older rows stay in the files, and its state says
 `since` which number its rows count. Once there are many of these superseded rows, the table is written as a whole.
 
