@@ -209,6 +209,13 @@ def _differences(
                 f"topic {spec.name} has {partitions} partitions, the fleet file declares {spec.partitions}: set "
                 "topics.partitions to the number of the topic; `aimaas topics grow` adds partitions to the fleet's topics"
             )
+        fewest, in_sync = _fewest_replicas(known[spec.name]), int(spec.config.get("min.insync.replicas", 1))
+        if fewest < in_sync:  # with that setting Kafka would refuse all writes
+            lines.append(
+                f"topic {spec.name} has partitions with {fewest} of {spec.replication} replicas, and {in_sync} must have each "
+                f"record: add replicas with `kafka-reassign-partitions`, or set topics.replication to {fewest}"
+            )
+            continue
         has = {n: e.value for n, e in found[spec.name].items() if n in spec.config}
         other = {n: spec.config[n] for n in spec.config if n in has and has[n] != spec.config[n]}
         if other and keeps_all(has, spec.config):
@@ -222,6 +229,10 @@ def _differences(
                 f"`kafka-configs --alter --topic {spec.name} --add-config {change}`, or correct the fleet file"
             )
     return lines, changes
+
+
+def _fewest_replicas(topic: Any) -> int:
+    return min((len(p.replicas) for p in topic.partitions.values()), default=0)
 
 
 def _change(settings: Settings, client: Any, changes: Mapping[str, Mapping[str, str]]) -> None:

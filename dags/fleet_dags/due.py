@@ -30,8 +30,8 @@ def why_not_due(
 
 
 def known_outcomes(settings: Settings, fleet: FleetSpec) -> int:
-    """Return how many runs of devices have an outcome in the lake."""
+    """Return how many outcomes the lake has. One that was sent again counts once."""
     from aimaas.lake import read_table
 
-    found = read_table(settings, fleet.fleet, "outcomes", columns=["device_id", "run"])
-    return int(found.group_by(["device_id", "run"]).aggregate([]).num_rows)
+    found = read_table(settings, fleet.fleet, "outcomes", columns=["device_id", "run", "order"])
+    return int(found.group_by(["device_id", "run", "order"]).aggregate([]).num_rows)

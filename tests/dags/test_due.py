@@ -6,7 +6,12 @@ import runpy
 from enum import Enum
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+
+from aimaas.fleet import find_fleet
+from aimaas.lake import append_rows
+from aimaas.settings import Settings
 
 DUE = Path(__file__).resolve().parents[2] / "dags" / "fleet_dags" / "due.py"
 
@@ -17,7 +22,8 @@ class RunType(str, Enum):  # noqa: UP042  # as Airflow hands it to tasks: its st
     MANUAL = "manual"
 
 
-why_not_due = runpy.run_path(str(DUE))["why_not_due"]
+due = runpy.run_path(str(DUE))
+why_not_due, known_outcomes = due["why_not_due"], due["known_outcomes"]
 
 
 @pytest.mark.parametrize(
@@ -48,3 +54,12 @@ def test_a_refused_training_that_nothing_would_change_is_repeated_by_hand_only(r
 
     assert (found is None) == due
     assert due or str(found).endswith("since the last training was refused: 2 test devices")
+
+
+def test_failures_of_one_run_count_each_and_one_that_was_sent_again_counts_once(offline_settings: Settings) -> None:
+    orders = [("a", 0, 10), ("a", 0, 25), ("a", 0, 25), ("a", 1, 10), ("b", 0, 10)]
+    rows = {"topic": ["t"] * 5, "partition": [0] * 5, "offset": list(range(5))}
+    rows |= {name: [place[i] for place in orders] for i, name in enumerate(("device_id", "run", "order"))}
+    append_rows(offline_settings, "mill", "outcomes", pa.table(rows))
+
+    assert known_outcomes(offline_settings, find_fleet(offline_settings.fleets, "mill")) == 4

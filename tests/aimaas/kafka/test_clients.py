@@ -20,6 +20,7 @@ from aimaas.kafka import (
     read_all,
     read_between,
 )
+from aimaas.kafka.writing import write_records
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import TopicSpec
 
@@ -102,6 +103,19 @@ def test_a_topic_of_an_earlier_release_gets_settings_that_lose_nothing(settings:
     with pytest.raises(KafkaError, match=r"has cleanup\.policy=delete, declared is compact, retention\.ms=-1, .*"):
         create_topics(settings, [TopicSpec(name, 1, 1, old)])
     create_topics(settings, [TopicSpec(name, 1, 1, new)])
+
+
+@pytest.mark.broker
+def test_a_topic_with_too_few_replicas_keeps_its_settings_and_takes_writes(settings: Settings) -> None:
+    name = f"t-{uuid.uuid4().hex}"
+    create_topics(settings, [TopicSpec(name, 2, 1, {})])
+
+    with pytest.raises(
+        KafkaError, match=rf"{name} has partitions with 1 of 3 replicas, .* set topics\.replication to 1"
+    ):
+        create_topics(settings, [TopicSpec(name, 2, 3, {"min.insync.replicas": "2"})])
+
+    write_records(settings, name, [(b"k", b"x")], "write")
 
 
 @pytest.mark.broker
