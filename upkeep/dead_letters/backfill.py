@@ -1,7 +1,7 @@
-"""Batch scoring of events that the stream can no longer accept, each at its place in the history of its device.
+"""Scores events in batches that the stream can no longer accept, each at its place in the history of its device.
 
-The history is what the events topic holds of the device, put in order: what the stream admitted, what came late, and what the
-present fleet file would admit. So letters of one device see each other, whichever of them are replayed, now or before.
+The history is the order of the device's records on the events topic: admitted records, late ones, and records that the
+present fleet file would admit. So the letters of one device see each other, replayed or not, now or before.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NO_BEGINNING = "retention deleted the beginning of its run, so its state cannot
 
 @dataclass(frozen=True)
 class History:
-    """One device's rows in order: their places in `batch` (n,), and the broker's time that each counts for (n,) in ms."""
+    """One device's rows in order: their places in `batch` (n,), and their effective broker times (n,) in ms."""
 
     batch: Batch
     rows: npt.NDArray[np.int64]
@@ -46,7 +46,7 @@ class PredictionRecord(NamedTuple):
 
 
 class Scored(NamedTuple):
-    """A letter with its prediction, or with the reason why there is none."""
+    """A letter with its prediction, or with the reason why it has none."""
 
     replayed: Replayed
     prediction: PredictionRecord | None
@@ -55,7 +55,7 @@ class Scored(NamedTuple):
 def backfill(
     judge: Judge, model: Model, sent: Sequence[Sent], complete: bool, wanted: Sequence[Replayed], now: datetime
 ) -> list[Scored]:
-    """Score one device's letters; `sent` is what the log holds of the device, `complete` whether nothing was deleted from it."""
+    """Score one device's letters. `sent` is the device's part of the log; `complete`: no record of it was deleted."""
     records, at_letter = _with_letters(sent, [r.letter for r in wanted])
     history = history_of(judge, records, frozenset(at_letter.values()), complete)
     features = _features(judge.fleet, model, history)
@@ -78,7 +78,7 @@ def backfill(
 
 
 def _with_letters(sent: Sequence[Sent], letters: Sequence[Letter]) -> tuple[list[Sent], dict[Source, int]]:
-    """The device's records, with the letters whose own record has been deleted, and the place of each letter among them."""
+    """Return the device's records, with the letters whose own record has been deleted, and the place of each letter among them."""
     records = list(sent)
     places = {record.source: i for i, record in enumerate(records)}
     for letter in letters:
@@ -89,7 +89,7 @@ def _with_letters(sent: Sequence[Sent], letters: Sequence[Letter]) -> tuple[list
 
 
 def history_of(judge: Judge, records: Sequence[Sent], wanted: frozenset[int], complete: bool) -> History:
-    """Put a device's records in order, one for each order key: one of the `wanted` places if there is one, else the first."""
+    """Put a device's records in order, one for each order key: one of the `wanted` places if there is one, otherwise the first."""
     batch = judge.decode([r.key for r in records], [r.value for r in records])
     taken_ms = np.array([r.broker_ms for r in records], np.int64)
     judge.order(batch, taken_ms, DeviceState((), 1, 0))
@@ -101,13 +101,13 @@ def history_of(judge: Judge, records: Sequence[Sent], wanted: frozenset[int], co
     first = np.ones(len(rows), np.bool_)
     first[1:] = (np.diff(keys, axis=0) != 0).any(axis=1)
     rows = rows[first]
-    # a late row counts for the time of the rows that it belongs before, so that it ends no silence and begins none
+    # a late row gets the time of the row that follows it, so that it neither ends nor begins a silence
     broker_ms = np.minimum.accumulate(taken_ms[batch.at[rows]][::-1])[::-1]
     return History(batch, rows, broker_ms, complete)
 
 
 def _features(fleet: FleetSpec, model: Model, history: History) -> npt.NDArray[np.float32]:
-    """Features (n, F) of all rows of the history, by the kernel, from empty state on."""
+    """Compute features (n, F) of all rows of the history by the kernel, from empty state."""
     batch, rows = history.batch, history.rows
     state = DeviceState.of(fleet)
     slots = np.repeat(state.slots(["device"]), len(rows))
@@ -121,7 +121,7 @@ def _features(fleet: FleetSpec, model: Model, history: History) -> npt.NDArray[n
 
 
 def _has_beginning(fleet: FleetSpec, history: History, place: int) -> bool:
-    """Whether the log still holds the run of this row from its beginning: the rows of a run are counted, and so are its first."""
+    """Return whether the log holds the row's run from its first row: the kernel counts rows and keeps the first ones."""
     run, order = history.batch.run[history.rows], history.batch.order[history.rows]
     earlier = bool((run < run[place]).any())
     first: OrderKey = (int(run[place]), int(order[run == run[place]][0]))
@@ -129,13 +129,13 @@ def _has_beginning(fleet: FleetSpec, history: History, place: int) -> bool:
 
 
 def _record(event: Any, key: bytes, answer: Answer, origin: Source, model: Model, now: datetime) -> PredictionRecord:
-    """The prediction as the scorer writes it, of the event that the device sent, marked as backfill."""
+    """Return the scorer's prediction for the event that the device sent, marked as backfill."""
     headers = [*shared_headers(model.metadata.fleet, now, BACKFILL_TYPE), ("ce_id", str(origin))]
     return PredictionRecord(key, encode_prediction(event, answer, model, now), headers)
 
 
 def by_device(wanted: Sequence[Replayed]) -> Mapping[bytes, list[Replayed]]:
-    """Letters by their device's key."""
+    """Group letters by their device's key."""
     found: dict[bytes, list[Replayed]] = {}
     for replayed in wanted:
         found.setdefault(replayed.letter.key or b"", []).append(replayed)

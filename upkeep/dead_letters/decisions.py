@@ -1,8 +1,9 @@
-"""What a replay does with each dead letter, and why: decisions on plain data.
+"""Decides what a replay does with each dead letter, and why. Plain data in and out.
 
-A letter is left alone unless its event can have a prediction and has none. Else it goes into the stream where it is still the
-newest of its device, so that the scorer takes it up like any event, and is scored by batch where the device is further. An event
-that was admitted and got no answer from the model is in its device's state, so the stream would call it a duplicate: by batch too.
+A letter is left alone unless its event can have a prediction and has none. If the event is the newest of its device, it
+goes into the stream, and the scorer handles it like any event. If the device has newer events, the event is scored in a
+batch. An admitted event without an answer from the model is in its device's state, so the stream would call it a duplicate:
+it is scored in a batch too.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from upkeep.dead_letters.log import CLOCKS_MS, Account, Content, Event, OrderKey
 
 
 class Action(Enum):
-    """Where a letter goes."""
+    """The action for a letter."""
 
     STREAM = "sent into the stream"
     BACKFILL = "scored by batch"
@@ -33,7 +34,7 @@ class Action(Enum):
 
 @dataclass(frozen=True)
 class Replayed:
-    """A letter, where it goes, and why; `event` is there unless it is left."""
+    """A letter, its action, and the reason; `event` is set unless the letter is left alone."""
 
     letter: Letter
     action: Action
@@ -43,19 +44,19 @@ class Replayed:
 
 @dataclass
 class Served:
-    """What the stream knows of a device: its newest order key, and the contents by order key that are predicted or will be."""
+    """The stream's knowledge of a device: its newest order key, and by order key the contents with a present or future prediction."""
 
     newest: OrderKey | None = None
     contents: dict[OrderKey, Content] = field(default_factory=dict)
 
     def add(self, event: Event) -> None:
-        """Count an event in."""
+        """Add an event."""
         self.contents[event.at] = event.content
         self.newest = max(self.newest or event.at, event.at)
 
 
 def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | None:
-    """Why a letter needs no replay or cannot have one, by what the topics say; None where it may.
+    """Return why a letter needs no replay or cannot have one, by the topics; None if a replay is possible.
 
     `refused` are the sources of all letters.
     """
@@ -81,11 +82,11 @@ def why_left(letter: Letter, refused: Set[Source], account: Account) -> str | No
 
 
 def why_unknown(letter: Letter, account: Account) -> str | None:
-    """Why nobody can say whether the letter's event has a prediction: retention may have deleted it. None where it is known."""
+    """Return why it is unknown whether the letter's event has a prediction: retention may have deleted it. None if it is known."""
     places = {
         letter.origin.partition,
         letter.source.partition,
-    }  # the scorer predicts where the event was, a replay by the key
+    }  # the scorer predicts in the event's partition, a replay in the key's partition
     if letter.key:
         places.add(partition_of(letter.key, account.partitions))
     for partition in sorted(places & account.oldest_ms.keys()):
@@ -104,7 +105,7 @@ def _time(ms: int) -> str:
 
 
 def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:
-    """The letter's event as the present fleet file sees it, would the broker take it at `now_ms`; or why it is still refused."""
+    """Return the letter's event by the present fleet file and the broker time `now_ms`; or the reason why it is still refused."""
     batch = judge.decode([letter.key], [letter.value])
     judge.order(batch, np.array([now_ms], np.int64), DeviceState((), 1, 0))
     if batch.reason[0] != Reason.ADMITTED:
@@ -114,7 +115,7 @@ def judged_now(judge: Judge, letter: Letter, now_ms: int) -> Event | str:
 
 
 def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set[Source], account: Account) -> Served:
-    """What the stream knows of a device by what was `sent`: all but what was `refused` and has not been scored by batch."""
+    """Return the stream's knowledge of a device: all `sent` records but the `refused` ones without a batch prediction."""
     known = Served()
     for record, event in zip(sent, events, strict=True):
         if event is not None and (record.source not in refused or record.source in account.predicted):
@@ -123,9 +124,9 @@ def served_of(sent: Sequence[Sent], events: Sequence[Event | None], refused: Set
 
 
 def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: Mapping[str, Served]) -> list[Replayed]:
-    """Where letters go that may be replayed, in the order of each device; `served` (by device) is carried along."""
+    """Decide the actions for letters that may be replayed, in the order of each device; updates `served` (by device)."""
     placed = []
-    unanswered: set[tuple[str, OrderKey]] = set()  # one at a time: a history has one row for each place
+    unanswered: set[tuple[str, OrderKey]] = set()  # one event per place, because a history has one row for each place
     for letter, event in sorted(candidates, key=lambda c: (c[1].at, c[0].at_ms, c[0].source)):
         known = served[event.device_id]
         if letter.was_admitted and (event.device_id, event.at) not in unanswered:
@@ -157,6 +158,6 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
 
 
 def _jumps(fleet: FleetSpec, letter: Letter, newest: OrderKey, at: OrderKey) -> bool:
-    """Whether the stream refuses an event as too far above its device's newest, or did so and nothing confirmed it."""
+    """Return whether the stream refuses an event as a jump above its device's newest, or did so and no later event confirmed it."""
     far = at[0] - newest[0] > fleet.jump_run or at[1] - newest[1] > fleet.jump_order
     return at > newest and (far or letter.reason == Reason.JUMP.label)

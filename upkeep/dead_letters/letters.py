@@ -1,4 +1,4 @@
-"""Dead letters for people: what the dead-letter topic holds, read back, filtered and counted."""
+"""Dead letters for people: reads, filters and counts the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 class Letter:
     """One dead letter.
 
-    `source`: where the refused record was read; `place`: where the letter lies; `at_ms`: when it was written, ms since 1970.
-    `truncated`: what was cut (key, value, headers) -> "<bytes> sha256:<hex>"; `headers`: those the record itself came with.
-    `copy_of`: the original, where the refused record was a replay of another.
+    `source`: coordinates of the refused record; `place`: coordinates of the letter; `at_ms`: its time, ms since 1970.
+    `truncated`: the cut parts (key, value, headers) -> "<bytes> sha256:<hex>"; `headers`: the record's own headers.
+    `copy_of`: the original, if the refused record was a replay of another record.
     """
 
     source: Source
@@ -43,22 +43,22 @@ class Letter:
 
     @property
     def was_admitted(self) -> bool:
-        """Whether the stream took the event into its device's state, and only the model had no answer."""
+        """Return whether the stream took the event into its device's state, and only the model had no answer."""
         return self.reason == Reason.NO_PREDICTION.label
 
     @property
     def origin(self) -> Source:
-        """The event that the device sent: this record, or the one it is a copy of."""
+        """The event that the device sent: this record, or its original if it is a copy."""
         return self.copy_of or self.source
 
     @property
     def at(self) -> datetime:
-        """When it was written."""
+        """The time of the letter."""
         return datetime.fromtimestamp(self.at_ms / 1e3, UTC)
 
 
 class ReasonCount(NamedTuple):
-    """How many letters have a reason, and when the first and the last of them were written (ms since 1970)."""
+    """The number of letters with a reason, and the times of the first and the last of them (ms since 1970)."""
 
     reason: str
     letters: int
@@ -67,9 +67,9 @@ class ReasonCount(NamedTuple):
 
 
 def letter_of(message: Any, replay_key: str | None = None) -> Letter | None:
-    """Read a consumed message as a dead letter; None where it lacks the headers of one.
+    """Read a consumed message as a dead letter; None if it lacks the headers of one.
 
-    `copy_of` is known by the `replay_key`.
+    The `replay_key` proves `copy_of`.
     """
     headers = header_list(message) or []
     errors = {n.removeprefix(PREFIX): (v or b"").decode("utf-8", "replace") for n, v in headers if n.startswith(PREFIX)}
@@ -94,7 +94,7 @@ def letter_of(message: Any, replay_key: str | None = None) -> Letter | None:
 
 
 def read_letters(settings: Settings, fleet: FleetSpec, since_ms: int | None = None) -> list[Letter]:
-    """All dead letters of the fleet (written at `since_ms` or later), oldest first. Raises KafkaError."""
+    """Return all dead letters of the fleet (written at `since_ms` or later), oldest first. Raises KafkaError."""
     topic, found = topic_names(fleet).dead_letters, []
     ends = end_offsets(settings, topic)
     with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
@@ -105,9 +105,9 @@ def read_letters(settings: Settings, fleet: FleetSpec, since_ms: int | None = No
 
 
 def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Sequence[str]) -> list[Letter]:
-    """The letters of these sources, `topic/partition/offset`, or without the topic of the newest that had its name.
+    """Return the letters of these sources, `topic/partition/offset`, or `partition/offset` of the newest topic of the name.
 
-    Raises AimaasError where one is not there.
+    Raises AimaasError if one does not exist.
     """
     by_source = {str(letter.source): letter for letter in letters}
     labels = {letter.source.topic: letter.at_ms for letter in sorted(by_source.values(), key=lambda x: x.at_ms)}
@@ -127,14 +127,14 @@ def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Seque
 
 
 def with_reason(letters: Iterable[Letter], reason: str, known: Sequence[str]) -> list[Letter]:
-    """The letters of one reason. Raises AimaasError where it is none of the `known` ones."""
+    """Return the letters of one reason. Raises AimaasError if it is none of the `known` ones."""
     if reason not in known:
         raise AimaasError(f"--reason {reason}: no such reason; the reasons are {', '.join(known)}")
     return [letter for letter in letters if letter.reason == reason]
 
 
 def counts_of(letters: Iterable[Letter]) -> list[ReasonCount]:
-    """Letters by reason, the most frequent first."""
+    """Count letters by reason, the most frequent first."""
     found: dict[str, ReasonCount] = {}
     for letter in letters:
         before = found.get(letter.reason, ReasonCount(letter.reason, 0, letter.at_ms, letter.at_ms))
@@ -144,7 +144,7 @@ def counts_of(letters: Iterable[Letter]) -> list[ReasonCount]:
 
 
 def since_ms(text: str, now: datetime) -> int:
-    """What a person means by a time: RFC 3339 (UTC where no zone is given), or `30m`, `2h`, `7d` ago; at least 0.
+    """Parse a person's time, at least 0: RFC 3339 (UTC without a zone), or `30m`, `2h`, `7d` ago.
 
     Raises AimaasError.
     """

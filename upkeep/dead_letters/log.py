@@ -1,7 +1,7 @@
-"""State of refused events according to the topics: which were sent again, which have a prediction, what their devices sent.
+"""The state of refused events by the topics: resent events, predicted events, and all records of their devices.
 
-There is no other record of a replay than the logs themselves. They are read up to the last record that anybody has written,
-committed or not, so that nothing that an earlier replay committed is overlooked behind another's open transaction.
+The logs themselves are the only record of a replay. They are read up to the last record, committed or not, so that no
+committed record of an earlier replay is overlooked behind another process's open transaction.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Content = tuple[int, bytes]  # time in µs, and the readings' bits
 
 
 class Sent(NamedTuple):
-    """A record of the events topic, as a device or a replay sent it; `broker_ms` is when the broker took it."""
+    """A record of the events topic, from a device or a replay; `broker_ms` is its broker time."""
 
     source: Source
     broker_ms: int
@@ -39,7 +39,7 @@ class Sent(NamedTuple):
 
 
 class Event(NamedTuple):
-    """What admission needs of a decoded record: its device, place in the device's order, and content."""
+    """The part of a decoded record that admission needs: its device, place in the device's order, and content."""
 
     device_id: str
     at: OrderKey
@@ -48,10 +48,10 @@ class Event(NamedTuple):
 
 @dataclass
 class Account:
-    """What became of refused events: their `copies` in the events topic, oldest first, and all sources that have a prediction.
+    """The results of refused events: their `copies` in the events topic, oldest first, and all sources that have a prediction.
 
-    `partitions` counts those of the predictions topic; for each that has lost records to retention, `oldest_ms` has the time of
-    the oldest that it still holds (ms since 1970), or None where it holds none.
+    `partitions` is the number of partitions of the predictions topic. For each partition that has lost records to
+    retention, `oldest_ms` has the time of its oldest record (ms since 1970), or None if it is empty.
     """
 
     copies: dict[Source, list[Source]] = field(default_factory=lambda: defaultdict(list))
@@ -60,15 +60,15 @@ class Account:
     oldest_ms: dict[int, int | None] = field(default_factory=dict)
 
     def is_predicted(self, origin: Source) -> bool:
-        """Whether the event or a copy of it has its prediction."""
+        """Return whether the event or a copy of it has a prediction."""
         return not self.predicted.isdisjoint({origin, *self.copies.get(origin, ())})
 
 
 @dataclass
 class DeviceLog:
-    """What the events topic still holds of some devices, in the order of time.
+    """The present records of some devices on the events topic, in the order of time.
 
-    `complete`: nothing has been deleted yet, and it is the first topic of its name.
+    `complete`: nothing was deleted yet, and it is the first topic of its name.
     """
 
     sent: dict[bytes, list[Sent]]
@@ -76,7 +76,7 @@ class DeviceLog:
 
 
 def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account:
-    """What happened to events since the time of a dead letter (ms since 1970). Raises KafkaError."""
+    """Read the results of events since the time of a dead letter (ms since 1970). Raises KafkaError."""
     names, account, since = topic_names(fleet), Account(), max(since_ms - CLOCKS_MS, 0)
     label = label_now(settings, fleet, names.events)
     copies: list[tuple[int, Source, Source]] = []
@@ -90,14 +90,14 @@ def read_account(settings: Settings, fleet: FleetSpec, since_ms: int) -> Account
         source = source_of(message)
         if source is not None:
             account.predicted.add(source)
-    begins = begin_offsets(settings, names.predictions)  # after the reading: retention may have gone on meanwhile
+    begins = begin_offsets(settings, names.predictions)  # after the reading, because retention may have gone on since
     account.partitions = len(begins)
     account.oldest_ms = _oldest_ms(settings, names.predictions, {p: begin for p, begin in begins.items() if begin > 0})
     return account
 
 
 def _oldest_ms(settings: Settings, topic: str, begins: Mapping[int, int]) -> dict[int, int | None]:
-    """The time of the first record that each partition holds from this offset on; None where it holds none."""
+    """Return the time of each partition's first record from this offset on; None if there is none."""
     ends, oldest = end_offsets(settings, topic, "read_uncommitted"), {}
     with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
         for p, begin in begins.items():
@@ -107,7 +107,7 @@ def _oldest_ms(settings: Settings, topic: str, begins: Mapping[int, int]) -> dic
 
 
 def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> DeviceLog:
-    """All that the events topic holds of these devices, over all partitions. Raises KafkaError."""
+    """Read all records of these devices on the events topic, over all partitions. Raises KafkaError."""
     topic, sent = topic_names(fleet).events, defaultdict(list)
     label = label_now(settings, fleet, topic)
     complete = label == topic and not any(begin_offsets(settings, topic).values())
@@ -121,7 +121,7 @@ def read_device_log(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> D
 
 
 def read_newest(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> dict[bytes, OrderKey]:
-    """The newest order key of these devices by the scorer's snapshots; without those that have none. Raises KafkaError."""
+    """Return the newest order key of these devices by the scorer's snapshots, without devices that have none. Raises KafkaError."""
     topic, saved, state = topic_names(fleet).state, Saved(), DeviceState.of(fleet)
     for message in _records(settings, fleet, topic, None):
         if message.key() in keys:
@@ -136,7 +136,7 @@ def read_newest(settings: Settings, fleet: FleetSpec, keys: Set[bytes]) -> dict[
 
 
 def events_of(judge: Judge, sent: list[Sent]) -> list[Event | None]:
-    """The records decoded, each by itself; None where one is not admissible whatever came before."""
+    """Decode each record without its history; None if it cannot be admitted after any history."""
     batch = judge.decode([s.key for s in sent], [s.value for s in sent])
     found: list[Event | None] = [None] * len(sent)
     for row in batch.admitted.tolist():

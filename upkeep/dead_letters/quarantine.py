@@ -1,6 +1,6 @@
-"""Letters of quarantined records: the dead letter if the topic still has it, else one rebuilt from the bytes in the lake.
+"""Returns letters of quarantined records: the dead letter if the topic still has it, otherwise one rebuilt from the lake's bytes.
 
-So a replay of what is in quarantine is the replay of its dead letter, by the same rules, however long ago retention dropped it.
+So a replay from quarantine follows the rules of a dead-letter replay, also after retention has deleted the letter.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from aimaas.topics import topic_names, topic_of
 from stream.records.dead_letters import PREFIX, TRUNCATED, Header, Source, replay_of
 from upkeep.dead_letters.letters import Letter
 
-_KEY_BYTES = 1_000  # quarantine keeps so much of a key
+_KEY_BYTES = 1_000  # quarantine keeps this much of a key
 
 
 def letters_of(
     settings: Settings, fleet: FleetSpec, letters: Sequence[Letter], wanted: Sequence[Quarantined]
 ) -> tuple[list[Letter], list[Letter]]:
-    """All letters there are with those that had to be rebuilt, and the letters of the `wanted`, in their order.
+    """Return all existing and rebuilt letters, and the letters of the `wanted`, in their order.
 
-    Raises LakeError where quarantine or bronze lacks a record.
+    Raises LakeError if quarantine or bronze lacks a record.
     """
     known = {str(letter.source): letter for letter in letters}
     lost = [q.place for q in wanted if q.source not in known]
@@ -33,9 +33,9 @@ def letters_of(
 
 
 def rebuilt(q: Quarantined, headers: Sequence[Header], replay_key: str | None = None) -> Letter:
-    """The letter of a quarantined record, with the `headers` that it came with; it lies nowhere, so its place is its source.
+    """Rebuild the letter of a quarantined record with its own `headers`. It is on no topic, so its place is its source.
 
-    `copy_of` is known by the `replay_key`.
+    The `replay_key` proves `copy_of`.
     """
     source = Source(*q.place)
     cut = {}
@@ -51,7 +51,7 @@ def rebuilt(q: Quarantined, headers: Sequence[Header], replay_key: str | None = 
 def events_only(
     fleet: FleetSpec, found: Iterable[Quarantined]
 ) -> tuple[list[Quarantined], list[tuple[Quarantined, str]]]:
-    """Those that a replay can look at, and the others, each with the reason why it cannot."""
+    """Split the records into those that can be replayed, and the others, each with the reason."""
     events, mine, others = topic_names(fleet).events, [], []
     for q in found:
         if topic_of(q.place[0]) != events:

@@ -1,10 +1,11 @@
-"""`aimaas dlq replay`: dead letters into the stream, or scored by batch, so that every event gets one prediction.
+"""`aimaas dlq replay`: sends dead letters to the stream or scores them in batches, so that every event gets one prediction.
 
 The order matters:
 
-1. take the transactional id over, so that no other replay writes, and what one has committed can be read;
-2. read from the topics what has been replayed and predicted; 3. decide; 4. write, in the order of each device, in transactions.
-A crash leaves whole transactions or nothing of them; the next run finds them by 2.
+1. take the transactional id over, so that no other replay writes, and all committed records can be read;
+2. read from the topics which letters were replayed and predicted; 3. decide; 4. write, in the order of each device, in
+transactions.
+A crash leaves only whole transactions; the next run finds them in step 2.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ _MODEL_S = 120.0
 def replay_letters(
     settings: Settings, fleet: FleetSpec, letters: Sequence[Letter], wanted: Sequence[Letter], chunk: int = CHUNK
 ) -> list[Replayed]:
-    """Replay the `wanted` of all `letters` of the fleet; what was done with each, in their order.
+    """Replay the `wanted` of all `letters` of the fleet; return the result of each, in their order.
 
-    Raises SettingsError without a key for the copies' headers, KafkaError.
+    Raises SettingsError without a key for the copies' headers, and KafkaError.
     """
     secret = _replay_key(settings)
     if not wanted:
@@ -63,7 +64,7 @@ def _replay_key(settings: Settings) -> str:
 def _decide(
     settings: Settings, fleet: FleetSpec, letters: Sequence[Letter], wanted: Sequence[Letter], account: Account
 ) -> tuple[list[Replayed], DeviceLog]:
-    """What becomes of each letter, and the log of the devices whose letters are replayed."""
+    """Decide the action for each letter; also return the log of the devices whose letters are replayed."""
     judge, now_ms = Judge(fleet), int(time.time() * 1e3)
     refused = {letter.source for letter in letters}
     not_admitted = {letter.source for letter in letters if not letter.was_admitted}
@@ -91,7 +92,7 @@ def _decide(
 
 
 def _add_snapshots(settings: Settings, fleet: FleetSpec, served: dict[str, Served]) -> None:
-    """Where the log holds nothing of a device any more, the scorer's snapshot knows its newest event."""
+    """Add the newest event from the scorer's snapshot for each device without records in the log."""
     unknown = {device.encode() for device, known in served.items() if known.newest is None}
     if unknown:
         for key, newest in read_newest(settings, fleet, unknown).items():
@@ -101,7 +102,7 @@ def _add_snapshots(settings: Settings, fleet: FleetSpec, served: dict[str, Serve
 def _carry_out(
     settings: Settings, fleet: FleetSpec, decided: Sequence[Replayed], log: DeviceLog, secret: str
 ) -> tuple[list[Replayed], list[Write]]:
-    """What is done in the end, and the records that do it."""
+    """Return the final results, and the records to write."""
     names, now = topic_names(fleet), datetime.now(UTC)
     by_batch = [r for r in decided if r.action == Action.BACKFILL]
     done = [r for r in decided if r.action != Action.BACKFILL]
@@ -118,14 +119,14 @@ def _carry_out(
 
 
 def _copy(topic: str, letter: Letter, secret: str) -> Write:
-    """The record as the device sent it, with the original's coordinates."""
+    """Return the record as the device sent it, with the original's coordinates."""
     kept = [h for h in letter.headers if h[0] not in (REPLAY_OF, REPLAY_MAC)]
     proven = replay_headers(secret, letter.origin, letter.key, letter.value)
     return Write(topic, letter.key, letter.value, [*kept, *proven])
 
 
 def _champion(settings: Settings, fleet: FleetSpec) -> Model:
-    """The model that the scorer would serve with now. Raises KafkaError where there is none."""
+    """Return the model that the scorer would serve now. Raises KafkaError if there is none."""
     watcher = ModelWatcher(settings, fleet, None)
     watcher.start()
     try:

@@ -1,4 +1,4 @@
-"""When Kafka will have deleted the remaining records of a device: per topic, from its settings and its newest record."""
+"""Computes when Kafka will have deleted the remaining records of a device: per topic, from its settings and its newest record."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ NEVER = "never automatically: shorten retention.ms, or delete the records after 
 
 @dataclass(frozen=True)
 class Remains:
-    """A topic that may hold records of the device: `newest` is when its newest record came, None where it is empty.
+    """A topic that may hold records of the device: `newest` is the time of its newest record, None if it is empty.
 
-    `gone_by` is when retention will have dropped all of before now, None where it drops nothing by time; `how` says why.
+    `gone_by` is the time when retention will have deleted all present records, None if it deletes nothing by time; `how` is
+    the reason.
     """
 
     topic: str
@@ -33,7 +34,7 @@ class Remains:
 
 
 def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
-    """Which keyed topics may still hold records of a device, and until when. Raises KafkaError."""
+    """Return the keyed topics that may still hold records of a device, and until when. Raises KafkaError."""
     client, unkeyed = admin(settings), topic_names(fleet).unkeyed
     topics = [spec.name for spec in topic_specs(fleet) if spec.name not in unkeyed]
     with kafka_errors(settings, "ask the topics' retention"):
@@ -51,10 +52,10 @@ def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
 
 
 def remains_of(topic: str, newest_ms: int, config: Mapping[str, str]) -> Remains:
-    """The statement on one topic.
+    """Return the statement about one topic.
 
-    Kafka drops whole segments, once their newest record is older than retention.ms; a segment takes records for segment.ms, so
-    what came by `newest` is gone after both.
+    Kafka deletes whole segments once their newest record is older than retention.ms. A segment takes records for
+    segment.ms. So records up to `newest` are deleted after both.
     """
     newest = None if newest_ms < 0 else datetime.fromtimestamp(newest_ms / 1e3, UTC)
     retention = int(config["retention.ms"]) if "delete" in config["cleanup.policy"] else None

@@ -1,7 +1,7 @@
-"""Erases a device's state on the state topic: the snapshot is replaced by the note that scorers write for a forgotten device.
+"""Erases a device's state on the state topic: replaces the snapshot by the note that scorers write for a forgotten device.
 
-The note keeps a scorer that restores from putting the device's input of before into state again; compaction then drops what the
-topic held of it, and once nobody can re-read that input a scorer deletes the note too.
+Because of the note, a restore does not put the device's earlier input into state again. Compaction then deletes the topic's
+earlier records of the device. Once no restore can re-read that input, a scorer deletes the note too.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from upkeep.growth.checks import check_nobody_scores, read_positions
 
 
 class StateErased(NamedTuple):
-    """`snapshots` that the topic held and that were (or would be) replaced; `scoring`: scorers run, which have their own memory."""
+    """`snapshots`: those that were (or would be) replaced; `scoring`: scorers run, which have their own memory."""
 
     snapshots: int
     scoring: bool
 
 
 def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, dry_run: bool) -> StateErased:
-    """Replace the device's snapshot; where there is none but the device was `seen`, a note is written all the same."""
+    """Replace the device's snapshot. If there is none but the device was `seen`, write a note all the same."""
     topic, key = topic_names(fleet).state, device.encode()
     with kafka_errors(settings, f"forget a device of fleet {fleet.fleet}"):
         positions = read_positions(settings, fleet, len(end_offsets(settings, topic)))
@@ -39,7 +39,7 @@ def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, 
         home = partition_of(key, len(positions))
         noted = {home} if seen and key not in saved[home].devices and positions[home] else set()
         if not dry_run and (holding or noted):
-            # without transactions snapshots may be further than the group; a note that is not would be passed over
+            # without transactions snapshots may be further than the group, and a restore would skip a note that is not
             notes = [(p, device_record(device, max(positions[p], saved[p].newest))) for p in sorted({*holding, *noted})]
             with ExclusiveWriter(settings, fleet, "forget", "forget a device") as writer:
                 writer.write([Write(topic, note.key, note.value, (), p) for p, note in notes])

@@ -1,4 +1,4 @@
-"""Delete a fleet's topics and its group's offsets, so that the fleet starts from nothing: for development."""
+"""Deletes a fleet's topics and its group's offsets, so that the fleet starts from nothing: for development."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from upkeep.growth.checks import check_nobody_scores
 
 
 def fleet_topics(settings: Settings, fleet: FleetSpec) -> dict[str, int]:
-    """The topics of the fleet that exist, and offsets in each (about as many records).
+    """Return the existing topics of the fleet, with the number of offsets in each (about as many records).
 
-    Raises KafkaError while a scorer of the fleet runs, or where the cluster does not answer.
+    Raises KafkaError while a scorer of the fleet runs, or if the cluster does not answer.
     """
     with kafka_errors(settings, f"look at the topics of fleet {fleet.fleet}"):
         check_nobody_scores(settings, fleet)
@@ -26,7 +26,7 @@ def fleet_topics(settings: Settings, fleet: FleetSpec) -> dict[str, int]:
 
 
 def erase_topics(settings: Settings, fleet: FleetSpec) -> None:
-    """Delete the fleet's topics and what its scorers committed. Raises KafkaError while a scorer of the fleet runs."""
+    """Delete the fleet's topics and its scorers' offsets. Raises KafkaError while a scorer of the fleet runs."""
     with kafka_errors(settings, f"delete the topics of fleet {fleet.fleet}"):
         check_nobody_scores(settings, fleet)
     delete_topics(settings, [spec.name for spec in topic_specs(fleet)])

@@ -1,4 +1,4 @@
-"""A device's records that the lake has not judged yet: they are noted before they land, so that they never land."""
+"""Finds a device's records that the lake has not judged yet: they are noted before they land, so that they never land."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ IsOf = Callable[[bytes | None, bytes | None], bool]
 
 
 def waiting_records(settings: Settings, fleet: FleetSpec, judged: Offsets, is_of: IsOf) -> dict[Place, date]:
-    """Coordinates and days of the records from the `judged` offsets on that `is_of` (key, value) says are the device's."""
+    """Return coordinates and days of the device's records from the `judged` offsets on; `is_of` (key, value) recognises them."""
     names, found = topic_names(fleet), {}
     with LogReader(settings, fleet) as reader:
         for topic in (names.events, names.outcomes):

@@ -29,7 +29,7 @@ _MOVING = {
     ClientError.COORDINATOR_LOAD_IN_PROGRESS,
     ClientError.NOT_COORDINATOR,
 }
-_STABLE_S = 60.0  # a transaction that a killed scorer left open holds its offsets until it times out
+_STABLE_S = 60.0  # a transaction that a killed scorer left open blocks its offsets until it times out
 
 
 def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
@@ -45,7 +45,7 @@ def check_nobody_scores(settings: Settings, fleet: FleetSpec) -> None:
 
 
 def _members(settings: Settings, group: str) -> Sequence[Any]:
-    """The members of a group, none where there is no such group. A broker that is new to the group first finds a coordinator."""
+    """Return the members of a group, none if it does not exist. A broker that is new to the group must find a coordinator first."""
     client, limit = admin(settings), time.monotonic() + ANSWER_LIMIT_S
     while True:
         found = client.describe_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group]
@@ -61,10 +61,9 @@ def _members(settings: Settings, group: str) -> Sequence[Any]:
 
 
 def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Offsets:
-    """Where the scorers stand in each partition of the events topic: the group's offset, the state topic's where the group has
-    none, or the oldest record's where nobody has scored.
+    """Return the next offset to score in each partition of the events topic; 0 for a partition that does not exist yet.
 
-    A partition that is still to be made has position 0.
+    It is the group's offset, otherwise the state topic's position, otherwise the oldest record's offset.
     """
     topic = topic_names(fleet).events
     begin = begin_offsets(settings, topic)
@@ -80,7 +79,7 @@ def read_positions(settings: Settings, fleet: FleetSpec, partitions: int) -> Off
 
 
 def saved_positions(settings: Settings, fleet: FleetSpec, partitions: Collection[int]) -> Offsets:
-    """Where the scorers stand by the state topic, in those of the partitions where it says so of the topic that is there now."""
+    """Return the positions on the state topic, for the partitions where it has one about the present topic."""
     names = topic_names(fleet)
     events_id, known = topic_ids(settings, [names.events])[names.events], end_offsets(settings, names.state)
     with LogReader(settings) as reader:
@@ -89,7 +88,7 @@ def saved_positions(settings: Settings, fleet: FleetSpec, partitions: Collection
 
 
 def commit_where_none_is(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:
-    """Give partitions without an offset of the group one: a scorer that starts late must not begin after retention's cut."""
+    """Commit an offset for partitions without one, so that a scorer that starts late does not begin after a retention cut."""
     topic, group = topic_names(fleet).events, scorer_group(fleet)
     missing = [p for p, offset in _committed(settings, fleet, topic, list(positions)).items() if offset is None]
     consumer = Consumer(consumer_config(settings, group))
@@ -117,7 +116,7 @@ def _committed(settings: Settings, fleet: FleetSpec, topic: str, partitions: lis
 
 
 def astray(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions: int) -> int:
-    """Events not scored yet that lie where their device will not be, once there are so many partitions."""
+    """Count unscored events that are not in their device's partition after the growth to this many partitions."""
     topic, found = topic_names(fleet).events, 0
     with LogReader(settings, fleet) as reader:
         ends = end_offsets(settings, topic, "read_uncommitted")
@@ -128,7 +127,7 @@ def astray(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions:
 
 
 def check_all_scored(settings: Settings, fleet: FleetSpec, positions: Offsets, partitions: int) -> None:
-    """Raise KafkaError where events wait that would be scored without their device's state."""
+    """Raise KafkaError if events wait that would be scored without their device's state."""
     waiting = astray(settings, fleet, positions, partitions)
     if waiting:
         raise KafkaError(
@@ -138,7 +137,7 @@ def check_all_scored(settings: Settings, fleet: FleetSpec, positions: Offsets, p
 
 
 def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None:
-    """Raise LakeError where the fleet has a lake that has not admitted all that is scored: its devices move too."""
+    """Raise LakeError if the fleet's lake has not admitted all scored events, because its devices move too."""
     topic, state = topic_names(fleet).events, held(settings, fleet.fleet, "admission_state", ADMIT)
     if state.version is None and held(settings, fleet.fleet, "bronze", "land").version is None:
         return
@@ -152,7 +151,7 @@ def check_lake(settings: Settings, fleet: FleetSpec, positions: Offsets) -> None
 
 
 def check_placed(fleet: FleetSpec, partition: int, devices: DeviceState, layouts: Sequence[int]) -> None:
-    """Raise KafkaError where a device lies in a partition that its key leads to with none of these numbers of partitions."""
+    """Raise KafkaError if a device is in a partition that its key maps to with none of these numbers of partitions."""
     for device, _ in devices.devices:
         if all(partition_of(device.encode(), n) != partition for n in layouts):
             raise KafkaError(

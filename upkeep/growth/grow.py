@@ -1,13 +1,14 @@
 """`aimaas topics grow`: adds partitions and moves the state of each device to the new partition of its key.
 
-The order matters. A scorer refuses to start from the first topic's growth to the last one's, since their partitions differ:
+The order matters. A scorer refuses to start while the topics' partitions differ, that is from the first topic's growth to
+the last one's:
 
-1. check that nobody scores, that no event waits, that the lake is as far;
-2. settle: put all state into snapshots, so that no partition's input is to be read again;
-3. grow the state topic; 4. move the devices: each one's new snapshot and the old one's end are in one transaction;
+1. check that no scorer runs, that no event waits, and that the lake is up to date;
+2. settle: put all state into snapshots, so that no partition's input must be read again;
+3. grow the state topic; 4. move the devices: one transaction writes the new snapshot of a device and deletes the old one;
 5. move the devices in the lake's admission state; 6. grow the other topics, the events topic last.
 
-Each step does only what is not done yet, so a run that was killed is finished by the next.
+Each step does only the missing work, so the next run finishes a killed one.
 """
 
 from __future__ import annotations
@@ -56,9 +57,9 @@ CHUNK = 1_000  # devices in one transaction
 
 
 class Growth(NamedTuple):
-    """What was done: topics that grew with their partitions before, and devices in all and moved.
+    """The result: grown topics with their former number of partitions, and the numbers of all devices and of moved ones.
 
-    `astray` are events that came to the wrong place meanwhile.
+    `astray` is the number of events that came to the wrong partition during the growth.
     """
 
     grown: dict[str, int]
@@ -68,7 +69,7 @@ class Growth(NamedTuple):
 
 
 def grow(settings: Settings, fleet: FleetSpec, partitions: int) -> Growth:
-    """Give the fleet's topics so many partitions. Raises KafkaError, StateError, LakeError, with what to do."""
+    """Grow the fleet's topics to this many partitions. Raises KafkaError, StateError, LakeError, with advice."""
     with kafka_errors(settings, f"grow the topics of fleet {fleet.fleet}"):
         before = keyed_topics(settings, fleet, partitions)
         check_nobody_scores(settings, fleet)
@@ -87,10 +88,10 @@ def grow(settings: Settings, fleet: FleetSpec, partitions: int) -> Growth:
 def _move(
     settings: Settings, fleet: FleetSpec, positions: Offsets, before: dict[str, int], partitions: int
 ) -> tuple[int, int]:
-    """Settle and move the devices; how many there are, and how many moved."""
+    """Settle and move the devices; return the number of devices, and of moved ones."""
     names, devices, moved = topic_names(fleet), 0, 0
     present, known = before[names.events], before[names.state]
-    scored = with_partitions(fleet, min(present, known))  # as it was scored, whatever the fleet file says by now
+    scored = with_partitions(fleet, min(present, known))  # as it was scored, even if the fleet file has changed since
     with ExclusiveWriter(settings, fleet, "grow", "move the devices") as writer:
         for p in range(min(present, known)):
             state = _restored(settings, scored, p, positions[p])
@@ -98,7 +99,7 @@ def _move(
             devices += len(state.devices)
             _settle(writer, names.state, state)
     grow_topic(settings, names.state, partitions)
-    check_nobody_scores(settings, fleet)  # one that started before the topics differed
+    check_nobody_scores(settings, fleet)  # a scorer that started before the topics differed
     events_id = topic_ids(settings, [names.events])[names.events]
     begun = replay_record(0), position_record(events_id, 0)
     with ExclusiveWriter(settings, fleet, "grow", "move the devices") as writer:
@@ -110,7 +111,7 @@ def _move(
 
 
 def with_partitions(fleet: FleetSpec, partitions: int) -> FleetSpec:
-    """The fleet file with so many partitions."""
+    """Return the fleet file with this many partitions."""
     return fleet.model_copy(update={"topics": fleet.topics.model_copy(update={"partitions": partitions})})
 
 
@@ -127,17 +128,17 @@ def _restored(settings: Settings, fleet: FleetSpec, partition: int, position: in
 
 
 def _any_kernel(fleet: FleetSpec) -> Kernel:
-    """A kernel that keeps state as every model's does; its features are of no use."""
+    """Return a kernel that keeps the same state as every model's kernel; its features are unused."""
     plan = plan_of(fleet)
     settings, channels = plan.settings, len(plan.channels)
     return kernel_of(plan, Fit(((0.0,) * settings,), (0.0,) * settings, ((0.0,) * channels,), ((1.0,) * channels,)))
 
 
 def _settle(writer: ExclusiveWriter, topic: str, state: PartitionState) -> None:
-    """Write snapshots of all devices with events since their last one, then at once what relies on all of them.
+    """Write snapshots of all devices with events since their last one, then in one transaction the records that rely on them.
 
-    That is that nothing is to be read again, and the end of the notes of devices that were forgotten: one without the other would
-    let the next run read a forgotten device's events again.
+    These are the record that nothing must be read again, and the deletions of forgotten devices' notes. One without the
+    other would let the next run read a forgotten device's events again.
     """
     if state.written_replay_from == state.position:
         return
@@ -152,9 +153,9 @@ def _into(topic: str, record: StateRecord, partition: int) -> Write:
 
 
 def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[Write]:
-    """For each device that belongs elsewhere its snapshot there, and its end here.
+    """Yield for each device that must move its snapshot in the new partition, and the deletion of the old one.
 
-    What the snapshot holds came before the position of its new partition.
+    The snapshot's input precedes the position of its new partition.
     """
     for device, slot in state.devices.devices:
         there = partition_of(device.encode(), partitions)
@@ -164,7 +165,7 @@ def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: in
 
 
 def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> int:
-    """Write in order, `CHUNK` devices a transaction, so that the two records of a move are never parted; how many records."""
+    """Write in order, `CHUNK` devices a transaction, so that both records of a move stay together; return the number of records."""
     rest, written = iter(writes), 0
     while part := list(islice(rest, 2 * CHUNK)):
         writer.write(part)

@@ -1,7 +1,7 @@
-"""The lake's side of a topic growth: the admission state of each device moves to the new partition of its key.
+"""The lake's side of a topic growth: moves the admission state of each device to the new partition of its key.
 
-Admission keeps the order keys of devices by Kafka partition, as the scorer does. They move after admission has judged all that is
-scored and before an event can come to the new place, so both go on to say the same of every event.
+Admission keeps the order keys of devices by Kafka partition, as the scorer does. They move after admission has judged all
+scored events and before an event can arrive in the new partition. So both continue to judge every event alike.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from aimaas.topics import topic_names
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ADMIT = "admit"  # the job that keeps the table, by whose name its commits are numbered
+ADMIT = "admit"  # the job that keeps the table; its name numbers the table's commits
 
 
 def move_in_lake(settings: Settings, fleet: FleetSpec, partitions: int) -> int:
-    """Move the devices in the fleet's table `admission_state`, where it has one; how many. Raises LakeError."""
+    """Move the devices in the fleet's table `admission_state`, if it has one; return their number. Raises LakeError."""
     seen = held(settings, fleet.fleet, "admission_state", ADMIT)
     if seen.version is None:
         return 0
@@ -34,9 +34,10 @@ def move_in_lake(settings: Settings, fleet: FleetSpec, partitions: int) -> int:
 
 
 def moved_rows(rows: pa.Table, events: str, partitions: int) -> tuple[pa.Table, int]:
-    """The rows of admission's state with devices where their keys lead to, and how many that moved; `events` is the topic's label.
+    """Return the rows of admission's state with devices in their keys' partitions, and the number of moved devices.
 
-    A row's offset is that of the last record that admission has seen of the row's partition, -1 before the first.
+    `events` is the topic's label. A row's offset is the last record that admission has judged in the row's partition, -1
+    before the first.
     """
     import pyarrow as pa
 

@@ -1,4 +1,4 @@
-"""The topics of a growth: how many partitions they have, and giving them more."""
+"""The topics of a growth: reads their numbers of partitions, and grows them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POLL_S = 0.05
 
 
 def keyed_topics(settings: Settings, fleet: FleetSpec, wanted: int) -> dict[str, int]:
-    """Partitions of all keyed topics of the fleet. Raises KafkaError where one is missing, or has more than `wanted`."""
+    """Return the partitions of all keyed topics of the fleet. Raises KafkaError if one is missing, or has more than `wanted`."""
     client = admin(settings)
     known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
     names = [spec.name for spec in topic_specs(fleet) if spec.name not in topic_names(fleet).unkeyed]
@@ -34,7 +34,7 @@ def keyed_topics(settings: Settings, fleet: FleetSpec, wanted: int) -> dict[str,
 
 
 def grow_topic(settings: Settings, topic: str, partitions: int) -> None:
-    """Give a topic so many partitions; ready to use when this returns. One that has them is left as it is."""
+    """Grow a topic to this many partitions; it is ready to use when this returns. A topic that has them stays unchanged."""
     client, limit = admin(settings), time.monotonic() + ANSWER_LIMIT_S
     if len(client.list_topics(topic, timeout=ANSWER_LIMIT_S).topics[topic].partitions) < partitions:
         client.create_partitions([NewPartitions(topic, partitions)], request_timeout=ANSWER_LIMIT_S)[topic].result(

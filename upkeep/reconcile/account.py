@@ -1,7 +1,8 @@
-"""Accounting for every record of a day: each sent record against its results, by coordinates. Plain functions of plain data.
+"""Accounts for every record of a day: compares each sent record with its results, by coordinates. Plain functions of plain data.
 
-A record is a code, `partition * 2**44 + offset` in its topic, so that a day of ten million is an array of 80 MB and a comparison
-of two tables takes a second. Where a topic was deleted and made anew, the partitions of the n-th making begin at `n * 2**12`.
+A record is a code, `partition * 2**44 + offset` in its topic. So a day of ten million is an array of 80 MB, and a
+comparison of two tables takes a second. After the n-th time that a topic was created again, its partitions begin at `n *
+2**12`.
 """
 
 from __future__ import annotations
@@ -18,25 +19,25 @@ from aimaas.records.refusal_reasons import Reason
 Codes = npt.NDArray[np.int64]
 
 NONE: Codes = np.zeros(0, np.int64)
-_PARTITION = 2**44  # offsets below are exact
-_MAKING = 2**12  # partitions of a topic; it may be made anew 127 times
+_PARTITION = 2**44  # offsets below it are exact
+_MAKING = 2**12  # most partitions of a topic; it may be created again 127 times
 _UNANSWERED = Reason.NO_PREDICTION.label
-_SHOWN = 3  # stretches of offsets that a gap names
+_SHOWN = 3  # ranges of offsets that a gap names
 
 
 def codes_of(partition: npt.ArrayLike, offset: npt.ArrayLike, making: npt.ArrayLike = 0) -> Codes:
-    """Codes (n,) of records by partition (n,), offset (n,) and how often the topic had been made anew (n,)."""
+    """Return codes (n,) of records by partition (n,), offset (n,) and the number of times that the topic was created again (n,)."""
     placed = np.asarray(partition, np.int64) + np.asarray(making, np.int64) * _MAKING
     return placed * _PARTITION + np.asarray(offset, np.int64)
 
 
 def has_code(partition: int, offset: int) -> bool:
-    """Whether a record can have these coordinates, as a header that anyone may write names them."""
+    """Return whether a record can have these coordinates, which come from a header that any sender may write."""
     return partition < _MAKING and offset < _PARTITION
 
 
 def place_of(code: int) -> tuple[int, int]:
-    """Partition and offset of a code; the partition as the code has it."""
+    """Return partition and offset of a code; the partition is the code's own."""
     return divmod(int(code), _PARTITION)
 
 
@@ -48,21 +49,21 @@ class Refusals:
     reasons: npt.NDArray[np.str_] = field(default_factory=lambda: np.zeros(0, "U16"))
 
     def of(self, *reasons: str) -> Codes:
-        """Codes of those with one of the reasons."""
+        """Return the codes of records with one of the reasons."""
         return self.codes[np.isin(self.reasons, reasons)]
 
     def but(self, *reasons: str) -> Refusals:
-        """Those with none of the reasons."""
+        """Return the records with none of the reasons."""
         kept = ~np.isin(self.reasons, reasons)
         return Refusals(self.codes[kept], self.reasons[kept])
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What the lake holds of a topic's day. `gold` is None for a topic that makes no rows of gold.
+    """The lake's records of a topic's day. `gold` is None for a topic that makes no rows of gold.
 
-    `set_aside` are admitted records that an expectation keeps out of gold; `copies` says of which record's code a replayed one is
-    the copy.
+    `set_aside` are admitted records that an expectation keeps out of gold; `copies` maps the code of a replayed record to
+    its original's code.
     """
 
     bronze: Codes = field(default_factory=lambda: NONE)
@@ -75,10 +76,10 @@ class Landed:
 
 @dataclass(frozen=True)
 class Logged:
-    """What Kafka holds of a topic's day. `whole` names what retention has not touched, of `sent`, `predicted`, `letters`.
+    """Kafka's records of a topic's day. `whole` names which of `sent`, `predicted`, `letters` retention has not touched.
 
-    `predicted` are the codes that predictions name, of this day or not, as often as they do; `by_batch` those among them that no
-    scorer made.
+    `predicted` are the codes that predictions name, of this day or not, once for each prediction. `by_batch` are the codes
+    among them whose prediction no scorer made.
     """
 
     sent: Codes = field(default_factory=lambda: NONE)
@@ -90,19 +91,19 @@ class Logged:
 
 @dataclass(frozen=True)
 class Gap:
-    """Records that are where they should not be or are missing where they should be, and what to do."""
+    """Records in a place where they must not be, or missing in a place where they must be, and what to do."""
 
     what: str
     codes: Codes
     todo: str = ""
 
     def __str__(self) -> str:
-        """One line: how many, what, which, and what to do."""
+        """Return one line: the number, the finding, the records, and what to do."""
         return f"{len(self.codes)} {self.what}: {_stretches(self.codes)}" + (f"; {self.todo}" if self.todo else "")
 
 
 def without(erased: Codes, lake: Landed, log: Logged) -> tuple[Landed, Logged]:
-    """Both accounts without the records that were erased on purpose, wherever they are still or no more."""
+    """Return both accounts without the records that were erased on purpose."""
     if not len(erased):
         return lake, log
     gone = set(erased.tolist())
@@ -136,7 +137,10 @@ def _refused_but(found: Refusals, erased: Codes) -> Refusals:
 
 
 def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:
-    """How many records of the day came how far; None for what the topic has not. `no_prediction` is there where there are any."""
+    """Count the day's records at each stage; None for stages that the topic does not have.
+
+    `no_prediction` is set if there are any.
+    """
     mine = np.union1d(lake.bronze, log.sent)
     events = lake.gold is not None
     unanswered = len(np.intersect1d(mine, log.letters.of(_UNANSWERED)))
@@ -153,7 +157,7 @@ def counts_of(lake: Landed, log: Logged) -> dict[str, int | None]:
 
 
 def gaps_of(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
-    """What does not add up; empty when all does."""
+    """Return the contradictions of the account; empty if there are none."""
     found = [*_lake_gaps(fleet, lake, log)]
     if lake.gold is not None:
         found += [*_gold_gaps(fleet, lake, lake.gold), *_prediction_gaps(fleet, lake, log), *_letter_gaps(lake, log)]
@@ -176,7 +180,7 @@ def _lake_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
 
 
 def _gold_gaps(fleet: str, lake: Landed, gold: Codes) -> list[Gap]:
-    """Gold holds what was admitted, and of the late records those that were put in their place afterwards."""
+    """Return gaps in gold: it must hold the admitted records, and the late records that were put in their place later."""
     late = lake.quarantined.of(Reason.LATE.label)
     return [
         Gap(
@@ -209,7 +213,7 @@ def _prediction_gaps(fleet: str, lake: Landed, log: Logged) -> list[Gap]:
 
 
 def _both(unanswered: Codes, log: Logged) -> Codes:
-    """Events without an answer that a scorer predicted all the same; by batch they may be."""
+    """Return events without an answer that a scorer predicted all the same; predictions by batch are allowed."""
     codes, times = np.unique(log.predicted, return_counts=True)
     by_batch, batches = np.unique(log.by_batch, return_counts=True)
     times[np.searchsorted(codes, by_batch)] -= batches
@@ -217,7 +221,10 @@ def _both(unanswered: Codes, log: Logged) -> Codes:
 
 
 def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
-    """Stream and lake refuse the same records for the same reasons; what the model does not answer, both admit."""
+    """Return gaps of letters: stream and lake must refuse the same records for the same reasons.
+
+    Both admit events without an answer from the model.
+    """
     ours, theirs = lake.quarantined, log.letters.but(_UNANSWERED)
     judged = np.union1d(lake.admitted, ours.codes)
     common, i, j = np.intersect1d(ours.codes, theirs.codes, return_indices=True)
@@ -232,7 +239,7 @@ def _letter_gaps(lake: Landed, log: Logged) -> list[Gap]:
 
 
 def _predicted(lake: Landed, log: Logged) -> Codes:
-    """Codes that have a prediction: their own, or as a copy the original's."""
+    """Return the codes that have a prediction: their own, or their original's if they are copies."""
     known = set(log.predicted[np.isin(log.predicted, list(lake.copies.values()))].tolist()) if lake.copies else set()
     copies = [copy for copy, original in lake.copies.items() if original in known]
     return np.union1d(log.predicted, np.array(copies, np.int64))
@@ -248,7 +255,7 @@ def _twice(codes: Codes) -> Codes:
 
 
 def _stretches(codes: Codes) -> str:
-    """The first stretches of offsets that follow one another, by partition."""
+    """Return the first ranges of contiguous offsets, by partition."""
     ordered = np.unique(codes)
     cuts = [0, *(np.flatnonzero(np.diff(ordered) != 1) + 1).tolist(), len(ordered)]
     named = [

@@ -1,4 +1,4 @@
-"""Which events that were backfilled on one day are in gold, for `aimaas reconcile`."""
+"""Finds which events of one day's backfill are in gold, for `aimaas reconcile`."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ Key = tuple[str, int, int]
 def backfilled_on(
     settings: Settings, fleet: FleetSpec, begin: datetime, end: datetime
 ) -> tuple[dict[str, int | None], list[Gap]]:
-    """Counts and gaps of what was backfilled from `begin` on and before `end`; no counts where nothing was. Raises LakeError.
+    """Return counts and gaps of events that were backfilled from `begin` on and before `end`; none without any. Raises LakeError.
 
-    A row of gold also stands for a backfilled event of its device, run and place that it was taken instead of. `refused` are events
-    that the fleet file, as it is now, does not admit.
+    A row of gold also counts for another backfilled event with its device, run and order key. `refused` are events that the
+    present fleet file does not admit.
     """
     import pyarrow.dataset as ds
 
@@ -51,7 +51,7 @@ def backfilled_on(
 
 
 def _in_gold(settings: Settings, fleet: FleetSpec) -> Any:
-    """Offsets of backfilled rows in gold."""
+    """Return the offsets of backfilled rows in gold."""
     import pyarrow.dataset as ds
 
     if table_version(settings, fleet.fleet, "gold") is None:
@@ -61,7 +61,7 @@ def _in_gold(settings: Settings, fleet: FleetSpec) -> Any:
 
 
 def _account(settings: Settings, fleet: FleetSpec, rows: pa.Table) -> tuple[list[int], list[int]]:
-    """Of rows that gold does not hold by their offsets: those that it lacks, and those that are refused."""
+    """Split rows whose offsets are not in gold: return the offsets of missing events, and of refused ones."""
     batch = Judge(fleet).decode(rows["key"].to_pylist(), rows["value"].to_pylist())
     offsets = rows["offset"].to_pylist()
     refused = [offsets[i] for i in np.flatnonzero(batch.reason).tolist()]

@@ -1,4 +1,4 @@
-"""What the lake holds of one day of a topic, for `aimaas reconcile`: coordinates and reasons only, never values."""
+"""Reads the lake's records of one day of a topic, for `aimaas reconcile`: only coordinates and reasons, never values."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _PLACE = ["topic", "partition", "offset"]
 
 
 class LakeDay:
-    """The records of one topic that the broker took from `begin` on and before `end`.
+    """The records of one topic with a broker time from `begin` on and before `end`.
 
-    `labels` are those of all that the topic has been, oldest first.
+    `labels` are the labels of all topics that had its name, oldest first.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class LakeDay:
         self._begin, self._end = begin, end
 
     def read(self) -> Landed:
-        """All of it. Raises LakeError where a table cannot be read; one that is not there yet is empty."""
+        """Read all. Raises LakeError if a table cannot be read; a table that does not exist yet is empty."""
         events = self._topic == topic_names(self._fleet).events
         refused = self._rows("quarantine", "reason")
         reasons = np.array(refused["reason"].to_pylist() if refused else [], np.str_)
@@ -54,7 +54,7 @@ class LakeDay:
         )
 
     def erased(self) -> Codes:
-        """The day's records of the topic that `aimaas forget` erased."""
+        """Return the day's records of the topic that `aimaas forget` erased."""
         if table_version(self._settings, self._fleet.fleet, "forgotten") is None:
             return NONE
         import pyarrow.dataset as ds
@@ -63,7 +63,7 @@ class LakeDay:
         return np.unique(self._codes(read_table(self._settings, self._fleet.fleet, "forgotten", _PLACE, day)))
 
     def _gold(self, admitted: Codes) -> Codes:
-        """Codes in gold; a row of gold also stands for an admitted record of the same event that it was taken instead of."""
+        """Return the codes in gold; a row of gold also counts for another admitted record of the same event."""
         there = self._codes(self._rows("gold"))
         missing = np.setdiff1d(admitted, there)
         if not len(missing) or table_version(self._settings, self._fleet.fleet, "gold") is None:
@@ -76,9 +76,9 @@ class LakeDay:
         return np.concatenate([there, self._codes(mine)[np.array(same, np.bool_)]])
 
     def _copies(self) -> dict[int, int]:
-        """Of records that are replays: code -> the original's, from bronze since the day began, where replays of the day's come.
+        """Return for replayed records: code -> the original's code, from bronze since the day's begin, because replays come later.
 
-        Headers are read first: keys and values, which prove them, only of the records that claim to be copies.
+        Headers are read first. Keys and values, which prove the headers, are read only for records that claim to be copies.
         """
         import pyarrow.compute as pc
         import pyarrow.dataset as ds
@@ -98,7 +98,10 @@ class LakeDay:
         return found
 
     def _rows(self, table: Table, *columns: str, keep: Codes | None = None) -> Any:
-        """Partition, offset and more `columns` of the day's rows; None where there is no table yet. `keep`: only these codes."""
+        """Return partition, offset and more `columns` of the day's rows; None if the table does not exist yet.
+
+        `keep`: only these codes.
+        """
         import pyarrow.dataset as ds
 
         if table_version(self._settings, self._fleet.fleet, table) is None:
@@ -118,7 +121,7 @@ class LakeDay:
         return codes_of(rows["partition"].to_numpy(), rows["offset"].to_numpy(), making)
 
     def _copy_pairs(self, rows: pa.RecordBatch, replay_key: str) -> Iterable[tuple[int, int]]:
-        """Codes of copies and of their originals, of those that a replay with the key wrote."""
+        """Return the codes of copies and of their originals, for copies that a replay with the key wrote."""
         making = {label: n for n, label in enumerate(self._labels)}
         for row in rows.to_pylist():
             headers = [(h["key"], h["value"]) for h in row["headers"]]
@@ -136,7 +139,7 @@ def _isin(name: str, values: Sequence[str]) -> Any:
 
 
 def _claiming(rows: pa.RecordBatch) -> list[int]:
-    """Offsets of the records whose headers say that they are copies."""
+    """Return the offsets of the records whose headers claim that they are copies."""
     import pyarrow.compute as pc
 
     lists = rows["headers"]

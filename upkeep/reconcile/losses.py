@@ -1,4 +1,4 @@
-"""Losses: offsets that no longer existed when they should have been landed or scored, if they may belong to one day."""
+"""Losses: offsets that no longer existed when they were to be landed or scored, and that may belong to one day."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETENTION = "retention had deleted them"
 
 @dataclass(frozen=True)
 class Loss:
-    """Offsets of a partition, `last` included (None: nobody knows), that `by` never read; noted at `at`, and `why`.
+    """Offsets of a partition up to and including `last` (None: unknown) that `by` never read; noted at `at`, with the reason `why`.
 
     `topic` is the label.
     """
@@ -35,7 +35,7 @@ class Loss:
     why: str = RETENTION
 
     def __str__(self) -> str:
-        """One line."""
+        """Return one line."""
         offsets = f"from offset {self.first} on, if there were any," if self.last is None else self._offsets()
         noted = f"noted {self.at:%Y-%m-%dT%H:%M:%SZ}"
         return f"{self.topic}, partition {self.partition}, {offsets} {_BY[self.by]}: {self.why}, {noted}"
@@ -52,10 +52,10 @@ def losses_of(
     end: datetime,
     gaps: Sequence[Gap] = (),
 ) -> list[Loss]:
-    """The losses whose records the broker may have taken from `begin` on and before `end`: nobody knows when it did.
+    """Return the losses whose records may have a broker time from `begin` on and before `end`; their true times are unknown.
 
-    They are in the lake's table `gaps`, and of the journal those in `gaps`. Records before a loss that are younger than the day say
-    that it lies after the day, and older ones behind it that it lies before.
+    They are in the lake's table `gaps`, and the journal's are in the argument `gaps`. A loss lies after the day if a record
+    in front of it is younger than the day, and before the day if a record behind it is older.
     """
     noted = [Loss(g.topic, g.partition, g.first, g.last, g.at, g.by, g.why) for g in gaps if g.topic in labels]
     found = [*_in_lake(settings, fleet, labels), *noted]
@@ -72,7 +72,7 @@ def _in_lake(settings: Settings, fleet: FleetSpec, labels: Sequence[str]) -> lis
         return []
     columns = ["topic", "partition", "first_offset", "last_offset", "accepted_at"]
     rows = read_table(settings, fleet.fleet, "gaps", columns, ds.field("topic").isin(list(labels))).to_pylist()
-    # a landing that was killed has noted a gap that may have grown since: the longer row comes last, and holds
+    # a killed landing has noted a gap that may have grown since: the longer row comes last and counts
     gaps = {(r["topic"], r["partition"], r["first_offset"]): r for r in sorted(rows, key=lambda r: r["last_offset"])}
     return [Loss(*at, r["last_offset"], r["accepted_at"]) for at, r in gaps.items()]
 

@@ -1,6 +1,6 @@
-"""Devices that were admitted in two partitions at once: two producers with different partitioners send for them.
+"""Finds devices that were admitted in two partitions at the same time: two producers with different partitioners send for them.
 
-The scorer takes such a device for two, each with a part of its history.
+The scorer takes such a device for two devices, each with a part of its history.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _KEYS = ["device_id", "partition"]
 
 @dataclass(frozen=True)
 class SplitDevice:
-    """A device, and the partitions that it was admitted in over the same time."""
+    """A device, and the partitions in which it was admitted at the same time."""
 
     device_id: str
     partitions: tuple[int, ...]
 
     def __str__(self) -> str:
-        """One line."""
+        """Return one line."""
         where = " and ".join(map(str, self.partitions))
         return (
             f"device {self.device_id!r} was admitted in partitions {where} at once, so each has half of its history: set one "
@@ -38,9 +38,9 @@ class SplitDevice:
 
 
 def split_devices(settings: Settings, fleet: FleetSpec, begin: datetime, end: datetime) -> list[SplitDevice]:
-    """Those of the events that the broker took from `begin` on and before `end`, by device id.
+    """Return the split devices, by id, among events with a broker time from `begin` on and before `end`.
 
-    A device that a growth of the topic moved lies in two partitions one after the other, and is none of them.
+    A device that a topic growth moved is in two partitions one after the other, and is no split device.
     """
     import pyarrow.dataset as ds
 
@@ -53,7 +53,7 @@ def split_devices(settings: Settings, fleet: FleetSpec, begin: datetime, end: da
 
 
 def _times(batches: Iterator[pa.RecordBatch]) -> pa.Table | None:
-    """First and last time of each device in each partition: as many rows, however many records there are."""
+    """Return first and last time of each device in each partition: the number of rows does not depend on the number of records."""
     import pyarrow as pa
 
     found: pa.Table | None = None

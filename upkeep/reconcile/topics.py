@@ -1,4 +1,4 @@
-"""What Kafka holds of one day of a topic, for `aimaas reconcile`: offsets, the sources that predictions name, and dead letters."""
+"""Reads Kafka's records of one day of a topic, for `aimaas reconcile`: offsets, sources of predictions, and dead letters."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from upkeep.reconcile.account import NONE, Codes, Logged, Refusals, codes_of, ha
 
 
 class TopicDay:
-    """The records of one topic that the broker took from `begin` on and before `end`, and what the scorer made of them.
+    """The records of one topic with a broker time from `begin` on and before `end`, and the scorer's results for them.
 
-    `labels` are those of all that the topic has been, oldest first; what Kafka holds is of the last one.
+    `labels` are the labels of all topics that had its name, oldest first; Kafka's records are of the last one.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class TopicDay:
         self._begin_ms, self._end_ms = (int(at.timestamp() * 1e3) for at in (begin, end))
 
     def read(self) -> Logged:
-        """All of it. Raises KafkaError."""
+        """Read all. Raises KafkaError."""
         names = topic_names(self._fleet)
         whole: set[str] = set()
         sent = self._sent(whole)
@@ -66,7 +66,7 @@ class TopicDay:
         return _joined(found), _joined(by_batch)
 
     def _source(self, prediction: Any) -> Source | None:
-        """The record of the topic that a prediction is of."""
+        """Return the event of a prediction, a record of the topic."""
         source = source_of(prediction)
         return source if source is not None and self._is_mine(source) else None
 
@@ -87,7 +87,7 @@ class TopicDay:
         return Refusals(self._codes([source for source, _ in mine]), np.array([reason for _, reason in mine], np.str_))
 
     def _since(self, topic: str, what: str, whole: set[str]) -> Iterator[list[Any]]:
-        """The committed records of a topic that may be about the day: all that are younger than its beginning."""
+        """Return the committed records of a topic that may be about the day: all records younger than its begin."""
         ends = end_offsets(self._settings, topic)
         with kafka_errors(self._settings, f"read {topic}"), LogReader(self._settings, self._fleet) as reader:
             spans = reader.spans(topic, ends, max(self._begin_ms - CLOCKS_MS, 0))
@@ -97,7 +97,7 @@ class TopicDay:
                 yield messages
 
     def _is_whole(self, topic: str, spans: Mapping[int, Span]) -> bool:
-        """Whether retention has deleted nothing of the spans: what is older than they are is still there, or there was nothing."""
+        """Return whether retention has deleted nothing of the spans: an older record is still there, or there was none."""
         begin = begin_offsets(self._settings, topic)
         return all(begin[p] == 0 or span.begin > begin[p] for p, span in spans.items())
 
