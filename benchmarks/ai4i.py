@@ -1,9 +1,9 @@
-"""How well failures of the AI4I 2020 data are found, out of fold; one JSON line last.
+"""Measures how well failures of the AI4I 2020 data are found, out of fold; the last line is JSON.
 
-Its rows are independent operations, so a stratified cross-validation over rows is fair. Reading, derived channels, normalisation,
-candidates, choice and export are the product's own, with the settings of `fleets/mill.yaml`: within each of the five training parts
-the candidates are cross-validated, the best is fitted on the whole part, and its ONNX file is asked about the rows left out. The
-columns of the failure modes, which leak the label, are not read.
+The rows are independent operations, so a stratified cross-validation over rows is fair. Reading, derived channels,
+normalisation, candidates, choice and export are the product's own, with the settings of `fleets/mill.yaml`. Within each of the
+five training parts the candidates are cross-validated, the best one is trained on the whole part, and its ONNX file predicts
+the rows left out. The columns of the failure modes, which leak the label, are not read.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _FOLDS = 5
 
 @dataclass(frozen=True)
 class Figures:
-    """`pr_auc` is the average precision, `recall_at_1pct_fpr` the share of failures found at one false alarm in a hundred."""
+    """`pr_auc` is the average precision. `recall_at_1pct_fpr` is the share of failures found at one false alarm in a hundred."""
 
     pr_auc: float
     recall_at_1pct_fpr: float
@@ -71,7 +71,7 @@ def _arguments() -> argparse.Namespace:
 def out_of_fold(
     fleet: FleetSpec, histories: Histories, labels: npt.NDArray[np.float32], seed: int
 ) -> npt.NDArray[np.float32]:
-    """Each row's probability (n,) by the exported model of the four parts that it is not in; `seed` is that of the cut."""
+    """Return each row's probability (n,) by the exported model of the four parts without the row; `seed` decides the parts."""
     from sklearn.model_selection import StratifiedKFold
 
     predicted = np.full(len(labels), np.nan, np.float32)
@@ -89,7 +89,7 @@ def out_of_fold(
 
 
 def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
-    """The exported model of the best candidate, and its name."""
+    """Return the exported model of the best candidate, and its name."""
     candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
     folds = grouped_folds(samples, fleet.training.folds, seed, True)
     tried = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
@@ -99,7 +99,7 @@ def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
 
 
 def figures_of(labels: npt.NDArray[np.floating], predicted: npt.NDArray[np.float32]) -> Figures:
-    """Figures of probabilities (n,) against labels (n,) of 0 and 1."""
+    """Return the figures of probabilities (n,) against labels (n,) of 0 and 1."""
     from sklearn.metrics import average_precision_score, roc_curve
 
     false_alarms, found, _ = roc_curve(labels, predicted, drop_intermediate=False)

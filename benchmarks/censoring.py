@@ -1,10 +1,10 @@
-"""Labels under censoring: simulated fleets whose truth is known, judged by age. The last line is one line of JSON.
+"""Labels under censoring: simulated fleets whose truth is known, judged by age. The last line is JSON.
 
-Devices fail at random (`memoryless`), by wear (`wear`), by wear that a reading drives, which also drives how soon a device is taken
-away (`readings`), or again and again, without a new run (`recurrent`). Devices enter at random, so that each is watched for another
-time; 10, 50 and 90 % of the lives are censored. A model learns from what was seen by the end, with the product's weights and by the
-rule before there were weights (`before`), and its mean answer is compared with the mean truth at each age at which at least 200
-lives are watched and the label of a row can be seen with a probability of at least 0.1.
+Devices fail at random (`memoryless`), by wear (`wear`), by wear that a reading drives, which also drives how soon a device is
+removed (`readings`), or repeatedly, without a new run (`recurrent`). Devices enter at random, so the watched times differ; 10,
+50 and 90 % of the lives are censored. A model learns from the data up to the end, with the product's weights and by the former
+rule without weights (`before`). Its mean answer is compared with the mean truth at each age where at least 200 lives are
+watched and a row's label can be observed with a probability of at least 0.1.
 
     .venv/bin/python benchmarks/censoring.py               # --seeds 10 --devices 5000; --quick: seconds, for the tests
     .venv/bin/python benchmarks/censoring.py --aft         # judges that candidate too
@@ -51,7 +51,7 @@ SCALE, SHAPE, PULL = (
     300.0,
     2.5,
     0.4,
-)  # of the lives; a reading one deviation higher shortens life and watch by exp(-PULL)
+)  # of the lives; a reading one deviation higher shortens life and watched time by exp(-PULL)
 AT_RISK, SEEN = 200, 0.1
 ROW_STEP, AGE_STEP, NOISE = 5, 10, 0.1
 AGES = range(0, int(6 * SCALE), AGE_STEP)
@@ -59,7 +59,7 @@ AGES = range(0, int(6 * SCALE), AGE_STEP)
 
 @dataclass(frozen=True)
 class Fleet:
-    """n lives: which device, its reading, when it began after the device's first row, how long it lives and could be watched."""
+    """n lives: device, reading, start after the device's first row, length of the life, and longest time it could be watched."""
 
     device: Int64
     reading: Float64
@@ -69,17 +69,17 @@ class Fleet:
 
     @property
     def failed(self) -> npt.NDArray[np.bool_]:
-        """Which lives were seen to fail."""
+        """Return which lives were observed to fail."""
         return self.life <= self.follow_up
 
     @property
     def watched(self) -> Int64:
-        """How long each life was watched."""
+        """Return the watched time of each life."""
         return np.minimum(self.life, self.follow_up)
 
 
 def survival(kind: str, reading: Float64, age: float) -> Float64:
-    """P(a life lasts longer than an age), for each reading (n,)."""
+    """Return P(a life lasts longer than an age), for each reading (n,)."""
     t = np.full(len(reading), max(age, 0.0))
     if kind == "memoryless":
         return np.exp(-t / SCALE)
@@ -88,7 +88,7 @@ def survival(kind: str, reading: Float64, age: float) -> Float64:
 
 
 def truth(kind: str, task: str, needed: int, reading: Float64, age: float) -> Float64:
-    """The probability of a failure within the horizon, or the mean remaining life, of lives that reached an age."""
+    """Return the probability of a failure within the horizon, or the mean remaining life, of lives that reached an age."""
     reached = survival(kind, reading, age - 1.0)
     if task == "failure_within":
         return 1 - survival(kind, reading, age + needed) / reached
@@ -97,7 +97,7 @@ def truth(kind: str, task: str, needed: int, reading: Float64, age: float) -> Fl
 
 
 def simulate(kind: str, share: float, devices: int, rng: np.random.Generator) -> Fleet:
-    """A fleet of which about this share of the lives is censored: the longest watch is found by bisection."""
+    """Simulate a fleet with about this share of censored lives: bisection finds the longest watched time."""
     seed = int(rng.integers(2**31))
     low, high = 1.0, 100 * SCALE
     for _ in range(30):
@@ -130,7 +130,7 @@ def _lives(kind: str, reading: Float64, rng: np.random.Generator) -> Int64:
 
 
 def rows_of(fleet: Fleet, rng: np.random.Generator) -> tuple[Places, Int64, npt.NDArray[np.float32]]:
-    """A row at every fifth step of each life: its place, its life, and its features: the age and the reading, with noise."""
+    """Return a row at every fifth step of each life: its place, its life, and its features (age and reading, with noise)."""
     counts = fleet.watched // ROW_STEP + 1
     of = np.repeat(np.arange(len(counts)), counts)
     age = (np.arange(len(of)) - np.repeat(np.cumsum(counts) - counts, counts)) * ROW_STEP
@@ -143,16 +143,16 @@ def rows_of(fleet: Fleet, rng: np.random.Generator) -> tuple[Places, Int64, npt.
 
 @dataclass(frozen=True)
 class Judged:
-    """Bias (A,) by age of both rules, and their calibration errors; ages that are not judged are NaN."""
+    """Bias (A,) by age of both rules, and their calibration errors; NaN for ages that are not judged."""
 
     bias: dict[str, Float64]
     calibration: dict[str, float]
 
 
 def judge(kind: str, share: float, task: str, devices: int, at_risk: int, with_aft: bool, seed: int) -> Judged | None:
-    """Simulate, label, fit by both rules, and the family for censored lives where asked for, and compare with the truth.
+    """Simulate, label, train by both rules (and the family for censored lives if requested), and compare with the truth.
 
-    None where no age can be judged: nobody was watched a horizon (cap) long, all rows are cut, and the product refuses to train.
+    None if no age can be judged: no life was watched for a horizon (cap), all rows are cut, and the product refuses to train.
     """
     rng = np.random.default_rng([seed, KINDS.index(kind), int(100 * share)])
     spec = load_fleet(MILL)
@@ -173,7 +173,7 @@ def judge(kind: str, share: float, task: str, devices: int, at_risk: int, with_a
 
 
 def _with_readings(spec: FleetSpec, censoring: Censoring, places: Places, device: Int64, features: Any) -> Censoring:
-    """The censoring as freezing finds it: with a hazard where the readings drive it."""
+    """Return the censoring as freezing estimates it: with a hazard if the readings drive it."""
     if censoring.by_chance < FEWEST:
         return censoring
     chosen = landmark_rows(spec, places)
@@ -210,7 +210,7 @@ def _compared(
 
 
 def _aft(spec: FleetSpec, places: Places, features: Any, of: Int64, plain: Float64, seed: int) -> Any:
-    """The family for censored lives, fitted to all rows with what is known of their time to failure."""
+    """Train the family for censored lives on all rows with the known bounds of their time to failure."""
     lower, upper = bounds(spec, places.order, places.newest, places.failure, places.end)
     known, every = ~np.isnan(plain), np.ones(len(of))
     lives = Lives(features, of, lower, upper, every)
@@ -224,19 +224,19 @@ def _judged_ages(fleet: Fleet, needed: int, at_risk: int) -> list[int]:
 
 
 def _is_judged(fleet: Fleet, age: int, needed: int, at_risk: int) -> bool:
-    """Whether enough lives are watched at an age, and the watch of enough of them goes on for a horizon (cap)."""
+    """Return whether enough lives are watched at an age, and enough of them for a horizon (cap) longer."""
     reaching = (fleet.follow_up >= age).sum()
     return bool((fleet.watched >= age).sum() >= at_risk and (fleet.follow_up >= age + needed).sum() >= SEEN * reaching)
 
 
 def calibration_error(said: Float64, true: Float64) -> float:
-    """Mean distance between what is said and the truth over ten bins of equally many answers."""
+    """Return the mean distance between answers and the truth over ten bins of equally many answers."""
     bins = np.array_split(np.argsort(said, kind="stable"), 10)
     return float(np.average([abs(said[b].mean() - true[b].mean()) for b in bins], weights=[len(b) for b in bins]))
 
 
 def summary(found: list[Judged], name: str) -> dict[str, float]:
-    """Of several seeds: the largest bias of any age in the mean over the seeds, and the mean of each seed's largest."""
+    """Return the largest bias of any age in the mean over the seeds, and the mean over the seeds of each seed's largest bias."""
     bias = np.stack([one.bias[name] for one in found])
     judged = ~np.isnan(bias).any(axis=0)
     each = np.abs(bias[:, judged])
@@ -269,7 +269,7 @@ def main() -> None:
 
 
 def _worst(scenarios: dict[str, Any], task: str, key: str) -> dict[str, float]:
-    """The worst of all fleets, by each rule; of a remaining life as a share of the cap."""
+    """Return the worst of all fleets, by each rule; of a remaining life as a share of the cap."""
     of = [figures for name, figures in scenarios.items() if name.startswith(task) and figures]
     return {rule: max(figures[rule][key] for figures in of) for rule in of[0]}
 

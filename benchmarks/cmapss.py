@@ -1,8 +1,8 @@
-"""RMSE at the last row of each C-MAPSS test engine, by the protocol of the published tables; one JSON line last.
+"""RMSE at the last row of each C-MAPSS test engine, by the protocol of the published tables; the last line is JSON.
 
-Features, cross-validation, choice, training and export are the product's own, with the settings of `fleets/turbofan.yaml`:
-candidates are cross-validated by engine on `train_*`, the best on the validation engines is fitted again on all engines, and its
-ONNX file is asked about `test_*`. Nothing is chosen by `test_*` or `RUL_*`; truth is capped at 125.
+Features, cross-validation, choice, training and export are the product's own, with the settings of `fleets/turbofan.yaml`.
+Candidates are cross-validated by engine on `train_*`, the best one on the validation engines is trained again on all engines,
+and its ONNX file predicts `test_*`. Nothing is chosen by `test_*` or `RUL_*`; the truth is capped at 125.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _fleet(families: str) -> FleetSpec:
-    """The turbofan fleet with all engines of the training file for training, and its own or all candidates."""
+    """Return the turbofan fleet with all engines of the training file for training, and its own or all candidates."""
     fleet = load_fleet(_FLEET)
     if families == "all":
         candidates = {**{name: fleet.training.candidates.get(name, {}) for name in family_names()}, "blend": {}}
@@ -72,7 +72,7 @@ def _seeded(fleet: FleetSpec, seed: int) -> FleetSpec:
 
 
 def _measured(fleet: FleetSpec, data: Path, subset: str) -> dict[str, float]:
-    """Figures of one training."""
+    """Return the figures of one training."""
     with tempfile.TemporaryDirectory() as folder:
         frozen = read_training_set(freeze(fleet, training_engines(fleet, data, subset), Path(folder) / "training_set"))
     content, cv_rmse = _trained(fleet, frozen)
@@ -84,7 +84,7 @@ def _measured(fleet: FleetSpec, data: Path, subset: str) -> dict[str, float]:
 
 
 def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[bytes, float]:
-    """The exported model, and the error of its candidate in the grouped cross-validation."""
+    """Return the exported model, and the error of its candidate in the grouped cross-validation."""
     training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
     whole = Samples.of(frozen.rows)
     candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)

@@ -1,12 +1,12 @@
-"""Coverage of the 90 % intervals that a model ships with, by band, on devices that it has not seen; one JSON line last.
+"""Coverage of a shipped model's 90 % intervals, by band, on devices that it has not seen; the last line is JSON.
 
-On C-MAPSS, the fleet file's own candidates are trained on `train_*` by the product's code, and the exported file, which holds the
-intervals, is asked about all rows of the test engines. The true remaining life counts as 125 cycles at most. On a simulated fleet
-of the same kind, 2,000 engines train and calibrate, and 2,000 others are judged: all run to failure, each tenth row.
+On C-MAPSS, the product's code trains the fleet file's own candidates on `train_*`, and the exported file, which holds the
+intervals, predicts all rows of the test engines. The true remaining life counts as 125 cycles at most. On a simulated fleet of
+the same kind, 2,000 engines train and calibrate, and 2,000 others are judged: all run to failure, each tenth row.
 
-Each engine counts alike in each part of the rows: bands of the prediction, as the intervals have them, bands of the true remaining
-life, and thirds of the engines by the length of their lives. 95 % of resamplings of the engines give a coverage from `low` to
-`high`; `contains` says whether 0.90 lies between them.
+Each engine has the same weight in each part of the rows: bands of the prediction, as the intervals have them, bands of the true
+remaining life, and thirds of the engines by the length of their lives. 95 % of resamplings of the engines give a coverage from
+`low` to `high`; `contains` says whether 0.90 lies between them.
 
     .venv/bin/python benchmarks/cmapss_intervals.py --data DIR          # --subsets FD001 FD002 FD003 FD004 --simulated 2000
 """
@@ -45,14 +45,14 @@ from stream.devices.simulator import simulate
 
 _FLEET = Path(__file__).resolve().parents[1] / "fleets" / "turbofan.yaml"
 _SEED = 11  # of the simulated fleet and of the draws
-_EVERY = 10  # so many rows of the simulated engines one is kept
-_AT_ONCE = 250  # judged engines whose features are held together
+_EVERY = 10  # one of this many rows of the simulated engines is kept
+_AT_ONCE = 250  # judged engines whose features are in memory together
 _EDGES = np.linspace(0, CAP, 6)  # of the bands of the true remaining life
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows of unseen engines (n,): prediction, truth, engine, whether the row is its engine's last, how long that one's life is."""
+    """Rows of unseen engines (n,): prediction, truth, engine, whether the row is the engine's last, and the length of its life."""
 
     predicted: npt.NDArray[np.float32]
     truth: npt.NDArray[np.float64]
@@ -62,7 +62,7 @@ class Judged:
 
 
 def main() -> None:
-    """Train, ask, print the figures."""
+    """Train, predict, print the figures."""
     given, fleet, found = _arguments(), load_fleet(_FLEET), dict[str, Any]()
     began = time.monotonic()
     for subset in given.subsets:
@@ -105,7 +105,7 @@ def _of_simulated(fleet: FleetSpec, devices: int) -> dict[str, Any]:
 
 
 def _asked(fleet: FleetSpec, content: bytes, metadata: ModelMetadata, devices: int) -> Iterator[tuple[Any, ...]]:
-    """The columns of `Judged`, of some engines at a time."""
+    """Return the columns of `Judged`, some engines at a time."""
     for first in range(devices, 2 * devices, _AT_ONCE):
         engines = simulate(fleet, min(_AT_ONCE, 2 * devices - first), _SEED, first)
         last = np.append(np.diff(engines.device) != 0, True)
@@ -126,7 +126,7 @@ def _trained(fleet: FleetSpec, engines: Histories, every: int = 1) -> tuple[byte
 
 
 def figures_of(intervals: Intervals | None, rows: Judged) -> dict[str, Any]:
-    """Coverage and width in all, by band of the prediction and of the truth, by thirds of the lives, and at engines' last rows."""
+    """Return coverage and width: of all rows, by band of prediction and truth, by thirds of the lives, at engines' last rows."""
     assert intervals is not None, "a regression ships with intervals"
     bounds, last = Bounds(intervals, (0.0, CAP)), rows.last
     held = Coverages(bounds, rows.predicted, rows.truth, rows.engine, _SEED)
@@ -152,7 +152,7 @@ def _names(edges: Iterable[float]) -> list[str]:
 
 
 def _figures(held: Coverages, engine: npt.NDArray[np.int64], name: str, part: npt.NDArray[np.bool_]) -> dict[str, Any]:
-    """`low`, `high` and `contains` are None where a single engine has rows."""
+    """Return the figures; `low`, `high` and `contains` are None if only one engine has rows."""
     found = held.of(part)
     return {
         "of": name,

@@ -1,11 +1,12 @@
-"""The gate of silver by number of new rows: rows/s and peak memory; the last line is one line of JSON.
+"""The gate of silver by number of new rows: rows/s and peak memory; the last line is JSON.
 
-Each lake is new: `--before` turbofan rows that are published, so that the gate knows what is usual, and then the rows that it
-judges, 1 % of which an expectation of severity `quarantine` sets aside. Each gate is a process of its own, as a task is: `seconds`
-are those of its whole life, with Python's imports and the start of Spark. `peak_mib` is the most resident memory that it, Spark's
-driver and Spark's workers had at once. `peak_ratio` is that of the largest size over that of the smallest.
+Each lake is new. It has `--before` published turbofan rows, from which the gate knows usual values, and then the rows to judge.
+An expectation of severity `quarantine` sets 1 % of these aside. Each gate is a separate process, like a task: `seconds` is its
+whole duration, with Python's imports and the start of Spark. `peak_mib` is the most resident memory that the process, Spark's
+driver and Spark's workers had at once. `peak_ratio` is the peak of the largest size over the peak of the smallest.
 
-`in_process` are the same gates without Spark, of the sizes up to `--most-in-process`: all new rows in this process's memory.
+`in_process` are the same gates without Spark, for the sizes up to `--most-in-process`: all new rows in the memory of this
+process.
 
     .venv/bin/python benchmarks/gates.py                # --rows 100000 1000000 10000000; --quick: a minute, to see that it runs
 """
@@ -50,7 +51,7 @@ _GATE = Path(__file__).parent / "lake_bench" / "one_gate.py"
 
 @dataclass
 class Lake:
-    """A lake of its own with silver and the offsets that admission came to."""
+    """A new lake with silver and admission's offsets."""
 
     settings: Settings
     fleet: FleetSpec
@@ -58,7 +59,7 @@ class Lake:
     steps: int = 0
 
     def admit(self, rows: int) -> None:
-        """Append so many rows to silver, as admission would."""
+        """Append this many rows to silver, as admission would."""
         from deltalake import write_deltalake
 
         count = rows // self.devices
@@ -75,7 +76,7 @@ class Lake:
         return table_path(self.settings, self.fleet.fleet, table)
 
     def _silver(self, h: Histories) -> Any:
-        """A device's rows are in one partition, in their order."""
+        """Return silver rows; a device's rows are in one partition, in their order."""
         import pyarrow as pa
 
         each = -(-self.devices // _PARTITIONS)

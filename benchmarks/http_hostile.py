@@ -1,7 +1,8 @@
-"""A keyed caller's latency over HTTP, alone and beside hostile callers of three kinds; one JSON line last.
+"""The latency of a caller with a key over HTTP, alone and beside three kinds of hostile callers; the last line is JSON.
 
-Hostile are four connections that send headers without end, 800 that send a byte of a head each second, and 200 that ask for large
-files and do not read them; whom the service closes connects again. All is on this machine, for `--seconds` each.
+The hostile callers are four connections that send headers without end, 800 that send a byte of a head each second, and 200 that
+ask for large files and do not read them. A closed connection connects again. All of it runs on this machine, for `--seconds`
+each.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> None:
 
 @contextmanager
 def hostile(kind: str, port: int, connections: int, seconds: float) -> Iterator[None]:
-    """So many hostile callers meanwhile; none where there are to be none."""
+    """Run this many hostile callers during a `with` block; none for 0."""
     if not connections:
         yield
         return

@@ -1,8 +1,8 @@
-"""Requests/s and p99 latency of `POST /predict` by connections, with the cache cold and warm; one JSON line last.
+"""Requests/s and p99 latency of `POST /predict` by connections, with the cache cold and warm; the last line is JSON.
 
 One request holds one instance: the last 30 events of a turbofan engine as raw readings (11 kB), answered by a champion of 200
-boosted trees. Cold: no body comes twice. Warm: 1,000 bodies, all asked before. Connections and cache states take turns in a round;
-the load generator is a process of its own and says what share of a core it took (`client_cpu`).
+boosted trees. Cold: every body is new. Warm: 1,000 bodies, all asked before. Connections and cache states take turns in a
+round. The load generator is a separate process and reports its share of a core (`client_cpu`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def load(port: int, path: Path, connections: int, seconds: float, *options: str) -> dict[str, float]:
-    """One run of the load generator."""
+    """Run the load generator once."""
     command = [sys.executable, "-m", "http_bench.load", str(path), "--port", str(port), *options]
     command += ["--connections", str(connections), "--seconds", str(seconds)]
     ran = subprocess.run(command, check=True, capture_output=True, cwd=ROOT / "benchmarks")
@@ -56,13 +56,13 @@ def load(port: int, path: Path, connections: int, seconds: float, *options: str)
 
 
 def say(r: int, state: str, n: int, one: dict[str, float]) -> None:
-    """Tell a person how it goes."""
+    """Print the progress."""
     figures_ = ", ".join(f"{key} {value:.4g}" for key, value in one.items())
     print(f"round {r} {state} {n:3} connections: {figures_}", file=sys.stderr, flush=True)
 
 
 def figures(found: Found) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """`requests_s` and so on -> cache state -> connections -> median, min, max of the rounds."""
+    """Return `requests_s` and so on -> cache state -> connections -> median, min, max of the rounds."""
     made: dict[str, dict[str, dict[str, dict[str, float]]]] = {}
     for key, name in [*((k, k) for k in _KEYS), ("cpu_share", "client_cpu")]:
         of = made.setdefault(name, {})

@@ -1,8 +1,8 @@
-"""Microseconds per row of the chosen candidate in scikit-learn and as ONNX: exported, optimised, as it ships; one JSON line last.
+"""Microseconds per row of the chosen candidate in scikit-learn and as ONNX (exported, optimised, shipped); the last line is JSON.
 
 Candidates, cross-validation, choice, export and compression are the product's own, with the settings of `fleets/turbofan.yaml`.
-With `--data` the engines are those of C-MAPSS and errors are of its test engines; without, both are simulated.
-Times are medians of rounds in which the forms are asked in turn, on one thread, with the scorer's session settings.
+With `--data` the engines are C-MAPSS's, and errors are on its test engines; without it, both are simulated. Times are medians
+of rounds in which the forms take turns, on one thread, with the scorer's session settings.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from stream_bench.figures import json_line, say
 _FLEET = Path(__file__).resolve().parents[1] / "fleets" / "turbofan.yaml"
 _SPLIT = Split(train=0.85, validation=0.15, calibration=0, test=0)  # the judged engines are others
 _BATCHES = (1, 64, 1_024)
-_JUDGED_FROM = 900_000  # simulated devices that nothing learns from
+_JUDGED_FROM = 900_000  # simulated devices that no training uses
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _judged(fleet: FleetSpec, frozen: TrainingSet, data: Path | None, subset: str) -> JudgedRows:
-    """Rows of engines that nothing was learned from."""
+    """Return rows of engines that no training used."""
     fit = frozen.info.fit
     if data:
         return judged_rows(fleet, fit, data, subset)
@@ -79,7 +79,7 @@ def _judged(fleet: FleetSpec, frozen: TrainingSet, data: Path | None, subset: st
 
 
 def _speed(estimator: Estimator, files: Mapping[str, bytes], rows: JudgedRows) -> dict[str, Any]:
-    """Times by form and batch; `speedup` is the smallest over the batches of exported over compressed."""
+    """Return times by form and batch; `speedup` is exported over compressed, the smallest over the batches."""
     runs: dict[str, Any] = {"scikit-learn": partial(predict, estimator)}
     runs |= {name: partial(run_session, open_session(content)) for name, content in files.items()}
     by_batch = {batch: interleaved_times(runs, rows.features, batch) for batch in _BATCHES}
@@ -89,7 +89,7 @@ def _speed(estimator: Estimator, files: Mapping[str, bytes], rows: JudgedRows) -
 
 
 def _errors(files: Mapping[str, bytes], rows: JudgedRows) -> dict[str, Any]:
-    """RMSE over all rows; `rmse_change` is by how much of itself it grows from the plain export to what ships."""
+    """Return RMSE over all rows; `rmse_change` is its relative growth from the plain export to the shipped form."""
     answers = {name: run_session(open_session(content), rows.features) for name, content in files.items()}
     whole = {name: rmse(rows.truth, a) for name, a in answers.items()}
     last = {name: rmse(rows.truth[rows.last], a[rows.last]) for name, a in answers.items()}

@@ -1,12 +1,12 @@
-"""The lake as it grows: from Kafka to gold and features, by number of events; one JSON line last.
+"""The lake as it grows: from Kafka to gold and features, by number of events; the last line is JSON.
 
-For each size a new lake is filled: `events_s` is by size and stage, `peak_mib` by size the memory of Spark at its most.
-`one_more_hour_ratio`: one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the largest lake
-over the same hour on an empty one, in turns, the median of `_ROUNDS` pairs (`hour_s`); the Spark session runs already.
-`one_more_hour_features_ratio`: with a kept fit (`training.refit_growth`), the features of that hour on top of the largest lake over
-those of the second hour on an otherwise empty one, which goes the same way (`hour_features_s`); without the training set, which
-always holds all rows.
-`over_spark_sql`, `over_pandas`: how many times quicker the kernel in Spark makes the features of the smallest lake than SQL
+For each size a new lake is filled. `events_s` is by size and stage, `peak_mib` is Spark's peak memory by size.
+`one_more_hour_ratio`: the time for one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the
+largest lake, over the time for the same hour on an empty lake. They take turns; it is the median of `_ROUNDS` pairs (`hour_s`).
+The Spark session runs already.
+`one_more_hour_features_ratio`: the same for the features of that hour with a kept fit (`training.refit_growth`), over the
+second hour of an otherwise empty lake (`hour_features_s`). The training set, which always holds all rows, is not included.
+`over_spark_sql`, `over_pandas`: how many times faster the kernel in Spark makes the features of the smallest lake than SQL
 windows and pandas do.
 """
 
@@ -43,13 +43,13 @@ from stream_bench.stage import Stage, open_stage
 
 _PARTITIONS = 8
 _ROUNDS = 3
-_KEPT = 1e9  # `training.refit_growth`: the first fit is kept however much comes
+_KEPT = 1e9  # `training.refit_growth`: the first fit is kept after any growth
 _Pair = tuple[float, float]  # seconds on the empty lake, and on top of the largest
 _TO_GOLD: dict[str, Callable[[Job], Any]] = {"land": land, "admit": admit, "gold": lambda job: _published(job, gold)}
 
 
 def _published(job: Job, gold: Callable[[Job], Any]) -> Any:
-    """Gold between its gates, which judge nothing here: the lake alone is measured."""
+    """Return gold with gates that judge nothing, because only the lake is measured."""
     said = Resolution("benchmark", "simulated", datetime.now(UTC))
     publish_unjudged(job.settings, job.fleet, "silver", said)
     report = gold(job)
@@ -59,7 +59,7 @@ def _published(job: Job, gold: Callable[[Job], Any]) -> Any:
 
 @dataclass(frozen=True)
 class Lake:
-    """A lake of its own, with topics of its own."""
+    """A new lake with its own topics."""
 
     name: str
     settings: Settings
@@ -73,11 +73,11 @@ class Lake:
             produce(self.settings, self.fleet, histories)
 
     def job(self, stage: str, **arguments: Any) -> Job:
-        """A job on this lake."""
+        """Return a job on this lake."""
         return Job(stage, self.settings, self.fleet, argparse.Namespace(**arguments), start=lambda *_: self.session)
 
     def run(self, stage: str, work: Callable[[Job], Any], **arguments: Any) -> float:
-        """Seconds that a job takes."""
+        """Return the seconds of a job."""
         began = time.monotonic()
         report = work(self.job(stage, **arguments))
         seconds = time.monotonic() - began
@@ -85,11 +85,11 @@ class Lake:
         return seconds
 
     def to_gold(self) -> dict[str, float]:
-        """Seconds by stage."""
+        """Return seconds by stage."""
         return {stage: self.run(stage, work) for stage, work in _TO_GOLD.items()}
 
     def keep_features(self) -> float:
-        """Seconds to bring the kept features up to gold."""
+        """Return the seconds to bring the kept features up to gold."""
         training = self.fleet.training.model_copy(update={"refit_growth": _KEPT})
         keeping = replace(self, fleet=self.fleet.model_copy(update={"training": training}))
         return keeping.run("keep", _keep_features)
@@ -110,7 +110,7 @@ def main() -> None:
     with open_stage(_PARTITIONS) as stage:
         session = spark_session(stage.settings, "lake_scale")
         warm = _lake(stage, "warm", given.devices, session)
-        for first in (0, 1):  # the first of its kind compiles
+        for first in (0, 1):  # the first job of its kind compiles
             _hour(stage, warm, first, given.devices)
             warm.keep_features()
         for events in given.events:
@@ -150,23 +150,23 @@ def _lake(stage: Stage, name: str, devices: int, session: Any) -> Lake:
 
 
 def _rates(stage: Stage, lake: Lake, events: int) -> dict[str, int]:
-    """Bring the events that were sent to gold, and freeze a training set; events/s by stage."""
+    """Bring the sent events to gold, and freeze a training set; return events/s by stage."""
     seconds = lake.to_gold()
     seconds["features"] = lake.run("features", features, out=str(stage.folder / "sets" / lake.name))
     return {name: round(events / s) for name, s in seconds.items()}
 
 
 def _hour(stage: Stage, lake: Lake, first: int, events: int) -> float:
-    """Seconds from Kafka to gold for events from step `first` on."""
+    """Return the seconds from Kafka to gold for events from step `first` on."""
     with stage.topics_of(lake.fleet):
         lake.send(first, events)
     return sum(lake.to_gold().values())
 
 
 def _hours(stage: Stage, lake: Lake, events: int, hour: int, n: int) -> tuple[_Pair, _Pair]:
-    """An hour on an empty lake and, as the `n`-th hour, on top of a lake of so many events: to gold, and the features after it.
+    """Return the times of an hour on an empty lake, and as the `n`-th hour on a lake of this size: to gold, and its features.
 
-    Features are those of the empty lake's second hour, so that both lakes go on from what they keep.
+    Features are those of the empty lake's second hour, so that both lakes continue from kept features.
     """
     empty = _lake(stage, f"empty-{n}", lake.devices, lake.session)
     to_gold = _hour(stage, empty, 0, hour), _hour(stage, lake, (events + n * hour) // lake.devices, hour)

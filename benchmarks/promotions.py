@@ -1,11 +1,11 @@
-"""Years of nightly trainings: how often an equal model is promoted, and how soon a better one. The last line is one line of JSON.
+"""Years of nightly trainings: how often an equal model is promoted, and how soon a better one. The last line is JSON.
 
-Each night another challenger is compared with the same champion on the test devices, of which there are half as many again after a
-year. `equal` challengers have the champion's mean loss on all devices there could be; `better` ones an error that is 5 % lower.
-Device by device their losses differ: by what is the champion's own, by what nightly challengers share (they learned from almost
-the same rows), and by what is new each night. Sizes are those of retrained models on 300 simulated turbofans and mills; all parts
-are skewed.
-`spent` is the product's rule, `before` the one it replaces: better in 80 % of 1,000 resamplings of the devices.
+Each night another challenger is compared with the same champion on the test devices; their number grows by half within a year.
+`equal` challengers have the champion's mean loss over all possible devices; `better` ones have an error that is 5 % lower.
+Device by device the losses differ by three parts: the champion's own, a part that nightly challengers share (they learned from
+almost the same rows), and a part that is new each night. The sizes are from retrained models on 300 simulated turbofans and
+mills; all parts are skewed.
+`spent` is the product's rule, `before` is the former rule: better in 80 % of 1,000 resamplings of the devices.
 
     .venv/bin/python benchmarks/promotions.py              # --years 200; --quick: seconds, for the tests
 """
@@ -40,15 +40,15 @@ Float64 = npt.NDArray[np.float64]
 FLEETS = Path(__file__).resolve().parents[1] / "fleets"
 NIGHTS, GROWTH = 365, 0.5
 BETTER = 0.05
-DRAWS, CONFIDENCE = 1_000, 0.8  # of the rule before
-SKEW = 0.5  # of the lognormal parts, in the deviation of their logarithm
+DRAWS, CONFIDENCE = 1_000, 0.8  # of the former rule
+SKEW = 0.5  # of the lognormal parts, as the deviation of their logarithm
 BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 CHAMPION = Champion("1", 1, BEGAN)
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Of the devices' losses, relative to their mean, and of the difference of two models' losses.
+    """Spread of the devices' losses, relative to their mean, and of the difference of two models' losses.
 
     `alike` is the correlation of two challengers' differences from one champion, at least 0.5: half is the champion's.
     """
@@ -62,26 +62,26 @@ SPREADS = {"turbofan": Spread(0.70, 0.17, 0.65), "mill": Spread(0.95, 0.08, 0.5)
 
 
 class Year:
-    """Losses by device (D,) of the champion and of each night's challenger, whose mean loss is `left` of the champion's."""
+    """Losses by device (D,) of the champion and of each night's challenger, whose mean loss is `left` times the champion's."""
 
     def __init__(self, spread: Spread, devices: int, left: float, seed: int) -> None:
-        """Draw the devices, and what does not change from night to night."""
+        """Draw the devices, and the parts that are the same every night."""
         self._random = np.random.default_rng(seed)
         self._devices, self._left = devices, left
         most = self.devices(NIGHTS)
         shape = 1 / spread.devices**2
         self._hard = self._random.gamma(shape, 1 / shape, most)
-        relative = spread.difference / np.sqrt(1 + spread.devices**2)  # a hard device has more to differ by
+        relative = spread.difference / np.sqrt(1 + spread.devices**2)  # a hard device has a larger loss that can differ
         self._champion = relative * np.sqrt(0.5) * self._part(most)
         self._shared = relative * np.sqrt(spread.alike - 0.5) * self._part(most)
         self._new = relative * np.sqrt(1 - spread.alike)
 
     def devices(self, night: int) -> int:
-        """How many test devices there are."""
+        """Return the number of test devices."""
         return self._devices + int(self._devices * GROWTH * night / NIGHTS)
 
     def losses(self, night: int) -> tuple[Float64, Float64]:
-        """The challenger's and the champion's."""
+        """Return the losses of the challenger and of the champion."""
         d = self.devices(night)
         new = self._new * self._part(d)
         hard = self._hard[:d]
@@ -90,7 +90,7 @@ class Year:
         )
 
     def _part(self, d: int) -> Float64:
-        """Skewed numbers (d,) of mean 0 and deviation 1."""
+        """Return skewed numbers (d,) with mean 0 and deviation 1."""
         drawn = np.exp(SKEW * self._random.standard_normal(d))
         mean = np.exp(SKEW**2 / 2)
         part: Float64 = (drawn - mean) / (mean * np.sqrt(np.expm1(SKEW**2)))
@@ -99,14 +99,14 @@ class Year:
 
 @dataclass(frozen=True)
 class Days:
-    """The day of the first promotion by each rule, None where there is none within the year."""
+    """The day of the first promotion by each rule; None without one within the year."""
 
     spent: int | None
     before: int | None
 
 
 def run_year(name: str, devices: int, better: float, seed: int) -> Days:
-    """Compare night after night until both rules have promoted."""
+    """Compare every night until both rules have promoted."""
     fleet = load_fleet(FLEETS / f"{name}.yaml")
     left = (1 - better) ** (1 if classifies(fleet) else 2)
     year, look = Year(SPREADS[name], devices, left, seed), None
@@ -124,7 +124,7 @@ def run_year(name: str, devices: int, better: float, seed: int) -> Days:
 
 
 def promotes(fleet: FleetSpec, challenger: Float64, champion: Float64, look: Look) -> bool:
-    """The product's verdict."""
+    """Return the product's verdict."""
     classify = classifies(fleet)
     errors = [float(x.mean() if classify else np.sqrt(x.mean())) for x in (challenger, champion)]
     p_value = p_value_of(challenger, champion, classify, fleet.gates.improvement)
@@ -132,7 +132,7 @@ def promotes(fleet: FleetSpec, challenger: Float64, champion: Float64, look: Loo
 
 
 def promoted_before(challenger: Float64, champion: Float64) -> bool:
-    """The verdict of the rule before: the paired bootstrap at a fixed confidence."""
+    """Return the former rule's verdict: the paired bootstrap at a fixed confidence."""
     gains = champion - challenger
     return bool(gains.sum() > 0 and (_draws(len(gains)) @ gains > 0).mean() >= CONFIDENCE)
 
@@ -143,12 +143,12 @@ def _draws(devices: int) -> Float64:
 
 
 def share(days: list[Days], rule: str) -> float:
-    """The share of the years with a promotion."""
+    """Return the share of the years with a promotion."""
     return round(float(np.mean([getattr(d, rule) is not None for d in days])), 4)
 
 
 def quantiles(days: list[Days], rule: str) -> dict[str, float | None]:
-    """Days until the promotion: in half and in nine of ten years; None where it takes more than a year."""
+    """Return the days until the promotion: in half and in nine of ten years; None if it takes more than a year."""
     found = np.array([getattr(d, rule) or np.inf for d in days])
     ends = {name: float(np.quantile(found, q, method="higher")) for name, q in (("median", 0.5), ("most", 0.9))}
     return {name: end if np.isfinite(end) else None for name, end in ends.items()}
@@ -178,7 +178,7 @@ def main() -> None:
 
 
 def _years(name: str, devices: int, better: float, count: int) -> Iterator[Iterator[Any]]:
-    """The arguments of so many years, each with its own seed."""
+    """Return the arguments of this many years, each with its own seed."""
     first = 1_000_000 * devices + (500_000 if better else 0)
     return zip(*((name, devices, better, first + k) for k in range(count)), strict=True)  # type: ignore[return-value]
 

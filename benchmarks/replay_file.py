@@ -1,8 +1,8 @@
-"""Rows/s and peak memory of `aimaas replay` and its `--check` over a large CSV; one JSON line last.
+"""Rows/s and peak memory of `aimaas replay` and its `--check` over a large CSV; the last line is JSON.
 
-A file of `--mb` megabytes is written for the turbofan fleet: 27 columns, all engines side by side, cycle by cycle. Both commands
-are processes of their own; the peak is their largest resident memory, as the kernel counts it. Each is also run over a tenth of the
-file, which shows how far memory follows the size. The broker is a single one on this machine.
+A file of `--mb` megabytes is written for the turbofan fleet: 27 columns, all engines side by side, cycle by cycle. Both
+commands are separate processes; the peak is their largest resident memory by the operating system. Each also runs over a tenth
+of the file, which shows how memory grows with the size. The broker is a single one on this machine.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def write_table(path: Path, fleet: FleetSpec, size: int, engines: int) -> int:
-    """Write a CSV of at least `size` bytes; the number of its rows."""
+    """Write a CSV of at least `size` bytes; return the number of its rows."""
     texts = [",".join(f"{v:.7g}" for v in row) for row in healthy_rows(fleet, 10_000, 7).tolist()]
     rows = 0
     with path.open("w", encoding="utf-8") as file:
@@ -79,7 +79,7 @@ def _measured(stage: Stage, fleet: FleetSpec, path: Path, rows: int, prefix: str
 
 
 def _run(stage: Stage, arguments: list[str]) -> Ran:
-    """Run a command of `aimaas` to its end. Raises SystemExit where it fails."""
+    """Run a command of `aimaas` to its end. Raises SystemExit if it fails."""
     environ = {
         **os.environ,
         "AIMAAS_HOME": str(stage.settings.home),

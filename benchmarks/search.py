@@ -1,8 +1,8 @@
-"""The search of settings: two workers against one, and a worker killed in the middle of a trial; one JSON line last.
+"""The search of settings: two workers against one, and a worker killed in the middle of a trial; the last line is JSON.
 
-`two_over_one` is the wall time of one worker over that of two for the same number of trials, start of the workers included (the
-median of the rounds; the two take turns). `trials_lost` counts trials that were cut short by the SIGKILL; each is tried anew, so
-`trials_ended` are as many as were asked for.
+`two_over_one` is the wall time of one worker over the wall time of two for the same number of trials, with the start of the
+workers (the median of the rounds; the two take turns). `trials_lost` counts trials that the SIGKILL cut short. Each of them is
+tried again, so `trials_ended` is the requested number.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ class Bench:
     def searched(
         self, home: Path, trials: int, workers: int, watch: Callable[[Standing], None] = lambda standing: None
     ) -> tuple[Standing, float]:
-        """What a new search finds, and its seconds."""
+        """Return the result of a new search, and its seconds."""
         began = time.monotonic()
         found = search(_settings(home), self.fleet, self.training_set, Budget(trials, None, workers), watch=watch)
         return found, time.monotonic() - began
 
     def studies(self, home: Path) -> Studies:
-        """The studies of a search."""
+        """Return the studies of a search."""
         folder = search_folder(_settings(home), self.fleet, read_training_set(self.training_set))
         return Studies(folder, read_job(folder))
 
@@ -94,7 +94,7 @@ def _bench(folder: Path, devices: int) -> Bench:
 
 
 def _killed(bench: Bench, home: Path, trials: int) -> tuple[int, int]:
-    """Trials that ended, and trials cut short, where one of two workers is killed in the middle of a trial."""
+    """Count ended trials and trials cut short, when one of two workers is killed in the middle of a trial."""
     killed: list[int] = []
 
     def kill(standing: Standing) -> None:

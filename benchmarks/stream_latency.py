@@ -1,10 +1,10 @@
-"""Milliseconds from an event's `produce` to the sight of its committed prediction, by commit interval; one JSON line last.
+"""Milliseconds from an event's `produce` to the sight of its committed prediction, by commit interval; the last line is JSON.
 
-A process of its own sends 2,000 events/s, evenly, and notes when it handed each to its client; a read-committed consumer notes
-when it has each prediction. Both clocks are the machine's monotonic one. The scorer is `aimaas score --commit-interval-ms …` as a
-user starts it. Commit intervals take turns, `--rounds` times, after a round that does not count: the broker's JVM takes half a
-minute to compile its code, and until then needs three times the processor time. The first three seconds of each turn do not
-count either: processes start in them.
+A separate process sends 2,000 events/s, evenly, and notes when it passed each one to its client. A read-committed consumer
+notes when it has each prediction. Both use the machine's monotonic clock. The scorer is `aimaas score --commit-interval-ms …`
+as a user starts it. Commit intervals take turns, `--rounds` times, after a round that does not count: the broker's JVM takes
+half a minute to compile its code, and until then needs three times the processor time. The first three seconds of each turn do
+not count either: processes start in them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _arguments() -> argparse.Namespace:
 def _latencies(
     stage: Stage, tag: str, interval_ms: int, load: Load, warm_up: int, rate: float
 ) -> npt.NDArray[np.float64]:
-    """Milliseconds (n,) of all events after the first `warm_up`."""
+    """Return the milliseconds (n,) of all events after the first `warm_up`."""
     with scorer(stage, tag, options=("--commit-interval-ms", str(interval_ms))) as entry:
         with (
             entry.start() as contender,
@@ -85,7 +85,7 @@ def _latencies(
 
 
 def _seen(load: Load, reader: Reader) -> npt.NDArray[np.float64]:
-    """When each event's prediction was seen (n,). Ends the benchmark when one is missing, doubled or wrong."""
+    """Return when each event's prediction was seen (n,). Ends the benchmark if one is missing, doubled or wrong."""
     account = account_predictions(load, [record for _, record in reader.seen])
     if not account.is_exact:
         raise SystemExit(f"predictions are not those expected: {account}")
@@ -97,7 +97,7 @@ def _seen(load: Load, reader: Reader) -> npt.NDArray[np.float64]:
 
 
 def _by_interval(rounds: dict[str, list[float]]) -> dict[str, dict[str, float]]:
-    """`p50_ms`, `p99_ms` and their minima and maxima over the rounds, each a mapping from the interval in ms."""
+    """Return `p50_ms`, `p99_ms` and their minima and maxima over the rounds, each a mapping from the interval in ms."""
     found: dict[str, dict[str, float]] = defaultdict(dict)
     for ms in INTERVALS_MS:
         of = {key: rounds[f"{key} {ms}"] for key in ("p50_ms", "p99_ms")}

@@ -1,11 +1,11 @@
-"""One and two scorers over 8 partitions, rebalances under load, and memory by devices; one JSON line last.
+"""One and two scorers over 8 partitions, rebalances under load, and memory by devices; the last line is JSON.
 
-`two_over_one` is the rate of two processes over that of one of the same round, `hand_two_over_one` the same for the hand-written
-loop: measured when the group has shared the partitions out evenly, never through the rebalance. A scorer has two threads that
-work, so one alone has more than one core already where there are two; `pinned_two_over_one` and `pinned_hand_two_over_one` are the
-gains of processes that are held to a core each, as in containers of one core. `lost` and `duplicated` count
-predictions while a second scorer joins and leaves under load. `mib_by_devices` is the resident memory of a scorer that holds so
-many devices, `mib_restored_by_devices` the most that its successor took to restore them.
+`two_over_one` is the rate of two processes over the rate of one in the same round; `hand_two_over_one` is the same for the
+hand-written loop. Rates are measured after the group has shared the partitions evenly, never through the rebalance. A scorer
+has two working threads, so one scorer already uses more than one core if there are two. `pinned_two_over_one` and
+`pinned_hand_two_over_one` are the gains of processes that are pinned to a core each, as in containers of one core. `lost` and
+`duplicated` count predictions while a second scorer joins and leaves under load. `mib_by_devices` is the resident memory of a
+scorer with this many devices; `mib_restored_by_devices` is the peak of its successor while it restores them.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rounds(stage: Stage, champion: Champion, load: Load, count: int) -> dict[str, list[float]]:
-    """Rates and gains by round; who begins takes turns."""
+    """Return rates and gains by round; the contenders take turns to begin."""
     found: dict[str, list[float]] = defaultdict(list)
     turns = [_Turn(*turn) for turn in product(("scorer", "hand"), (1, 2), (False, True))]
     for n in range(count):

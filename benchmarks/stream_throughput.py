@@ -1,10 +1,10 @@
-"""Events/s of the full scorer, of a bare copy, and of a hand-written stateless loop on ready features; one JSON line last.
+"""Events/s of the full scorer, of a bare copy, and of a hand-written stateless loop on ready features; the last line is JSON.
 
 `scorer` is `aimaas score` as a user starts it: admission, device state, features, the champion, transactions. `raw` copies the
-same events without decoding them. `hand` is handed the features on its topic and runs the same ONNX file (see
-stream_bench/programs/hand.py). Each is a process of its own and scores all events from the first offset on, in turns, `--rounds`
-times; its outputs are counted, and compared with answers of the same model computed beside. The rate is that of outputs in a
-read-committed reader's sight, for all three alike (see stream_bench/measure.py). At the end one more run of the scorer says where
+same events without decoding them. `hand` gets the features on its topic and runs the same ONNX file (see
+stream_bench/programs/hand.py). Each is a separate process and scores all events from the first offset on, in turns, `--rounds`
+times. Its outputs are counted, and compared with answers of the same model computed separately. The rate counts outputs that a
+read-committed reader sees, for all three alike (see stream_bench/measure.py). At the end one more run of the scorer shows where
 its time goes.
 """
 
@@ -66,7 +66,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _rounds(stage: Stage, champion: Champion, load: Load, events: str, count: int) -> dict[str, list[float]]:
-    """Rates and ratios by round; every contender once in a round, each time another one first."""
+    """Return rates and ratios by round; every contender runs once in a round, each time another one first."""
     found: dict[str, list[float]] = defaultdict(list)
     for n in range(count):
         turns = _turns(stage, champion, f"r{n}", events)
@@ -92,7 +92,7 @@ def _rotated(names: list[str], by: int) -> Iterator[str]:
 
 
 def _score(stage: Stage, turn: AbstractContextManager[Entry], load: Load) -> float:
-    """Run one contender over all events; its rate. Ends the benchmark when an output is missing, doubled or wrong."""
+    """Run one contender over all events; return its rate. Ends the benchmark if an output is missing, doubled or wrong."""
     with turn as entry:
         watch = Watch(stage, entry, load)
         with entry.start() as contender:
@@ -104,7 +104,7 @@ def _score(stage: Stage, turn: AbstractContextManager[Entry], load: Load) -> flo
 
 
 def _profile(stage: Stage, load: Load, events: str) -> dict[str, float]:
-    """Microseconds per event by step of the scorer's loop."""
+    """Return microseconds per event by step of the scorer's loop."""
     into = stage.folder / "profile.json"
     say("  once more, with a clock around every step:")
     launcher = (str(ROOT / "benchmarks" / "stream_bench" / "programs" / "profiled_score.py"), str(into))

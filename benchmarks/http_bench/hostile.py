@@ -1,7 +1,7 @@
-"""Hostile callers, a process of its own: so many connections of one kind against a port of this machine, for some seconds.
+"""Hostile callers, as a separate process: connections of one kind to a port of this machine, for some seconds.
 
-`heads` send headers without end, `slow` a byte of a head each second, `readers` ask for a large file and do not read it. A
-connection that the service closes is opened again at once, at most `--reconnects` times a second over all. Prints one JSON line.
+`heads` send headers without end, `slow` send a byte of a head each second, `readers` ask for a large file and do not read it. A
+connection that the service closes is opened again at once, at most `--reconnects` times a second in all. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _ASK = b"GET /docs/files/swagger-ui-bundle.js HTTP/1.1\r\nHost: hostile\r\n\r\n"
 
 
 class Budget:
-    """At most so many connections a second, and the time that is left."""
+    """At most this many connections a second, and the remaining time."""
 
     def __init__(self, a_second: float, until: float) -> None:
         self._pause_s, self._next, self.until = 1 / a_second, 0.0, until
@@ -28,17 +28,17 @@ class Budget:
 
     @property
     def is_over(self) -> bool:
-        """Whether the time is up."""
+        """Return whether the time is up."""
         return time.monotonic() >= self.until
 
     async def wait(self) -> None:
-        """Wait for one's turn to connect."""
+        """Wait until a connection is allowed."""
         self._next = max(self._next, time.monotonic()) + self._pause_s
         await asyncio.sleep(max(self._next - self._pause_s - time.monotonic(), 0))
 
 
 async def hold(kind: str, port: int, budget: Budget) -> None:
-    """One hostile caller: connects again whenever it is closed."""
+    """Run one hostile caller: it connects again whenever it is closed."""
     while not budget.is_over:
         await budget.wait()
         budget.counts["connections"] += 1
@@ -74,14 +74,14 @@ async def _slow(loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
 
 async def _readers(loop: asyncio.AbstractEventLoop, one: socket.socket) -> None:
     await loop.sock_sendall(one, _ASK)
-    while True:  # a byte a second tells whether the service still holds the connection
+    while True:  # writing a byte a second shows whether the service still holds the connection
         await asyncio.sleep(1)
         if not await loop.sock_recv(one, 1):
             return
 
 
 async def attack(kind: str, port: int, connections: int, seconds: float, reconnects: float) -> Counter[str]:
-    """Hold so many connections for so long; counts of what was done."""
+    """Hold this many connections for this time; return counts of the attempts."""
     budget = Budget(reconnects, time.monotonic() + seconds)
     await asyncio.gather(*(hold(kind, port, budget) for _ in range(connections)))
     return budget.counts

@@ -1,6 +1,6 @@
-"""The load generator, a process of its own: so many connections, each asks again as soon as it is answered.
+"""The load generator, as a separate process: connections that each ask again as soon as they have an answer.
 
-A bare protocol on uvloop: it costs some 20 µs a request, so that the service, not this, is what is measured. Prints one JSON line.
+A bare protocol on uvloop. It costs some 20 µs a request, so the service is measured, not the generator. Prints one JSON line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _HEAD = b"POST /predict HTTP/1.1\r\nHost: bench\r\nContent-Type: application/jso
 
 
 class Connection(asyncio.Protocol):
-    """Asks until `until`, and notes when each answer was complete."""
+    """Asks until `until`, and notes the time when each answer was complete."""
 
     def __init__(self, bodies: Iterator[bytes], until: float, seconds: list[float]) -> None:
         self._bodies, self._until, self._seconds = bodies, until, seconds
@@ -39,7 +39,7 @@ class Connection(asyncio.Protocol):
             self.done.set_exception(exc or ConnectionError("the service closed the connection"))
 
     def data_received(self, data: bytes) -> None:
-        """Take an answer when all of it is here, and ask again."""
+        """Take an answer when it is complete, and ask again."""
         self._buffer += data
         head = self._buffer.find(b"\r\n\r\n")
         if head < 0 or len(self._buffer) < head + 4 + _length(self._buffer[:head]):
@@ -68,13 +68,13 @@ def _length(head: bytes) -> int:
 
 
 def never_twice(bodies: list[bytes], first: int) -> Iterator[bytes]:
-    """The same instances over and over, each time with other bytes: none is in the cache, all cost the same."""
+    """Repeat the same instances, each time with other bytes: none is in the cache, all cost the same."""
     for n, body in zip(itertools.count(first), itertools.cycle(bodies)):
         yield b'{"n":%d,%b' % (n, body[1:])
 
 
 async def measure(port: int, connections: int, seconds: float, bodies: Iterator[bytes]) -> list[float]:
-    """Seconds that each request took."""
+    """Return the seconds of each request."""
     loop, found = asyncio.get_running_loop(), list[float]()
     until = time.perf_counter() + seconds
     open_ = [

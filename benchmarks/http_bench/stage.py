@@ -1,4 +1,4 @@
-"""Where the benchmark plays: a broker, the turbofan fleet's topics, a champion of 200 trees, and `aimaas serve` as a process."""
+"""The environment of the benchmark: a broker, the turbofan fleet's topics, a champion of 200 trees, and `aimaas serve`."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _LIMIT_S = 60.0
 
 @contextmanager
 def service(trees: int) -> Iterator[tuple[FleetSpec, int]]:
-    """A service that is ready; the fleet and the port. All is gone at the end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing is left behind
+    """Run a service that is ready; yield the fleet and the port. Everything is deleted at the end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that no process is left
     with tempfile.TemporaryDirectory(prefix="aimaas-bench-") as name:
         broker = start_broker(Path(name) / "kafka", fetch_jars(read_settings().jars))
         try:
@@ -61,7 +61,7 @@ def service(trees: int) -> Iterator[tuple[FleetSpec, int]]:
 
 
 def _champion(fleet: FleetSpec, folder: Path, trees: int) -> Announcement:
-    """Boosted trees, learned from simulated devices by the pipeline's own parts."""
+    """Train boosted trees on simulated devices by the pipeline's own parts."""
     plan, histories = plan_of(fleet), simulate(fleet, 60, 7, 900_000)
     regimes = find_regimes(plan, histories.values, 7)
     centre = channel_matrix(plan, histories.values).mean(axis=0)
@@ -124,7 +124,7 @@ def _is_ready(port: int) -> bool:
 
 
 def bodies(fleet: FleetSpec, count: int, events: int) -> list[bytes]:
-    """`count` bodies of one instance each: the last `events` events of a device at some moment of its life."""
+    """Return `count` bodies of one instance each: the last `events` events of a device at some time of its life."""
     histories = simulate(fleet, max(1, count // 50), 11)
     rows = [dict(zip(fleet.readings, row, strict=True)) for row in histories.values.tolist()]
     whole = [i for i in range(events, len(rows)) if histories.device[i - events] == histories.device[i]]

@@ -1,1 +1,1 @@
-"""What benchmarks/lake_scale.py is made of."""
+"""The parts of benchmarks/lake_scale.py."""

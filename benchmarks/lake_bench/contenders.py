@@ -1,4 +1,4 @@
-"""The kernel's features by other means, SQL windows and pandas: of rows without nulls or derived channels, without silences."""
+"""The kernel's features by SQL windows and by pandas: for rows without nulls, derived channels and silences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ RUN = ["device_id", "run"]
 
 
 def sql_features(plan: FeaturePlan, fit: Fit, gold: DataFrame) -> DataFrame:
-    """Features, a column for each, beside device_id, run and order."""
+    """Return features, a column for each, beside device_id, run and order."""
     from pyspark.sql import Window
     from pyspark.sql import functions as f
 
@@ -45,7 +45,7 @@ def sql_features(plan: FeaturePlan, fit: Fit, gold: DataFrame) -> DataFrame:
 
 
 def _regime(plan: FeaturePlan, fit: Fit) -> Column:
-    """Index of the nearest centre."""
+    """Return the index of the nearest centre."""
     from pyspark.sql import functions as f
 
     def distance(centre: tuple[float, ...]) -> Column:
@@ -69,7 +69,7 @@ def _standardised(plan: FeaturePlan, fit: Fit) -> list[Column]:
 
 
 def pandas_features(plan: FeaturePlan, fit: Fit, rows: pd.DataFrame) -> pd.DataFrame:
-    """Features of rows in the order of (device_id, run, order), a column for each."""
+    """Return features of rows in the order of (device_id, run, order), a column for each."""
     import pandas as pd
 
     raw = rows[list(plan.readings)].to_numpy(np.float64)

@@ -1,4 +1,4 @@
-"""Events of devices that all report at each step, as many steps as are wanted, without holding more than a few of them."""
+"""Events of devices that all report at each step, for any number of steps, with only a few steps in memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from aimaas.fleet import FleetSpec
 from stream.devices.histories import Ending, Histories
 from stream.devices.simulator import device_id
 
-_LIFE = 50  # steps of a run; then the device has failed and begins the next
+_LIFE = 50  # steps of a run; then the device fails and begins the next run
 _BLOCK = 200_000  # rows at once
 
 
 def steps_of(fleet: FleetSpec, devices: int, first: int, count: int) -> Iterator[Histories]:
-    """`count` steps of `devices` devices from step `first` on, cut into blocks; readings are noise within their ranges."""
+    """Yield `count` steps of `devices` devices from step `first` on, in blocks; readings are noise within their ranges."""
     block = max(1, min(_BLOCK // devices, _LIFE))
     for begin in range(first, first + count, block):
         yield _block(fleet, devices, np.arange(begin, min(begin + block, first + count)))

@@ -1,4 +1,4 @@
-"""The most memory that Spark's driver, on Java's side and on Python's, and its workers had at once."""
+"""The peak memory of Spark's driver (Java and Python) and its workers together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _EVERY_S = 0.2
 
 
 class Peak:
-    """Looks at a process and all its children while it is entered, and by how much this one has grown since.
+    """Measures, during a `with` block, a process with all its children, and the growth of this process.
 
     `mib` is the largest sum of resident memory.
     """

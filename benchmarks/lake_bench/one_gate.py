@@ -1,4 +1,4 @@
-"""One gate of silver as a process of its own, in Spark or (`in_process`) without; prints what it saw as JSON."""
+"""One gate of silver as a separate process, in Spark or (`in_process`) without; prints its result as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from spark_jobs.session import session_on_demand
 
 
 def main() -> None:
-    """Judge what is new."""
+    """Judge the new rows."""
     settings = read_settings()
     fleet = find_fleet(settings.fleets, "turbofan")
     with session_on_demand(settings, "gates", GATE_MEMORY) as spark:

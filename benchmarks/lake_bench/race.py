@@ -1,4 +1,4 @@
-"""The kernel against SQL windows and pandas: the same features of all of gold's rows, from the table to the last row."""
+"""The kernel against SQL windows and pandas: the same features of all rows of gold, from the table to the last row."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CLOSE = 5e-3  # of standardised values; the kernel adds float32
 
 
 def race(job: Job) -> dict[str, float]:
-    """Seconds of each. Raises AssertionError where they do not agree on the features of a device."""
+    """Return the seconds of each. Raises AssertionError if they differ in the features of a device."""
     plan, name = plan_of(job.fleet), job.fleet.fleet
     version = gold_version(job.settings, job.fleet)
     gold = read_version(job.spark, job.settings, job.fleet, "gold", version)

@@ -1,6 +1,6 @@
 """NASA's C-MAPSS files as training sets and test rows, by the product's own split, labels, fit and kernel, without Spark.
 
-Nothing here looks at `test_*` or `RUL_*` while a training set is made: `freeze` is given the training engines only.
+No training set uses `test_*` or `RUL_*`: `freeze` gets only the training engines.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from model_bench.fitting import features_of, fit_of
 from stream.devices.histories import Histories, truth
 from stream.replay.cmapss import read_cmapss, read_remaining
 
-CAP = 125.0  # of the published tables: the true remaining life of a test engine counts as this at most
+CAP = 125.0  # as in the published tables: the true remaining life of a test engine counts as this at most
 
 
 @dataclass(frozen=True)
 class JudgedRows:
-    """All n rows of the test engines: features (n, F), truth (n,) capped, engine (n,) and whether the row is its engine's last."""
+    """All n rows of the test engines: features (n, F), truth (n,) capped, engine (n,), and whether the row is its engine's last."""
 
     features: npt.NDArray[np.float32]
     truth: npt.NDArray[np.float64]
@@ -37,14 +37,14 @@ class JudgedRows:
 
 
 def training_engines(fleet: FleetSpec, directory: Path, subset: str) -> Histories:
-    """Engines of `train_<subset>.txt`, all run to failure."""
+    """Return the engines of `train_<subset>.txt`, all run to failure."""
     return read_cmapss(fleet, directory, subset, "train")
 
 
 def freeze(fleet: FleetSpec, histories: Histories, folder: Path, every: int = 1) -> Path:
-    """Write the training set of these histories into `folder`, as the lake does; the fit is of the training devices.
+    """Write the training set of these histories into `folder`, as the lake does; the fit is from the training devices.
 
-    Of the labelled rows each one is kept, or each tenth with `every` 10.
+    Each labelled row is kept, or each tenth with `every` 10.
     """
     names, plan = np.array(histories.devices, object), plan_of(fleet)
     by_device = np.array([split_of(device, fleet.split) for device in histories.devices], object)
@@ -69,7 +69,7 @@ def freeze(fleet: FleetSpec, histories: Histories, folder: Path, every: int = 1)
 
 
 def judged_rows(fleet: FleetSpec, fit: Fit, directory: Path, subset: str) -> JudgedRows:
-    """The rows of `test_<subset>.txt` as a model of this fit sees them, with the truth that `RUL_<subset>.txt` gives."""
+    """Return the rows of `test_<subset>.txt` with features by this fit, and the truth from `RUL_<subset>.txt`."""
     histories, remaining = read_cmapss(fleet, directory, subset, "test"), read_remaining(directory, subset)
     last = np.append(np.diff(histories.device) != 0, True)
     left = remaining[histories.device] + histories.seq[last][histories.device] - histories.seq
@@ -79,5 +79,5 @@ def judged_rows(fleet: FleetSpec, fit: Fit, directory: Path, subset: str) -> Jud
 
 
 def lives(fleet: FleetSpec, directory: Path, subset: str) -> npt.NDArray[np.int64]:
-    """Cycles of the whole life of each test engine (engines,), its remaining ones included, in the order of their numbers."""
+    """Return the cycles of each test engine's whole life (engines,), with its remaining ones, in the order of their numbers."""
     return np.bincount(read_cmapss(fleet, directory, subset, "test").device) + read_remaining(directory, subset)

@@ -15,7 +15,7 @@ from stream.devices.histories import Float64, Histories, Int64
 
 
 def fit_of(plan: FeaturePlan, rows: Float64, seed: int) -> Fit:
-    """The fit of readings (n, R), NaN where there is none."""
+    """Return the fit of readings (n, R), NaN for missing ones."""
     regimes = find_regimes(plan, rows, seed)
     shift = np.nanmean(channel_matrix(plan, rows), axis=0)
     return finish(regimes, [moments(plan, regimes, shift, rows)])
@@ -24,7 +24,7 @@ def fit_of(plan: FeaturePlan, rows: Float64, seed: int) -> Fit:
 def features_of(
     fleet: FleetSpec, fit: Fit, histories: Histories, order: Int64 | None = None
 ) -> npt.NDArray[np.float32]:
-    """Features (m, F) of the rows `order` (m,), all by default, as the scorer computes them; each device's rows in their order."""
+    """Return features (m, F) of the rows `order` (m,), by default all, as the scorer computes them; each device's rows in order."""
     state = DeviceState.of(fleet)
     slots = state.slots(list(histories.devices))[histories.device]
     begins = np.ones(len(histories), np.bool_)

@@ -1,4 +1,4 @@
-"""Training as the product does it, from a frozen training set to the form that ships."""
+"""The product's training, from a frozen training set to the form that ships."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from models.task import target_range
 
 
 class Trained(NamedTuple):
-    """The most accurate candidate, its plain export and what ships."""
+    """The most accurate candidate, its plain export, and the shipped form."""
 
     estimator: Estimator
     plain: bytes
@@ -25,7 +25,7 @@ class Trained(NamedTuple):
 
 
 def exported(fleet: FleetSpec, estimator: Estimator, samples: Samples) -> bytes:
-    """The plain export of an estimator, by the fleet file's gate equal to it on the samples."""
+    """Return the plain export of an estimator, checked against it on the samples by the fleet file's gate."""
     content = export(estimator, samples.features.shape[1], target_range(fleet))
     equal = parity(content, estimator, samples.features, target_range(fleet))
     assert equal.max_rel <= fleet.gates.parity, f"the export differs from the model by {equal.max_rel}"
@@ -33,7 +33,7 @@ def exported(fleet: FleetSpec, estimator: Estimator, samples: Samples) -> bytes:
 
 
 def train(fleet: FleetSpec, frozen: TrainingSet) -> Trained:
-    """Cross-validate the fleet's candidates, fit the best to all rows, export it with its gate, and compress it."""
+    """Cross-validate the fleet's candidates, train the best on all rows, export it with its gate, and compress it."""
     training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
     whole, candidates = Samples.of(frozen.rows), candidates_of(fleet)
     seed, span = fleet.training.seed, target_range(fleet)

@@ -1,4 +1,4 @@
-"""What came out against what had to come out: every event once, with the answer that was expected."""
+"""Compares outputs with expected outputs: every event once, with the expected answer."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import msgspec
 from aimaas.kafka import Record
 from stream_bench.events import Load
 
-TOLERANCE = 1e-4  # between an output and the same model run beside; as float32, both say the same
+TOLERANCE = 1e-4  # between an output and the same model run separately; as float32 both are equal
 
 
 @dataclass(frozen=True)
 class Account:
-    """Events without an output, outputs beyond the first of an event, and the largest error (None where nothing was predicted)."""
+    """Events without an output, outputs beyond the first of an event, and the largest error (None without predictions)."""
 
     outputs: int
     lost: int
@@ -25,12 +25,12 @@ class Account:
 
     @property
     def is_exact(self) -> bool:
-        """Whether every event has one output, and the right one."""
+        """Return whether every event has one output, and the right one."""
         return not self.lost and not self.duplicated and (self.max_error or 0.0) <= TOLERANCE
 
 
 class Prediction(msgspec.Struct):
-    """The part of a scorer's prediction that is looked at."""
+    """The compared part of a scorer's prediction."""
 
     device_id: str
     run: int
@@ -39,7 +39,7 @@ class Prediction(msgspec.Struct):
 
 
 class Answer(msgspec.Struct):
-    """The part of the hand-written loop's answer that is looked at."""
+    """The compared part of the hand-written loop's answer."""
 
     seq: int
     prediction: float

@@ -1,4 +1,4 @@
-"""A champion of the turbofan fleet's real kind, trained without Spark and Airflow, announced as promotion announces one.
+"""A champion of the real turbofan fleet's kind, trained without Spark and Airflow, announced as promotion announces one.
 
 The pure parts are the pipeline's own: the simulator, the kernel, the fit, the candidates, the export with its parity gate.
 """
@@ -37,12 +37,12 @@ from stream_bench.stage import Stage
 SHIPPED = "shipped"
 _SPLIT = Split(train=0.85, validation=0.15, calibration=0, test=0)
 _SEED = 7
-_FIRST_DEVICE = 900_000  # none that is scored
+_FIRST_DEVICE = 900_000  # no scored device has such a number
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The exported model: its bytes, the file that holds them, the fit inside, and the announcement."""
+    """The exported model: its bytes, its file, the fit inside, and the announcement."""
 
     content: bytes
     path: Path
@@ -50,14 +50,14 @@ class Champion:
     announcement: Announcement
 
     def predict(self, features: Float32) -> Float32:
-        """Answers (n,) to features (n, F), as the scorer's session gives them."""
+        """Return answers (n,) to features (n, F), as the scorer's session does."""
         return run_onnx(self.content, features)
 
 
 def train_champion(stage: Stage, candidate: str, devices: int) -> Champion:
     """Train `candidate` on `devices` simulated devices and export it, with the gate of the fleet file.
 
-    `SHIPPED` stands for the best of all in the form that training would ship.
+    `SHIPPED` means the best candidate in the form that training would ship.
     """
     fleet = stage.fleet()
     histories = simulate(fleet, devices, _SEED, _FIRST_DEVICE)
@@ -79,7 +79,7 @@ def _shipped(stage: Stage, histories: Histories) -> tuple[Fit, bytes]:
 
 
 def _plain(fleet: FleetSpec, candidate: str, histories: Histories) -> tuple[Fit, bytes]:
-    """The candidate's fit and its plain export."""
+    """Return the candidate's fit and its plain export."""
     plan = plan_of(fleet)
     fit = fit_of(plan, histories.values, _SEED)
     features, labels = features_of(fleet, fit, histories), truth(histories, fleet)
@@ -91,7 +91,7 @@ def _plain(fleet: FleetSpec, candidate: str, histories: Histories) -> tuple[Fit,
 
 
 def announce(stage: Stage, fleet: FleetSpec, champion: Champion) -> None:
-    """Put the champion on the fleet's models topic."""
+    """Announce the champion on the fleet's models topic."""
     producer = Producer(producer_config(stage.settings))
     producer.produce(topic_names(fleet).models, msgspec.json.encode(champion.announcement), b"champion")
     assert producer.flush(15) == 0, "the announcement did not reach the broker"

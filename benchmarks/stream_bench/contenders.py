@@ -1,4 +1,4 @@
-"""The contenders as processes of their own: started, watched over, ended with SIGTERM by their own handle."""
+"""The contenders as separate processes: started, watched, and ended with SIGTERM by their own handle."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _STOP_LIMIT_S = 30.0
 
 
 class ContenderError(Exception):
-    """A contender ended by itself, or did not do what was asked of it; the message holds the end of its log."""
+    """A contender ended by itself, or did not do its work; the message has the end of its log."""
 
 
 @dataclass
 class Contender:
-    """A running contender; `pid` is the one that does the work."""
+    """A running contender; `pid` is the process that does the work."""
 
     name: str
     log: Path
@@ -35,30 +35,30 @@ class Contender:
         return self.process.pid
 
     def check(self) -> None:
-        """Raise ContenderError when it has ended."""
+        """Raise ContenderError if it has ended."""
         if self.process.poll() is not None:
             raise ContenderError(f"{self.name} ended with exit code {self.process.returncode}:\n{self.tail()}")
 
     def tail(self) -> str:
-        """The last lines of its log."""
+        """Return the last lines of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-20:])
 
     def freeze(self) -> None:
-        """Stop it where it stands, so that it takes nothing from the machine until `thaw`."""
+        """Stop it at once, so that it takes no processor time until `thaw`."""
         self.process.send_signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on."""
+        """Let it continue."""
         self.process.send_signal(signal.SIGCONT)
 
     def pin(self, core: int) -> None:
-        """Hold all its threads, also later ones, to one of the machine's cores: the `core`-th, counted round."""
+        """Pin all its threads, also later ones, to one core of the machine: number `core`, modulo the number of cores."""
         cores = sorted(os.sched_getaffinity(0))
         for thread in psutil.Process(self.pid).threads():
             os.sched_setaffinity(thread.id, {cores[core % len(cores)]})
 
     def stop(self) -> None:
-        """Ask it to end, and wait until it has. Raises ContenderError when it fails while it ends, or does not end."""
+        """Ask it to end, and wait for the end. Raises ContenderError if it fails while it ends, or does not end."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
@@ -73,7 +73,7 @@ class Contender:
 def running(
     name: str, command: Sequence[str], folder: Path, environ: dict[str, str] | None = None
 ) -> Iterator[Contender]:
-    """Run a program from the project's root; asked to end at the end, killed where that fails."""
+    """Run a program from the project's root; at the end ask it to end, and kill it if that fails."""
     log = folder / f"{name}.log"
     with log.open("ab") as output:
         process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""The contenders' rounds: fresh topics and a fresh group for each, the programs that run in it, and how its outputs are counted."""
+"""The contenders' rounds: each has new topics and a new group, its programs, and a way to count the outputs."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AS_A_USER = ("-m", "cli")
 
 @dataclass(frozen=True)
 class Entry:
-    """One contender in one round: it reads `source` as the consumer group `group` and writes `target`."""
+    """One contender in one round: it reads `source` as consumer group `group` and writes to `target`."""
 
     name: str
     folder: Path
@@ -32,7 +32,7 @@ class Entry:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def start(self, instance: str = "0") -> AbstractContextManager[Contender]:
-        """Start one process of it."""
+        """Start one process of the contender."""
         command = [*self.command, "--instance", instance]
         return running(f"{self.name}-{instance}", command, self.folder, dict(self.environ))
 
@@ -41,7 +41,7 @@ class Entry:
 def scorer(
     stage: Stage, tag: str, events: str | None = None, launcher: Sequence[str] = AS_A_USER, options: Sequence[str] = ()
 ) -> Iterator[Entry]:
-    """The full scorer as a user starts it, on the topic `events`, or on a new one that goes with the round.
+    """Return the full scorer as a user starts it, on the topic `events`, or on a new topic for this round.
 
     `launcher` runs the same command line in another way.
     """
@@ -61,7 +61,7 @@ def scorer(
 
 @contextmanager
 def hand(stage: Stage, tag: str, features: str, champion: Champion) -> Iterator[Entry]:
-    """The hand-written loop on the topic `features`."""
+    """Return the hand-written loop on the topic `features`."""
     options = ["--model", str(champion.path)]
     with _plain(stage, tag, "hand", features, account_answers, options) as entry:
         yield entry
@@ -69,7 +69,7 @@ def hand(stage: Stage, tag: str, features: str, champion: Champion) -> Iterator[
 
 @contextmanager
 def raw(stage: Stage, tag: str, events: str) -> Iterator[Entry]:
-    """The bare copy of the topic `events`."""
+    """Return the bare copy of the topic `events`."""
     with _plain(stage, tag, "raw", events, account_copies, []) as entry:
         yield entry
 

@@ -1,7 +1,7 @@
-"""The input of all contenders: events for the scorer, ready features of the same events for the hand-written loop.
+"""The input of all contenders: events for the scorer, and ready features of the same events for the hand-written loop.
 
-Every event has a number; both carry enough to find it again in the outputs: the scorer's by (device, run, seq), the loop's as it
-is.
+Every event has a number. The outputs carry enough to find it again: the scorer's outputs by (device, run, seq), the loop's
+outputs directly.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CHUNK = 50_000
 
 @dataclass(frozen=True)
 class Load:
-    """n events in the order in which they are sent: `places` (device, run, seq) and the `expected` answers (n,) float32."""
+    """n events in the order of sending: `places` (device, run, seq) and the `expected` answers (n,) float32."""
 
     events: Sequence[KeyValue]
     features: Sequence[KeyValue]
@@ -42,7 +42,10 @@ class Load:
 
 
 def make_load(fleet: FleetSpec, champion: Champion, devices: int, events: int) -> Load:
-    """`events` events of `devices` simulated devices, in the order of time; devices begin new runs until there are enough."""
+    """Return `events` events of `devices` simulated devices, in the order of time.
+
+    Devices begin new runs until there are enough.
+    """
     histories = _lives(fleet, devices, events)
     order = histories.in_time()[:events]
     matrix = features_of(fleet, champion.fit, histories, order)
@@ -54,7 +57,7 @@ def make_load(fleet: FleetSpec, champion: Champion, devices: int, events: int) -
 
 
 def _lives(fleet: FleetSpec, devices: int, events: int) -> Histories:
-    """Histories of at least `events` rows: one life of every device after the other, each a run."""
+    """Return histories of at least `events` rows: one life of every device after the other, each a run."""
     lives: list[Histories] = []
     while sum(map(len, lives)) < events:
         lives.append(simulate(fleet, devices, _SEED + len(lives)))
@@ -70,7 +73,7 @@ def _lives(fleet: FleetSpec, devices: int, events: int) -> Histories:
 
 
 def _ready(keys: Sequence[bytes], matrix: npt.NDArray[np.float32]) -> list[KeyValue]:
-    """Records of the features alone: every float32 in the fewest digits that give it back, which is quickest to decode."""
+    """Return records with only the features: every float32 with the fewest exact digits, which is fastest to decode."""
     made = []
     for begin in range(0, len(keys), 2_000):
         part, of = matrix[begin : begin + 2_000], keys[begin : begin + 2_000]
@@ -82,7 +85,7 @@ def _ready(keys: Sequence[bytes], matrix: npt.NDArray[np.float32]) -> list[KeyVa
 
 
 def one_event_each(fleet: FleetSpec, devices: int) -> Iterator[list[KeyValue]]:
-    """One event of each of `devices` devices, some thousands at a time."""
+    """Yield one event of each of `devices` devices, some thousands at a time."""
     rows = simulate(fleet, 1, _SEED).values
     for begin in range(0, devices, _CHUNK):
         n = min(_CHUNK, devices - begin)
@@ -92,7 +95,7 @@ def one_event_each(fleet: FleetSpec, devices: int) -> Iterator[list[KeyValue]]:
 
 
 def send(settings: Settings, topic: str, records: Sequence[KeyValue]) -> None:
-    """Put all records on a topic, each keyed by its device."""
+    """Send all records to a topic, each with its device as key."""
     no_limit = {"queue_buffering_max_messages": len(records) + 1, "queue_buffering_max_kbytes": 2_000_000_000}
     producer = Producer(producer_config(settings, **no_limit))
     for i, (key, value) in enumerate(records):

@@ -12,7 +12,7 @@ Rounds = Mapping[str, Sequence[float]]
 
 
 def summary(rounds: Rounds, digits: int = 3) -> dict[str, float]:
-    """`key` with the median of the rounds, `key_min` and `key_max` beside it."""
+    """Return `key` with the median of the rounds, and `key_min` and `key_max`."""
     found: dict[str, float] = {}
     for key, values in rounds.items():
         for name, value in ((key, median(values)), (f"{key}_min", min(values)), (f"{key}_max", max(values))):
@@ -21,12 +21,12 @@ def summary(rounds: Rounds, digits: int = 3) -> dict[str, float]:
 
 
 def say(text: str) -> None:
-    """Tell a person how it goes."""
+    """Print the progress."""
     print(text, file=sys.stderr, flush=True)
 
 
 def table(rounds: Rounds) -> None:
-    """Show medians and spreads."""
+    """Print medians and spreads."""
     say(f"\n{'':24}{'median':>12}{'min':>12}{'max':>12}   rounds")
     for key, values in rounds.items():
         numbers = (median(values), min(values), max(values))
@@ -39,5 +39,5 @@ def _shown(value: float) -> str:
 
 
 def json_line(benchmark: str, figures: Mapping[str, Any]) -> None:
-    """The last line of a benchmark."""
+    """Print the last line of a benchmark."""
     print(json.dumps({"benchmark": benchmark, **figures}), flush=True)

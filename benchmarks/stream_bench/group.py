@@ -1,4 +1,4 @@
-"""How a consumer group has shared out its partitions, as the broker says it."""
+"""The assignment of a consumer group, as the broker reports it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _NOT_YET = (
     ClientError.COORDINATOR_LOAD_IN_PROGRESS,
     ClientError._TIMED_OUT,
 )
-_STEADY_S = 1.0  # balanced for so long: cooperative rebalances come in two steps
+_STEADY_S = 1.0  # balanced for this long: cooperative rebalances take two rounds
 
 
 def shares(settings: Settings, group: str) -> list[int]:
-    """Partitions of each member, most first; empty while the group does not exist or is being shared out anew."""
+    """Return the partitions of each member, most first; empty while the group does not exist or is in a rebalance."""
     client = admin(settings)
     try:
         asked = client.describe_consumer_groups([group], request_timeout=_ANSWER_S)
@@ -42,7 +42,7 @@ def shares(settings: Settings, group: str) -> list[int]:
 def wait_for_shares(
     settings: Settings, group: str, wanted: Sequence[int], contenders: Sequence[Contender], limit_s: float = 90.0
 ) -> None:
-    """Wait until the members have so many partitions each, and keep them for a moment."""
+    """Wait until the members have these numbers of partitions and keep them for a moment."""
     limit, since, found = time.monotonic() + limit_s, 0.0, list(wanted)
     while not since or time.monotonic() - since < _STEADY_S:
         for contender in contenders:

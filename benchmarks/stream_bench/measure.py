@@ -1,14 +1,14 @@
 """Rates, as a reader of the outputs sees them.
 
-Every contender is measured by the same thing: what a read-committed reader can see. No contender is touched, so the scorer runs
-as a user starts it. The end is the first sight of the last output: commits count, the last one too, since what is not committed
-is not there. (Timestamps of the outputs would not do: they are those of `produce`, before the commit.) The look at the ends every
-15 ms takes 3 % of a core.
+Every contender is measured in the same way: by the outputs that a read-committed reader can see. No contender is changed, so
+the scorer runs as a user starts it. The end is the first sight of the last output, after its commit, because uncommitted
+outputs are invisible. (Timestamps of the outputs would not do: they are the times of `produce`, before the commit.) Reading the
+ends every 15 ms takes 3 % of a core.
 
-Where nobody can say from outside when the first event reached a process, the clock starts with the first sight of an output, and
-what was seen then does not count: start, model, group and the first transaction are before it. Where the processes were frozen
-while their input was filled, it starts with the thaw, and all counts: of several processes, one's first transaction would else be
-half before it.
+If the time when the first event reached a process is unknown, the clock starts with the first sight of an output, and the
+outputs seen then do not count: start, model, group and the first transaction come before it. If the processes were frozen while
+their input was filled, the clock starts with the thaw, and all outputs count. Otherwise, with several processes, half of a
+process's first transaction would be before the clock.
 """
 
 from __future__ import annotations
@@ -26,25 +26,25 @@ from stream_bench.stage import Stage
 from stream_bench.watch import EndWatch, Sight
 
 _LOOK_S = 0.015
-_QUIET_S = 1.0  # without news the outputs are counted
+_QUIET_S = 1.0  # without new outputs for this long, the outputs are counted
 _LIMIT_S = 300.0
 
 
 @dataclass(frozen=True)
 class Measured:
-    """Events/s of one contender in one round, and what it put out."""
+    """Events/s of one contender in one round, and its outputs."""
 
     ev_s: float
     account: Account
 
 
 class Watch:
-    """Sees the outputs of one contender come; made before the contender has anything to read."""
+    """Watches the outputs of one contender; created before the contender has input."""
 
     def __init__(self, stage: Stage, entry: Entry, load: Load) -> None:
         self._settings, self._entry, self._load = stage.settings, entry, load
         self._ends = EndWatch(stage.settings, entry.target, stage.partitions)
-        self._sights = [self._ends.look()]  # the first one is the last without outputs
+        self._sights = [self._ends.look()]  # the first sight is the last one without outputs
         self._began: float | None = None
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Watch:
         self._began = time.monotonic()
 
     def see_all(self, contenders: Sequence[Contender]) -> Measured:
-        """Watch until there is an output for each event. Raises ContenderError after 300 s, or when a contender ends."""
+        """Watch until there is an output for each event. Raises ContenderError after 300 s, or if a contender ends."""
         limit, target = time.monotonic() + _LIMIT_S, self._entry.target
         while time.monotonic() < limit:
             self._watch_until_quiet(contenders, limit)
@@ -77,7 +77,7 @@ class Watch:
             time.sleep(_LOOK_S)
 
     def _rate(self, records: Sequence[Record]) -> float:
-        """Outputs/s from the clock's start; from the look before the first sight where all came at once."""
+        """Return outputs/s from the clock's start, or from the reading before the first sight if all outputs came at once."""
         sights, last = self._sights, self._sights[-1]
         if self._began is not None:
             return len(records) / (last.at - self._began)
@@ -86,5 +86,5 @@ class Watch:
 
 
 def _seen(sight: Sight, records: Sequence[Record]) -> int:
-    """Outputs that could be read at a sight; offsets alone would count commit markers too."""
+    """Return the number of visible outputs at a sight; offsets alone would count commit markers too."""
     return sum(record.offset < sight.ends[record.partition] for record in records)

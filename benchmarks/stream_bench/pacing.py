@@ -1,4 +1,4 @@
-"""Starts `pace.py`: records at an even rate from a process of its own."""
+"""Starts `pace.py`, which sends records at an even rate from a separate process."""
 
 from __future__ import annotations
 
@@ -21,33 +21,33 @@ _PROGRAM = Path(__file__).parent / "programs" / "pace.py"
 
 @dataclass(frozen=True)
 class Pace:
-    """Records on their way to a topic."""
+    """A running sending of records to a topic."""
 
     process: Contender
     times_file: Path
 
     @property
     def is_done(self) -> bool:
-        """Whether all were sent. Raises ContenderError when it failed."""
+        """Return whether all records were sent. Raises ContenderError if it failed."""
         code = self.process.process.poll()
         if code:
             raise ContenderError(f"the pacing producer ended with exit code {code}:\n{self.process.tail()}")
         return code == 0
 
     def wait(self) -> None:
-        """Wait until all were sent. Raises ContenderError when it failed."""
+        """Wait until all records were sent. Raises ContenderError if it failed."""
         self.process.process.wait()
         assert self.is_done
 
     def times(self) -> npt.NDArray[np.float64]:
-        """When each record was handed to the client, monotonic seconds (n,); once it is done."""
+        """Return the time at which each record was passed to the client, monotonic seconds (n,), after the end."""
         found: npt.NDArray[np.float64] = np.load(self.times_file)
         return found
 
 
 @contextmanager
 def pacing(stage: Stage, folder: Path, topic: str, records: Sequence[KeyValue], rate: float) -> Iterator[Pace]:
-    """Send the records at `rate` a second; leaving early ends it."""
+    """Send the records at `rate` a second; leaving the block early ends it."""
     name = f"pace-{len(list(folder.glob('*.times.npy')))}-{len(records)}"
     packed, times = folder / f"{name}.records", folder / f"{name}.times.npy"
     packed.write_bytes(msgspec.msgpack.encode(records))

@@ -1,4 +1,4 @@
-"""The three parts of the scaling benchmark: rates of balanced processes, exactness while they come and go, memory by devices."""
+"""The three parts of the scaling benchmark: rates of balanced processes, exactness in rebalances, memory by devices."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from stream_bench.stage import Stage
 from stream_bench.watch import EndWatch
 
 _LIMIT_S = 900.0
-_HOLD_S = 2.0  # how long a share is kept before the next move
+_HOLD_S = 2.0  # how long an assignment is kept before the next rebalance
 
 
 def balanced_rate(
     stage: Stage, entry: Entry, load: Load, records: Sequence[KeyValue], processes: int, pinned: bool
 ) -> float:
-    """Events/s of so many processes that have shared the partitions out evenly before the first event.
+    """Return events/s of this many processes that have shared the partitions evenly before the first event.
 
-    They start on an empty topic and are frozen while it is filled, so that filling takes nothing from them, and all find the same.
-    Where they are `pinned`, each has one core to itself but for the broker.
+    They start on an empty topic and are frozen while it is filled, so that filling takes no time from them, and all begin
+    alike. If they are `pinned`, each has a core that it shares only with the broker.
     """
     wanted = [stage.partitions // processes] * processes
     with ExitStack() as stack:
@@ -68,7 +68,7 @@ def _fill_frozen(
 
 
 def through_rebalances(stage: Stage, load: Load, rate: float) -> tuple[Account, int]:
-    """Events flow at `rate` while a second scorer joins and leaves, again and again: what came out, and how often it moved."""
+    """Send events at `rate` while a second scorer joins and leaves repeatedly. Return the account, and the number of rebalances."""
     with scorer(stage, "moves") as entry, entry.start("0") as first, Reader(stage, entry.target) as reader:
         wait_for_shares(stage.settings, entry.group, [stage.partitions], [first])
         with pacing(stage, entry.folder, entry.source, load.events, rate) as pace:
@@ -92,14 +92,14 @@ def _join_and_leave(stage: Stage, entry: Entry, first: Contender, pace: Pace) ->
 
 
 def _hold(pace: Pace) -> None:
-    """Let events flow for a moment as things are."""
+    """Let events flow for a moment without a change."""
     limit = time.monotonic() + _HOLD_S
     while time.monotonic() < limit and not pace.is_done:
         time.sleep(0.1)
 
 
 def _read_all(reader: Reader, entry: Entry, load: Load, first: Contender) -> None:
-    """Read until every event has an output, or none has come for long: what is missing then is lost."""
+    """Read until every event has an output, or no output has come for long: missing outputs are lost."""
     try:
         reader.read_until(len(load), 60.0, first.check)
     except ContenderError as e:
@@ -107,14 +107,14 @@ def _read_all(reader: Reader, entry: Entry, load: Load, first: Contender) -> Non
 
 
 class Memory(NamedTuple):
-    """Resident MiB of a scorer that holds so many devices: `scored` by itself, and the most it took to restore them."""
+    """Resident MiB of a scorer with this many devices: `scored` by itself, and the peak of restoring them."""
 
     scored: float
     restored: float
 
 
 def memory_of_state(stage: Stage, devices: int) -> Memory:
-    """Memory of one scorer that holds the state of so many devices, each with one event scored, and of its successor."""
+    """Measure the memory of a scorer with this many devices, each with one scored event, and of its successor."""
     with scorer(stage, f"memory{devices}") as entry:
         with entry.start("0") as contender:
             _score_one_each(stage, entry, contender, devices)
@@ -137,7 +137,7 @@ def _score_one_each(stage: Stage, entry: Entry, contender: Contender, devices: i
 
 
 def _peak_of_restore(contender: Contender) -> float:
-    """The most MiB it has had once its log says that state is restored."""
+    """Return the peak MiB once its log says that state is restored."""
     limit = time.monotonic() + _LIMIT_S
     while "state restored" not in contender.log.read_text():
         contender.check()

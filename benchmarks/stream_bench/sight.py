@@ -1,6 +1,6 @@
-"""When each output was seen: a read-committed consumer that notes the time as records come in.
+"""The time of each output's sight: a read-committed consumer that notes the time as records arrive.
 
-Python's collector rests meanwhile: it walks over all that was seen so far, 0.2 s of it, which is no time of the scorer's.
+Python's collector is off, because it would walk over all earlier records for 0.2 s, which is no time of the scorer's.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Reader:
         self.seen: list[tuple[float, Record]] = []
 
     def read_until(self, count: int, limit_s: float, check: Callable[[], object]) -> None:
-        """Read until so many records were seen in all; `check` raises when there is nothing to wait for any more."""
+        """Read until this many records were seen in all; `check` raises if there is nothing left to wait for."""
         limit = time.monotonic() + limit_s
         while len(self.seen) < count:
             messages = self._consumer.consume(1, 0.1)

@@ -1,7 +1,7 @@
-"""Where a stream benchmark plays: a broker of its own, a temporary home, and copies of the turbofan fleet's file.
+"""The environment of a stream benchmark: a new broker, a temporary home, and copies of the turbofan fleet's file.
 
-Every round scores under fresh output topics. The events name their fleet, so all copies of the file keep its name; what a round
-must not inherit, topics are renamed for and the group is deleted for.
+Every round scores to new output topics. The events name their fleet, so all copies of the file keep its name. So that a round
+inherits nothing, topics are renamed and the group is deleted.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ from local.install.jars import fetch_jars
 ROOT = Path(__file__).resolve().parents[2]
 _FLEET = ROOT / "fleets" / "turbofan.yaml"
 _PASSES = (ClientError.NON_EMPTY_GROUP, ClientError.GROUP_ID_NOT_FOUND, ClientError.NOT_COORDINATOR)
-_GROUP_LIMIT_S = 60.0  # a member that was killed stays in its group until its session times out
+_GROUP_LIMIT_S = 60.0  # a killed member stays in its group until its session times out
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A running broker, and a folder for everything that the benchmark writes."""
+    """A running broker, and a folder for all files of the benchmark."""
 
     settings: Settings
     folder: Path
     partitions: int
 
     def fleet(self, **names: str) -> FleetSpec:
-        """The turbofan fleet with this stage's partitions; `names` renames topics (events, predictions, state)."""
+        """Return the turbofan fleet with this stage's partitions; `names` renames topics (events, predictions, state)."""
         plain = load_fleet(_FLEET).model_dump(mode="json", exclude_none=True)
         return FleetSpec.model_validate(plain | {"topics": {"partitions": self.partitions, "names": names}})
 
     def write_fleet(self, fleet: FleetSpec, tag: str) -> Path:
-        """Write the fleet file into a new folder of its own."""
+        """Write the fleet file into a new folder."""
         folder = self.folder / tag
         folder.mkdir()
         plain = fleet.model_dump(mode="json", exclude_none=True)
@@ -55,7 +55,7 @@ class Stage:
 
     @contextmanager
     def topics_of(self, fleet: FleetSpec, fresh: Sequence[str] = ()) -> Iterator[None]:
-        """Create what is missing of a fleet's topics; those in `fresh` are deleted at the end."""
+        """Create a fleet's missing topics; those in `fresh` are deleted at the end."""
         create_topics(self.settings, topic_specs(fleet))
         try:
             yield
@@ -64,7 +64,7 @@ class Stage:
 
     @contextmanager
     def topics(self, *names: str) -> Iterator[None]:
-        """Topics with the settings of a predictions topic, for contenders that know no fleet; deleted at the end."""
+        """Create topics with the settings of a predictions topic, for contenders without a fleet; they are deleted at the end."""
         fleet = self.fleet()
         like = next(spec for spec in topic_specs(fleet) if spec.name == topic_names(fleet).predictions)
         create_topics(self.settings, [TopicSpec(n, self.partitions, like.replication, like.config) for n in names])
@@ -75,7 +75,7 @@ class Stage:
 
     @contextmanager
     def group(self, name: str) -> Iterator[None]:
-        """A consumer group that is deleted at the end, so that the next one of its name begins anew."""
+        """Yield a consumer group that is deleted at the end, so that the next one of its name starts new."""
         yield
         client, limit = admin(self.settings), time.monotonic() + _GROUP_LIMIT_S
         while (code := _deletion(client, name)) not in (None, ClientError.GROUP_ID_NOT_FOUND):
@@ -84,7 +84,7 @@ class Stage:
 
 
 def _deletion(client: object, group: str) -> int | None:
-    """Try to delete a group; the error's code, None where it is gone now."""
+    """Try to delete a group; return the error's code, None if the group is gone."""
     try:
         client.delete_consumer_groups([group], request_timeout=ANSWER_LIMIT_S)[group].result(ANSWER_LIMIT_S)  # type: ignore[attr-defined]
     except KafkaException as e:
@@ -96,7 +96,7 @@ def _deletion(client: object, group: str) -> int | None:
 
 @contextmanager
 def open_stage(partitions: int) -> Iterator[Stage]:
-    """Start a broker on a free port in a temporary folder; both are gone at the end, also after SIGTERM."""
+    """Start a broker on a free port in a temporary folder; both are deleted at the end, also after SIGTERM."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="aimaas-bench-") as name:
         folder, jars = Path(name), fetch_jars(read_settings().jars)
@@ -105,5 +105,5 @@ def open_stage(partitions: int) -> Iterator[Stage]:
             environ = {"AIMAAS_HOME": name, "AIMAAS_KAFKA_BOOTSTRAP_SERVERS": broker.bootstrap_servers}
             yield Stage(read_settings(environ), folder, partitions)
         finally:
-            if left := find_broker(folder / "kafka", jars):  # also one that was interrupted while it started
+            if left := find_broker(folder / "kafka", jars):  # also a broker that was interrupted while it started
                 left.kill()

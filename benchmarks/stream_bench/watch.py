@@ -1,4 +1,4 @@
-"""When outputs became visible: the end of a topic as a read-committed reader sees it, looked up every few milliseconds."""
+"""The times when outputs became visible: reads the end of a topic for a read-committed reader every few milliseconds."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from aimaas.settings import Settings
 
 @dataclass(frozen=True)
 class Sight:
-    """What could be read at a time (monotonic seconds): the end of each partition."""
+    """The visible end of each partition at a time (monotonic seconds)."""
 
     at: float
     ends: Offsets
 
     @property
     def total(self) -> int:
-        """Offsets over all partitions; commit markers take some."""
+        """Return the offsets over all partitions; commit markers take some."""
         return sum(self.ends.values())
 
 
@@ -36,14 +36,14 @@ class EndWatch:
         self._asked = {TopicPartition(topic, p): OffsetSpec.latest() for p in range(partitions)}
 
     def look(self) -> Sight:
-        """The ends now; the time is that in the middle of the request."""
+        """Return the present ends; the time is the middle of the request."""
         while True:
             try:
                 return self._look()
             except KafkaException as e:
                 if not e.args[0].retriable():
                     raise
-                self._client.list_topics(self._topic, timeout=ANSWER_LIMIT_S)  # learns the leaders anew
+                self._client.list_topics(self._topic, timeout=ANSWER_LIMIT_S)  # updates the leaders
 
     def _look(self) -> Sight:
         before = time.monotonic()

@@ -44,7 +44,7 @@ class Replayed:
 
 @dataclass
 class Served:
-    """The stream's knowledge of a device: its newest order key, and by order key the contents with a present or future prediction."""
+    """The stream's knowledge of a device: its newest order key, and by order key the contents with a prediction now or soon."""
 
     newest: OrderKey | None = None
     contents: dict[OrderKey, Content] = field(default_factory=dict)

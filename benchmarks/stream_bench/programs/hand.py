@@ -1,9 +1,9 @@
-"""Contender (b): what a good engineer writes by hand for one model when features arrive ready on the topic.
+"""Contender (b): a good engineer's hand-written code for one model, with ready features on the topic.
 
-Stateless: no admission, no device state, no dead letters, no model reload. Batches of 2,000, one call of the model for each, numpy
-between, transactions of 20,000 events or 100 ms that move outputs and offsets together, the work committed before partitions are
-given up. The session has the scorer's options. Of the JSON libraries the quicker one each way: orjson reads lists of floats
-fastest (msgspec where it is not installed), msgspec writes structs fastest; `struct.pack` takes half the time of `np.array`.
+Stateless: no admission, no device state, no dead letters, no model reload. Batches of 2,000 with one call of the model each,
+numpy between, transactions of 20,000 events or 100 ms that move outputs and offsets together, and a commit before partitions
+are given up. The session has the scorer's options. For JSON it uses the faster library each way: orjson reads lists of floats
+fastest (msgspec if it is not installed), msgspec writes structs fastest; `struct.pack` takes half the time of `np.array`.
 
 Started as a program: `hand.py --bootstrap … --source … --target … --group … --model …`; ends on SIGTERM.
 """
@@ -37,7 +37,7 @@ _GATHER_S = 0.005
 
 
 class Answer(msgspec.Struct, gc=False):
-    """What goes out for one event."""
+    """The output for one event."""
 
     device_id: str
     seq: int
@@ -45,7 +45,7 @@ class Answer(msgspec.Struct, gc=False):
 
 
 class Loop:
-    """Features in, predictions out, exactly once."""
+    """Reads features and writes predictions, exactly once."""
 
     def __init__(self, given: argparse.Namespace) -> None:
         options = onnxruntime.SessionOptions()

@@ -1,4 +1,4 @@
-"""Sends records at an even rate and notes when it handed each of them to its client; a process of its own, since it shares no lock.
+"""Sends records at an even rate and notes when it passed each one to its client. A separate process shares no lock.
 
 Started by `pacing`: `pace.py --bootstrap … --topic … --rate … --records FILE --times FILE`.
 """
@@ -31,7 +31,7 @@ def main() -> None:
             "partitioner": "murmur2_random",
         }
     )  # fmt: skip
-    producer.list_topics(given.topic, timeout=15)  # connected before the clock runs
+    producer.list_topics(given.topic, timeout=15)  # connects before the clock runs
     np.save(given.times, _send(producer, given.topic, records, float(given.rate)))
     assert producer.flush(60) == 0, "not all records were sent"
 

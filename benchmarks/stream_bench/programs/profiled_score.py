@@ -1,9 +1,9 @@
 """`aimaas score` with a clock around every step: `profiled_score.py FILE score --fleet …` writes seconds by step to FILE.
 
-A step's time is its own: what it spends inside another step counts there. `fetch` is the consumer's calls that return events,
-`wait` what the loop waits for its writer, `rest` what the loop's thread spends between fetches outside of all steps. The writer's
-thread, which does `inference`, `encode`, `produce` and `commit`, works beside the loop's: the steps do not add up to an event's
-time. A clock costs a fifth of a microsecond; only `produce` has one for each event.
+Time inside a nested step counts for the nested step. `fetch` is the consumer's calls that return events. `wait` is the loop's
+wait for its writer. `rest` is the time of the loop's thread between fetches outside all steps. The writer's thread does
+`inference`, `encode`, `produce` and `commit` and runs beside the loop's thread, so the steps do not add up to an event's time.
+A clock costs a fifth of a microsecond; only `produce` has one for each event.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _clock = time.perf_counter
 
 
 class Clocks:
-    """Seconds by step, `events` fetched, and what the thread that consumes spent between its fetches."""
+    """Seconds by step, `events` fetched, and the time of the consuming thread between its fetches."""
 
     def __init__(self) -> None:
         self.spent: dict[str, float] = defaultdict(float)
@@ -30,7 +30,7 @@ class Clocks:
         self._within = 0.0
 
     def timed(self, step: str, call: Callable[..., Any]) -> Any:
-        """The function with a clock."""
+        """Return the function with a clock."""
 
         def clocked(*args: Any, **kwargs: Any) -> Any:
             outer, self._local.inner = getattr(self._local, "inner", 0.0), 0.0
@@ -45,7 +45,7 @@ class Clocks:
         return clocked
 
     def fetched(self, call: Callable[..., Any]) -> Any:
-        """The consumer's `consume` with a clock; waiting for events that do not come is no step."""
+        """Return the consumer's `consume` with a clock. An empty wait for events is no step."""
 
         def clocked(consumer: Any, *args: Any, **kwargs: Any) -> Any:
             begin = _clock()
@@ -54,7 +54,7 @@ class Clocks:
             found = call(consumer, *args, **kwargs)
             end = _clock()
             if found:
-                if not self.spent["events"]:  # what came before was the warm-up
+                if not self.spent["events"]:  # earlier steps were the warm-up
                     self.spent.clear()
                 self.spent["fetch"] += end - begin
                 self.spent["events"] += len(found)
@@ -66,7 +66,7 @@ class Clocks:
 
 
 def main() -> None:
-    """Put the clocks in, run the command line, write what was spent."""
+    """Install the clocks, run the command line, write the times."""
     import confluent_kafka
 
     from aimaas.admission.judge import Judge

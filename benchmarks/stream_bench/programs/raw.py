@@ -1,4 +1,4 @@
-"""Contender (a): consume and produce, nothing between. What broker and client can do at most on this machine.
+"""Contender (a): consumes and produces, with no work between: the limit of broker and client on this machine.
 
 Started as a program: `raw.py --bootstrap … --source … --target … --group …`; ends on SIGTERM.
 """
