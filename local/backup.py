@@ -41,11 +41,11 @@ Progress = Callable[[str, int], None]  # a file, and bytes so far
 
 
 class BackupError(AimaasError):
-    """A home cannot be saved or brought back."""
+    """A home cannot be saved or restored."""
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """The content of a backup: SHA-256 of each file by its path in the home, the path of the home, the release that saved it."""
+    """The content of a backup: SHA-256 of each file by its path in the home, the home's path, and the release that saved it."""
 
     home: str
     release: str
@@ -64,7 +64,7 @@ class Saved:
 
 
 def backup(settings: Settings, target: Path, progress: Progress | None = None) -> Saved:
-    """Save the home in the file `target`, which appears only once it is complete. Raises BackupError."""
+    """Save the home to the file `target`, which appears only once it is complete. Raises BackupError."""
     home = settings.home
     if not home.is_dir():
         raise BackupError(f"{home}: no such folder; set AIMAAS_HOME to the folder to save")
@@ -88,7 +88,7 @@ def backup(settings: Settings, target: Path, progress: Progress | None = None) -
 
 
 def restore(settings: Settings, source: Path) -> Manifest:
-    """Restore the home from a backup. Raises BackupError if the home is not empty, or if a file is not as it was saved."""
+    """Restore the home from a backup. Raises BackupError if the home is not empty, or if a file differs from the saved one."""
     home = settings.home
     _require_still(settings, "restored")
     left = _contents(home) if home.exists() else []
@@ -114,7 +114,7 @@ def restore(settings: Settings, source: Path) -> Manifest:
 
 
 def _contents(folder: Path) -> list[Path]:
-    """Files and folders in `folder`, without the one that belongs to the file system."""
+    """Return files and folders in `folder`, without the file system's own folder."""
     return [path for path in folder.iterdir() if path.name != _OF_THE_DISK]
 
 
@@ -170,20 +170,20 @@ def _below(path: Path, home: Path) -> Iterator[Path]:
 
 
 class _Digested:
-    """A file that is read once, and the SHA-256 of the bytes read."""
+    """A file that is read once, with the SHA-256 of the read bytes."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file, self._hash = file, hashlib.sha256()
 
     def read(self, size: int = -1) -> bytes:
-        """Read as the file does."""
+        """Read like the file."""
         found = self._file.read(size)
         self._hash.update(found)
         return found
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all bytes read so far."""
+        """Return the SHA-256 of all read bytes so far."""
         return self._hash.hexdigest()
 
 
@@ -203,7 +203,7 @@ def _elsewhere(settings: Settings) -> dict[str, str]:
 
 
 def _checked(fresh: Path, source: Path, home: Path) -> Manifest:
-    """Return the manifest of an unpacked backup. Raises BackupError unless each file is as it was saved."""
+    """Return the manifest of an unpacked backup. Raises BackupError unless each file is unchanged."""
     try:
         manifest = msgspec.json.decode((fresh / MANIFEST).read_bytes(), type=Manifest)
     except (FileNotFoundError, msgspec.MsgspecError):

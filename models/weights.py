@@ -7,26 +7,26 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Weights = npt.NDArray[np.floating] | None  # (n,); None where all rows weigh 1
+Weights = npt.NDArray[np.floating] | None  # (n,); None if all weights are 1
 
 
 def unless_alike(weights: npt.NDArray[np.floating]) -> Weights:
-    """The weights, None where all are 1."""
+    """Return the weights, None if all are 1."""
     return None if (weights == 1).all() else weights
 
 
 def at(weights: Weights, chosen: Any) -> Weights:
-    """The weights of the chosen rows."""
+    """Return the weights of the chosen rows."""
     return None if weights is None else weights[chosen]
 
 
 def joined(*parts: npt.NDArray[np.floating]) -> Weights:
-    """The weights of parts of the rows, one after the other."""
+    """Return the weights of parts of the rows, one after the other."""
     return unless_alike(np.concatenate(parts))
 
 
 def mean(values: npt.NDArray[Any], weights: Weights) -> float:
-    """The weighted mean of values (n,)."""
+    """Return the weighted mean of values (n,)."""
     if weights is None:
         return float(values.mean(dtype=np.float64))
     return float(np.average(values.astype(np.float64), weights=weights))
@@ -35,7 +35,7 @@ def mean(values: npt.NDArray[Any], weights: Weights) -> float:
 def by_device(
     device: npt.NDArray[np.integer[Any]], part: npt.NDArray[np.integer[Any]], weights: Weights = None
 ) -> npt.NDArray[np.float64]:
-    """Weights of rows (n,) so that each device counts alike within each part of the rows; both are given by number (n,).
+    """Return weights of rows (n,) so that each device counts alike within each part of the rows; both are given by number (n,).
 
     The rows of a device in a part share one unit. Each row counts its share times its weight, so a device counts as much as the
     mean weight of its rows: under censoring it represents similar devices.

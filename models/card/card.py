@@ -79,7 +79,7 @@ class Card:
         return UNREGISTERED
 
     def is_wide(self, plot: Plot) -> bool:
-        """Whether a picture takes the whole width of the page: the devices do, and so does a last picture without a neighbour."""
+        """Return whether a picture takes the whole width: the devices' does, and so does a last picture without a neighbour."""
         single = [p for p in self.plots if p.name != "histories"]
         return plot not in single or (len(single) % 2 == 1 and plot is single[-1])
 
@@ -87,7 +87,7 @@ class Card:
 def write_card(
     trained: Path, fleet: FleetSpec, frozen: TrainingSet, estimator: Estimator, content: bytes, report: TrainReport
 ) -> Path:
-    """Write the card of the ONNX file `content` below the folder `trained`; returns the path of its page.
+    """Write the card of the ONNX file `content` below the folder `trained`; return the path of its page.
 
     `estimator` is the exported model: it knows its learning curves.
     """

@@ -25,7 +25,7 @@ _FIGURES = {  # of a group of rows, by task: name of the metric and of the colum
 
 
 def channel_table(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rises: Sequence[Importance], error: str) -> Table:
-    """Every channel that the model reads, the most important one first."""
+    """Return a table of every channel that the model reads, the most important one first."""
     steady = {
         name for name, scales in zip(plan.channels, zip(*fit.scales, strict=True), strict=True) if not any(scales)
     }
@@ -42,7 +42,7 @@ def channel_table(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rises: Sequence
 
 
 def _declared(fleet: FleetSpec, channel: str) -> tuple[str, str, str]:
-    """The fleet file's entries for a channel: meaning, unit, range."""
+    """Return the fleet file's entries for a channel: meaning, unit, range."""
     if channel in fleet.derived:
         return f"derived: {fleet.derived[channel]}", "", ""
     reading = {**fleet.settings, **fleet.sensors}.get(channel)
@@ -60,7 +60,7 @@ def mode_table(
     predicted: npt.NDArray[np.float32],
     groups: Sequence[Group],
 ) -> Table:
-    """Metrics on the test rows (n,) of each operating mode. Modes are the regimes of the normalisation.
+    """Return metrics on the test rows (n,) of each operating mode. Modes are the regimes of the normalisation.
 
     `groups` are the groups of the report, which hold the coverage of the intervals.
     """

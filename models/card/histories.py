@@ -15,11 +15,11 @@ from models.weights import unless_alike
 Vector = npt.NDArray[np.floating]
 
 _SHOWN = 6
-_LEAST_ROWS = 5  # of a run that is worth a picture
+_LEAST_ROWS = 5  # of a run that is worth a plot
 
 
 def shown_runs(test: Rows, predicted: Vector) -> list[tuple[str, npt.NDArray[np.int64], float]]:
-    """Name, rows and RMSE of up to six runs, evenly from the best predicted to the worst; [] if all runs are too short."""
+    """Return name, rows and RMSE of up to six runs, evenly from the best predicted to the worst; [] if all runs are too short."""
     keys = [f"{d}, run {r}" if r else str(d) for d, r in zip(test.device_id, test.run, strict=True)]
     names, of = np.unique(np.array(keys, str), return_inverse=True)
     rows = np.split(np.argsort(of, kind="stable"), np.cumsum(np.bincount(of, minlength=len(names)))[:-1])
@@ -39,7 +39,7 @@ def histories(
     bounds: tuple[Vector, Vector] | None,
     label: str,
 ) -> bytes:
-    """True and predicted values of each run over its rows, between their `bounds`; `label` names the value."""
+    """Plot true and predicted values of each run over its rows, between their `bounds`; `label` names the value."""
     columns = min(3, len(runs))
     lines = -(-len(runs) // columns)
 

@@ -22,7 +22,7 @@ _MOST_ROWS = 2_000  # predicted once for each tree: a curve needs no more
 def with_curves(
     candidates: Sequence[Candidate], tried: Sequence[Tried], validation: Samples, classify: bool
 ) -> list[Tried]:
-    """The same reports with the learning curves of the first fold's models; ensembles have the curves of their members.
+    """Return the reports with the learning curves of the first fold's models; ensembles have their members' curves.
 
     `tried` are in the order of the candidates. A network's curve is its loss on the devices that it held out. Boosting's curve is
     its error on at most 2,000 rows of the validation devices, which no fold model has seen.
@@ -41,7 +41,7 @@ def with_curves(
 def learning_curves(
     name: str, estimator: Estimator, unseen: Samples, classify: bool, whose: str = "test devices"
 ) -> list[LearningCurve]:
-    """Curves of an estimator and of the members of a blend; none for a model that is trained in one step.
+    """Return curves of an estimator and of the members of a blend; none for a model that is trained in one step.
 
     A network's curve is its loss on the devices that it held out to know when to stop. Boosting's curve is its error on `unseen`,
     the rows of the devices `whose`.

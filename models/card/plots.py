@@ -39,7 +39,7 @@ class Plot:
 
 
 def draw(width: float, height: float, paint: Callable[[Any], None]) -> bytes:
-    """SVG of a figure of this size in inches that `paint` fills; the same content gives the same bytes."""
+    """Return the SVG of a figure of this size in inches that `paint` fills; the same content gives the same bytes."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -52,7 +52,7 @@ def draw(width: float, height: float, paint: Callable[[Any], None]) -> bytes:
 
 
 def predicted_against_true(truth: Vector, predicted: Vector, unit: str, weights: Weights = None) -> bytes:
-    """Density of (weighted) rows over true (x) and predicted (y) values, with the diagonal of a perfect model."""
+    """Plot the density of (weighted) rows over true (x) and predicted (y) values, with the diagonal of a perfect model."""
 
     def paint(figure: Any) -> None:
         ax = figure.subplots()
@@ -69,14 +69,14 @@ def predicted_against_true(truth: Vector, predicted: Vector, unit: str, weights:
 
 
 def bands(truth: Vector, cap: float) -> list[tuple[str, npt.NDArray[np.bool_]]]:
-    """Names and rows of equal bands of the truth below the cap, and of the rows at the cap; bands without rows are left out."""
+    """Return names and rows of equal bands of the truth below the cap, and of the rows at the cap, without empty bands."""
     edges = np.linspace(0, cap, _BANDS + 1)
     found = [(f"{low:g}–{high:g}", (truth >= low) & (truth < high)) for low, high in pairwise(edges)]
     return [(name, rows) for name, rows in [*found, (f"{cap:g} or more", truth >= cap)] if rows.any()]
 
 
 def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str, weights: Weights = None) -> bytes:
-    """Boxes of predicted minus true by band of the truth; whiskers hold 90 % of the rows."""
+    """Plot boxes of predicted minus true by band of the truth; whiskers hold 90 % of the rows."""
     error = predicted.astype(np.float64) - truth
     found = bands(truth, cap)
 
@@ -102,14 +102,16 @@ def error_by_band(truth: Vector, predicted: Vector, cap: float, unit: str, weigh
 
 
 def _box(values: Vector, weights: Vector) -> dict[str, float]:
-    """The numbers from which matplotlib draws a box, by weighted quantiles."""
+    """Return the numbers from which matplotlib draws a box, by weighted quantiles."""
     cuts = np.quantile(values, (0.05, 0.25, 0.5, 0.75, 0.95), weights=weights, method="inverted_cdf")
     return dict(zip(("whislo", "q1", "med", "q3", "whishi"), cuts.tolist(), strict=True))
 
 
 def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised: float, unit: str) -> bytes:
-    """Share of true values inside the intervals beside the promised share, by band of the prediction (between the `edges` of the
-    intervals) and by speed of wear. Error bars hold 95 % of resamplings of the devices; widths stand below the names.
+    """Plot the share of true values inside the intervals beside the promised share.
+
+    Bars are by band of the prediction (between the `edges` of the intervals) and by speed of wear. Error bars hold 95 % of
+    resamplings of the devices; widths stand below the names.
     """
     shown = [g for g in groups if g.by in ("band", "wear")]
     share = np.array([g.coverage or 0 for g in shown])
@@ -136,7 +138,7 @@ def interval_coverage(groups: Sequence[Group], edges: Sequence[float], promised:
 
 
 def band_name(edges: Sequence[float], band: int) -> str:
-    """The name of a band of the intervals: its range of predictions."""
+    """Return the name of a band of the intervals: its range of predictions."""
     if not edges:
         return "all"
     if band == 0:
@@ -145,7 +147,7 @@ def band_name(edges: Sequence[float], band: int) -> str:
 
 
 def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:
-    """Precision over recall; the line is the share of failures, the precision of random alarms."""
+    """Plot precision over recall; the line is the share of failures, the precision of random alarms."""
     from sklearn.metrics import average_precision_score, precision_recall_curve
 
     precision, recall, _ = precision_recall_curve(truth > 0, predicted, sample_weight=weights)
@@ -169,7 +171,7 @@ def precision_recall(truth: Vector, predicted: Vector, weights: Weights = None) 
 
 
 def calibration(truth: Vector, predicted: Vector, weights: Weights = None) -> bytes:
-    """Observed share of failures by predicted probability, with 90 % intervals (Wilson), over the counts of rows."""
+    """Plot the observed share of failures by predicted probability, with 90 % intervals (Wilson), over the counts of rows."""
     place = np.minimum((predicted * 10).astype(np.int64), 9)
     kept = [rows for b in range(10) if (rows := place == b).any()]
     said = np.array([mean(predicted[rows], at(weights, rows)) for rows in kept])
@@ -189,21 +191,21 @@ def calibration(truth: Vector, predicted: Vector, weights: Weights = None) -> by
 
 
 def _effective(rows: npt.NDArray[np.bool_], weights: Weights) -> float:
-    """The number of rows of weight 1 with the same information (Kish 1965)."""
+    """Return the number of rows of weight 1 with the same information (Kish 1965)."""
     if weights is None:
         return float(rows.sum())
     return float(weights[rows].sum() ** 2 / (weights[rows] ** 2).sum())
 
 
 def _wilson(share: Vector, n: Vector, z: float = 1.645) -> tuple[Vector, Vector]:
-    """Wilson's interval of a share of n rows; it contains the share itself except for rounding."""
+    """Return Wilson's interval of a share of n rows; it contains the share itself except for rounding."""
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return np.minimum(middle - half, share), np.maximum(middle + half, share)
 
 
 def importances(found: Sequence[Importance], error: str) -> bytes:
-    """Bars of the mean rise of the error by channel, with the smallest and largest rise of the shuffles."""
+    """Plot bars of the mean rise of the error by channel, with the smallest and largest rise of the shuffles."""
     shown = list(found[:_MOST_CHANNELS])[::-1]
     means = np.array([i.mean for i in shown])
     spread = np.abs([[i.mean - min(i.rises) for i in shown], [max(i.rises) - i.mean for i in shown]])
@@ -219,7 +221,7 @@ def importances(found: Sequence[Importance], error: str) -> bytes:
 
 
 def curves(found: Sequence[LearningCurve]) -> bytes:
-    """Learning curves: a panel for each kind of step, the best step marked."""
+    """Plot learning curves: a panel for each kind of step, with the best step marked."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
     kinds = list(dict.fromkeys((c.step, c.value) for c in found))

@@ -39,9 +39,10 @@ _TIMED_ROWS = max(BATCHES)
 
 @dataclass(frozen=True)
 class Unseen:
-    """Predictions of the first fold's model for its held-out rows and for the validation rows. Each part is predicted in the form
-    that the other part would have chosen, so no form is chosen by the rows that it predicts. `form` belongs to the validation
-    rows.
+    """Predictions of the first fold's model for its held-out rows and for the validation rows.
+
+    Each part is predicted in the form that the other part would have chosen, so no form is chosen by the rows that it predicts.
+    `form` belongs to the validation rows.
     """
 
     held_out: Float32

@@ -1,4 +1,4 @@
-"""The cost of running a graph, counted and not timed: trainings on the same rows choose the same form on any machine at any load.
+"""The cost of running a graph, counted and not timed, so that any machine at any load chooses the same form on the same rows.
 
 The weights were fitted to onnxruntime 1.32 on one core with AVX-512. They only have to sort forms correctly; the model card shows
 measured times beside them.
@@ -17,7 +17,7 @@ BATCHES = (1, 1_024)
 
 _CALL_US, _NODE_US = 3.5, 0.35  # of a call, and of each node in it
 _MULTIPLIED_US = {"float": 9e-6, "int8": 5e-6}  # a weight times a number, by its type
-_BRANCH_US = 1.5e-3  # from a node of a tree to the next
+_BRANCH_US = 1.5e-3  # from a node of a tree to the next node
 _OTHER_US = 0.02  # any other node, for one row
 _INT8_LAYERS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
 

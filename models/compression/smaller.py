@@ -101,7 +101,7 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
     learned = replace(samples, targets=((samples.targets - mean) / deviation).astype(np.float32))
     begun = learned.at(np.sort(np.unique(learned.targets, return_index=True)[1])[:2])
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # two rows are less than a batch
+        warnings.simplefilter("ignore")  # two rows are fewer than a batch
         small.partial_fit(begun.features, begun.targets, **({} if classes is None else {"classes": classes}))
     for mine, its in zip((*small.coefs_, *small.intercepts_), (*coefs, *intercepts), strict=True):
         mine[...] = its
@@ -182,7 +182,7 @@ def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = Non
     if not hasattr(estimator, "predict_proba"):
         return mixed.astype(np.float32)
     with np.errstate(divide="ignore"):
-        chance = np.clip(mixed, 0, 1)  # a mean of trees may lie above 1 by a rounding
+        chance = np.clip(mixed, 0, 1)  # rounding may put a mean of trees above 1
         logits: Float64 = np.log(chance) - np.log1p(-chance)
     lesson: Float32 = np.clip(logits, -_LARGEST_LOGIT, _LARGEST_LOGIT).astype(np.float32)
     return lesson

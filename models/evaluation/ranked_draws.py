@@ -18,8 +18,9 @@ from models.weights import Weights
 
 @dataclass(frozen=True)
 class Ranking:
-    """Rows from the highest score to the lowest: number of the `device`, weight, whether they `failed`, and whether the next row
-    has another score (`cut`), each (n,).
+    """Rows from the highest score to the lowest, each (n,).
+
+    The number of the `device`, the weight, whether they `failed`, and whether the next row has another score (`cut`).
     """
 
     device: npt.NDArray[np.intp]

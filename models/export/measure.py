@@ -55,8 +55,9 @@ def check_cuts(fleet: FleetSpec, frozen: TrainingSet, content: bytes) -> None:
 
 
 def intervals_of(frozen: TrainingSet, between: Range, content: bytes, unseen: tuple[Float64, Float64]) -> Intervals:
-    """Intervals from the calibration devices. Without calibration devices, from nested cross-validation on the training rows and on
-    the validation rows `unseen`.
+    """Return intervals from the calibration devices.
+
+    Without calibration devices they come from nested cross-validation on the training rows and on the validation rows `unseen`.
     """
     kept = frozen.rows.of("calibration")
     if len(kept):

@@ -45,7 +45,7 @@ def microseconds_per_row(session: Any, features: Float32, batch: int) -> float:
 
 
 def interleaved_times(runs: Mapping[str, Run], features: Float32, batch: int) -> dict[str, float]:
-    """Microseconds per row of each session, the median of rounds in turn, so that other load slows all alike."""
+    """Return microseconds per row of each session: the median of rounds in turn, so that other load slows all alike."""
     rows = _batch_of(features, batch)
     rounds = [{name: _median_us(run, rows, _ROUND_S) for name, run in runs.items()} for _ in range(_ROUNDS)]
     return {name: float(np.median([r[name] for r in rounds])) for name in runs}
@@ -75,4 +75,4 @@ def cut_differently(content: bytes, features: Float32) -> npt.NDArray[np.intp]:
     whole = run_session(session, features)
     cuts = [*(cut for cut in (0, 2, 9, 72, 327) if cut < len(features) - 1), len(features)]
     parts = [run_session(session, features[a:b]) for a, b in itertools.pairwise(cuts)]
-    return np.flatnonzero(np.concatenate(parts) != whole)  # NaN does not even equal itself
+    return np.flatnonzero(np.concatenate(parts) != whole)  # NaN differs from itself

@@ -20,7 +20,7 @@ from aimaas.kernel.state import DeviceState
 
 Float32 = npt.NDArray[np.float32]
 
-_THRESHOLDS = 1_000  # at most so many are tried, drawn by the seed
+_THRESHOLDS = 1_000  # at most this many are tried, drawn by the seed
 _ROWS = 300  # of each other kind
 # operators that sum over features
 _SUMS = {"Gemm", "MatMul", "LinearRegressor", "LinearClassifier", "Conv", "LSTM", "GRU"}

@@ -1,10 +1,10 @@
 """Accelerated failure time: boosted trees that also learn from censored lives, as intervals (`survival:aft` of XGBoost).
 
 log T = mu(x) + sigma e, where T is the time to failure in steps, mu a sum of trees and e normal, logistic or extreme (Barnwal, Cho,
-Hocking: Survival regression with accelerated failure time model in XGBoost, 2022). Lives count as censored at the horizon (cap) at
-the latest: nobody asks for later failures, so the model need not fit them (van Houwelingen: Dynamic prediction by landmarking in
-event history analysis, 2007). The probability of a failure within H is F((log H - mu) / sigma). A remaining life is the mean of T
-up to the cap, which has a smaller squared error than the median, min(exp(mu), cap).
+Hocking: Survival regression with accelerated failure time model in XGBoost, 2022). Lives count as censored at the horizon (cap)
+at the latest: no prediction depends on later failures, so the model need not fit them (van Houwelingen: Dynamic prediction by
+landmarking in event history analysis, 2007). The probability of a failure within H is F((log H - mu) / sigma). A remaining life
+is the mean of T up to the cap, which has a smaller squared error than the median, min(exp(mu), cap).
 """
 
 from __future__ import annotations

@@ -120,13 +120,13 @@ def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estim
 
 
 def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """How a candidate is trained; if the kernel gives the window for some candidate, the others read only the vector."""
+    """Return how a candidate is trained; if the kernel gives the window for some candidate, the others read only the vector."""
     fit, plan = _with_seeds(fleet, name, _sharded(fleet, name, classify, run_shards)), plan_of(fleet)
     return _on_vector(fit, len(plan.vector_names)) if plan.sequence and name not in SEQUENCE_FAMILIES else fit
 
 
 def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """Trained by itself, or the mean of members that each learned from one of `shards` parts of the devices."""
+    """Train the candidate itself, or the mean of members that each learn from one of `shards` parts of the devices."""
     alone, shards = _fit_alone(fleet, name, classify), _whole_number(fleet, name, _SHARDS)
     if shards == 1:
         return alone
@@ -140,7 +140,7 @@ def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards)
 
 
 def _with_seeds(fleet: FleetSpec, name: str, fit: Fit) -> Fit:
-    """The same, or the mean of members that each drew their random numbers from one of `seeds` seeds."""
+    """Train the same, or the mean of members that each draw their random numbers from one of `seeds` seeds."""
     seeds = _whole_number(fleet, name, _SEEDS)
     if seeds == 1:
         return fit

@@ -1,10 +1,10 @@
 """Looks at a champion: the level of each comparison, so that a year of comparisons stays within the fleet file's budget.
 
-Each night another challenger is compared on nearly the same test devices. A fixed level would sooner or later promote a model that
-is no better. So `gates.false_promotions` is spent (Lan & DeMets: Discrete sequential boundaries for clinical trials, 1983). Half of
-it goes to the looks at a champion, of which the k-th gets 1 / (k (k + 1)). The other half is spread evenly over the days. The
-levels of a champion's first year add up to at most `gates.false_promotions`, for any number of looks and any dependence between
-them (Boole's inequality).
+Each night another challenger is compared on nearly the same test devices. A fixed level would sooner or later promote a model
+that is no better. So `gates.false_promotions` is spent (Lan & DeMets: Discrete sequential boundaries for clinical trials,
+1983). Half of it goes to the looks at a champion: the k-th look gets 1 / (k (k + 1)) of that half. The other half is spread
+evenly over the days. The levels of a champion's first year add up to at most `gates.false_promotions`, for any number of looks
+and any dependence between them (Boole's inequality).
 
 A look is a tag of the challenger's version in the registry: the same version compared again is the same look.
 """

@@ -10,10 +10,10 @@ from aimaas.stored_files import Place
 
 
 def searched(settings: Settings, fleet: FleetSpec, training_set: Place) -> tuple[FleetSpec, list[FleetSpec]]:
-    """The fleet with the best settings found if its file has a search, otherwise unchanged.
+    """Return the fleet with the best settings of its search; unchanged if its file has no search.
 
-    Also returns, for each fold, the fleet with the settings that are best without the devices which the fold holds out; none
-    without a search. A search that finds nothing in its time is logged and does not stop the training.
+    Also returns, for each fold, the fleet with the settings that are best without the fold's held-out devices; none without a
+    search. A search that finds nothing in its time is logged and does not stop the training.
     """
     asked = fleet.training.search
     if not (asked.trials or asked.minutes):

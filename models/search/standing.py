@@ -16,11 +16,11 @@ from models.search.studies import AS_GIVEN, Studies, settings_tried
 
 @dataclass(frozen=True)
 class Family:
-    """Trials of one family: how many ended in which way, the mean error over the folds of the best one and with the fleet file's
-    own settings (None if no trial completed all folds), and the best one's settings.
+    """The trials of one family: how many ended in which way, and the best settings so far.
 
-    `without_fold` holds for each fold the settings that do best in the other folds; the fleet file's own are among them. It is
-    empty if the fleet file's own settings did not complete all folds.
+    It has the mean error over the folds of the best trial and of the fleet file's own settings (None if no trial completed all
+    folds). `without_fold` holds for each fold the settings that do best in the other folds; the fleet file's own are among
+    them. It is empty if the fleet file's own settings did not complete all folds.
     """
 
     name: str

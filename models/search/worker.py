@@ -43,7 +43,7 @@ def main() -> None:
 
 
 def _end_with_parent() -> None:
-    os.read(sys.stdin.fileno(), 1)  # unbuffered: a lock that this thread holds would trouble the end of the process
+    os.read(sys.stdin.fileno(), 1)  # unbuffered: a lock held by this thread would block the process's end
     os._exit(1)
 
 

@@ -63,7 +63,7 @@ def _empty_splits(fleet: FleetSpec, rows: Rows) -> list[str]:
 
 
 def _one_label(fleet: FleetSpec, rows: Rows) -> list[str]:
-    """Without rows of both labels, nobody can measure how well failures are told apart."""
+    """Refuse rows of only one label: without both labels, the recognition of failures cannot be measured."""
     if not isinstance(fleet.task, FailureWithin):
         return []
     labels = {name: rows.of(name).label for name in ("validation", "test")}

@@ -36,9 +36,11 @@ Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 @dataclass(frozen=True)
 class Tried:
-    """A candidate's report, and clipped predictions of fold models that have not seen the row: `held_out` (n,) for the training
-    rows, `validation` (m,) for the validation rows, whose devices are dealt to the folds (`one_each`). `by_fold` (K, m) are the
-    predictions of each fold model for the validation rows. `estimators` are the fold models.
+    """A candidate's report, and clipped predictions of fold models that have not seen the row.
+
+    `held_out` (n,) is for the training rows, `validation` (m,) for the validation rows, whose devices are dealt to the folds
+    (`one_each`). `by_fold` (K, m) are the predictions of each fold model for the validation rows. `estimators` are the fold
+    models.
     """
 
     report: CandidateReport

@@ -37,5 +37,5 @@ def learned_weights(
     whole = {"type": "eq", "fun": lambda w: w.sum() - 1}
     found = minimize(error, np.full(m, 1 / m), method="SLSQP", bounds=[(0, 1)] * m, constraints=[whole]).x
     kept = np.where(found < _LEAST, 0.0, found)
-    weights: Float64 = np.round(kept / kept.sum(), 4)  # as a person reads them in the report
+    weights: Float64 = np.round(kept / kept.sum(), 4)  # rounded, as the report shows them
     return weights

@@ -28,8 +28,9 @@ Float64 = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Contest:
-    """The candidates as they were `tried`, and, for each fold, with settings that its devices did not influence; both are equal
-    without a search.
+    """The candidates as they were `tried`, and, for each fold, with settings that its devices did not influence.
+
+    Both are equal without a search.
     """
 
     tried: list[Tried]

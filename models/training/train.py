@@ -171,7 +171,7 @@ def _without_window(
 
 
 def code_version() -> str:
-    """Version of the package, and the git commit where the code is a checkout (`+dirty` where it was changed)."""
+    """Return the package's version, with the git commit in a checkout (`+dirty` if it has changes)."""
     package = release()
     try:
         found = subprocess.run(

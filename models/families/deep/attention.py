@@ -50,7 +50,7 @@ class Block(nn.Module):  # type: ignore[misc]
         self.dropout = dropout
 
     def forward(self, x: Any) -> Any:
-        """Rows (n, W, D) to rows (n, W, D)."""
+        """Transform rows (n, W, D) to rows (n, W, D)."""
         x = x + self.dropout(self.attention(self.first(x)))
         return x + self.dropout(self.narrow(torch.relu(self.wide(self.second(x)))))
 

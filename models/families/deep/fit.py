@@ -64,7 +64,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class SequenceRegressor:
-    """A trained net over the kernel's rows (n, F). skorch's own regressor has `predict_proba`, by which we know a classifier."""
+    """A trained net over the kernel's rows (n, F). skorch's own regressor has `predict_proba`, which marks a classifier here."""
 
     net: Any
     held_out_losses_: tuple[float, ...]
@@ -172,5 +172,5 @@ def _standardised(recipe: Recipe, samples: Samples) -> tuple[Any, float, float]:
 
 
 def _column(recipe: Recipe, targets: Any) -> Any:
-    """Targets as skorch wants them: (n,) for classes, (n, 1) for numbers."""
+    """Return targets in the shape that skorch needs: (n,) for classes, (n, 1) for numbers."""
     return targets if recipe.classify else targets[:, None]
