@@ -32,27 +32,29 @@ class Lives:
 
     @classmethod
     def of(cls, rows: Rows) -> Lives | None:
-        """The lives of rows that have bounds; None for a set without bounds."""
+        """Return the lives of rows that have bounds; None for a set without bounds."""
         if rows.lower is None or rows.upper is None:
             return None
         lower, upper = rows.lower.astype(np.float64), rows.upper.astype(np.float64)
         return cls(rows.features, rows.device_id.astype(str), lower, upper, np.ones(len(rows)))
 
     def at(self, chosen: Any) -> Lives:
-        """The chosen rows."""
+        """Return the chosen rows."""
         return Lives(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
 
     def without(self, devices: npt.NDArray[Any]) -> Lives:
-        """The rows of all other devices."""
+        """Return the rows of all other devices."""
         return self.at(~np.isin(self.devices, devices)) if len(devices) else self
 
     def first(self, width: int) -> Lives:
-        """The same rows with their first `width` features."""
+        """Return the same rows with their first `width` features."""
         return replace(self, features=np.ascontiguousarray(self.features[:, :width]))
 
     def stopped(self, farthest: float, exclusive: bool) -> Lives:
-        """Lives censored at `farthest` at the latest. A failure at T lies in the step around it, or with `exclusive` in the step
-        before it, so that a failure within `farthest` is one in the model too. Rows without information are left out.
+        """Return lives censored at `farthest` at the latest.
+
+        A failure at T lies in the step around it, or with `exclusive` in the step before it, so
+        that a failure within `farthest` is one in the model too. Rows without information are left out.
         """
         failed, early = np.isfinite(self.upper) & (self.upper <= farthest), 1.0 if exclusive else 0.5
         lower = np.where(failed, np.maximum(self.lower - early, 0.0), np.minimum(self.lower, farthest))
@@ -64,7 +66,7 @@ class Lives:
 
 
 def lives_of_labels(samples: Samples, farthest: float, classify: bool) -> Lives:
-    """Lives from the labels alone, with the rows' weights: for a set without stored bounds."""
+    """Return lives from the labels alone, with the rows' weights: for a set without stored bounds."""
     labels = samples.targets.astype(np.float64)
     failed = labels > 0 if classify else labels < farthest
     lower = np.where(failed, 0.0 if classify else labels, farthest)

@@ -34,7 +34,7 @@ class Samples:
 
     @classmethod
     def of(cls, rows: Rows) -> Samples:
-        """The rows of a training set, with devices as text; unlabelled rows are only in `lives`."""
+        """Return the rows of a training set, with devices as text; unlabelled rows are only in `lives`."""
         known = rows.labelled
         return cls(known.features, known.label, known.device_id.astype(str), known.weight, Lives.of(rows))
 
@@ -44,18 +44,18 @@ class Samples:
         return unless_alike(self.weight)
 
     def at(self, index: npt.NDArray[Any]) -> Samples:
-        """The rows at `index`, which holds positions or one bool per row; lives of devices without such a row are left out."""
+        """Return the rows at `index`, positions or one bool per row; lives of devices without such a row are left out."""
         devices = self.devices[index]
         lives = self.lives and self.lives.without(np.setdiff1d(self.devices, devices))
         return Samples(self.features[index], self.targets[index], devices, self.weight[index], lives)
 
     def first(self, width: int) -> Samples:
-        """The same rows with their first `width` features."""
+        """Return the same rows with their first `width` features."""
         lives = self.lives and self.lives.first(width)
         return replace(self, features=np.ascontiguousarray(self.features[:, :width]), lives=lives)
 
     def resampled(self, seed: int) -> Samples:
-        """As many rows, drawn by weight, for learners without weights: each row as often as its weight, rounded by chance."""
+        """Return as many rows, drawn by weight, for learners without weights: each as often as its weight, rounded by chance."""
         if self.sample_weight is None:
             return self
         share = self.weight / self.weight.mean(dtype=np.float64)

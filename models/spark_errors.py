@@ -24,7 +24,7 @@ def spark_errors(what: str, advice: str) -> Iterator[None]:
 
 
 def _cause(message: str) -> str:
-    """The last error line of a Python process on an executor, otherwise the first line of the message."""
+    """Return the last error line of a Python process on an executor, otherwise the first line of the message."""
     lines = [line.strip() for line in message.splitlines() if line.strip() and not line.startswith("\t")]
     from_python = [line for line in lines if _PYTHONS.fullmatch(line)]
     return (from_python[-1:] or lines[:1] or [""])[0]

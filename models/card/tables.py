@@ -24,22 +24,22 @@ class Table:
 
 
 def shown(value: float) -> str:
-    """A number as text: four digits."""
+    """Return a number as text: four digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1e4 else f"{value:.4g}"
 
 
 def named(metric: str) -> str:
-    """The display name of a metric."""
+    """Return the display name of a metric."""
     return {"rmse": "RMSE", "mae": "MAE", "log_loss": "log loss"}.get(metric, metric)
 
 
 def moment(at: datetime | None) -> str:
-    """A time (UTC) to the minute."""
+    """Return a time (UTC) to the minute."""
     return "not recorded" if at is None else f"{at:%Y-%m-%d %H:%M} UTC"
 
 
 def period(report: TrainReport) -> str:
-    """From the first event of the training set's gold to the last one, by the devices' clocks."""
+    """Return the time from the first event of the training set's gold to the last one, by the devices' clocks."""
     return " to ".join(moment(at) for at in report.period) if report.period else "not recorded"
 
 
@@ -51,7 +51,7 @@ def tables_of(
     read: Sequence[Table] = (),
     edges: Sequence[float] = (),
 ) -> list[Table]:
-    """All tables; `size` of the ONNX file in bytes, `speed` in microseconds per row by batch, `read` the tables of its inputs.
+    """Return all tables; `size` of the ONNX file in bytes, `speed` in µs per row by batch, `read` the tables of its inputs.
 
     `edges` are the edges of the intervals' bands.
     """
@@ -89,7 +89,7 @@ def _candidates(report: TrainReport) -> Table:
 
 
 def _metrics(report: TrainReport) -> Table:
-    """Metrics on the test devices with their resampling intervals, beside the metrics on the validation devices."""
+    """Return metrics on the test devices with their resampling intervals, beside the metrics on the validation devices."""
     metrics = report.test.metrics if report.test else report.metrics
     resampled = report.test.resampled if report.test else {}
     before = report.validation.metrics if report.validation else {}
@@ -117,7 +117,7 @@ def _metrics(report: TrainReport) -> Table:
 
 
 def _groups(report: TrainReport, edges: Sequence[float]) -> list[Table]:
-    """Errors by part of the rows; no table for a classification. Operating modes have a table of their own."""
+    """Return errors by part of the rows; no table for a classification. Operating modes have a table of their own."""
     groups = [g for g in report.test.groups if g.by != "regime"] if report.test else []
     if not groups:
         return []
@@ -148,7 +148,7 @@ def _part(group: Group, edges: Sequence[float]) -> str:
 
 
 def _forms(report: TrainReport) -> list[Table]:
-    """The forms of the chosen candidate; no table for reports from before there were forms."""
+    """Return the forms of the chosen candidate; no table for reports from before there were forms."""
     rows = [
         (
             f"{f.name} (chosen)" if f.name == report.form else f.name,
@@ -193,7 +193,7 @@ def _data(report: TrainReport) -> Table:
 
 
 def _censoring(report: TrainReport) -> list[Table]:
-    """The weighting of rows for censored lives; no table if every life ended in a failure."""
+    """Return the weighting of rows for censored lives; no table if every life ended in a failure."""
     found = report.censoring
     if found is None or found.failures == found.lives:
         return []
@@ -213,7 +213,7 @@ def _censoring(report: TrainReport) -> list[Table]:
 
 
 def _normalisation(report: TrainReport) -> list[Table]:
-    """The effect of the operating settings on the channels; no table if there is none."""
+    """Return the effect of the operating settings on the channels; no table if there is none."""
     found = report.normalisation
     if found is None or found.explained is None:
         return []

@@ -122,7 +122,7 @@ def _cheapest(left: Mapping[str, FormReport], allowance: float) -> str:
 
 
 def cheapest(errors: Mapping[str, float], costs: Mapping[str, float], allowance: float) -> str:
-    """The cheapest form whose error is at most `allowance` (a share) above the smallest; of equal costs the more accurate."""
+    """Return the cheapest form whose error is at most `allowance` (a share) above the smallest; if equal, the more accurate."""
     limit = min(errors.values()) * (1 + allowance)
     return min((name for name in errors if errors[name] <= limit), key=lambda name: (costs[name], errors[name]))
 
@@ -139,7 +139,7 @@ def _rehearse(trial_data: TrialData, source: Source, name: str, build: Build) ->
 
 
 def _judged(trial_data: TrialData, rehearsed: list[Rehearsed], classify: bool, allowance: float) -> list[FormReport]:
-    """Reports of all forms in their order, before one of them ships."""
+    """Return reports of all forms in their order, before one of them ships."""
     truth = np.concatenate([trial_data.training.targets[trial_data.folds[0][1]], trial_data.validation.targets])
     weights = joined(trial_data.training.weight[trial_data.folds[0][1]], trial_data.validation.weight)
     made = [r for r in rehearsed if r.content]
@@ -179,7 +179,7 @@ def unseen_forms(
 
 
 def _in_form(trial_data: TrialData, chosen: Tried, answers: list[tuple[Float32, Float32]]) -> Tried:
-    """The candidate with the predictions of its fold models in the form that ships."""
+    """Return the candidate with the predictions of its fold models in the form that ships."""
     held_out = np.empty(len(trial_data.training))
     for (_, at), (found, _) in zip(trial_data.folds, answers, strict=True):
         held_out[at] = found

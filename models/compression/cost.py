@@ -23,7 +23,7 @@ _INT8_LAYERS = ("QGemm", "QLinearMatMul", "MatMulIntegerToFloat")
 
 
 def cost_of(content: bytes) -> float:
-    """Expected microseconds per row of a file: the geometric mean of batch 1 and batch 1,024."""
+    """Return expected microseconds per row of a file: the geometric mean of batch 1 and batch 1,024."""
     graph = running_graph(content)
     row = sum(_row_cost(node, graph) for node in graph.node)
     call = _CALL_US + _NODE_US * len(graph.node)
@@ -41,7 +41,7 @@ def _row_cost(node: Any, graph: Any) -> float:
 
 
 def branches_of(node: Any) -> float:
-    """Branches that a row passes in all trees of the node, if every leaf of a tree is equally likely."""
+    """Return the number of branches that a row passes in all trees of the node, if every leaf of a tree is equally likely."""
     import onnx
 
     of = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}

@@ -44,7 +44,7 @@ class Source:
         return optimised(self.plain)
 
     def exported(self, estimator: Estimator, logits: bool = False) -> bytes:
-        """Any model of the same features as ONNX."""
+        """Export any model of the same features as ONNX."""
         return export(estimator, self.samples.features.shape[1], self.target_range, logits)
 
     def student(self, hidden: tuple[int, ...]) -> bytes:
@@ -70,7 +70,7 @@ Build = Callable[[Source], bytes]
 
 
 def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Build]:
-    """The forms to try, by name: nothing is smaller than a linear model, only networks have layers, only forests have trees.
+    """Return the forms to try, by name: nothing is smaller than a linear model, only networks have layers, only forests have trees.
 
     `others` are the other fold models of the candidate, from which the form must be built later. A stack leaves out members without
     weight, so one member alone is a form only if all models have it.
@@ -96,14 +96,14 @@ def forms_of(source: Source, others: Sequence[Estimator] = ()) -> dict[str, Buil
 
 
 def _distinct_members(estimator: Estimator) -> list[str]:
-    """Names of a blend's members; none if all are of one kind, because the best of those is best by chance."""
+    """Return names of a blend's members; none if all are of one kind, because the best of those is best by chance."""
     members = _members(estimator)
     kinds = {frozenset(type(part) for part in parts_of(member)) for member in members.values()}
     return list(members) if len(kinds) > 1 else []
 
 
 def _members(estimator: Estimator) -> dict[str, Estimator]:
-    """The members of a blend by name; none for another model."""
+    """Return the members of a blend by name; none for another model."""
     if not hasattr(estimator, "named_estimators"):
         return {}
     names = [name for name, _ in estimator.estimators]

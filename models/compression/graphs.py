@@ -35,7 +35,7 @@ def optimised(content: bytes) -> bytes:
 
 
 def running_graph(content: bytes) -> Any:
-    """The graph that a session runs: as onnxruntime fuses it when the scorer opens the file."""
+    """Return the graph that a session runs: as onnxruntime fuses it when the scorer opens the file."""
     import onnx
     import onnxruntime
 
@@ -45,12 +45,12 @@ def running_graph(content: bytes) -> Any:
 
 
 def is_neural(content: bytes) -> bool:
-    """Whether the graph multiplies by a matrix of weights that is more than one column."""
+    """Return whether the graph multiplies by a matrix of weights with more than one column."""
     return any(len(w.dims) == 2 and w.dims[1] > 1 for _, w in _dense(content))
 
 
 def in_half_precision(content: bytes) -> bytes:
-    """Weights and arithmetic of the layers in float16; all else stays float32."""
+    """Return weights and arithmetic of the layers in float16; all else stays float32."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
@@ -61,7 +61,7 @@ def in_half_precision(content: bytes) -> bytes:
 
 
 def in_int8(content: bytes, rows: Float32, seed: int) -> bytes:
-    """Layers in int8 with static ranges from some of the training rows (n, F), so that no prediction depends on its batch.
+    """Return layers in int8 with static ranges from some of the training rows (n, F), so that no prediction depends on its batch.
 
     Weights keep 7 bits: with 8, processors without VNNI saturate sums, and the same file would predict otherwise there.
     """
@@ -83,7 +83,7 @@ def in_int8(content: bytes, rows: Float32, seed: int) -> bytes:
 
 
 def _once(rows: Float32) -> Any:
-    """The rows in the form that onnxruntime's calibration reads: one batch."""
+    """Return the rows in the form that onnxruntime's calibration reads: one batch."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Once(CalibrationDataReader):  # type: ignore[misc]
@@ -111,7 +111,7 @@ def _written_by_onnxruntime(content: bytes, level: Any) -> bytes:
 
 
 def _dense(content: bytes) -> list[tuple[Any, Any]]:
-    """Layers and their matrices of weights."""
+    """Return layers and their matrices of weights."""
     import onnx
 
     graph = onnx.load_model_from_string(content).graph
@@ -137,7 +137,7 @@ def _fold_scaler(graph: Any, scaler: Any) -> None:
 
 
 def _layer(graph: Any, product: Any) -> tuple[Any, Any, Any] | None:
-    """A product with weights that is followed by a sum with a bias, and both tensors, if nothing else reads them; else None."""
+    """Return a product with weights, the sum with a bias after it, and both tensors, if nothing else reads them; else None."""
     weights = {w.name: w for w in graph.initializer}
     after = _readers(graph, product)
     if product.op_type != "MatMul" or product.input[1] not in weights or [n.op_type for n in after] != ["Add"]:

@@ -48,7 +48,7 @@ def make(
 
 
 def cannot_be_made(e: Exception) -> str:
-    """The verdict on a form that could not be built because of an error."""
+    """Return the verdict on a form that could not be built because of an error."""
     said = [*str(e).strip().splitlines(), type(e).__name__]
     return f"cannot be built ({said[0][:120]})"
 
@@ -80,7 +80,7 @@ def _strays(final: float, rehearsed: float) -> str:
 
 
 def _distance(source: Source, content: bytes) -> float:
-    """The root mean square difference of a form and the plain export over training rows, as a share of the range."""
+    """Return the root mean square difference of a form and the plain export over training rows, as a share of the range."""
     low, high = source.target_range
     learned = source.samples.features
     rows = learned[np.linspace(0, len(learned) - 1, min(_ROWS, len(learned))).astype(np.int64)]

@@ -31,7 +31,7 @@ _LARGEST_LOGIT = 7.0  # a student learns nothing from probabilities beyond 0.999
 
 
 def parts_of(estimator: Estimator) -> Iterator[Estimator]:
-    """The parts of an estimator, or the estimator itself: means are split into members, scalers are left out."""
+    """Yield the parts of an estimator, or the estimator itself: means are split into members, scalers are left out."""
     if hasattr(estimator, "named_estimators"):
         for member in estimator.estimators_:
             yield from parts_of(member)
@@ -42,17 +42,17 @@ def parts_of(estimator: Estimator) -> Iterator[Estimator]:
 
 
 def has_trees(estimator: Estimator) -> bool:
-    """Whether any part is an ensemble of trees."""
+    """Return whether any part is an ensemble of trees."""
     return any(hasattr(p, "_predictors") or hasattr(p, "estimators_") for p in parts_of(estimator))
 
 
 def has_networks(estimator: Estimator) -> bool:
-    """Whether any part is a multilayer perceptron."""
+    """Return whether any part is a multilayer perceptron."""
     return any(hasattr(p, "coefs_") for p in parts_of(estimator))
 
 
 def fewer_trees(estimator: Estimator, share: float) -> Estimator:
-    """The estimator with the first `share` of the trees of each ensemble."""
+    """Return the estimator with the first `share` of the trees of each ensemble."""
     if hasattr(estimator, "named_estimators"):
         return _with_members(estimator, [fewer_trees(member, share) for member in estimator.estimators_])
     if isinstance(estimator, VectorOnly):
@@ -68,7 +68,7 @@ def fewer_trees(estimator: Estimator, share: float) -> Estimator:
 
 
 def pruned(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
-    """The estimator with half the neurons of each network (those with the smallest weights are removed), then trained further.
+    """Return the estimator with half the neurons of each network, those with the largest weights, trained further.
 
     Removing single weights would not help: only whole rows or columns make a dense product smaller.
     """
@@ -113,7 +113,7 @@ def _tuned(network: Any, samples: Samples, seed: int) -> Any:
 
 
 def _without_small_neurons(network: Any) -> tuple[list[Any], list[Any]]:
-    """Weights and biases of the neurons that are kept: those with the largest product of the norms of what goes in and out."""
+    """Return weights and biases of the kept neurons: those with the largest product of the norms of input and output weights."""
     coefs, intercepts = [c.copy() for c in network.coefs_], [b.copy() for b in network.intercepts_]
     for i in range(len(coefs) - 1):
         size = np.linalg.norm(coefs[i], axis=0) * np.linalg.norm(coefs[i + 1], axis=1)
@@ -123,8 +123,10 @@ def _without_small_neurons(network: Any) -> tuple[list[Any], list[Any]]:
 
 
 def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, ...], seed: int) -> Estimator:
-    """One network that learns the estimator's predictions for its training samples, mixed with the truth, and for rows between two
-    of them (mixup: Zhang, Cisse, Dauphin, Lopez-Paz 2018). For a classification it learns the logits.
+    """Return one network that learns from the estimator, its teacher.
+
+    It learns the teacher's predictions for the training samples, mixed with the truth, and for rows between two of them (mixup:
+    Zhang, Cisse, Dauphin, Lopez-Paz 2018). For a classification it learns the logits.
 
     It holds out no devices: a teacher's predictions have no noise, so there is nothing to stop early for. On engines of C-MAPSS
     FD001 that neither has seen (a third of the training engines, and the validation engines), the error of a student of 128, 64 and
@@ -157,7 +159,7 @@ def student_network(estimator: Estimator, samples: Samples, hidden: tuple[int, .
 
 
 def student_trees(estimator: Estimator, samples: Samples, seed: int) -> Estimator:
-    """A small boosting that learns the estimator's predictions, for a classification the logits."""
+    """Return a small boosting that learns the estimator's predictions, for a classification the logits."""
     from sklearn.ensemble import HistGradientBoostingRegressor
 
     model = HistGradientBoostingRegressor(
@@ -171,12 +173,12 @@ def student_trees(estimator: Estimator, samples: Samples, seed: int) -> Estimato
 
 
 def _weights(samples: Samples, rows: int) -> Float32:
-    """Weights (rows,) of the samples and then of rows between them, which have weight 1 because the teacher predicts them."""
+    """Return weights (rows,) of the samples, then of rows between them: 1 each, because the teacher predicts them."""
     return np.concatenate([samples.weight, np.ones(rows - len(samples), np.float32)])
 
 
 def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = None) -> Float32:
-    """The target of a student for features (n, F): the teacher's predictions, mixed with the truth if it is known."""
+    """Return the target of a student for features (n, F): the teacher's predictions, mixed with the truth if it is known."""
     answers: Float64 = predict(estimator, features)
     mixed = answers if truth is None else _TRUST * answers + (1 - _TRUST) * truth
     if not hasattr(estimator, "predict_proba"):
@@ -189,7 +191,7 @@ def _lesson(estimator: Estimator, features: Float32, truth: Float32 | None = Non
 
 
 def _between(features: Float32, random: np.random.Generator) -> Float32:
-    """Rows (m, F) at random points on the lines between two of the given rows."""
+    """Return rows (m, F) at random points on the lines between two of the given rows."""
     parts = []
     for _ in range(_BETWEEN):
         share = random.random((len(features), 1)).astype(np.float32)

@@ -24,18 +24,18 @@ class TrialData:
     seed: int
 
     def source(self, tried: Tried, fold: int) -> Source:
-        """The candidate's model of one fold."""
+        """Return the candidate's model of one fold."""
         fitted, _ = self.folds[fold]
         return Source(tried.estimators[fold], self.training.at(fitted), self.target_range, self.seed)
 
     def answers(self, content: bytes, fold: int) -> tuple[Float32, Float32]:
-        """A file's predictions for the rows that the fold held out and for the validation rows."""
+        """Return a file's predictions for the rows that the fold held out and for the validation rows."""
         _, held_out = self.folds[fold]
         return run_onnx(content, self.training.features[held_out]), run_onnx(content, self.validation.features)
 
 
 def beside_each_other(jobs: list[Callable[[], Any]]) -> list[Any]:
-    """Results of the jobs, each on one OpenMP thread: sums over several threads are not the same bits everywhere."""
+    """Return results of the jobs, each on one OpenMP thread: sums over several threads differ in their bits."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     def limited(job: Callable[[], Any]) -> Any:

@@ -42,7 +42,7 @@ def calibrate(
     source: Source,
     of_rows: Weights = None,
 ) -> Intervals:
-    """Intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
+    """Return intervals from predictions (n,), the truth (n,) and the device (n,) of rows that the predicting model has not seen.
 
     `of_rows` (n,) are weights of rows (weighted conformal prediction: Tibshirani, Barber, Candès, Ramdas 2019). With fewer than
     `FEWEST_DEVICES` in a band the interval is the target's whole range.
@@ -61,7 +61,7 @@ def calibrate(
 
 
 def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> list[float]:
-    """Edges between bands of equal weight, where each device has weight 1; fewer if a band would hold too few devices."""
+    """Return edges between bands of equal weight, where each device has weight 1; fewer if a band would hold too few devices."""
     order = np.argsort(predicted, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     at = np.searchsorted(reached, np.arange(1, _BANDS) / _BANDS)
@@ -76,7 +76,7 @@ def _edges(predicted: Vector, device: npt.NDArray[np.intp], weights: Vector) -> 
 
 
 def _half_width(scores: Vector, weights: Vector, devices: int, source: Source) -> float:
-    """The smallest score that the share COVERAGE of the weight (raised or not) does not exceed; infinite with few devices."""
+    """Return the smallest score that COVERAGE of the weight (raised or not) does not exceed; infinite with few devices."""
     if devices < FEWEST_DEVICES:
         return float("inf")
     level = COVERAGE * (1 + 1 / devices) if source == "calibration" else COVERAGE

@@ -52,7 +52,7 @@ class Coverages:
         self._weights = np.ones(len(truth)) if weights is None else weights.astype(np.float64)
 
     def of(self, part: npt.NDArray[np.bool_]) -> Coverage:
-        """The coverage of the rows of a mask (n,), which holds at least one row."""
+        """Return the coverage of the rows of a mask (n,), which holds at least one row."""
         device, within = self._device[part], self._within[part]
         counts = by_device(device, np.zeros(len(device), np.int64), self._weights[part])
         share, width = np.average(np.stack([within, self._width[part]]), axis=1, weights=counts)

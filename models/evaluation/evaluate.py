@@ -20,24 +20,24 @@ _SMALLEST = 1e-7  # probabilities are kept this far from 0 and 1, so that one ce
 
 
 def error_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> float:
-    """The error by which candidates are compared, lower is better: RMSE, or mean log loss of a probability."""
+    """Return the error by which candidates are compared, lower is better: RMSE, or mean log loss of a probability."""
     return log_loss(truth, predicted, weights) if classify else rmse(truth, predicted, weights)
 
 
 def losses_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
-    """The contribution of each row (n,) to the sum in `error_of`: its squared error, or its log loss, times its weight."""
+    """Return the contribution of each row (n,) to the sum in `error_of`: its squared error, or its log loss, times its weight."""
     y, p = truth.astype(np.float64), predicted.astype(np.float64)
     losses = _log_losses(y, p) if classify else (p - y) ** 2
     return losses if weights is None else losses * weights
 
 
 def error_name(classify: bool) -> str:
-    """Name of `error_of` among the metrics."""
+    """Return the name of `error_of` among the metrics."""
     return "log_loss" if classify else "rmse"
 
 
 def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> dict[str, float]:
-    """All metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are those of the rows.
+    """Return all metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are those of the rows.
 
     Metrics that need both labels are there only if both occur, and the PHM08 score only if it is finite: it was made for errors of
     some dozens of cycles and overflows with errors of thousands.
@@ -48,7 +48,7 @@ def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weight
 
 
 def terms_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> Float64:
-    """The contributions of each row (n, K) to the sums that `metrics_of_sums` reads."""
+    """Return the contributions of each row (n, K) to the sums that `metrics_of_sums` reads."""
     y, p = truth.astype(np.float64), predicted.astype(np.float64)
     one, e = np.ones(len(y)), p - y
     if classify:
@@ -59,7 +59,7 @@ def terms_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights 
 
 
 def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
-    """Metrics of sums (..., K) over rows, each (...,).
+    """Return metrics of sums (..., K) over rows, each (...,).
 
     Regression: RMSE, MAE, R² (0 if the truth is constant), PHM08 score and its mean per row. Classification: log loss, Brier score
     and its root, and the recall at p >= 0.5 if there was a failure.
@@ -80,12 +80,12 @@ def metrics_of_sums(sums: Float64, classify: bool) -> dict[str, Float64]:
 
 
 def rmse(truth: Vector, predicted: Vector, weights: Weights = None) -> float:
-    """Root of the mean squared error."""
+    """Return the root of the mean squared error."""
     return float(np.sqrt(mean(np.square(predicted.astype(np.float64) - truth), weights)))
 
 
 def phm_score(truth: Vector, predicted: Vector) -> float:
-    """Sum over predictions of exp(-d/13) - 1 for d < 0 and exp(d/10) - 1 else, d = predicted - true.
+    """Return the sum over predictions of exp(-d/13) - 1 for d < 0 and exp(d/10) - 1 else, d = predicted - true.
 
     Saxena, Goebel, Simon, Eklund: Damage propagation modeling for aircraft engine run-to-failure simulation, PHM 2008.
     """
@@ -93,7 +93,7 @@ def phm_score(truth: Vector, predicted: Vector) -> float:
 
 
 def log_loss(truth: Vector, predicted: Vector, weights: Weights = None) -> float:
-    """Mean of -log of the probability that was given to the true label."""
+    """Return the mean of -log of the probability that was given to the true label."""
     return mean(_log_losses(truth, predicted.astype(np.float64)), weights)
 
 
@@ -110,7 +110,7 @@ def _log_losses(truth: Vector, predicted: Float64) -> Float64:
 
 
 def _ranked(truth: Vector, predicted: Vector, weights: Weights) -> dict[str, float]:
-    """PR-AUC as average precision, and the largest recall at which at most 1 % of the negative rows raise an alarm."""
+    """Return PR-AUC as average precision, and the largest recall at which at most 1 % of the negative rows raise an alarm."""
     from sklearn.metrics import average_precision_score, roc_curve
 
     failed = truth > 0

@@ -41,7 +41,7 @@ class Answers:
 def evaluate(
     answers: Answers, classify: bool, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float], seed: int
 ) -> Evaluation:
-    """All results of a report about held-out rows; groups for a regression, calibration for a classification."""
+    """Return all results of a report about held-out rows; groups for a regression, calibration for a classification."""
     truth, predicted = answers.rows.label, answers.predicted
     weights = answers.rows.sample_weight
     metrics = metrics_of(truth, predicted, classify, weights)
@@ -65,7 +65,7 @@ def _coverages(answers: Answers, seed: int) -> Coverages | None:
 
 
 def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None) -> list[CalibrationBin]:
-    """Rows by their predicted probability, in bins of about equally many rows; means and shares use `weights` (n,)."""
+    """Return rows by their predicted probability, in bins of about equally many rows; means and shares use `weights` (n,)."""
     edges = np.unique(np.quantile(predicted, np.arange(1, _BINS) / _BINS))
     bins = np.searchsorted(edges, predicted, "right")
     share = np.ones(len(truth)) if weights is None else weights.astype(np.float64)
@@ -77,7 +77,7 @@ def calibration_bins(truth: Float32, predicted: Float32, weights: Weights = None
 def _parts(
     answers: Answers, plan: FeaturePlan, fit: Fit, target_range: tuple[float, float]
 ) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
-    """Kind, name and rows of each part: bands of the true remaining life, several regimes, bands of the intervals, speeds."""
+    """Yield kind, name and rows of each part: bands of the true remaining life, several regimes, bands of the intervals, speeds."""
     edges = np.linspace(*target_range, _BANDS + 1)
     band = np.clip(np.searchsorted(edges, answers.rows.label, "right") - 1, 0, _BANDS - 1)
     for b in np.unique(band).tolist():
@@ -96,12 +96,12 @@ def _parts(
 
 
 def _plain(number: float) -> str:
-    """Four digits, never as a power of ten: the registry takes no `+` in a name."""
+    """Return four digits, never as a power of ten: the registry takes no `+` in a name."""
     return np.format_float_positional(number, precision=4, fractional=False, trim="-")
 
 
 def regimes_of(plan: FeaturePlan, fit: Fit, features: Float32) -> npt.NDArray[np.int64]:
-    """The regime of each row (n,) by its operating settings, which the features (n, F) contain unchanged."""
+    """Return the regime of each row (n,) by its operating settings, which the features (n, F) contain unchanged."""
     columns = [plan.feature_names.index(name) for name in plan.readings[: plan.settings]]
     regimes = Regimes(np.array(fit.centres, np.float32), np.array(fit.weights, np.float32))
     return regimes.assign(features[:, columns])

@@ -43,8 +43,9 @@ def permutation_importance(
     seed: int,
     weights: Weights = None,
 ) -> list[Importance]:
-    """Importance of every channel on features (n, F) and truth (n,), the highest first; `error` takes truth and predictions,
-    and `weights` (n,) if rows have any.
+    """Return the importance of every channel on features (n, F) and truth (n,), the highest first.
+
+    `error` takes truth and predictions, and `weights` (n,) if rows have any.
 
     With more than a thousand rows, a thousand are drawn by the seed.
     """

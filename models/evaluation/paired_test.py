@@ -48,7 +48,7 @@ def compare(
 
 
 def p_value_of(challenger: Float64, champion: Float64, classify: bool, improvement: float) -> float:
-    """The one-sided p-value of both models' losses, summed by device (D,); 1 if D is below 2.
+    """Return the one-sided p-value of both models' losses, summed by device (D,); 1 if D is below 2.
 
     An RMSE is below another less a share if the squared errors are below the others times the square of one minus the share.
     """
@@ -57,13 +57,13 @@ def p_value_of(challenger: Float64, champion: Float64, classify: bool, improveme
 
 
 def _by_device(losses: Float64, device: npt.NDArray[np.intp]) -> Float64:
-    """Sums (D,) of the rows' losses (n,)."""
+    """Return sums (D,) of the rows' losses (n,)."""
     sums: Float64 = np.bincount(device, losses).astype(np.float64)
     return sums
 
 
 def _t_test(gains: Float64) -> float:
-    """The p-value of a mean (D,) above 0."""
+    """Return the p-value of a mean (D,) above 0."""
     from scipy.special import stdtr
 
     if len(gains) < 2:

@@ -37,7 +37,7 @@ class Ranking:
         return cls(device[order], weight, truth[order] > 0, np.append(score[1:] != score[:-1], True))
 
     def metrics(self, draws: Float64) -> dict[str, Float64]:
-        """Both metrics for draws (B, D) that count each device, (B,); NaN if a draw has rows of only one label."""
+        """Return both metrics for draws (B, D) that count each device, (B,); NaN if a draw has rows of only one label."""
         found: Any = _ranked(draws, self.device, self.weight, self.failed, self.cut, FALSE_ALARMS)
         return {"pr_auc": found[:, 0], "recall_at_1pct_fpr": found[:, 1]}
 

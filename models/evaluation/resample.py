@@ -23,7 +23,7 @@ _SHARE = 0.95  # of the draws lie within the interval of a metric
 def metric_intervals(
     truth: Vector, predicted: Vector, devices: npt.NDArray[Any], classify: bool, seed: int, weights: Weights = None
 ) -> dict[str, tuple[float, float]]:
-    """The interval of each metric that holds 95 % of the draws; none with fewer than two devices."""
+    """Return the interval of each metric that holds 95 % of the draws; none with fewer than two devices."""
     device, draws = drawn(devices, seed)
     if draws.shape[1] < 2:
         return {}
@@ -36,13 +36,13 @@ def metric_intervals(
 
 
 def middle_share(values: Float64) -> tuple[float, float]:
-    """The bounds that hold 95 % of the draws' values (B,)."""
+    """Return the bounds that hold 95 % of the draws' values (B,)."""
     low, high = np.quantile(values, ((1 - _SHARE) / 2, (1 + _SHARE) / 2))
     return float(low), float(high)
 
 
 def drawn(devices: npt.NDArray[Any], seed: int) -> tuple[npt.NDArray[np.intp], Float64]:
-    """The number of each row's device (n,), and how often each draw (DRAWS, D) holds each device."""
+    """Return the number of each row's device (n,), and how often each draw (DRAWS, D) holds each device."""
     names, device = np.unique(devices.astype(str), return_inverse=True)
     d, random = len(names), np.random.default_rng(seed)
     draws = np.empty((DRAWS, d))
@@ -52,5 +52,5 @@ def drawn(devices: npt.NDArray[Any], seed: int) -> tuple[npt.NDArray[np.intp], F
 
 
 def _by_device(terms: Float64, device: npt.NDArray[np.intp]) -> Float64:
-    """Sums (D, K) of the rows' terms (n, K)."""
+    """Return sums (D, K) of the rows' terms (n, K)."""
     return np.stack([np.bincount(device, column) for column in terms.T], axis=1)

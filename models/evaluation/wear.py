@@ -15,7 +15,7 @@ _FEWEST = 6  # lives: two in each third
 
 
 def life_lengths(rows: Rows, cap: float, units_per_step: float) -> Float64:
-    """The length of each row's life (n,) from its first row, in the task's unit; NaN if its failure was not observed.
+    """Return the length of each row's life (n,) from its first row, in the task's unit; NaN if its failure was not observed.
 
     `rows` are rows of a remaining useful life, by (device, run, order), with `cap` as their label if more was left;
     `units_per_step` belongs to the order. A run may hold several lives.
@@ -37,7 +37,7 @@ def life_lengths(rows: Rows, cap: float, units_per_step: float) -> Float64:
 
 
 def thirds(rows: Rows, lengths: Float64) -> npt.NDArray[np.int64]:
-    """The position in SPEEDS of each row's life (n,), given their `lengths` (n,); -1 if unknown, or if there are few lives."""
+    """Return the position in SPEEDS of each row's life (n,) by the `lengths` (n,); -1 if unknown, or with few lives."""
     found = np.full(len(rows), -1)
     known = np.isfinite(lengths)
     if not known.any():
@@ -50,6 +50,6 @@ def thirds(rows: Rows, lengths: Float64) -> npt.NDArray[np.int64]:
 
 
 def _run_of(rows: Rows) -> npt.NDArray[np.int64]:
-    """The number of each row's run (n,), counted over all devices."""
+    """Return the number of each row's run (n,), counted over all devices."""
     new = (rows.device_id[1:] != rows.device_id[:-1]) | (rows.run[1:] != rows.run[:-1])
     return np.append(0, np.cumsum(new))

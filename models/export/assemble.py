@@ -16,12 +16,12 @@ Convert = Callable[[Estimator, int], tuple[Any, str]]
 
 
 def is_laid_by_hand(estimator: Estimator) -> bool:
-    """Whether skl2onnx cannot convert an estimator: its rows hold the window too, or a part of it lays its own nodes (`emit`)."""
+    """Return whether skl2onnx cannot convert an estimator: it reads the window too, or a part of it lays its own nodes (`emit`)."""
     return any(isinstance(m, VectorOnly) or hasattr(m, "emit") for m in _leaves(estimator))
 
 
 def assemble(estimator: Estimator, width: int, opsets: Mapping[str, int], convert: Convert) -> tuple[Any, str]:
-    """The graph for rows of `width` features and the name of its (n, 1) answer; `convert` converts scikit-learn's models."""
+    """Return the graph for rows of `width` features and the name of its (n, 1) answer; `convert` converts scikit-learn's models."""
     graph = Graph(INPUT, width)
     answer = _part(graph, estimator, convert)
     return graph.model(answer, opsets), answer

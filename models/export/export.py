@@ -29,7 +29,7 @@ class Parity:
 
 
 def export(estimator: Estimator, width: int, target_range: tuple[float, float], logits: bool = False) -> bytes:
-    """ONNX of an estimator: `features` (n, width) float32 to `prediction` (n, 1) float32, clipped to the target's range.
+    """Return ONNX of an estimator: `features` (n, width) float32 to `prediction` (n, 1) float32, clipped to the target's range.
 
     With `logits` the estimator is a regression of the log odds, and the file predicts the probability.
     """
@@ -55,7 +55,7 @@ def export(estimator: Estimator, width: int, target_range: tuple[float, float], 
 
 
 def stamp(content: bytes, metadata: ModelMetadata) -> bytes:
-    """The same ONNX file with the metadata inside."""
+    """Return the same ONNX file with the metadata inside."""
     import onnx
 
     model = onnx.load_model_from_string(content)
@@ -64,7 +64,7 @@ def stamp(content: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def _converted(estimator: Estimator, width: int) -> tuple[Any, str]:
-    """The graph as skl2onnx exports it, and the name of its (n, 1) answer before clipping."""
+    """Return the graph as skl2onnx exports it, and the name of its (n, 1) answer before clipping."""
     import onnx
     from onnx import helper
     from skl2onnx import to_onnx
@@ -84,7 +84,7 @@ def _converted(estimator: Estimator, width: int) -> tuple[Any, str]:
 
 
 def run_onnx(content: bytes, features: Float32) -> Float32:
-    """Predictions (n,) float32 of the file for features (n, F), on one thread as in the scorer."""
+    """Return predictions (n,) float32 of the file for features (n, F), on one thread as in the scorer."""
     return run_session(open_session(content), features)
 
 
@@ -113,5 +113,5 @@ def check_parity(found: Parity, limit: float, place: str) -> None:
 
 
 def place_of(rows: Rows, row: int) -> str:
-    """The coordinates of a row as text."""
+    """Return the coordinates of a row as text."""
     return f"device {rows.device_id[row]}, run {rows.run[row]}, order {rows.order[row]}"

@@ -24,14 +24,14 @@ Range = tuple[float, float]  # of the target
 
 
 def classifies(fleet: FleetSpec) -> bool:
-    """Whether the task is a classification."""
+    """Return whether the task is a classification."""
     return isinstance(fleet.task, FailureWithin)
 
 
 def checked_parity(
     fleet: FleetSpec, frozen: TrainingSet, between: Range, content: bytes, estimator: Estimator
 ) -> dict[str, float]:
-    """The largest differences on the test rows and on the probes. Raises GateFailedError that names the worst row."""
+    """Return the largest differences on the test rows and on the probes. Raises GateFailedError that names the worst row."""
     test, limit = frozen.rows.of("test"), fleet.gates.parity
     probes = probes_of(content, fleet, frozen.info.plan, frozen.info.fit, test.features, fleet.training.seed)
     on_rows = parity(content, estimator, test.features, between)
@@ -77,7 +77,7 @@ def intervals_of(frozen: TrainingSet, between: Range, content: bytes, unseen: tu
 def evaluations(
     fleet: FleetSpec, frozen: TrainingSet, between: Range, content: bytes, intervals: Intervals | None, chosen: Tried
 ) -> tuple[Evaluation, Evaluation]:
-    """The exported file on the test devices, and the fold models, which did not see them, on the validation devices."""
+    """Evaluate the exported file on the test devices, and the fold models on the validation devices, which they did not see."""
     test, validation = frozen.rows.of("test"), frozen.rows.of("validation")
     speed = None if classifies(fleet) else thirds(test, life_lengths(test, between[1], fleet.order_units_per_step))
     both = (
@@ -90,7 +90,7 @@ def evaluations(
 
 
 def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str, float]:
-    """The error of the plain export on the test devices, to compare with the form that ships."""
+    """Return the error of the plain export on the test devices, to compare with the form that ships."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
     answers = run_onnx(plain, test.features)
     return {f"plain_{error_name(classify)}": error_of(test.label, answers, classify, test.sample_weight)}
@@ -99,7 +99,7 @@ def plain_error(fleet: FleetSpec, frozen: TrainingSet, plain: bytes) -> dict[str
 def report_metrics(
     fleet: FleetSpec, frozen: TrainingSet, on_test: Evaluation, on_validation: Evaluation, chosen: Tried
 ) -> dict[str, float]:
-    """The metrics in the registry: both evaluations, and the errors of a model that always predicts the mean."""
+    """Return the metrics in the registry: both evaluations, and the errors of a model that always predicts the mean."""
     test, classify = frozen.rows.of("test"), classifies(fleet)
     learned, weights = frozen.rows.of("train", "validation"), test.sample_weight
     baseline = np.full(len(test), mean(learned.label, learned.sample_weight))

@@ -22,7 +22,7 @@ _ROUNDS, _ROUND_S = 5, 0.01
 
 
 def open_session(content: bytes) -> Any:
-    """The onnxruntime session of a file's bytes."""
+    """Return the onnxruntime session of a file's bytes."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -34,13 +34,13 @@ def open_session(content: bytes) -> Any:
 
 
 def run_session(session: Any, features: Float32) -> Float32:
-    """Predictions (n,) float32 for features (n, F)."""
+    """Return predictions (n,) float32 for features (n, F)."""
     answer: Float32 = session.run([OUTPUT], {INPUT: features})[0].reshape(len(features))
     return answer
 
 
 def microseconds_per_row(session: Any, features: Float32, batch: int) -> float:
-    """Median time of a call with `batch` rows, per row; the rows of `features` (n, F) are repeated if n is smaller."""
+    """Return the median time of a call with `batch` rows, per row; the rows of `features` (n, F) are repeated if n is smaller."""
     return _median_us(partial(run_session, session), _batch_of(features, batch), _SPENT_S)
 
 
@@ -56,7 +56,7 @@ def _batch_of(features: Float32, batch: int) -> Float32:
 
 
 def _median_us(run: Run, rows: Float32, spent_s: float) -> float:
-    """Median time of a call, per row."""
+    """Return the median time of a call, per row."""
     run(rows)
     began, times = time.perf_counter(), list[float]()
     while len(times) < _MOST_RUNS and (len(times) < 3 or time.perf_counter() - began < spent_s):
@@ -67,7 +67,7 @@ def _median_us(run: Run, rows: Float32, spent_s: float) -> float:
 
 
 def cut_differently(content: bytes, features: Float32) -> npt.NDArray[np.intp]:
-    """Positions (m,) of features (n, F) whose predictions depend on their batch, or are not finite; an empty result is good.
+    """Return positions (m,) of features (n, F) whose predictions depend on their batch, or are not finite; an empty result is good.
 
     A single row is padded, as in the scorer.
     """

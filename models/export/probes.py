@@ -41,7 +41,7 @@ class Probes:
 
 
 def probes_of(content: bytes, fleet: FleetSpec, plan: FeaturePlan, fit: Fit, rows: Float32, seed: int) -> Probes:
-    """Probes of the model in the ONNX file `content`; `rows` (n, F) are real rows, which are changed in one feature or in all."""
+    """Return probes of the model in the ONNX file `content`: real `rows` (n, F) that are changed in one feature or in all."""
     random = np.random.default_rng(seed)
     parts = [
         *_at_thresholds(content, plan, rows, random),
@@ -69,7 +69,7 @@ def _reach(features: Float32, rows: Float32, content: bytes) -> Float32:
 
 
 def thresholds(content: bytes) -> list[tuple[int, np.float32]]:
-    """Feature and threshold of every branch of the file's trees, each pair once."""
+    """Return feature and threshold of every branch of the file's trees, each pair once."""
     import onnx
 
     found: set[tuple[int, float]] = set()
@@ -85,7 +85,7 @@ def thresholds(content: bytes) -> list[tuple[int, np.float32]]:
 def _at_thresholds(
     content: bytes, plan: FeaturePlan, rows: Float32, random: np.random.Generator
 ) -> list[tuple[str, Float32]]:
-    """For each threshold, a real row moved onto it, just below it and just above it."""
+    """Return for each threshold a real row moved onto it, just below it and just above it."""
     found, parts = thresholds(content), []
     for i in random.permutation(len(found))[:_THRESHOLDS].tolist():
         feature, value = found[i]
@@ -96,7 +96,7 @@ def _at_thresholds(
 
 
 def _extremes(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Float32:
-    """Features of devices with readings at the ends of their ranges: one alone, all, all in turn; and with nulls."""
+    """Return features of devices with readings at the ends of their ranges: one alone, all, all in turn; and with nulls."""
     low, high = np.array([r.range for r in fleet.reading_specs], np.float32).T
     middle = (low + high) / 2
     nullable = np.array([r.nullable for r in fleet.reading_specs])
@@ -111,7 +111,7 @@ def _extremes(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Float32:
 
 
 def _smallest(width: int) -> Float32:
-    """Rows of zeros, and of the smallest normal and subnormal numbers, of either sign."""
+    """Return rows of zeros, and of the smallest normal and subnormal numbers, of either sign."""
     known = np.finfo(np.float32)
     values = np.array([0, known.tiny, known.smallest_subnormal], np.float32)
     rows: Float32 = np.repeat(np.concatenate([values, -values])[:, None], width, axis=1)

@@ -70,7 +70,7 @@ class _Trainer:
     distribution: Distribution
 
     def fit(self, lives: Lives, mean: float, sigma: float, seed: int) -> Any:
-        """The booster of log T - mean. Its sums of second derivatives grow with 1 / sigma², so the limits on them do too."""
+        """Return the booster of log T - mean. Its sums of second derivatives grow with 1 / sigma², so the limits on them do too."""
         import xgboost
 
         data = xgboost.DMatrix(lives.features, weight=lives.weight, nthread=1)
@@ -86,7 +86,7 @@ class _Trainer:
 
 
 def _scale(trainer: _Trainer, lives: Lives, mean: float, sigma: float, seed: int) -> float:
-    """Sigma with the largest likelihood of devices that the trees have not seen, estimated again with trees that used it."""
+    """Return the sigma with the largest likelihood of unseen devices, estimated again with trees that used it."""
     names = np.unique(lives.devices)
     kept_out = np.random.default_rng(seed).permutation(len(names))[: max(1, round(_HELD_OUT * len(names)))]
     judges = np.isin(lives.devices, names[kept_out])
@@ -98,7 +98,7 @@ def _scale(trainer: _Trainer, lives: Lives, mean: float, sigma: float, seed: int
 
 
 def margins(booster: Any, features: npt.NDArray[np.float32]) -> Float64:
-    """The sums of the trees for features (n, F)."""
+    """Return the sums of the trees for features (n, F)."""
     found: Float64 = booster.inplace_predict(np.ascontiguousarray(features), predict_type="margin").astype(np.float64)
     return found
 
@@ -115,7 +115,7 @@ class _Aft:
         return self.mean + margins(self.booster, features)
 
     def _emit_centre(self, graph: Graph) -> str:
-        """The node of mu (n, 1)."""
+        """Lay the node of mu (n, 1)."""
         return graph.add(
             "TreeEnsembleRegressor", graph.source, domain="ai.onnx.ml", **_ensemble(self.booster, self.mean)
         )
@@ -125,7 +125,7 @@ class AftClassifier(_Aft):
     """The probability of a failure within the horizon."""
 
     def predict_proba(self, features: Any) -> Float64:
-        """Probabilities (n, 2) of features (n, F)."""
+        """Return probabilities (n, 2) of features (n, F)."""
         chance = self.distribution.below((np.log(self.farthest) - self._centre(features)) / self.sigma)
         return np.stack([1 - chance, chance], axis=1)
 
@@ -145,7 +145,7 @@ class AftRegressor(_Aft):
         return self.sigma * self.distribution.quantile(at)
 
     def predict(self, features: Any) -> Float64:
-        """Remaining lives (n,) of features (n, F), in steps."""
+        """Return remaining lives (n,) of features (n, F), in steps."""
         logs = np.minimum(self._centre(features)[:, None] + self._steps, np.log(self.farthest))
         lives: Float64 = np.exp(logs).mean(axis=1)
         return lives
@@ -158,7 +158,10 @@ class AftRegressor(_Aft):
 
 
 def _ensemble(booster: Any, mean: float) -> dict[str, Any]:
-    """A booster's trees as attributes of ONNX' TreeEnsembleRegressor. A row goes left if its feature is below the threshold."""
+    """Return a booster's trees as attributes of ONNX' TreeEnsembleRegressor.
+
+    A row goes left if its feature is below the threshold.
+    """
     found: dict[str, list[Any]] = {name: [] for name in (
         "nodes_treeids", "nodes_nodeids", "nodes_featureids", "nodes_modes", "nodes_values", "nodes_truenodeids",
         "nodes_falsenodeids", "target_treeids", "target_nodeids", "target_ids", "target_weights",

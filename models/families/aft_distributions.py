@@ -28,14 +28,14 @@ class Distribution:
     emit_below: Callable[[Graph, str], str]
 
     def losses(self, lives: Lives, centre: Any, sigma: float) -> Float64:
-        """Minus the log-likelihood of each of the lives (n,), whose log T has the `centre` (n,) and the scale `sigma`."""
+        """Return minus the log-likelihood of each of the lives (n,), whose log T has the `centre` (n,) and the scale `sigma`."""
         with np.errstate(divide="ignore"):
             lower, upper = ((np.log(bound) - centre) / sigma for bound in (lives.lower, lives.upper))
         return -np.log(np.maximum(self.below(upper) - self.below(lower), _SMALLEST))
 
 
 def most_likely_scale(distribution: Distribution, lives: Lives, centre: Any) -> float:
-    """The sigma with the largest likelihood of the lives."""
+    """Return the sigma with the largest likelihood of the lives."""
     from scipy.optimize import minimize_scalar
 
     def loss(log_sigma: float) -> float:
@@ -45,7 +45,7 @@ def most_likely_scale(distribution: Distribution, lives: Lives, centre: Any) -> 
 
 
 def null_model(distribution: Distribution, lives: Lives) -> tuple[float, float]:
-    """Mean and scale of log T with the largest likelihood of the lives, without features."""
+    """Return the mean and the scale of log T with the largest likelihood of the lives, without features."""
     from scipy.optimize import minimize
 
     def loss(given: Float64) -> float:

@@ -47,7 +47,7 @@ class Candidate:
 
 
 def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Candidate]:
-    """The fleet's candidates, ensembles last. Raises TrainingRefusedError for a name or key that does not exist.
+    """Return the fleet's candidates, ensembles last. Raises TrainingRefusedError for a name or key that does not exist.
 
     `run_shards` trains the members of candidates that are trained on shards of the devices.
     """
@@ -59,7 +59,7 @@ def candidates_of(fleet: FleetSpec, run_shards: RunShards = in_turn) -> list[Can
 
 
 def candidate_mistakes(fleet: FleetSpec) -> list[str]:
-    """A line for each name, key or value of the fleet's candidates that `candidates_of` would refuse."""
+    """Return a line for each name, key or value of the fleet's candidates that `candidates_of` would refuse."""
     lines: list[str] = []
     for name in fleet.training.candidates:
         try:
@@ -77,12 +77,12 @@ def _candidate(fleet: FleetSpec, name: str, run_shards: RunShards) -> Candidate:
 
 
 def family_names() -> list[str]:
-    """Names of all candidates that are trained by themselves and can be trained here."""
+    """Return names of all candidates that are trained by themselves and can be trained here."""
     return [name for name in _BUILDERS if name not in SEQUENCE_FAMILIES or is_installed()]
 
 
 def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
-    """The options of the fleet's candidate `name`: those in the fleet file, and defaults."""
+    """Return the options of the fleet's candidate `name`: those in the fleet file, and defaults."""
     given = fleet.training.candidates[name]
     if name in _ENSEMBLES:
         return {"of": _ensemble(fleet, name).members}
@@ -93,13 +93,13 @@ def settings_of(fleet: FleetSpec, name: str) -> dict[str, Any]:
 
 
 def with_candidates(fleet: FleetSpec, candidates: Mapping[str, Any]) -> FleetSpec:
-    """The fleet with these candidates in place of its own."""
+    """Return the fleet with these candidates in place of its own."""
     training = fleet.training.model_copy(update={"candidates": dict(candidates)})
     return fleet.model_copy(update={"training": training})
 
 
 def predict(estimator: Estimator, features: Any) -> Any:
-    """Predictions (n,) float64: the regression's value, or the probability of class 1."""
+    """Return predictions (n,) float64: the regression's value, or the probability of class 1."""
     if hasattr(estimator, "predict_proba"):
         return estimator.predict_proba(features)[:, 1].astype(np.float64)
     return estimator.predict(features).astype(np.float64)
@@ -112,7 +112,7 @@ _BUILDERS: dict[str, Callable[..., Fit]] = {
 
 
 def fit_shard(fleet: FleetSpec, name: str, samples: Samples, seed: int) -> Estimator:
-    """The member that one shard of the devices gives, trained on one thread; called in another process."""
+    """Return the member that one shard of the devices gives, trained on one thread; called in another process."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     with threadpool_limits(1):
@@ -126,7 +126,7 @@ def _fit_of(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) 
 
 
 def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards) -> Fit:
-    """Train the candidate itself, or the mean of members that each learn from one of `shards` parts of the devices."""
+    """Return the training of the candidate itself, or of the mean of members on each of `shards` parts of the devices."""
     alone, shards = _fit_alone(fleet, name, classify), _whole_number(fleet, name, _SHARDS)
     if shards == 1:
         return alone
@@ -140,7 +140,7 @@ def _sharded(fleet: FleetSpec, name: str, classify: bool, run_shards: RunShards)
 
 
 def _with_seeds(fleet: FleetSpec, name: str, fit: Fit) -> Fit:
-    """Train the same, or the mean of members that each draw their random numbers from one of `seeds` seeds."""
+    """Return the same training, or the mean of members that each draw their random numbers from one of `seeds` seeds."""
     seeds = _whole_number(fleet, name, _SEEDS)
     if seeds == 1:
         return fit
@@ -152,7 +152,7 @@ def _with_seeds(fleet: FleetSpec, name: str, fit: Fit) -> Fit:
 
 
 def _whole_number(fleet: FleetSpec, name: str, key: str) -> int:
-    """A key of a candidate with the default 1. Raises TrainingRefusedError for anything but a whole number from 1."""
+    """Return a key of a candidate with the default 1. Raises TrainingRefusedError for anything but a whole number from 1."""
     found = fleet.training.candidates[name].get(key, 1)
     if type(found) is not int or found < 1:
         where = f"fleets/{fleet.fleet}.yaml: training.candidates.{name}.{key}"
@@ -211,7 +211,7 @@ def _check_keys(fleet: FleetSpec, name: str, given: Mapping[str, Any], allowed: 
 
 
 def _ensemble(fleet: FleetSpec, name: str) -> Candidate:
-    """The mean of other candidates (`of`; by default all but the ridge baseline), without a training of its own."""
+    """Return the mean of other candidates (`of`; by default all but the ridge baseline), without a training of its own."""
     given = fleet.training.candidates[name]
     _check_keys(fleet, name, given, ["of"])
     others = [n for n in fleet.training.candidates if n not in _ENSEMBLES]

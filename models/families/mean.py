@@ -13,7 +13,7 @@ CLASSES = np.array([0.0, 1.0], np.float32)
 
 
 def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None = None) -> Any:
-    """One estimator that predicts the mean of trained ones, weighted if there are weights."""
+    """Return one estimator that predicts the mean of trained ones, weighted if there are weights."""
     from sklearn.ensemble import VotingClassifier, VotingRegressor
     from sklearn.preprocessing import LabelEncoder
 
@@ -30,6 +30,6 @@ def mean_of(members: Sequence[tuple[str, Any]], weights: Sequence[float] | None 
 
 
 def mean_of_networks(fit_one: Callable[[int], Any], networks: int, seed: int) -> Any:
-    """The result of `fit_one` for a seed, or the mean of `networks` results, each for a seed of its own."""
+    """Return the result of `fit_one` for a seed, or the mean of `networks` results, each for a seed of its own."""
     fitted = [fit_one(seed + APART * i) for i in range(networks)]
     return fitted[0] if networks == 1 else mean_of([(f"network_{i + 1}", one) for i, one in enumerate(fitted)])

@@ -88,7 +88,7 @@ def fit_standardised(
 
 
 def moments(targets: Any, weights: Weights = None) -> tuple[float, float]:
-    """Mean and deviation of targets (n,)."""
+    """Return the mean and the deviation of targets (n,)."""
     if weights is not None:
         mean = weighted_mean(targets, weights)
         return mean, float(np.sqrt(weighted_mean((targets.astype(np.float64) - mean) ** 2, weights)))
@@ -102,7 +102,7 @@ def put_scale(network: Any, mean: float, deviation: float) -> None:
 
 
 def _epoch(network: Any, samples: Samples, classes: Any) -> None:
-    """One pass over the rows. Raises TrainingRefusedError if the training diverges."""
+    """Train one pass over the rows. Raises TrainingRefusedError if the training diverges."""
     extra: dict[str, Any] = {} if classes is None else {"classes": classes}
     if samples.sample_weight is not None:
         extra["sample_weight"] = samples.sample_weight
@@ -133,7 +133,7 @@ def _halve_rate(network: Any) -> None:
 
 
 def early_stopping_split(samples: Samples, seed: int) -> tuple[Samples, Samples]:
-    """Samples of most devices, and of the held-out ones."""
+    """Return samples of most devices, and of the held-out ones."""
     devices = np.unique(samples.devices)
     chosen = np.random.default_rng(seed).permutation(devices)[: max(1, round(_HELD_OUT * len(devices)))]
     out = np.isin(samples.devices, chosen)
@@ -141,7 +141,7 @@ def early_stopping_split(samples: Samples, seed: int) -> tuple[Samples, Samples]
 
 
 def _loss(network: Any, samples: Samples, classes: Any) -> float:
-    """Mean squared error, over all outputs where there are several, or mean log loss."""
+    """Return the mean squared error, over all outputs if there are several, or mean log loss."""
     if classes is None:
         squares = (network.predict(samples.features) - samples.targets) ** 2
         return _mean(squares if squares.ndim == 1 else squares.mean(axis=1), samples)

@@ -32,7 +32,7 @@ class Graph:
         return name
 
     def constant(self, values: Any, dtype: Any = np.float32) -> str:
-        """The name of a constant array."""
+        """Return the name of a constant array."""
         from onnx import numpy_helper
 
         name = f"constant_{len(self._constants)}"
@@ -40,11 +40,11 @@ class Graph:
         return name
 
     def integers(self, *values: int) -> str:
-        """The name of a constant int64 list."""
+        """Return the name of a constant int64 list."""
         return self.constant(values, np.int64)
 
     def columns(self, begin: int, end: int) -> str:
-        """Columns [begin, end) of the input."""
+        """Return columns [begin, end) of the input."""
         places = (self.integers(place) for place in (begin, end, 1))
         return self.add("Slice", self.source, *places)
 
@@ -61,7 +61,7 @@ class Graph:
         return prefix + answer
 
     def model(self, answer: str, opsets: Mapping[str, int]) -> Any:
-        """The finished model, whose only output is `answer` (n, 1) float32."""
+        """Return the finished model, whose only output is `answer` (n, 1) float32."""
         from onnx import TensorProto, helper
 
         ends = [

@@ -28,12 +28,12 @@ RunShards = Callable[[Sequence[Task]], Iterator[tuple[int, Any]]]  # results wit
 
 
 def in_turn(tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
-    """One after the other in this process: for a trial of a search, of which several already run in parallel."""
+    """Run the tasks one after the other in this process: for a search, because several trials already run in parallel."""
     return ((i, task()) for i, task in enumerate(tasks))
 
 
 def place_of_shards(settings: Settings) -> RunShards:
-    """Spark if the settings name a cluster, otherwise processes of this machine. Nothing is started before the call."""
+    """Return Spark if the settings name a cluster, otherwise processes of this machine. Nothing is started before the call."""
     if re.fullmatch(r"local(\[.*\])?", settings.spark_master):
         return on_processes
 
@@ -50,12 +50,12 @@ def place_of_shards(settings: Settings) -> RunShards:
 
 
 def on_processes(tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
-    """Each task in a process of its own, as many at once as there are cores."""
+    """Run each task in a separate process, as many at once as there are cores."""
     return _as_they_arrive(_processes(), tasks, _in_process)
 
 
 def on_spark(session: Any, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
-    """Each task as a Spark job of its own: a job ends when its one task does, so no member waits for another."""
+    """Run each task as a separate Spark job: a job ends when its one task does, so no member waits for another."""
 
     def run(task: Task) -> Any:
         with spark_errors(
@@ -68,7 +68,7 @@ def on_spark(session: Any, tasks: Sequence[Task]) -> Iterator[tuple[int, Any]]:
 
 
 def dealt(samples: Samples, shards: int, seed: int, classify: bool) -> list[Samples]:
-    """The samples by shards of whole devices; devices with a failure ahead are dealt first, so that each shard gets some.
+    """Return the samples by shards of whole devices; devices with a failure ahead are dealt first, so that each shard gets some.
 
     Raises TrainingRefusedError if a shard would have fewer than two devices or only one label.
     """
@@ -90,7 +90,7 @@ def dealt(samples: Samples, shards: int, seed: int, classify: bool) -> list[Samp
 
 @cache
 def _processes() -> ThreadPoolExecutor:
-    """One pool for all trainings in parallel; its threads only wait for processes."""
+    """Return one pool for all trainings in parallel; its threads only wait for processes."""
     return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "shard")
 
 

@@ -15,7 +15,7 @@ class VectorOnly:
         self.inner, self.width = inner, width
 
     def predict(self, features: Any) -> Any:
-        """The predictions (n,) of the inner estimator."""
+        """Return the predictions (n,) of the inner estimator."""
         return self.inner.predict(features[:, : self.width])
 
 
@@ -23,7 +23,7 @@ class VectorOnlyClassifier(VectorOnly):
     """The same for a classifier."""
 
     def predict_proba(self, features: Any) -> Any:
-        """Probabilities (n, 2) of the inner estimator."""
+        """Return probabilities (n, 2) of the inner estimator."""
         return self.inner.predict_proba(features[:, : self.width])
 
 
@@ -33,12 +33,12 @@ def vector_only(inner: Estimator, width: int) -> VectorOnly:
 
 
 def members_of(estimator: Estimator) -> list[Estimator]:
-    """The members of a mean, or the estimator itself."""
+    """Return the members of a mean, or the estimator itself."""
     return list(estimator.estimators_) if hasattr(estimator, "named_estimators") else [estimator]
 
 
 def without_window(estimator: Estimator) -> Estimator | None:
-    """The estimator for the feature vector alone; None if it, or a member of it, reads the window."""
+    """Return the estimator for the feature vector alone; None if it, or a member of it, reads the window."""
     members = members_of(estimator)
     if not all(isinstance(m, VectorOnly) for m in members):
         return None

@@ -41,7 +41,10 @@ def announce(settings: Settings, fleet: FleetSpec) -> Announcement | None:
 
 
 def _risen(settings: Settings, fleet: FleetSpec, said: Announcement) -> Champion:
-    """The champion with a sequence above the topic's, which may come from an earlier registry: scorers follow only rising ones."""
+    """Return the champion with a sequence above the topic's, because scorers follow only rising ones.
+
+    The topic's sequence may come from an earlier registry.
+    """
     if said.sequence >= MAX_SEQUENCE:
         topic = topic_names(fleet).models
         raise KafkaError(
@@ -89,7 +92,7 @@ def _announcement(settings: Settings, fleet: FleetSpec, champion: Champion) -> A
 
 
 def _plain(uri: str) -> str:
-    """A local file as an absolute path; other addresses unchanged."""
+    """Return a local file as an absolute path; other addresses unchanged."""
     parts = urlparse(uri)
     if parts.scheme == "file":
         return str(Path(unquote(parts.path)).absolute())

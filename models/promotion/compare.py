@@ -32,11 +32,11 @@ class Comparison:
     metrics: dict[str, tuple[float | None, float | None]]
 
     def headlines(self) -> dict[str, tuple[float | None, float | None]]:
-        """Metrics of all rows, without resampling intervals and metrics of parts of the rows."""
+        """Return metrics of all rows, without resampling intervals and metrics of parts of the rows."""
         return {name: pair for name, pair in self.metrics.items() if not _PART.search(name)}
 
     def as_json(self) -> dict[str, Any]:
-        """Plain data for programs."""
+        """Return plain data for programs."""
         return asdict(self)
 
 
@@ -73,7 +73,7 @@ def _check_kinds(settings: Settings, fleet: FleetSpec, first: str, second: str) 
 
 
 def _reported(shown: dict[str, Any]) -> Metrics:
-    """The metrics of the report without those of single candidates and folds, whose names have a dot."""
+    """Return the metrics of the report without those of single candidates and folds, whose names have a dot."""
     return {name: value for name, value in shown["metrics"].items() if "." not in name}
 
 

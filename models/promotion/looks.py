@@ -36,7 +36,7 @@ class Look(msgspec.Struct, frozen=True):
 
 
 def next_look(last: Look | None, began: datetime | None, false_promotions: float, now: datetime) -> Look:
-    """The look after `last`, at a champion that serves since `began`; None before the first look, and without a champion."""
+    """Return the look after `last`, at a champion that serves since `began`; None before the first look, and without a champion."""
     number = last.number + 1 if last else 1
     since = max((at for at in (began, last.at if last else None) if at is not None), default=now)
     years = min(max((now - since) / YEAR, 0.0), 1.0)
@@ -60,6 +60,6 @@ def take_look(
 
 
 def _looks(client: Any, fleet: str, tag: str) -> dict[str, Look]:
-    """Looks by the challenger's version."""
+    """Return looks by the challenger's version."""
     found = versions_of(client, fleet)
     return {str(v.version): msgspec.json.decode(v.tags[tag], type=Look) for v in found if tag in v.tags}

@@ -129,7 +129,10 @@ def compare_with(
 def judged(
     settings: Settings, fleet: FleetSpec, version: str, found: Comparison, champion: Champion | None
 ) -> tuple[bool, str]:
-    """Whether a challenger is promoted, and the reason as one line. With enough devices this takes a look at the champion."""
+    """Return whether a challenger is promoted, and the reason as one line.
+
+    With enough devices this takes a look at the champion.
+    """
     if found.devices < FEWEST_DEVICES:
         what = f"to compare with champion version {champion.version}" if champion else "for a first champion"
         return False, (
@@ -140,7 +143,7 @@ def judged(
 
 
 def verdict(fleet: FleetSpec, found: Comparison, look: Look, champion: Champion | None) -> tuple[bool, str]:
-    """Whether a challenger passes at this look, and the reason as one line."""
+    """Return whether a challenger passes at this look, and the reason as one line."""
     name, improvement = error_name(classifies(fleet)), fleet.gates.improvement
     bar = found.champion * (1 - improvement) if champion else found.champion
     against = (
@@ -157,7 +160,7 @@ def verdict(fleet: FleetSpec, found: Comparison, look: Look, champion: Champion 
 
 
 def features_for(settings: Settings, fleet: FleetSpec, content: bytes, frozen: TrainingSet) -> Float32:
-    """Features (n, F) of the training set's test rows, as the model in `content` reads them."""
+    """Return features (n, F) of the training set's test rows, as the model in `content` reads them."""
     metadata, test = metadata_of(content), frozen.rows.of("test")
     if metadata.fit.id == frozen.info.fit.id and metadata.plan == frozen.info.plan:
         return test.features
@@ -167,7 +170,7 @@ def features_for(settings: Settings, fleet: FleetSpec, content: bytes, frozen: T
 
 
 def metadata_of(content: bytes) -> ModelMetadata:
-    """The metadata inside an ONNX file that aimaas exported."""
+    """Return the metadata inside an ONNX file that aimaas exported."""
     import onnx
 
     props = onnx.load_model_from_string(content).metadata_props
@@ -178,7 +181,7 @@ def metadata_of(content: bytes) -> ModelMetadata:
 
 
 def recomputed(settings: Settings, fleet: FleetSpec, metadata: ModelMetadata, version: int, test: Rows) -> Float32:
-    """Features of the test rows, computed by the kernel from all rows of their devices in gold."""
+    """Return features of the test rows, computed by the kernel from all rows of their devices in gold."""
     import pyarrow.dataset as ds
 
     plan = metadata.plan

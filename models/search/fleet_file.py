@@ -15,7 +15,7 @@ Candidates = Mapping[str, Mapping[str, Any]]
 
 
 def shown(candidates: Candidates) -> str:
-    """YAML of `training.candidates` with these settings."""
+    """Return YAML of `training.candidates` with these settings."""
     lines = [f"    {name}: {_flow(settings)}" for name, settings in candidates.items()]
     return "\n".join(["training:", "  candidates:", *lines])
 
@@ -39,7 +39,7 @@ def write_settings(path: Path, candidates: Candidates) -> None:
 
 
 def _span(path: Path, text: str, name: str) -> tuple[int, int]:
-    """The begin and end of a candidate's settings in the file's text."""
+    """Return the begin and end of a candidate's settings in the file's text."""
     node: Any = yaml.compose(text, yaml.SafeLoader)
     for key in ("training", "candidates", name):
         node = next((value for k, value in node.value if k.value == key), None)
@@ -49,7 +49,7 @@ def _span(path: Path, text: str, name: str) -> tuple[int, int]:
 
 
 def _ends(node: yaml.Node) -> Iterator[int]:
-    """The end of a node's content. The end of a block node itself lies after the comments that follow it."""
+    """Yield the end of a node's content. The end of a block node itself lies after the comments that follow it."""
     if isinstance(node, yaml.MappingNode | yaml.SequenceNode) and not node.flow_style:
         for part in node.value:
             for inner in part if isinstance(part, tuple) else (part,):

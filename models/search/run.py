@@ -79,14 +79,14 @@ def search(
 
 
 def search_folder(settings: Settings, fleet: FleetSpec, frozen: TrainingSet) -> Path:
-    """Trials can be compared while rows, folds and seed are the same; they are stored below a folder named after these."""
+    """Return the folder of comparable trials, named after their rows, folds and seed."""
     training = fleet.training
     name = f"{frozen.info.digest[:12]}-folds{training.folds}-seed{training.seed}"
     return settings.home / "search" / fleet.fleet / name
 
 
 def _families(fleet: FleetSpec, asked: Sequence[str]) -> tuple[str, ...]:
-    """The families to search: the requested ones, or all that have a search space. Raises SearchError."""
+    """Return the families to search: the requested ones, or all that have a search space. Raises SearchError."""
     known = [c.name for c in candidates_of(fleet) if c.name in SPACES]
     for name in asked:
         if name not in known:

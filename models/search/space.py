@@ -49,12 +49,12 @@ SPACES: Mapping[str, dict[str, BaseDistribution]] = {
 
 
 def options_of(params: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial's parameters as options of the builder."""
+    """Return a trial's parameters as options of the builder."""
     return {name: _option(name, value) for name, value in params.items()}
 
 
 def params_of(fleet: FleetSpec, family: str) -> dict[str, Any]:
-    """The fleet file's settings of a family as parameters of a trial; settings outside the bounds are left out."""
+    """Return the fleet file's settings of a family as parameters of a trial; settings outside the bounds are left out."""
     settings, found = settings_of(fleet, family), {}
     for name, distribution in SPACES[family].items():
         value = "-".join(map(str, settings[name])) if name == "hidden" else settings[name]

@@ -57,11 +57,11 @@ class Standing:
         return sum(f.ended for f in self.families)
 
     def better(self) -> dict[str, dict[str, Any]]:
-        """Settings that did better than the fleet file's own, in the form of `training.candidates`."""
+        """Return settings that did better than the fleet file's own, in the form of `training.candidates`."""
         return {f.name: dict(f.settings) for f in self.families if f.is_better}
 
     def better_without(self, fold: int) -> dict[str, dict[str, Any]]:
-        """`better` without the results of the devices that this fold holds out."""
+        """Return `better` without the results of the devices that this fold holds out."""
         return {f.name: dict(f.without_fold[fold]) for f in self.families if f.without_fold}
 
 
@@ -101,7 +101,7 @@ def _without_fold(studies: Studies, name: str, whole: list[FrozenTrial]) -> tupl
 
 
 def fold_errors(trial: FrozenTrial) -> list[float]:
-    """The error in each fold of a trial that completed all folds: it reported means of the first ones."""
+    """Return the error in each fold of a trial that completed all folds: it reported means of the first ones."""
     means = [trial.intermediate_values[step] for step in sorted(trial.intermediate_values)]
     sums = [0.0, *(mean * (i + 1) for i, mean in enumerate(means))]
     return [after - before for before, after in pairwise(sums)]

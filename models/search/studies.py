@@ -78,13 +78,13 @@ class Studies:
                 study.enqueue_trial(params_of(self.job.fleet, family), {AS_GIVEN: given})
 
     def trials(self, family: str) -> list[FrozenTrial]:
-        """All trials of a family, without those that were given back and tried again."""
+        """Return all trials of a family, without those that were given back and tried again."""
         found = self._study(family).get_trials(deepcopy=False)
         retried = {t.user_attrs[_RETRY_OF] for t in found if _RETRY_OF in t.user_attrs}
         return [t for t in found if t.number not in retried]
 
     def claim(self, worker: str) -> tuple[str, optuna.Trial] | None:
-        """The next trial, of the family with the fewest; None at the end of the search."""
+        """Return the next trial, of the family with the fewest; None at the end of the search."""
         with self._lock:
             if self.job.out_of_time:
                 return None
@@ -124,7 +124,7 @@ class Studies:
                 yield study, trial
 
     def _study(self, family: str, number: int = 0) -> optuna.Study:
-        """The study with the sampler of its next trial: the seed of a trial follows from its number."""
+        """Return the study with the sampler of its next trial: the seed of a trial follows from its number."""
         seed = zlib.crc32(f"{self.job.fleet.training.seed} {family} {number}".encode())
         return optuna.load_study(
             study_name=_name(self.job.fleet, family),
@@ -135,13 +135,13 @@ class Studies:
 
 
 def settings_tried(job: SearchJob, family: str, trial: optuna.Trial | FrozenTrial) -> dict[str, Any]:
-    """All options of a trial for its family: the fleet file's options, replaced by the searched ones."""
+    """Return all options of a trial for its family: the fleet file's options, replaced by the searched ones."""
     if AS_GIVEN in trial.user_attrs:
         return dict(trial.user_attrs[AS_GIVEN])
     return {**job.fleet.training.candidates[family], **options_of(trial.params)}
 
 
 def _name(fleet: FleetSpec, family: str) -> str:
-    """Trials are compared only with trials that have the same settings outside the search space."""
+    """Return a study's name: trials are compared only with trials that have the same settings outside the search space."""
     fixed = sorted((k, v) for k, v in settings_of(fleet, family).items() if k not in SPACES[family])
     return f"{family}-{hashlib.sha256(repr(fixed).encode()).hexdigest()[:12]}"

@@ -48,7 +48,10 @@ def _end_with_parent() -> None:
 
 
 def _beaten(trial: optuna.Trial) -> bool:
-    """Whether to prune the trial. The fleet file's own settings run to the end, so that the best can be compared with them."""
+    """Return whether to prune the trial.
+
+    The fleet file's own settings run to the end, so that the best can be compared with them.
+    """
     return AS_GIVEN not in trial.user_attrs and trial.should_prune()
 
 

@@ -92,7 +92,7 @@ def _unusable_values(training_set: TrainingSet) -> list[str]:
 
 
 def _constant(training_set: TrainingSet) -> list[str]:
-    """One sensor that never changes does no harm. If all are constant, there is nothing to learn."""
+    """Refuse channels that are all constant: then there is nothing to learn. A single constant channel does no harm."""
     plan, learned = training_set.info.plan, training_set.rows.of("train").features
     of_channels = [i for i, name in enumerate(plan.feature_names) if "." in name]  # the others are settings and the age
     values = learned[:, of_channels]

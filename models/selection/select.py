@@ -63,7 +63,7 @@ class Trial:
 
 
 def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Folds:
-    """Positions of training and held-out rows of each fold; a device is in one of the two."""
+    """Return positions of training and held-out rows of each fold; a device is in one of the two."""
     from sklearn.model_selection import GroupKFold, StratifiedGroupKFold
 
     kind = StratifiedGroupKFold if classify else GroupKFold
@@ -105,7 +105,7 @@ def cross_validate_each(
     classify: bool,
     progress: Progress,
 ) -> list[Tried]:
-    """As `cross_validate`, but each fold has the same candidates with settings of its own."""
+    """Cross-validate like `cross_validate`, but with separate settings of the candidates for each fold."""
     candidates, settings = of_fold[0], [{c.name: c for c in own} for own in of_fold]
 
     def trial(candidate: Candidate, fold: int) -> Trial:
@@ -133,7 +133,7 @@ def _report(
     folds: Folds,
     classify: bool,
 ) -> Tried:
-    """Errors and predictions of one candidate; an ensemble's predictions are the mean of its members'.
+    """Return errors and predictions of one candidate; an ensemble's predictions are the mean of its members'.
 
     Learned weights for the rows of a fold come from the other folds, so that the error measures unseen devices.
     """
@@ -166,21 +166,21 @@ def _report(
 
 
 def _mean_error(samples: Samples, answers: Sequence[Float64], classify: bool) -> float:
-    """The error over all rows and all models with these `answers` (m,): the mean error of one of the models."""
+    """Return the error over all rows and all models with these `answers` (m,): the mean error of one of the models."""
     times, weights = len(answers), samples.sample_weight
     weights = None if weights is None else np.tile(weights, times)
     return error_of(np.tile(samples.targets, times), np.concatenate(answers), classify, weights)
 
 
 def one_each(answers: Sequence[Float64], devices: npt.NDArray[Any]) -> Float64:
-    """For each device, the `answers` (m,) of one of the models (m,): devices are dealt to the models in turn."""
+    """Return for each device the `answers` (m,) of one of the models (m,): devices are dealt to the models in turn."""
     _, device = np.unique(devices, return_inverse=True)
     found: Float64 = np.stack(answers)[device % len(answers), np.arange(len(devices))].astype(np.float64)
     return found
 
 
 def _ensemble(names: Sequence[str], fitted: Sequence[Estimator], weights: Any) -> Estimator:
-    """The mean of the members, by `weights` unless None; members without weight are left out."""
+    """Return the mean of the members, by `weights` unless None; members without weight are left out."""
     if weights is None:
         return mean_of(list(zip(names, fitted, strict=True)))
     kept = [i for i, weight in enumerate(weights) if weight > 0]
@@ -204,7 +204,7 @@ def fit_chosen(
 
 
 def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:
-    """Train on one thread: sums over several threads do not have the same bits everywhere."""
+    """Train on one thread, because sums over several threads differ in their bits."""
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     assert candidate.fit is not None  # noqa: S101 - a blend has members to fit instead
@@ -213,7 +213,7 @@ def fit_alone(candidate: Candidate, samples: Samples, seed: int) -> Estimator:
 
 
 def run_beside_each_other(jobs: Sequence[Callable[[], Any]]) -> Iterator[Any]:
-    """Results of the jobs in their order, run on as many threads as there are cores; numpy and scikit-learn release the GIL."""
+    """Yield results of the jobs in their order, run on a thread per core, because numpy and scikit-learn release the GIL."""
     from threadpoolctl import threadpool_limits
 
     cores = len(os.sched_getaffinity(0))

@@ -20,7 +20,7 @@ _LEAST = 0.01  # a smaller share is not worth a member's time in every predictio
 def learned_weights(
     answers: Float64, truth: npt.NDArray[np.floating], classify: bool, of_rows: Weights = None
 ) -> Float64:
-    """The weights (M,) that minimise the error of the members' answers (n, M): mean square, or log loss of a probability.
+    """Return the weights (M,) that minimise the error of the members' answers (n, M): mean square, or log loss of a probability.
 
     `of_rows` (n,) are the weights of the rows.
     """

@@ -38,7 +38,7 @@ class Contest:
 
 
 def nested(contest: Contest, shipped: Shipped, trial_data: TrialData) -> tuple[Float64, Float64]:
-    """Predictions of a remaining life for the training rows (n,) and for the validation rows (m,)."""
+    """Return predictions of a remaining life for the training rows (n,) and for the validation rows (m,)."""
     truth, weights = trial_data.validation.targets, trial_data.validation.sample_weight
     ships = _named(contest.tried, shipped.tried.report.name)
     held_out = np.empty(len(trial_data.training))
@@ -54,7 +54,7 @@ def nested(contest: Contest, shipped: Shipped, trial_data: TrialData) -> tuple[F
 
 
 def _of_validation(shipped: Shipped) -> Float64:
-    """Predictions of the shipping candidate for the validation rows, in the form that other rows have chosen."""
+    """Return predictions of the shipping candidate for the validation rows, in the form that other rows have chosen."""
     if shipped.unseen.form == shipped.form:
         return shipped.tried.validation
     return shipped.unseen.validation.astype(np.float64)

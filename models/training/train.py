@@ -140,13 +140,13 @@ def _ship(
 
 
 def _horizon(fleet: FleetSpec) -> tuple[float, str] | None:
-    """The horizon of a failure prediction; None for a remaining life."""
+    """Return the horizon of a failure prediction; None for a remaining life."""
     task = fleet.task
     return (task.horizon, task.unit) if isinstance(task, FailureWithin) else None
 
 
 def _resampled(fleet: FleetSpec, frozen: TrainingSet) -> list[str]:
-    """The candidates that cannot use the weights of rows, if rows have weights."""
+    """Return the candidates that cannot use the weights of rows, if rows have weights."""
     weighted = frozen.rows.sample_weight is not None
     return [name for name in fleet.training.candidates if weighted and name in SEQUENCE_FAMILIES]
 
@@ -158,7 +158,7 @@ def _best(tried: list[Tried]) -> Tried:
 def _without_window(
     estimator: Estimator, chosen: Tried, trial_data: TrialData, frozen: TrainingSet
 ) -> tuple[Estimator, Tried, TrialData, TrainingSet]:
-    """All four for the feature vector alone, if neither the estimator nor one of its fold models reads the window."""
+    """Return all four for the feature vector alone, if neither the estimator nor one of its fold models reads the window."""
     simpler = [without_window(one) for one in (estimator, *chosen.estimators)]
     if any(one is None for one in simpler):
         return estimator, chosen, trial_data, frozen

@@ -41,14 +41,14 @@ class Judged:
         return sum(len(part.messages) for part in self.parts)
 
     def reasons(self) -> npt.NDArray[np.int64]:
-        """Records by reason, indexed by `Reason`."""
+        """Return the number of records by reason, indexed by `Reason`."""
         counts = np.zeros(REASONS, np.int64)
         for part in self.parts:
             counts += np.bincount(part.batch.reason, minlength=REASONS)
         return counts
 
     def newest_refusal(self) -> str:
-        """The last record that was refused, in words."""
+        """Return the last record that was refused, in words."""
         for part in reversed(self.parts):
             refused = np.flatnonzero(part.batch.reason)
             if len(refused):

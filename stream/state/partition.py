@@ -63,13 +63,13 @@ class Records:
         return sum(len(value) for value in self.values if value is not None)
 
     def only(self, wanted: Sequence[int]) -> Records:
-        """The records at these places."""
+        """Return the records at these places."""
         keys, values = [self.keys[i] for i in wanted], [self.values[i] for i in wanted]
         return Records(keys, values, self.offsets[wanted], self.broker_ms[wanted])
 
 
 def records_of(messages: Sequence[Any]) -> Records:
-    """Messages of confluent-kafka, all of one partition, as columns."""
+    """Return messages of confluent-kafka, all of one partition, as columns."""
     return Records(
         [m.key() for m in messages],
         [m.value() for m in messages],

@@ -45,7 +45,7 @@ def most_devices(places: int) -> float:
 
 
 def _mixed(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """The finaliser of splitmix64 (Steele, Lea, Flood 2014): each bit of the value decides about all bits of the hash."""
+    """Apply the finaliser of splitmix64 (Steele, Lea, Flood 2014): each bit of the value decides about all bits of the hash."""
     with np.errstate(over="ignore"):
         x = values + np.uint64(0x9E3779B97F4A7C15)
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -28,7 +28,7 @@ class Attention(nn.Module):  # type: ignore[misc]
         return self.out((weights @ value).transpose(1, 2).flatten(2))
 
     def emit(self, graph: Graph, x: str, rows: int) -> str:
-        """The same in ONNX."""
+        """Lay the same computation into ONNX."""
         width = self.out.in_features
         shape = graph.integers(0, rows, 3, self.heads, width // self.heads)
         parts = graph.add("Transpose", graph.add("Reshape", linear(graph, self.into, x), shape), perm=[2, 0, 3, 1, 4])
@@ -55,7 +55,7 @@ class Block(nn.Module):  # type: ignore[misc]
         return x + self.dropout(self.narrow(torch.relu(self.wide(self.second(x)))))
 
     def emit(self, graph: Graph, x: str, rows: int) -> str:
-        """The same in ONNX."""
+        """Lay the same computation into ONNX."""
         x = graph.add("Add", x, self.attention.emit(graph, norm(graph, self.first, x), rows))
         wide = graph.add("Relu", linear(graph, self.wide, norm(graph, self.second, x)))
         return graph.add("Add", x, linear(graph, self.narrow, wide))
@@ -82,7 +82,7 @@ class Transformer(nn.Module):  # type: ignore[misc]
         return torch.cat([x.mean(1), x[:, -1]], 1)
 
     def emit(self, graph: Graph, window: str) -> str:
-        """The same in ONNX."""
+        """Lay the same computation into ONNX."""
         x = graph.add("Add", linear(graph, self.into, window), graph.constant(values_of(self.places)))
         for block in self.blocks:
             x = block.emit(graph, x, self.rows)
@@ -92,7 +92,7 @@ class Transformer(nn.Module):  # type: ignore[misc]
 
 
 def linear(graph: Graph, layer: Any, x: str) -> str:
-    """A linear layer in ONNX, along the last axis."""
+    """Lay a linear layer in ONNX, along the last axis."""
     return graph.add(
         "Add",
         graph.add("MatMul", x, graph.constant(values_of(layer.weight).T)),
@@ -101,6 +101,6 @@ def linear(graph: Graph, layer: Any, x: str) -> str:
 
 
 def norm(graph: Graph, layer: Any, x: str) -> str:
-    """A layer norm in ONNX."""
+    """Lay a layer norm in ONNX."""
     weights = [graph.constant(values_of(p)) for p in (layer.weight, layer.bias)]
     return graph.add("LayerNormalization", x, *weights, axis=-1, epsilon=layer.eps)

@@ -30,7 +30,7 @@ def train_distributed(recipe: Recipe, samples: Samples, seed: int, processes: in
 
 
 def train_share(recipe: Recipe, samples: Samples, seed: int) -> Trained:
-    """The work of each process; torchrun sets its rank and the number of processes in the environment."""
+    """Do the work of each process; torchrun sets its rank and the number of processes in the environment."""
     from torch import distributed
 
     distributed.init_process_group("gloo")

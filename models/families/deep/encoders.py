@@ -49,7 +49,7 @@ class Convolutions(nn.Module):  # type: ignore[misc]
         return torch.cat([x.mean(2), x[:, :, -1]], 1)
 
     def emit(self, graph: Graph, window: str) -> str:
-        """The same in ONNX."""
+        """Lay the same computation into ONNX."""
         x = graph.add("Transpose", window, perm=[0, 2, 1])
         for layer in self.layers:
             weights = [graph.constant(values_of(p)) for p in (layer.weight, layer.bias)]
@@ -78,7 +78,10 @@ class Recurrent(nn.Module):  # type: ignore[misc]
         return x[:, -1]
 
     def emit(self, graph: Graph, window: str) -> str:
-        """The same in ONNX, whose gates come in another order: i, o, f, c instead of i, f, g, o; z, r, h instead of r, z, n."""
+        """Lay the same computation into ONNX.
+
+        Its gates come in another order: i, o, f, c instead of i, f, g, o; z, r, h instead of r, z, n.
+        """
         x = graph.add("Transpose", window, perm=[1, 0, 2])  # (W, n, C)
         gates = [0, 3, 1, 2] if self.kind == "lstm" else [1, 0, 2]
         options: dict[str, Any] = {} if self.kind == "lstm" else {"linear_before_reset": 1}
@@ -96,5 +99,5 @@ class Recurrent(nn.Module):  # type: ignore[misc]
 
 
 def values_of(tensor: Any) -> Any:
-    """A tensor's values as an array."""
+    """Return a tensor's values as an array."""
     return tensor.detach().numpy()

@@ -29,7 +29,7 @@ Processes = Annotated[int, Field(ge=1, le=64)]
 
 
 def is_installed() -> bool:
-    """Whether the extra `deep` is installed."""
+    """Return whether the extra `deep` is installed."""
     return all(find_spec(name) is not None for name in ("torch", "skorch"))
 
 

@@ -70,7 +70,7 @@ class SequenceRegressor:
     held_out_losses_: tuple[float, ...]
 
     def predict(self, features: Any) -> Any:
-        """Predictions (n,)."""
+        """Return predictions (n,)."""
         return self.net.predict(np.ascontiguousarray(features))[:, 0]
 
     def emit(self, graph: Graph) -> str:
@@ -86,7 +86,7 @@ class SequenceClassifier:
     held_out_losses_: tuple[float, ...]
 
     def predict_proba(self, features: Any) -> Any:
-        """Probabilities (n, 2)."""
+        """Return probabilities (n, 2)."""
         return self.net.predict_proba(np.ascontiguousarray(features))
 
     def emit(self, graph: Graph) -> str:
@@ -95,7 +95,7 @@ class SequenceClassifier:
 
 
 def estimator_of(recipe: Recipe, samples: Samples, seed: int, trained: Trained) -> Any:
-    """The fitted estimator with these weights."""
+    """Return the fitted estimator with these weights."""
     network = _network(recipe, samples, seed)
     network.load_state_dict({name: torch.tensor(value) for name, value in trained.weights.items()})
     kind = SequenceClassifier if recipe.classify else SequenceRegressor
@@ -164,7 +164,7 @@ def _callbacks(recipe: Recipe) -> list[tuple[str, Any]]:
 
 
 def _standardised(recipe: Recipe, samples: Samples) -> tuple[Any, float, float]:
-    """Targets standardised to mean 0 and deviation 1, with both numbers; targets of a classification are unchanged."""
+    """Return targets standardised to mean 0 and deviation 1, with both numbers; targets of a classification are unchanged."""
     if recipe.classify:
         return samples.targets, 0.0, 1.0
     mean, deviation = moments(samples.targets)

@@ -17,5 +17,5 @@ class Layout:
 
     @classmethod
     def of(cls, plan: FeaturePlan) -> Layout:
-        """The layout of a plan that asks for the window."""
+        """Return the layout of a plan that asks for the window."""
         return cls(len(plan.vector_names), plan.sequence, len(plan.channels))

@@ -60,7 +60,7 @@ class Commits:
         return bool(self._writer.records)
 
     def due_in_s(self) -> float:
-        """Seconds until the next commit is due."""
+        """Return the seconds until the next commit is due."""
         return max(self._started_at + self._options.commit_interval_ms / 1e3 - time.monotonic(), 0.0)
 
     def write(self, partitions: Iterable[int], work: Callable[[Outbox], None], records: int) -> None:
