@@ -37,7 +37,7 @@ class Program:
 
     @property
     def identity(self) -> str:
-        """A digest of what decides what it does: command, folder, port, variables, `reads`. Another digest is another program."""
+        """A digest of all that decides its work: command, folder, port, variables, `reads`. Another digest is another program."""
         environ = self.environ or {}  # an inherited environment decides nothing
         told = sorted((k, v) for k, v in environ.items() if k.startswith(_TELLING) and k != PART_MARK)
         whole = [list(self.command), str(self.working_directory), self.port, told, self.reads]

@@ -19,7 +19,7 @@ from models.evaluation.evaluate import error_of
 from models.export.export import Float32, run_onnx
 from models.selection.select import Tried
 
-_MARGIN = 0.01  # of the error, beyond the allowance: these devices differ from those of the choice
+_MARGIN = 0.01  # of the error, beyond the allowance: these devices are not the devices of the choice
 _STRAYS = 2.0  # times as far from the plain export as in the rehearsal
 _EQUAL = 1e-4  # of the target's range: smaller differences count as equal
 _ROWS = 2_000  # that are compared

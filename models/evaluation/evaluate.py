@@ -37,7 +37,7 @@ def error_name(classify: bool) -> str:
 
 
 def metrics_of(truth: Vector, predicted: Vector, classify: bool, weights: Weights = None) -> dict[str, float]:
-    """Return all metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are those of the rows.
+    """Return all metrics of predictions (n,) against the truth (n,), by name; `weights` (n,) are the rows' weights.
 
     Metrics that need both labels are there only if both occur, and the PHM08 score only if it is finite: it was made for errors of
     some dozens of cycles and overflows with errors of thousands.

@@ -29,7 +29,7 @@ class Schedule:
     """The duration and the rate of a network's training.
 
     After `patience` epochs without a better loss the rate is halved if `adaptive`; after the third time training stops if
-    `early_stopping`. The loss is then that of held-out devices, else that of the training rows.
+    `early_stopping`. The loss is then on held-out devices, otherwise on the training rows.
     """
 
     epochs: int

@@ -1,7 +1,7 @@
 """The families from scikit-learn. The keyword arguments of each function are the keys that a candidate of that name may have.
 
 A function returns a function from samples and a seed to a trained estimator that skl2onnx can export. Defaults were chosen by
-grouped cross-validation on C-MAPSS' train_* files, those of the forest by cross-validation on AI4I 2020.
+grouped cross-validation on C-MAPSS' train_* files, and the defaults of the forest by cross-validation on AI4I 2020.
 """
 
 from __future__ import annotations

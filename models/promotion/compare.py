@@ -73,7 +73,7 @@ def _check_kinds(settings: Settings, fleet: FleetSpec, first: str, second: str) 
 
 
 def _reported(shown: dict[str, Any]) -> Metrics:
-    """Return the metrics of the report without those of single candidates and folds, whose names have a dot."""
+    """Return the report's metrics without metrics of single candidates and folds, whose names have a dot."""
     return {name: value for name, value in shown["metrics"].items() if "." not in name}
 
 

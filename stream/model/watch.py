@@ -223,7 +223,7 @@ class ModelWatcher:
         self._reporter.report(model.version, model.sequence, "serves")
 
     def _put_off(self, announcement: Announcement, error: ArtefactUnreachableError) -> None:
-        """Pause the candidate. The first failure is reported in log and status, all failures are logged."""
+        """Pause the candidate. All failures are logged; the first one is also reported as a status."""
         if self._stop.is_set():
             return
         log.error("model cannot be fetched", reason=str(error), served=self._model and self._model.version)

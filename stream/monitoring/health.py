@@ -2,7 +2,7 @@
 
 Stalled (`/healthz` is red, a restart may help): no turn of the loop, a transaction that does not end, or a partition that
 is not fetched although its log grows. Not ready (`/readyz` is red): stalled, or no model, no assignment yet, or no answer
-from Kafka. Without being stalled, a restart does not help.
+from Kafka. A restart does not help with the last three.
 """
 
 from __future__ import annotations

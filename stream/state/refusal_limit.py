@@ -22,7 +22,7 @@ _REPEATS = 2  # mean records per unknown key; a lower mean is one device that in
 
 
 class Flood(NamedTuple):
-    """Few devices exceed the limit on refused records: the refusals of all, those of the heaviest device, and its key."""
+    """Few devices exceed the limit on refused records: the refusals of all devices, of the heaviest device, and its key."""
 
     refused: int
     judged: int

@@ -258,7 +258,7 @@ class Replay:
 
 
 def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, int]) -> None:
-    """Raise KafkaError unless all topics that share the events' partition numbers have the same number as the fleet file."""
+    """Raise KafkaError unless all keyed topics have the same number of partitions, with murmur2 the fleet file's."""
     names = topic_names(fleet)
     wanted = found.get(names.events, 0)
     for topic in (names.events, names.state, names.predictions, names.dead_letters):

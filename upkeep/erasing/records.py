@@ -109,7 +109,7 @@ def _rewrite(
         try:
             write_deltalake(found, rows, mode="overwrite", predicate=where, partition_by=columns, commit_properties=how)
         except CommitFailedError:
-            continue  # a job committed meanwhile: look again
+            continue  # a job committed in between: look again
         return
     raise LakeError(f"{fleet.fleet}/{table}: jobs keep committing; pause the fleet's DAGs, then run this command again")
 

@@ -40,7 +40,7 @@ class Attention(nn.Module):  # type: ignore[misc]
 
 
 class Block(nn.Module):  # type: ignore[misc]
-    """Attention, then a layer of twice the width for each row by itself; each is added to what it was given."""
+    """Attention, then a layer of twice the width for each row by itself; each adds its output to its input."""
 
     def __init__(self, width: int, heads: int, dropout: SeededDropout) -> None:
         super().__init__()

@@ -74,7 +74,7 @@ class TableFormat(_Part):
     @classmethod
     def _text_encoding(cls, value: str) -> str:
         try:
-            "a".encode(value)  # raises LookupError for what is no encoding of text, such as base64
+            "a".encode(value)  # raises LookupError for an encoding that is not for text, such as base64
         except (LookupError, ValueError):
             raise ValueError(
                 f"{value!r} is not a text encoding; write one such as utf-8, latin-1, windows-1252"
@@ -321,7 +321,7 @@ class Mapping(TableFormat):
         return self
 
     def format_of(self, table: OutcomesTable) -> TableFormat:
-        """How `table` is written: its own keys, where it has any, else those of the telemetry."""
+        """Return the format of `table`: its own keys if it has any, otherwise the keys of the telemetry."""
         inherited = {
             name: getattr(self, name) for name in TableFormat.model_fields if name not in ("skip_rows", "columns")
         }
