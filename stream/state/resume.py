@@ -107,8 +107,8 @@ def _position(where: str, saved: SavedPlaces, committed: int | None, ahead: bool
         return max(places, default=None)
     if known is not None and known > committed:
         raise StateError(
-            f"{where}: the state is of offset {known}, the group's offset is {committed}: set the group's offset to {known}, "
-            "or empty the state topic to score these events again"
+            f"{where}: the state is of offset {known}, the group's offset is {committed}: set the group's offset to {known}; "
+            "`aimaas rescore` computes predictions for past events"
         )
     return committed
 
