@@ -17,7 +17,7 @@ from cli.app import app
 
 _INTRODUCTION = """# Commands
 
-<!-- Written by `python -m cli.reference`; change aimaas/cli instead. -->
+<!-- Written by `python -m cli.reference`; change the commands in cli instead. -->
 
 Look up here every command of `aimaas`, with its arguments, its options and their defaults.
 
