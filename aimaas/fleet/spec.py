@@ -233,8 +233,8 @@ class Limits(_Part):
         ge=1,
         le=1e11,
         description="Largest step of `seq` and `run` from the newest record of the device; with `order: ts`, of the time in "
-        "seconds. Records beyond it are refused until three rising records in a row confirm the step. Without this key: 1,000,000 "
-        "for `seq` and `run`, and 31,536,000 (a year) for the time.",
+        "seconds. A record beyond it is refused: as `jump` above the newest record, as `late` below it. The third such record in a "
+        "row that rises is admitted. Without this key: 1,000,000 for `seq` and `run`, and 31,536,000 (a year) for the time.",
     )
     devices: Whole = Field(
         default=1_000_000,

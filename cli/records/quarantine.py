@@ -27,7 +27,7 @@ Reason = Annotated[str | None, typer.Option(help="Only records with this reason,
 def quarantine_list(
     fleet: Fleet, reason: Reason = None, since: Since = None, limit: Limit = 50, as_json: AsJson = False
 ) -> None:
-    """Count the refused records by reason and list the newest: coordinates, observed value, and the run that refused it."""
+    """Count the refused records by reason and list the newest: coordinates, observed value, and the commit that wrote it."""
     from aimaas.lake.quarantine import read_quarantine
     from upkeep.dead_letters.letters import since_ms
 
@@ -41,7 +41,7 @@ def quarantine_list(
         return
     out.print(_counts(found) if found else "quarantine is empty", highlight=False)
     rows = [[q.source, text(q.key), q.reason, text(q.detail), str(q.run)] for q in shown]
-    print_rows(["source", "device", "reason", "observed", "run"], rows, len(found))
+    print_rows(["source", "device", "reason", "observed", "commit"], rows, len(found))
 
 
 @quarantine_app.command("show")
@@ -58,7 +58,7 @@ def quarantine_show(
     spec = fleet_of(settings, fleet)
     (q,) = find_quarantined(settings, spec, [_place(spec, coordinates)])
     facts = [("source", q.source), ("at", time(q.broker_ms)), ("device", text(q.key)), ("reason", q.reason)]
-    facts += [("observed", text(q.detail)), ("run", str(q.run))]
+    facts += [("observed", text(q.detail)), ("commit", str(q.run))]
     facts += [("bytes", str(q.value_bytes)), ("sha256", q.value_sha256 or "")] if q.value_bytes is not None else []
     print_record(facts, q.value)
 

@@ -150,9 +150,9 @@ def place(fleet: FleetSpec, candidates: Sequence[tuple[Letter, Event]], served: 
             continue
         was_refused_again = letter.copy_of is not None and letter.reason in (Reason.LATE.label, Reason.DUPLICATE.label)
         if not was_refused_again and (known.newest is None or event.at > known.newest):
-            placed.append(Replayed(letter, Action.STREAM, "its device's newest event", event))
+            placed.append(Replayed(letter, Action.STREAM, "the newest event of its device", event))
         else:
-            placed.append(Replayed(letter, Action.BACKFILL, "its device has newer events", event))
+            placed.append(Replayed(letter, Action.BACKFILL, "the device has newer events", event))
         known.add(event)
     return placed
 

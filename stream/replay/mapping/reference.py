@@ -60,7 +60,8 @@ outcome:
   Or write the outcomes into [a table of their own](#several-tables).
 - **A machine with several failures needs no column `run`.** Each outcome ends a life. The next row begins the next life.
   With a column `run`, each run begins with a new history of features.
-- **A run without an outcome counts as still running**, up to its last row. `last_row: retired` says that it ended there.
+- **A life without an outcome counts as still running**, up to its last row. `last_row: retired` adds an outcome at the last row
+  of each run that has no outcome.
 
 ## Several tables
 
@@ -135,7 +136,7 @@ KINDS: tuple[tuple[str, str], ...] = (
     ("cells that are almost numbers", "Refused: `1_0`, `0x10`, `1.5 bar`, `5 %`."),
     ("missing values", "Null: an empty cell and the words of `missing`, such as `-999`. A missing id or time is refused."),
     ("words for numbers", "Write `values: {no: 0, yes: 1}`. Other words are refused."),
-    ("another unit", "Refused without `scale` or `offset`, if `unit` declares it."),
+    ("another unit", "If `unit` names another unit than the fleet file: refused without `scale` or `offset`."),
     ("Latin-1, Windows-1252 and other encodings", "Refused without `encoding`."),
     ("UTF-16, and UTF-8 with a byte order mark", "UTF-16 is refused without `encoding: utf-16`. The mark of UTF-8 is skipped."),
     ("another delimiter", "Refused without `delimiter`."),
