@@ -207,7 +207,7 @@ def test_a_promotion_in_between_is_not_overwritten(
         return compare(*args)
 
     monkeypatch.setattr(promotion, "features_for", slow)
-    with pytest.raises(RegistryError, match=f"changed to version {third} meanwhile"):
+    with pytest.raises(RegistryError, match=f"meanwhile changed to version {third}"):
         promote(registry, pump_fleet(), strong)
     champion = sync_champion(registry, pump_fleet())
     assert champion is not None and champion.version == third

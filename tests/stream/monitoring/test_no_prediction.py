@@ -54,7 +54,7 @@ def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_i
     better = line.champion(version="2", sequence=2)
     given, again = replay_all(line), replay_all(line)
 
-    assert {(d.action, d.why.split(",")[0]) for d in still} == {(Action.LEFT, "model version 1 answered nan")}
+    assert {(d.action, d.why.split(",")[0]) for d in still} == {(Action.LEFT, "model version 1 returned nan")}
     assert {(d.action, d.why) for d in given} == {(Action.BACKFILL, "its device's state holds it")}
     assert {d.why for d in again} == {"replayed before: its event has a prediction"}
     expected = line.undisturbed(better)[0]
