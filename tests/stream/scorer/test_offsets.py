@@ -144,19 +144,18 @@ def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Line) -> N
     line.wait_for(60)
     stood = end_offsets(line.settings, line.names.events)
     process.send_signal(signal.SIGSTOP)
-    line.send(events[60:75])  # may answer the fetch that was waiting when the client was stopped: these are no gap
-    line.send(events[75:90])
+    line.send(events[60:90])
     begin = end_offsets(line.settings, line.names.events)
     delete_before(line, begin)
     process.send_signal(signal.SIGCONT)
     line.send(events[90:])
+    # the client may have fetched some of them before it was stopped: these are no gap
     await_that(lambda: len(line.scored()) + sum(g.events or 0 for g in gaps(line)) == len(events))
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0, line.log_of()
     lost = {(line.names.events, p): (stood[p], begin[p] - 1) for p in stood if begin[p] > stood[p]}
-    for place, (first, last) in places_of(gaps(line)).items():
-        assert lost[place][0] <= first <= last == lost[place][1]
+    assert places_of(gaps(line)).items() <= lost.items()
     assert len(gaps(line)) > 0
 
 
