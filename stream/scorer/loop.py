@@ -37,7 +37,6 @@ from stream.scorer.fetching import Fetcher
 from stream.scorer.garbage import GarbageCollector
 from stream.scorer.group.assignment import Assignment, count_partitions, group_consumer
 from stream.scorer.group.orphans import OrphanWatch
-from stream.scorer.group.partitions import Partitions
 from stream.scorer.group.restoring import Restorer
 from stream.scorer.group.rule_claims import Rules
 from stream.scorer.monitor import Monitor
@@ -45,6 +44,7 @@ from stream.scorer.options import ScorerOptions
 from stream.scorer.output.commits import Commits
 from stream.scorer.output.delivery import open_outbox
 from stream.scorer.output.outbox import Outbox, TransactionAbortedError
+from stream.scorer.partitions import Partitions
 from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.serving import Serving
 from stream.scorer.warm_up import warm_up

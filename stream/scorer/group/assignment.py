@@ -22,11 +22,11 @@ from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.scorer.group.fenced import who_fenced
-from stream.scorer.group.partitions import Partitions
 from stream.scorer.group.restoring import Restorer
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.output.commits import Commits
 from stream.scorer.output.outbox import TransactionAbortedError
+from stream.scorer.partitions import Partitions
 from stream.state.topic import check_partitions
 
 log = logger("scorer.assignment")

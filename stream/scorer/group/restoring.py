@@ -15,10 +15,10 @@ from aimaas.kafka.topic_ids import topic_ids
 from aimaas.kafka.topic_watch import check_id
 from aimaas.logs import logger
 from aimaas.settings import Settings
-from stream.scorer.group.partitions import Partitions
 from stream.scorer.group.resumed import tell
 from stream.scorer.group.rule_claims import Rules
 from stream.scorer.monitor import Monitor
+from stream.scorer.partitions import Partitions
 from stream.scorer.serving import Serving
 from stream.state.events_topic import EventsTopic
 from stream.state.topic import restore

@@ -12,11 +12,11 @@ from aimaas.fleet import FleetSpec
 from aimaas.kafka.topic_watch import TopicWatch
 from aimaas.logs import logger
 from aimaas.topics import topic_names
-from stream.scorer.group.partitions import Partitions
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError, nothing_to_confirm
 from stream.scorer.output.writer import Writer
+from stream.scorer.partitions import Partitions
 from stream.state.partition import PartitionState
 
 log = logger("scorer")
