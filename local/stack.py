@@ -128,7 +128,7 @@ def stop_stack(settings: Settings) -> list[str]:
     if supervisor is not None:
         supervisor.stop_alone()
     scorers = find_processes(settings.home / "scorers")
-    stopped = [process.name for process in _stop_all([*scorers, *running_pages(settings)])]
+    stopped = [process.name for process in stop_all([*scorers, *running_pages(settings)])]
     airflow = find_airflow(settings.home / "airflow")
     if airflow:
         airflow.stop()
@@ -144,7 +144,7 @@ def stop_stack(settings: Settings) -> list[str]:
     return stopped
 
 
-def _stop_all(processes: list[ManagedProcess]) -> list[ManagedProcess]:
+def stop_all(processes: list[ManagedProcess]) -> list[ManagedProcess]:
     """Stop these in parallel: `mlflow server` waits for its connected clients."""
     with ThreadPoolExecutor(len(processes) or 1) as pool:
         list(pool.map(ManagedProcess.stop, processes))

@@ -26,7 +26,7 @@ from local.airflow.schedules import unpause_new
 from local.external import external_mlflow
 from local.ports import HOST
 from local.private_files import kept_secret
-from local.stack import SCORER, prepare_own_registry, scorer_program, stop_stack, tell_others
+from local.stack import SCORER, prepare_own_registry, scorer_program, stop_all, stop_stack, tell_others
 from local.stack_ports import Ports, check_asked, choose_ports
 from local.stack_status import stack_parts
 from local.supervision.part_states import STATES_FILE, PartState, read_states
@@ -85,8 +85,7 @@ def stop_scorers(settings: Settings, fleets: Collection[str]) -> list[str]:
         if stopped:
             write_plan(folder, [p for p in known if p not in stopped])
         if find_supervisor(settings.home) is None:
-            for process in running:
-                process.stop()
+            stop_all(running)
         deadline = time.monotonic() + _STOP_LIMIT_S
         while any(process.is_alive() for process in running):
             if time.monotonic() > deadline:
