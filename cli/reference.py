@@ -6,13 +6,13 @@ A test fails if the page and the commands differ.
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 from collections.abc import Iterator
 
 import typer
 from typer.core import TyperArgument, TyperCommand, TyperGroup, TyperOption
 
+from aimaas.fleet.reference import linked
 from cli.app import app
 
 _INTRODUCTION = """# Commands
@@ -26,7 +26,6 @@ Look up here every command of `aimaas`, with its arguments, its options and thei
 - An error is one line on standard error, and the exit code is not 0: [Exit codes](exit-codes.md).
 - Environment variables say where Kafka, the lake and MLflow are: [Settings](settings.md).
 """
-_PAGE = re.compile(r"docs/([\w-]+)/([\w-]+)\.md")
 
 
 def reference() -> str:
@@ -84,9 +83,7 @@ def _row(param: TyperArgument | TyperOption) -> str:
     names = [_argument(param)] if isinstance(param, TyperArgument) else param.opts
     meaning, _, default = (param.help or "").partition(" Default: ")
     told = " ".join([meaning, *_bounds(param)])
-    return (
-        f"| {', '.join(f'`{name}`' for name in names)} | {_linked(told)} | {default.rstrip('.') or _default(param)} |"
-    )
+    return f"| {', '.join(f'`{name}`' for name in names)} | {linked(told)} | {default.rstrip('.') or _default(param)} |"
 
 
 def _bounds(param: TyperArgument | TyperOption) -> Iterator[str]:
@@ -106,17 +103,12 @@ def _default(param: TyperArgument | TyperOption) -> str:
 def _paragraphs(command: TyperCommand) -> list[str]:
     """The paragraphs of a command's help. Lines after a `\\b` are code."""
     parts = inspect.cleandoc(command.help or "").split("\n\n")
-    return [_code(part) if part.startswith("\b") else _linked(" ".join(part.split())) for part in parts]
+    return [_code(part) if part.startswith("\b") else linked(" ".join(part.split())) for part in parts]
 
 
 def _code(part: str) -> str:
     lines = inspect.cleandoc(part.removeprefix("\b\n"))
     return f"```{'yaml' if lines.startswith('fleet:') else 'console'}\n{lines}\n```"
-
-
-def _linked(text: str) -> str:
-    """The text with a link for each page that it names."""
-    return _PAGE.sub(lambda page: f"[{page[2].replace('-', ' ').capitalize()}](../{page[1]}/{page[2]}.md)", text)
 
 
 if __name__ == "__main__":

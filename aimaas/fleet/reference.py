@@ -77,10 +77,10 @@ _BOUNDS = {
 def reference() -> str:
     """The page, Markdown."""
     schema = FleetSpec.model_json_schema()
-    return "\n".join([_INTRODUCTION, *map(_linked, _tables(schema, schema["$defs"], "Top level", ""))])
+    return "\n".join([_INTRODUCTION, *map(linked, _tables(schema, schema["$defs"], "Top level", ""))])
 
 
-def _linked(line: str) -> str:
+def linked(line: str) -> str:
     """The line with a link for each page that it names: `docs/how-to/tune-a-model.md` becomes `Tune a model`."""
     return _PAGE.sub(lambda page: f"[{page[2].replace('-', ' ').capitalize()}](../{page[1]}/{page[2]}.md)", line)
 
