@@ -9,6 +9,7 @@ from aimaas.errors import SettingsError
 from aimaas.kafka import admin
 from aimaas.settings import STACK_FILE, read_settings
 from cli.app import app
+from tests.conftest import FLEETS
 
 
 def test_everything_lies_below_home_by_default(tmp_path: Path) -> None:
@@ -77,8 +78,7 @@ def test_a_sasl_mechanism_that_the_client_lacks_is_named(tmp_path: Path) -> None
 def test_a_kafka_setting_that_cannot_be_used_is_named_by_each_command(
     tmp_path: Path, command: list[str], variable: str, value: str, says: str
 ) -> None:
-    fleets = Path(__file__).resolve().parents[2] / "fleets"
-    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(fleets), variable: value}
+    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(FLEETS), variable: value}
 
     result = CliRunner().invoke(app, [*command, "--fleet", "mill"], env=surroundings)
 

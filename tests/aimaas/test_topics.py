@@ -2,8 +2,9 @@ from pathlib import Path
 
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.topics import TopicSpec, topic_names, topic_specs
+from tests.conftest import FLEETS
 
-FLEET = find_fleet(Path(__file__).parents[2] / "fleets", "turbofan")
+FLEET = find_fleet(FLEETS, "turbofan")
 
 
 def test_topics_are_named_after_the_fleet_unless_it_overrides_one() -> None:

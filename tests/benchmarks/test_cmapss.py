@@ -14,11 +14,12 @@ from aimaas.training.split import split_of
 from aimaas.training.training_set import read_training_set
 from model_bench.cmapss_data import freeze, judged_rows, lives, training_engines
 from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
 
 
 @pytest.fixture(scope="module")
 def fleet() -> FleetSpec:
-    return load_fleet(Path(__file__).resolve().parents[2] / "fleets" / "turbofan.yaml")
+    return load_fleet(FLEETS / "turbofan.yaml")
 
 
 @pytest.fixture(scope="module")

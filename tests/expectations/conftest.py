@@ -10,8 +10,7 @@ import pytest
 import yaml
 
 from aimaas.settings import Settings
-
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
+from tests.conftest import FLEETS
 
 
 @pytest.fixture

@@ -21,8 +21,7 @@ from expectations.rows.new_rows import rows_in
 from expectations.rows.parts import Part
 from expectations.suite import Expected, derived
 from expectations.validation import DataDocs
-
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
+from tests.conftest import FLEETS
 
 
 def spoiled(fleet: FleetSpec, count: int) -> np.ndarray[Any, Any]:

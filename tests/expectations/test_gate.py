@@ -26,9 +26,9 @@ from expectations.gate import GateReport, check_table
 from expectations.resolve import Resolution, acknowledge, set_failing_aside
 from expectations.rows.new_rows import rows_in
 from expectations.rows.parts import Part
+from tests.conftest import FLEETS
 from upkeep.maintenance.maintain import maintain
 
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 

@@ -119,7 +119,7 @@ rows_of_devices = st.lists(
 @pytest.mark.parametrize("examples", [3, pytest.param(60, marks=pytest.mark.long)])
 def test_spark_cuts_the_same_windows(spark: SparkSession, examples: int) -> None:
     @given(rows_of_devices)
-    @settings(max_examples=examples, deadline=None)
+    @settings(max_examples=examples)
     def check(rows: list[tuple[Any, ...]]) -> None:
         new, before = table(rows, True), table(rows, False)
         expected = cut(["torque"], 3, new, before)

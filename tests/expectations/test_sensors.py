@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,8 @@ from aimaas.fleet import FleetSpec, load_fleet
 from expectations.rows.windows import cut
 from expectations.sensors import Share, shares
 from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 W = 30
 
 

@@ -20,9 +20,9 @@ from aimaas.settings import Settings
 from expectations.gate import check_day
 from expectations.resolve import Resolution, acknowledge, find_failed, set_failing_aside
 from expectations.suite import hand_written
+from tests.conftest import FLEETS
 from tests.expectations.test_gate import NOW, admitted, check
 
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 MILL = load_fleet(FLEETS / "mill.yaml")
 DAY = datetime(2026, 11, 23, tzinfo=UTC)
 WARMER = "expect_column_pair_values_a_to_be_greater_than_b"

@@ -9,8 +9,7 @@ import pytest
 from aimaas.errors import FleetFileError
 from aimaas.fleet import FleetSpec, load_fleet
 from expectations.suite import derived, derived_of_run, hand_written
-
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
+from tests.conftest import FLEETS
 
 
 @pytest.fixture(params=["turbofan", "mill"])

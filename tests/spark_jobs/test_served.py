@@ -15,7 +15,8 @@ from aimaas.model.intervals import Intervals
 from aimaas.model.loaded import read_metadata
 from spark_jobs.schemas import arrow_schema
 from spark_jobs.training_sets.served_view import KEPT, Artefact, predict_served
-from tests.stream.conftest import FLEETS, SILENT_ABOVE, tiny_model
+from tests.conftest import FLEETS
+from tests.stream.conftest import SILENT_ABOVE, tiny_model
 
 FLEET = load_fleet(FLEETS / "turbofan.yaml")
 INTERVALS = Intervals(0.9, (), (-1.0,), (1.0,), 10, "calibration")

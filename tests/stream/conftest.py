@@ -43,8 +43,8 @@ from stream.scorer.rates import Tally
 from stream.scorer.run import score
 from stream.state.partition import PartitionState, Records
 from tests.artefacts import note_as_tried, stored
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).resolve().parents[2] / "fleets"
 LIMIT_S = 60.0
 PARTITIONS = 2
 

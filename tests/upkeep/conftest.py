@@ -1,4 +1,4 @@
-"""The plant of the Spark jobs' tests, for upkeep."""
+"""The plant of the Spark jobs' tests, and the lines of the stream's, for upkeep."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from tests.spark_jobs.conftest import Plant, make_fleet, plant
+from tests.stream.conftest import line, module_line, tolerant_line
 
-__all__ = ["make_fleet", "plant"]
+__all__ = ["line", "make_fleet", "module_line", "plant", "tolerant_line"]
 
 
 @pytest.fixture

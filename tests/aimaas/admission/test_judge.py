@@ -210,7 +210,7 @@ PIECES = (
 )  # fmt: skip
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.composite(mutated)() | st.binary(max_size=60))
 @example(
     b'{"fleet":"pump","device_id":"\\ud83d","seq":1,"ts":"2026-11-23T10:00:00Z","readings":{"o":1,"a":1,"b":1,"n":1}}'
@@ -226,7 +226,7 @@ def test_whatever_the_bytes_one_verdict_comes_back_and_neighbours_are_unharmed(v
     assert np.isfinite(admitted[:, :3]).all()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 60), max_size=6), st.integers(0, 1000))
 def test_a_batch_cut_anywhere_gives_the_same_verdicts_and_state(cuts: list[int], seed: int) -> None:
     r = np.random.default_rng(seed)

@@ -179,7 +179,7 @@ def plain_walk(keys: list[Key], most: int) -> list[str]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(walks(), st.lists(st.integers(0, 40), max_size=6))
 def test_verdicts_and_state_are_those_of_a_plain_walk_however_the_records_are_cut(
     keys: list[Key], cuts: list[int]
@@ -192,7 +192,7 @@ def test_verdicts_and_state_are_those_of_a_plain_walk_however_the_records_are_cu
     assert not keys or parts.packed == whole.packed
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(walks())
 def test_just_the_rows_that_moved_change_what_is_kept_of_a_device(keys: list[Key]) -> None:
     spec = fleet(jump=10)

@@ -104,7 +104,7 @@ def test_a_device_that_belongs_elsewhere_makes_nobody_be_forgotten() -> None:
 records = st.lists(st.tuples(st.sampled_from(NAMES), st.integers(0, 6)), max_size=60)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     records, st.lists(st.integers(0, 60), max_size=6), st.lists(st.sampled_from(ELSEWHERE), max_size=4), st.booleans()
 )

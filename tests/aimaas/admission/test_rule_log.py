@@ -269,7 +269,7 @@ STEPS = [
 ]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from(STEPS), st.integers(1, 12)), min_size=60, max_size=90))
 def test_stream_and_lake_judge_every_offset_by_the_same_rules_and_so_does_who_reads_the_log_later(
     steps: list[tuple[str, int]],

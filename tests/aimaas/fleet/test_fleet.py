@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from aimaas.errors import FleetFileError
 from aimaas.fleet import find_fleet, load_fleet
 from aimaas.fleet.yaml_reader import read_fleet_yaml
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).parents[3] / "fleets"
 MISSING = object()
 _KEYS = st.sampled_from(["sensors", "derived", "task", "settings", "features", "age", "range", "x"])
 _ANYTHING = st.recursive(
@@ -192,7 +192,7 @@ def test_numbers_are_those_of_yaml_1_2(tmp_path: Path, written: str, read: Any) 
 
 
 @given(_ANYTHING)
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_whatever_yaml_holds_is_read_or_refused_by_lines(tmp_path: Path, content: Any) -> None:
     path = tmp_path / "f.yaml"
     path.write_text(yaml.safe_dump(content, allow_unicode=True))

@@ -162,7 +162,7 @@ def histories(draw: Any) -> list[Event]:
     return events
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(histories(), st.integers(1, 8), st.lists(st.integers(0, 120), max_size=12))
 def test_verdicts_features_and_state_are_those_of_a_plain_walk_however_the_records_are_cut(
     events: list[Event], most: int, cuts: list[int]

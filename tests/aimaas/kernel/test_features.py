@@ -114,7 +114,7 @@ def test_features_are_those_of_the_formulas(windows: tuple[int, ...], first: int
     np.testing.assert_allclose(found, by_formula(p, f, e), atol=1e-5)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 120), max_size=8), st.integers(0, 5), st.sampled_from([0, 8]))
 def test_any_cut_into_batches_gives_the_same_bits_of_features_and_state(
     cuts: list[int], seed: int, sequence: int

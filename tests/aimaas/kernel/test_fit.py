@@ -1,4 +1,3 @@
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,8 +9,8 @@ from aimaas.fleet import find_fleet
 from aimaas.kernel.fit import Moments, Regimes, finish, fit_from_json, moments
 from aimaas.kernel.plan import FeaturePlan, plan_from_json, plan_of
 from aimaas.kernel.regimes import find_regimes
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).parents[3] / "fleets"
 # the six flight conditions of C-MAPSS FD002 (altitude, Mach number, throttle) and their jitter
 CONDITIONS = np.array([[0, 0, 100], [10, 0.25, 100], [20, 0.7, 100], [25, 0.62, 60], [35, 0.84, 100], [42, 0.84, 100]])
 JITTER = np.array([0.003, 0.0005, 0])

@@ -13,7 +13,8 @@ from aimaas.fleet import find_fleet
 from aimaas.kernel.fit import Fit, channel_matrix, finish, moments
 from aimaas.kernel.plan import FeaturePlan, plan_of
 from aimaas.kernel.regimes import find_regimes
-from tests.aimaas.kernel.test_fit import CONDITIONS, FLEETS, flights
+from tests.aimaas.kernel.test_fit import CONDITIONS, flights
+from tests.conftest import FLEETS
 
 Matrix = npt.NDArray[np.float64]
 RANGE = np.array([42, 0.84, 40])

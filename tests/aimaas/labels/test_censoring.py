@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import pytest
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.labels.censoring import LEAST, Censoring, Curve, Places, Watched, labelled
 from aimaas.labels.lifetimes import NEVER, labels
+from tests.conftest import FLEETS
 
-MILL = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+MILL = load_fleet(FLEETS / "mill.yaml")
 HOUR = 3_600_000_000  # microseconds
 
 

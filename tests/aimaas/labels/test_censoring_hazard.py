@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,8 +13,9 @@ from aimaas.fleet import load_fleet
 from aimaas.labels.censoring import Censoring, Places, Watched, labelled, landmark_rows, landmarks_of, with_hazard
 from aimaas.labels.censoring_hazard import MOST_COLUMNS, PERIODS, Ahead, Landmarks, hazard_of, telling
 from aimaas.labels.lifetimes import NEVER
+from tests.conftest import FLEETS
 
-MILL = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+MILL = load_fleet(FLEETS / "mill.yaml")
 HORIZON, STEP, LIFE = 30, 5, 200
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.labels.lifetimes import NEVER, labels, lives_of, newest_of_run
 from aimaas.records.events import encode_event
 from stream.records.dead_letters import Source
+from tests.conftest import FLEETS
 from upkeep.dead_letters.backfill import history_of
 from upkeep.dead_letters.log import Sent
 
-MILL = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+MILL = load_fleet(FLEETS / "mill.yaml")
 BEGAN = datetime(2026, 11, 23, tzinfo=UTC)
 
 RUL = {"kind": "remaining_useful_life", "unit": "cycles", "cap": 3}

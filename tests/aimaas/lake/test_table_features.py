@@ -15,8 +15,9 @@ from aimaas.fleet import load_fleet
 from aimaas.lake import held, read_table, table_path
 from aimaas.settings import Settings, read_settings
 from spark_jobs.job import Job, done
+from tests.conftest import FLEETS
 
-FLEET = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+FLEET = load_fleet(FLEETS / "mill.yaml")
 
 
 @pytest.fixture

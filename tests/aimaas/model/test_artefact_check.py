@@ -196,7 +196,7 @@ def mutate(value: Any, place: Path, how: str, other: Any) -> None:
         value.insert(name, value[name])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.tuples(st.sampled_from(PLACES), st.sampled_from(["replace", "remove", "double"]), ANYTHING),

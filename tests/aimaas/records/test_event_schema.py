@@ -87,7 +87,7 @@ def agree(fleet: FleetSpec, text: str) -> None:
     assert allowed(fleet, text) == (reason in {Reason.ADMITTED, *NOT_OF_A_VALUE}), (text, reason, detail)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(st.sampled_from(["seq", "ts"]), changes, without, st.booleans())
 @example("seq", {"seq": 1.0}, (), False)
 @example("seq", {"run": 0.0}, (), False)

@@ -1,5 +1,4 @@
 from datetime import UTC, datetime
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -7,13 +6,14 @@ from jsonschema import Draft202012Validator
 
 from aimaas.fleet import FleetSpec, find_fleet
 from aimaas.records.events import Outcome, encode_event, event_schema, event_type
+from tests.conftest import FLEETS
 
 TS = datetime(2026, 11, 23, 10, 0, 0, 123_000, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
 def mill() -> FleetSpec:
-    return find_fleet(Path(__file__).parents[3] / "fleets", "mill")
+    return find_fleet(FLEETS, "mill")
 
 
 def test_an_encoded_event_reads_back_and_fits_the_published_schema(mill: FleetSpec) -> None:

@@ -112,7 +112,7 @@ def _in_files(folder: Path, rows: Rows, files: int) -> Path:
     return folder
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(st.permutations(range(_N)), st.integers(1, 7))
 def test_rows_are_sorted_with_their_features_however_they_lie_in_files(order: list[int], files: int) -> None:
     with TemporaryDirectory() as folder:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,12 +17,13 @@ from aimaas.records.events import encode_event
 from aimaas.topics import topic_names
 from spark_jobs.admission.rule_claims import JudgedBy
 from spark_jobs.admission.verdicts import judge_partitions
+from tests.conftest import FLEETS
 from tests.partitioners import anywhere
 from tests.spark_jobs.memory_journal import by_file
 
 AT_MS = 1_795_428_000_000
 AT = datetime.fromtimestamp(AT_MS / 1e3, UTC)
-MILL = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+MILL = load_fleet(FLEETS / "mill.yaml")
 
 
 def events(fleet: FleetSpec, n: int) -> list[tuple[bytes, bytes]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from aimaas.records.refusal_reasons import REFUSALS
 from stream.devices.faults import FAULTS, Faults, Judged
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 NOW_US = int(NOW.timestamp()) * 1_000_000
 

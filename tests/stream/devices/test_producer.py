@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import datetime
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -20,8 +19,7 @@ from aimaas.topics import topic_names, topic_specs
 from stream.devices.producer import produce
 from stream.devices.run import run_devices
 from stream.devices.simulator import simulate
-
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
+from tests.conftest import FLEETS
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from aimaas.fleet import FleetSpec, load_fleet
 from stream.devices.histories import truth
 from stream.devices.producer import Encoder
 from stream.replay.replay import ReplayError, read_cmapss, read_file, read_remaining
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
 AI4I = FLEETS / "mappings" / "ai4i2020.yaml"
 TURBOFAN, MILL = load_fleet(FLEETS / "turbofan.yaml"), load_fleet(FLEETS / "mill.yaml")
 

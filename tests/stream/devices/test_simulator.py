@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,8 +11,8 @@ from aimaas.fleet import FleetSpec, load_fleet
 from stream.devices.histories import Histories, truth
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
 
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
 END_US = 1_795_000_000_000_000
 
 

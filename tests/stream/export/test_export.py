@@ -240,7 +240,7 @@ def test_a_topic_that_is_shorter_than_the_export_is_told_with_a_remedy_that_stor
     assert rows_of(url) == on_topic(read_all(line.settings, topic))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.tuples(st.sampled_from("ab"), st.integers(0, 1), st.integers(0, 2**53 - 1) | st.integers(0, 2)), max_size=30

@@ -27,7 +27,7 @@ def drawn(value: bytes, count: int, seed: int) -> list[Fuzzed]:
 
     @seeded(seed)
     @settings(
-        max_examples=count, deadline=None, database=None, phases=[Phase.generate],
+        max_examples=count, database=None, phases=[Phase.generate],
         suppress_health_check=list(HealthCheck), verbosity=Verbosity.quiet,
     )  # fmt: skip
     @given(_records(value))

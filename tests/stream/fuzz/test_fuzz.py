@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import time
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,11 +17,11 @@ from aimaas.records.refusal_reasons import REFUSALS
 from aimaas.topics import topic_specs
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
+from tests.conftest import FLEETS
 from tests.stream.conftest import Line
 from tests.stream.fuzz.fuzzed import Fuzzed, drawn
 from tests.stream.fuzz.mutated import at_broker_limit, mutated
 
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
 EACH = 5_000  # drawn ones, and mutated ones
 
 

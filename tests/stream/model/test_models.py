@@ -27,9 +27,10 @@ from stream.model.load import ArtefactUnreachableError, TornArtefactError, load_
 from stream.model.opening import open_announced
 from stream.model.watch import ModelWatcher
 from tests.artefacts import note_as_tried, stored
+from tests.conftest import FLEETS
 
 SETTINGS = read_settings({"AIMAAS_HOME": tempfile.mkdtemp()})
-FLEET = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+FLEET = load_fleet(FLEETS / "mill.yaml")
 PLAN = plan_of(FLEET)
 WIDTH = len(PLAN.feature_names)
 

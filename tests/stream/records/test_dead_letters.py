@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from pathlib import Path
 from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aimaas.admission.judge import Reason
@@ -17,9 +16,10 @@ from aimaas.fleet import load_fleet
 from aimaas.kafka import headers_of
 from aimaas.topics import topic_names, topic_specs
 from stream.records.dead_letters import DeadLetter, Source, dead_letter, original_of, source_of
+from tests.conftest import FLEETS
 from upkeep.dead_letters.letters import letter_of
 
-FLEET = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+FLEET = load_fleet(FLEETS / "mill.yaml")
 LIMIT = FLEET.limits.record_bytes
 LETTERS = next(s.config for s in topic_specs(FLEET) if s.name == topic_names(FLEET).dead_letters)
 BATCH_BYTES = 61  # of a batch's own header, which the client does not count
@@ -131,7 +131,6 @@ def messages(draw: st.DrawFn) -> Message:
     return Message(key and key * draw(times), value and value * draw(times), many)
 
 
-@settings(deadline=None)
 @given(messages(), st.text(max_size=3), st.sampled_from([1, 5_000]))
 def test_whatever_came_in_its_dead_letter_can_be_produced(message: Message, detail: str, times: int) -> None:
     found = letter(message, detail=detail * times)

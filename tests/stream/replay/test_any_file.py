@@ -72,7 +72,7 @@ def read_or_refused(pump: FleetSpec, path: Path) -> None:
     assert (report.events, report.unreadable) == (rows, [])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=st.lists(st.tuples(*[CELL] * len(COLUMNS)), min_size=1, max_size=4))
 def test_any_cells(pump: FleetSpec, rows: list[tuple[str, ...]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
@@ -82,7 +82,7 @@ def test_any_cells(pump: FleetSpec, rows: list[tuple[str, ...]]) -> None:
         read_or_refused(pump, path)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(content=st.binary(max_size=80), headed=st.booleans())
 def test_any_bytes(pump: FleetSpec, content: bytes, headed: bool) -> None:
     with tempfile.TemporaryDirectory() as folder:

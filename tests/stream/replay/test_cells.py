@@ -16,7 +16,7 @@ from stream.replay.cells.times import times
 from stream.replay.mapping.schema import TableFormat, TimeSource
 
 MARKS = [(".", None), (",", None), (".", ","), (",", "."), (",", " "), (".", "'")]
-ANY = settings(max_examples=150, deadline=None)
+ANY = settings(max_examples=150)
 MOMENTS = st.datetimes(datetime(1900, 1, 2), datetime(2199, 12, 30), timezones=st.just(UTC))
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

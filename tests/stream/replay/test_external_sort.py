@@ -27,7 +27,7 @@ def made(pairs: npt.NDArray[np.int64]) -> npt.NDArray[np.void]:
     return rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(pairs=PAIRS, held=st.integers(1, 40), cut=st.integers(1, 60))
 def test_any_rows_come_in_order_however_few_fit_into_memory(pairs: npt.NDArray[np.int64], held: int, cut: int) -> None:
     rows = made(pairs)

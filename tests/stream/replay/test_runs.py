@@ -42,7 +42,7 @@ CELL = st.tuples(
 )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(cells=st.lists(CELL, max_size=40), cuts=st.lists(st.integers(0, 50), max_size=6))
 def test_the_cut_into_parts_makes_no_difference(cells: list[tuple[int, int, int, int]], cuts: list[int]) -> None:
     rows = made(cells)
@@ -64,7 +64,7 @@ def test_an_outcome_of_a_table_of_its_own_has_the_place_of_the_event_before_it()
     assert found["ending"].tolist() == [0, FAILED, 0, FAILED]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     cells=st.lists(st.tuples(st.integers(0, 2), st.integers(0, 2), st.integers(0, 1)), unique=True, max_size=12),
     cuts=st.lists(st.integers(0, 20), max_size=4),

@@ -30,10 +30,10 @@ from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE, shared_headers
 from stream.schemas.headers import prediction_headers
 from stream.schemas.topics import contracts, schemas
 from tests.aimaas.records.test_event_schema import anything, device_ids, numbers, scalars, times
+from tests.conftest import FLEETS
 from tests.spark_jobs.conftest import small_fleet
 from tests.stream.conftest import Line
 
-FLEETS = Path(__file__).parents[3] / "fleets"
 FLEET = small_fleet()
 OUTCOME: dict[str, Any] = {
     "fleet": FLEET.fleet, "device_id": "d", "run": 0, "seq": 192, "ts": "2026-11-29T10:00:00Z", "kind": "failed", "mode": "hpc",
@@ -45,7 +45,7 @@ def valid(schema: dict[str, Any], value: Any) -> bool:
     return Draft202012Validator(schema).is_valid(value)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(
     st.fixed_dictionaries(
         {},
@@ -167,7 +167,7 @@ def without(values: dict[str, Any], name: str) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k != name}
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(
     st.from_type(ModelStatus),
     st.sampled_from([None, ("state", "dead"), ("sequence", "1"), ("at", "now"), ("reason", None)]),

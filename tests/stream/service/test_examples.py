@@ -11,9 +11,9 @@ import pytest
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.model.intervals import Intervals
 from stream.service.examples import fill_in
+from tests.conftest import FLEETS
 from tests.stream.service.conftest import Served, pump, weighted_sum
 
-FLEETS = Path(__file__).resolve().parents[3] / "fleets"
 INTERVALS = Intervals(0.9, (), (-3.0,), (4.0,), 10, "calibration")
 LIFE = {"kind": "remaining_useful_life", "unit": "hours", "cap": 500}
 SENSOR = {"name": "x", "unit": "1", "range": [-10, 10]}

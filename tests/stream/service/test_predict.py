@@ -168,7 +168,7 @@ events_like = st.lists(st.fixed_dictionaries({"readings": st.dictionaries(words,
 bodies = values | st.builds(lambda e: {"events": e}, events_like) | st.builds(lambda v: {"instances": v}, values)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bodies, st.sampled_from(["/predict", "/v2/models/pump/infer"]))
 @example({"features": [0.0] * WIDTH}, "/predict")
 @example({"events": [{"readings": {"\ud800": float("inf")}}]}, "/predict")
@@ -178,7 +178,7 @@ def test_no_json_body_makes_the_service_fail(served: Served, body: Any, path: st
     assert isinstance(answer.json, dict)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_no_bytes_make_the_service_fail(served: Served, noise: bytes, at: int) -> None:
     good = json.dumps({"instances": [{"events": [event(), event()]}]}).encode()

@@ -139,7 +139,7 @@ def parts(draw: Any) -> list[Part]:
     return found
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(parts(), st.integers(1, 8))
 def test_state_is_the_same_after_a_kill_at_any_commit(batches: list[Part], most: int) -> None:
     run = Run(most)
@@ -149,7 +149,7 @@ def test_state_is_the_same_after_a_kill_at_any_commit(batches: list[Part], most:
         assert memory(run.restored(commit)) == commit.memory
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(parts(), st.integers(1, 8), st.data())
 def test_state_is_the_same_where_the_newest_commits_of_the_state_topic_do_not_show_yet(
     batches: list[Part], most: int, data: st.DataObject
@@ -165,7 +165,7 @@ def test_state_is_the_same_where_the_newest_commits_of_the_state_topic_do_not_sh
     assert len(found.devices) <= most
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(parts(), st.integers(1, 8), st.data())
 def test_state_is_the_same_where_a_scorer_that_was_put_out_writes_its_older_records_again(
     batches: list[Part], most: int, data: st.DataObject
@@ -181,7 +181,7 @@ def test_state_is_the_same_where_a_scorer_that_was_put_out_writes_its_older_reco
     assert memory(run.restored(run.commits[-1], len(run.topic))) == run.commits[-1].memory
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(parts(), parts(), st.integers(1, 8), st.data())
 def test_a_restored_state_goes_on_like_the_lost_one_over_further_kills(
     before: list[Part], after: list[Part], most: int, data: st.DataObject
@@ -197,7 +197,7 @@ def test_a_restored_state_goes_on_like_the_lost_one_over_further_kills(
         assert memory(killed.restored(commit))["devices"] == commit.memory["devices"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(parts(), parts(), st.integers(1, 4))
 def test_after_the_limit_was_lowered_state_still_comes_back(before: list[Part], after: list[Part], most: int) -> None:
     run = Run(8)

@@ -133,13 +133,13 @@ def test_records_without_a_key_are_one_device() -> None:
     assert check(made, devices=3) == Flood(500, 500, 500, b"")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 9_999), st.integers(AT_LEAST, 50_000), st.integers(0, 1_000), st.integers(0, 1_000))
 def test_one_device_is_no_deployment_whoever_it_is(device: int, records: int, admitted: int, devices: int) -> None:
     assert check(refusing({b"dev-%d" % device: records}, admitted), devices=devices) or admitted >= 9 * records
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(2, 3_000), st.integers(0, 9_999), st.integers(2, 20))
 def test_a_fleet_of_which_all_are_refused_is_a_deployment(devices: int, first: int, each: int) -> None:
     by_device = {b"dev-%d" % (first + i): max(each, AT_LEAST // devices + 1) for i in range(devices)}
@@ -191,7 +191,6 @@ Records = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(Records, st.integers(0, 40), st.booleans())
 def test_counts_are_the_same_however_records_are_cut_into_batches_and_read_back(
     records: list[tuple[int, Reason, bytes | None]], cut: int, known: bool

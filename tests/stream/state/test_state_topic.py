@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from stream.state.records import (
     replay_record,
 )
 from stream.state.topic import Saved, restore
+from tests.conftest import FLEETS
 from tests.partitioners import anywhere
 from tests.stream.conftest import Line
 
@@ -220,7 +220,7 @@ def written_of(records: list[StateRecord]) -> list[tuple[bytes, int]]:
 @pytest.fixture
 def mill_state() -> Any:
     """A partition's state, and a function that puts one event each of the named devices into it."""
-    fleet = anywhere(load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml"))
+    fleet = anywhere(load_fleet(FLEETS / "mill.yaml"))
     plan, judge = plan_of(fleet), Judge(fleet)
     c = len(plan.channels)
     kernel = kernel_of(plan, Fit(((0.0,),), (0.0,), ((0.0,) * c,), ((1.0,) * c,)))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from aimaas.admission.judge import Judge
 from aimaas.fleet import load_fleet
 from aimaas.records.events import encode_event
 from stream.records.dead_letters import Source
+from tests.conftest import FLEETS
 from upkeep.dead_letters.backfill import History, history_of
 from upkeep.dead_letters.log import Sent
 
-FLEET = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "turbofan.yaml")
+FLEET = load_fleet(FLEETS / "turbofan.yaml")
 HOUR_MS = 3_600_000
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,12 @@ from aimaas.admission.partitioner import partition_of
 from aimaas.fleet import load_fleet
 from aimaas.records.events import encode_event
 from stream.records.dead_letters import Source
+from tests.conftest import FLEETS
 from upkeep.dead_letters.decisions import Action, Served, judged_now, place, served_of, why_left, why_unknown
 from upkeep.dead_letters.letters import Letter
 from upkeep.dead_letters.log import Account, Event, Sent
 
-FLEET = load_fleet(Path(__file__).resolve().parents[3] / "fleets" / "mill.yaml")
+FLEET = load_fleet(FLEETS / "mill.yaml")
 AT = datetime(2026, 11, 23, tzinfo=UTC)
 KEYED = partition_of(b"m-1", 2)
 NOW_MS = int(AT.timestamp() * 1e3)

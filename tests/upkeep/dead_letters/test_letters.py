@@ -14,6 +14,7 @@ from aimaas.errors import AimaasError
 from cli.app import app
 from stream.records.dead_letters import Source, replay_headers, replay_of
 from stream.records.replay_mac import replay_mac
+from tests.conftest import FLEETS
 from tests.stream.conftest import Line
 from upkeep.dead_letters.letters import counts_of, letter_of, since_ms
 
@@ -115,8 +116,7 @@ def test_what_is_no_time_is_said_with_what_to_write() -> None:
 
 @pytest.mark.parametrize("since", ["800000d", "9" * 5_000 + "s"])
 def test_a_time_before_all_times_is_said_by_the_command(tmp_path: Path, since: str) -> None:
-    fleets = Path(__file__).resolve().parents[3] / "fleets"
-    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(fleets)}
+    surroundings = {"AIMAAS_HOME": str(tmp_path), "AIMAAS_FLEETS": str(FLEETS)}
 
     result = CliRunner().invoke(app, ["dlq", "list", "--fleet", "mill", "--since", since], env=surroundings)
 

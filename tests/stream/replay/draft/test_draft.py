@@ -221,18 +221,14 @@ def tables(draw: st.DrawFn) -> str:
     return out.getvalue()
 
 
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=tables())
 def test_the_draft_of_any_table_is_valid_and_its_check_is_clean(tmp_path: Path, text: str) -> None:
     _is_valid_and_clean(tmp_path, text)
 
 
 @pytest.mark.long
-@settings(
-    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
-)
+@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(text=tables())
 def test_the_drafts_of_many_tables_are_valid_and_their_checks_are_clean(tmp_path: Path, text: str) -> None:
     _is_valid_and_clean(tmp_path, text)
