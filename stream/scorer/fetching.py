@@ -74,10 +74,11 @@ class Fetcher:
     def _go_on_behind_gaps(self) -> None:
         """Continue at the start of the log, with a gap, in partitions where retention was faster.
 
-        Raises if the log lost its end.
+        All devices are saved first, because the log no longer holds the events that a restore would read. Raises if the log
+        lost its end.
         """
         gone, self._gone = sorted(self._gone.intersection(self._assignment.owned.states)), set()
-        self._commits.commit()
+        self._commits.save_all(gone)
         self._assignment.rewind(gone)
 
     def _pass_over(self, message: Any) -> bool:

@@ -120,6 +120,14 @@ class Commits:
             self._touched.clear()
             raise
 
+    def save_all(self, partitions: list[int]) -> None:
+        """Commit all work, with a snapshot of every device of `partitions` that waits for one. Blocks."""
+        states = [self._partitions.states[p] for p in partitions]
+        self.commit()
+        while waiting := [s for s in states if s.dirty]:
+            self._save_more(waiting)
+            self.commit()
+
     def abandon(self) -> None:
         """Forget the open transaction: its partitions have other owners now."""
         self._touched.clear()

@@ -144,19 +144,19 @@ def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Line) -> N
     line.wait_for(60)
     stood = end_offsets(line.settings, line.names.events)
     process.send_signal(signal.SIGSTOP)
-    line.send(events[60:90])
+    for event in events[60:90]:  # the broker answers a waiting fetch with the first of them: these are no gap
+        line.send([event])
     begin = end_offsets(line.settings, line.names.events)
     delete_before(line, begin)
     process.send_signal(signal.SIGCONT)
     line.send(events[90:])
-    # the client may have fetched some of them before it was stopped: these are no gap
     await_that(lambda: len(line.scored()) + sum(g.events or 0 for g in gaps(line)) == len(events))
     process.send_signal(signal.SIGTERM)
 
     assert process.wait(20) == 0, line.log_of()
-    lost = {(line.names.events, p): (stood[p], begin[p] - 1) for p in stood if begin[p] > stood[p]}
-    assert places_of(gaps(line)).items() <= lost.items()
-    assert len(gaps(line)) > 0
+    lasts = {(line.names.events, p): begin[p] - 1 for p in stood}
+    assert gaps(line)
+    assert all(lasts[g.topic, g.partition] == g.last and g.by == "scorer" for g in gaps(line))  # no state is lost
 
 
 @pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
