@@ -87,7 +87,7 @@ def compress(trial_data: TrialData, chosen: Tried, estimator: Estimator, samples
     Raises GateFailedError if the predictions of every form depend on the batch.
     """
     final, source = Source(estimator, samples, trial_data.target_range, trial_data.seed), trial_data.source(chosen, 0)
-    forms = forms_of(source, (*chosen.estimators[1:], estimator))
+    forms = forms_of(source)
     rehearsed = beside_each_other(
         [partial(_rehearse, trial_data, source, name, build) for name, build in forms.items()]
     )

@@ -1,4 +1,4 @@
-"""Forms of one ONNX graph that keep its structure: optimised, in half precision, in static int8."""
+"""Forms of one ONNX graph that keep its structure: optimised, and in static int8."""
 
 from __future__ import annotations
 
@@ -47,17 +47,6 @@ def running_graph(content: bytes) -> Any:
 def is_neural(content: bytes) -> bool:
     """Return whether the graph multiplies by a matrix of weights with more than one column."""
     return any(len(w.dims) == 2 and w.dims[1] > 1 for _, w in _dense(content))
-
-
-def in_half_precision(content: bytes) -> bytes:
-    """Return weights and arithmetic of the layers in float16; all else stays float32."""
-    import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
-
-    model = onnx.load_model_from_string(content)
-    others = sorted({n.op_type for n in model.graph.node} - {*DENSE, "Relu", "Tanh", "Sigmoid"})
-    model = convert_float_to_float16(model, keep_io_types=True, op_block_list=others)
-    return bytes(model.SerializeToString(deterministic=True))
 
 
 def in_int8(content: bytes, rows: Float32, seed: int) -> bytes:

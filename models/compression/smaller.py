@@ -1,4 +1,4 @@
-"""Smaller replacements of a trained model: fewer trees, pruned networks, and students that learn from its predictions."""
+"""Smaller replacements of a trained model: pruned networks, and students that learn from its predictions."""
 
 from __future__ import annotations
 
@@ -49,22 +49,6 @@ def has_trees(estimator: Estimator) -> bool:
 def has_networks(estimator: Estimator) -> bool:
     """Return whether any part is a multilayer perceptron."""
     return any(hasattr(p, "coefs_") for p in parts_of(estimator))
-
-
-def fewer_trees(estimator: Estimator, share: float) -> Estimator:
-    """Return the estimator with the first `share` of the trees of each ensemble."""
-    if hasattr(estimator, "named_estimators"):
-        return _with_members(estimator, [fewer_trees(member, share) for member in estimator.estimators_])
-    if isinstance(estimator, VectorOnly):
-        return vector_only(fewer_trees(estimator.inner, share), estimator.width)
-    for name in ("_predictors", "estimators_"):
-        if hasattr(estimator, name):
-            cut = copy.copy(estimator)
-            trees = getattr(estimator, name)[: max(1, round(share * len(getattr(estimator, name))))]
-            setattr(cut, name, trees)
-            setattr(cut, "max_iter" if name == "_predictors" else "n_estimators", len(trees))
-            return cut
-    return estimator
 
 
 def pruned(estimator: Estimator, samples: Samples, seed: int) -> Estimator:

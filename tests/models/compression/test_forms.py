@@ -13,7 +13,7 @@ from onnxruntime.quantization import quantize_dynamic
 from models.compression.choose import cheapest
 from models.compression.cost import branches_of, cost_of
 from models.compression.forms import Source, forms_of
-from models.compression.smaller import fewer_trees, has_networks, has_trees, parts_of, pruned
+from models.compression.smaller import has_networks, has_trees, parts_of, pruned
 from models.export.export import run_onnx
 from models.export.plain_session import cut_differently
 from models.families.candidates import candidates_of, predict
@@ -91,25 +91,19 @@ def test_pruned_networks_have_half_the_neurons_and_are_tuned_again() -> None:
     assert np.corrcoef(before, after)[0, 1] > 0.9
 
 
-def test_fewer_trees_are_the_first_ones_and_the_model_itself_stays_whole() -> None:
-    for name in ("boosting", "trees"):
-        given = source(name)
-        half = given.exported(fewer_trees(given.estimator, 0.5))
-        assert trees(half) == trees(given.plain) / 2
-        assert branches(half) < branches(given.plain)
+def test_every_node_that_a_row_passes_in_a_tree_is_counted() -> None:
+    shallow, deep = (_boosted(trees=8, leaves=leaves) for leaves in (2, 16))
+    assert branches_of(tree_node(shallow)) == 8
+    assert branches_of(tree_node(deep)) > 8 * 3
+
+
+def _boosted(**settings: int) -> bytes:
+    fleet = pump_fleet({"boosting": settings})
+    return Source(fit_chosen(candidates_of(fleet), "boosting", samples(), 7), samples(), RANGE, 7).plain
 
 
 def tree_node(content: bytes) -> Any:
     return next(n for n in onnx.load_model_from_string(content).graph.node if n.op_type.startswith("Tree"))
-
-
-def trees(content: bytes) -> int:
-    of = {a.name: onnx.helper.get_attribute_value(a) for a in tree_node(content).attribute}
-    return len(set(of["nodes_treeids"]))
-
-
-def branches(content: bytes) -> float:
-    return branches_of(tree_node(content))
 
 
 def test_dynamic_quantisation_shows_that_its_answers_depend_on_the_batch(tmp_path: Any) -> None:
@@ -138,7 +132,5 @@ def test_members_that_are_shown_the_vector_alone_are_made_smaller_like_others() 
     assert has_trees(beside_a_window)
     assert has_networks(beside_a_window)
     wider = np.hstack([given.features, given.features])
-    small = fewer_trees(beside_a_window, 0.5)
-    assert np.array_equal(predict(small, wider), predict(fewer_trees(blend, 0.5), given.features))
     tuned = pruned(beside_a_window, Samples(wider, given.targets, given.devices), 7)
     assert np.array_equal(predict(tuned, wider), predict(pruned(blend, given, 7), given.features))

@@ -12,7 +12,7 @@ import pytest
 from aimaas.training.report import CandidateReport
 from models.compression import choose
 from models.compression.choose import compress
-from models.compression.forms import Build, Source, forms_of
+from models.compression.forms import Build, Source
 from models.compression.trial_data import TrialData
 from models.export.export import run_onnx
 from models.families.candidates import candidates_of, predict
@@ -51,22 +51,6 @@ def stack(*by_fold: tuple[str, ...], final: tuple[str, ...]) -> tuple[Tried, Est
     return Tried(report, held_out, validation.mean(axis=0), tuple(of_folds), validation), mean_of(
         [(m, finals[m]) for m in final]
     )
-
-
-def test_a_member_by_itself_is_a_form_only_where_every_folds_stack_and_the_final_one_have_it() -> None:
-    trial_data = fitted()[0]
-    chosen, final = stack(("ridge", "boosting"), MEMBERS, ("boosting", "trees"), final=("trees", "boosting"))
-    forms = forms_of(trial_data.source(chosen, 0), (*chosen.estimators[1:], final))
-    assert [name for name in forms if name.startswith("only_")] == ["only_boosting"]
-
-
-def test_the_member_that_ships_is_the_one_that_was_judged_wherever_it_stands_in_the_stack() -> None:
-    trial_data, _, finals = fitted()
-    chosen, final = stack(("ridge", "boosting"), MEMBERS, ("boosting", "trees"), final=("trees", "boosting"))
-    build = forms_of(trial_data.source(chosen, 0), (*chosen.estimators[1:], final))["only_boosting"]
-    rows = samples().features
-    answers = run_onnx(build(Source(final, samples(), RANGE, 7)), rows)
-    assert np.abs(answers - np.clip(predict(finals["boosting"], rows), *RANGE)).max() < 1e-3
 
 
 def test_a_stack_whose_members_differ_between_folds_ships_the_form_that_was_judged() -> None:
@@ -117,7 +101,7 @@ def test_a_form_that_does_not_hold_in_the_end_what_it_promised_gives_way_to_the_
     monkeypatch.setattr(choose, "cost_of", lambda content: 1.0)  # of forms that are alike the first goes first
     for others, ships in ({"second": lambda s: s.plain}, "second"), ({}, "plain"):
         forms = {"first": build, **others, "plain": lambda s: s.plain}
-        monkeypatch.setattr(choose, "forms_of", lambda *of, forms=forms: forms)
+        monkeypatch.setattr(choose, "forms_of", lambda source, forms=forms: forms)
         found = compress(trial_data, tried["boosting"], finals["boosting"], samples(), 0.01)
         assert found.form == ships
         verdicts = {f.name: f.verdict for f in found.forms}

@@ -14,7 +14,6 @@ from aimaas.errors import TrainingRefusedError
 from aimaas.fleet import FleetSpec
 from aimaas.settings import Settings
 from aimaas.training.training_set import read_training_set
-from models.compression.forms import Source, forms_of
 from models.export.export import export, parity
 from models.families.candidates import candidates_of, family_names, predict, settings_of
 from models.families.shards import RunShards, dealt, in_turn, on_processes, on_spark, place_of_shards
@@ -234,10 +233,3 @@ def test_several_seeds_ship_as_the_mean_of_models_that_drew_other_numbers_from_t
     assert np.array_equal(answers[0], predict(alone, data.features))
     assert exported_parity(fleet, blend, data) <= 1e-5
     assert settings_of(fleet, "boosting")["seeds"] == 3
-
-
-def test_a_blend_of_members_with_seeds_still_tries_each_kind_by_itself(training_set: MakeSet) -> None:
-    fleet = pump_fleet({"boosting": {"trees": 10, "seeds": 2}, "mlp": {**NETWORK, "seeds": 2}, "blend": {}})
-    data = samples(training_set(fleet))
-    source = Source(fit_chosen(candidates_of(fleet), "blend", data, 7), data, target_range(fleet), 7)
-    assert {"only_boosting", "only_mlp"} <= set(forms_of(source))
