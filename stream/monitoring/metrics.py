@@ -7,20 +7,19 @@ transaction, and some 20 ns for an event's latency.
 
 from __future__ import annotations
 
-import time
 from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter
 
 from aimaas.admission.judge import Reason, Reasons
 from aimaas.records.refusal_reasons import REASONS
 from stream.model.answers import Answered
+from stream.monitoring.fleet_metrics import FleetMetrics
 from stream.monitoring.health import Health
-from stream.monitoring.histogram import ArrayHistogram
 
 LATENCY_BOUNDS_S = (0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 3600.0)
 BATCH_BOUNDS = (1, 3, 10, 30, 100, 300, 1_000, 2_000, 5_000, 10_000)
@@ -38,17 +37,15 @@ class _Work:
     answered: list[tuple[str, Answered]] = field(default_factory=list)  # model version, and its answers to a batch
 
 
-class ScorerMetrics:
-    """The metrics of one scorer. The loop's thread calls the methods; any thread may call `model_refused` and `copy_unproven`."""
+class ScorerMetrics(FleetMetrics):
+    """The metrics of one scorer. The loop's thread calls the methods; any thread may call `copy_unproven`."""
 
     def __init__(self, fleet: str, registry: CollectorRegistry) -> None:
-        self._fleet, self._registry = fleet, registry
+        super().__init__(fleet, registry, "aimaas_model_info")
         self._gathering, self._committing = _Work(), _Work()
-        self._promoted_at: float | None = None  # seconds since 1970
         self._make_flow()
         self._make_offsets()
         self._make_transactions()
-        self._make_model()
         self._make_state()
         self._live = self._gauge("aimaas_live", "1 unless the scorer is stalled; the same as /healthz.")
         self._ready = self._gauge("aimaas_ready", "1 if events are being scored; the same as /readyz.")
@@ -57,10 +54,10 @@ class ScorerMetrics:
         by_model, by_reason = ["fleet", "model_version"], ["fleet", "reason"]
         self._events = self._counter("aimaas_events_total", "Judged events in committed transactions.")
         self._predictions = Counter(
-            "aimaas_predictions_total", "Committed predictions, by model version.", by_model, registry=self._registry
+            "aimaas_predictions_total", "Committed predictions, by model version.", by_model, registry=self.registry
         )
         self._dead_letters = Counter(
-            "aimaas_dead_letters_total", "Committed dead letters, by reason.", by_reason, registry=self._registry
+            "aimaas_dead_letters_total", "Committed dead letters, by reason.", by_reason, registry=self.registry
         )
         for reason in Reason:  # a rate needs the zero before the first one
             if reason != Reason.ADMITTED:
@@ -99,26 +96,7 @@ class ScorerMetrics:
         self._aborts = self._counter("aimaas_aborts_total", "Aborted transactions; their events are scored again.")
         self._transaction_s = self._histogram("aimaas_transaction_seconds", "Duration of a commit.", COMMIT_BOUNDS_S)
         what = "Time from the broker's timestamp of an event to the commit of its prediction."
-        self._latency = ArrayHistogram(
-            "aimaas_latency_seconds", what, LATENCY_BOUNDS_S, {"fleet": self._fleet}, self._registry
-        )
-
-    def _make_model(self) -> None:
-        by_model = ["fleet", "model_version"]
-        self._model_info = Gauge("aimaas_model_info", "1 for the serving model.", by_model, registry=self._registry)
-        self._model_age = self._gauge(
-            "aimaas_model_age_seconds", "Seconds since the promotion of the serving model; NaN without one."
-        )
-        self._model_age.set_function(self._age)
-        self._refused = self._counter("aimaas_models_refused_total", "Announced models that cannot be served.")
-        self._passed_over = self._counter(
-            "aimaas_announcements_passed_over_total", "Records on the models topic that cannot be trusted."
-        )
-
-        self._withdrawn = self._counter(
-            "aimaas_models_withdrawn_total",
-            "Serving models that were withdrawn after too many NaN or infinite predictions.",
-        )
+        self._latency = self._histogram("aimaas_latency_seconds", what, LATENCY_BOUNDS_S)
 
     def _make_state(self) -> None:
         self._restore_s = self._gauge("aimaas_restore_seconds", "Duration of the last restore of state.")
@@ -129,18 +107,6 @@ class ScorerMetrics:
         self._devices = self._gauge("aimaas_devices", "Devices with state in memory.")
         self._state_bytes = self._gauge("aimaas_state_bytes", "Bytes of device state in memory.")
         self._snapshots = self._counter("aimaas_snapshots_total", "Device snapshots committed to the state topic.")
-
-    def _counter(self, name: str, what: str) -> Counter:
-        return Counter(name, what, ["fleet"], registry=self._registry).labels(self._fleet)
-
-    def _gauge(self, name: str, what: str) -> Gauge:
-        return Gauge(name, what, ["fleet"], registry=self._registry).labels(self._fleet)
-
-    def _histogram(self, name: str, what: str, bounds: Sequence[float]) -> Histogram:
-        return Histogram(name, what, ["fleet"], buckets=bounds, registry=self._registry).labels(self._fleet)
-
-    def _age(self) -> float:
-        return float("nan") if self._promoted_at is None else time.time() - self._promoted_at
 
     def health_from(self, look: Callable[[], Health]) -> None:
         """Ask `look` for the scorer's health at every scrape, in the scraping thread."""
@@ -188,7 +154,7 @@ class ScorerMetrics:
             if i != Reason.ADMITTED:
                 self._dead_letters.labels(self._fleet, Reason(i).label).inc(int(work.reasons[i]))
         if work.broker_ms:
-            self._latency.observe(np.maximum(at - np.concatenate(work.broker_ms) / 1e3, 0.0))
+            self._latency.observe_all(np.maximum(at - np.concatenate(work.broker_ms) / 1e3, 0.0))
         self._transactions.inc()
         self._transaction_s.observe(seconds)
         self._snapshots.inc(snapshots)
@@ -201,16 +167,8 @@ class ScorerMetrics:
 
     def model_changed(self, version: str, promoted_at: float) -> None:
         """Set the version that answers from now on, and its promotion (seconds since 1970)."""
-        self._promoted_at = promoted_at
-        self._model_info.clear()
-        self._model_info.labels(self._fleet, version).set(1)
-        self._predictions.labels(self._fleet, version)
-
-    def model_withdrawn(self) -> None:
-        """Note that the model was withdrawn."""
-        self._promoted_at = None
-        self._model_info.clear()
-        self._withdrawn.inc()
+        super().model_changed(version, promoted_at)
+        self._predictions.labels(self._fleet, version)  # a rate needs the zero before the first one
 
     def devices_flood(self, is_flood: bool) -> None:
         """Note for a batch with refusals whether few devices exceed the limit on refused records."""
@@ -223,14 +181,6 @@ class ScorerMetrics:
     def copy_unproven(self) -> None:
         """Count a record that claims to be a replay's copy without proof in its headers."""
         self._unproven.inc()
-
-    def model_refused(self) -> None:
-        """Count an announced model that cannot be served; the previous model serves on."""
-        self._refused.inc()
-
-    def announcement_passed_over(self) -> None:
-        """Count a record on the models topic that is no announcement, or has no valid signature."""
-        self._passed_over.inc()
 
     def restored(self, seconds: float, read_bytes: int, events: int) -> None:
         """Count a restore from the topics: bytes of snapshots and events read, and events put into state again."""

@@ -46,7 +46,6 @@ class Monitor:
         self._liveness = Liveness(Limits(), time.monotonic())
         self._lag = LagWatch(settings, topic_names(fleet).events)
         self._state_at = 0.0
-        self._refused = self._passed_over = 0
         self._snapshots = 0  # in the commit under way
 
     def look(self) -> Health:
@@ -104,11 +103,7 @@ class Monitor:
 
     def models_seen(self, refused: int, passed_over: int) -> None:
         """Set the counts since the start: refused models, and ignored records on the models topic."""
-        for _ in range(refused - self._refused):
-            self._metrics.model_refused()
-        for _ in range(passed_over - self._passed_over):
-            self._metrics.announcement_passed_over()
-        self._refused, self._passed_over = refused, passed_over
+        self._metrics.models_seen(refused, passed_over)
 
     def judged(self, judged: Judged) -> None:
         """Note that a batch was judged and will be answered."""

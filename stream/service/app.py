@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 from fastapi import FastAPI, Request, Response
 from fastapi_offline import FastAPIOffline
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -128,7 +128,7 @@ class Routes:
 
     async def metrics(self, request: Request) -> Response:
         """Metrics in Prometheus' text format."""
-        return Response(self._metrics.text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(generate_latest(self._metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
 
 def build_app(

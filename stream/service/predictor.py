@@ -43,7 +43,7 @@ class Predictor:
         self._served: Model | None = None
         self._turned_at = time.monotonic()  # last turn of the event loop
         self._answers = AnswerWatch(fleet.gates.unanswered_share)
-        self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.batch)
+        self.batcher = Batcher(Scoring(fleet).score, options.queue, options.batch_rows, metrics.rows.observe)
 
     async def follow(self, watcher: ModelWatcher) -> None:
         """Take each new champion, warmed up; ends by cancellation or by the watcher's error."""
@@ -77,7 +77,7 @@ class Predictor:
         gc.collect()
         gc.freeze()
         self._served = model
-        self._metrics.model(model.version, model.promoted_at.timestamp())
+        self._metrics.model_changed(model.version, model.promoted_at.timestamp())
         log.info("model serves", fleet=self._fleet.fleet, version=model.version)
 
     def model(self) -> Model:
@@ -122,7 +122,8 @@ class Predictor:
         keys = [(model.sha256, digest) for digest in digests]
         found = [self._cache.get(key, math.nan) for key in keys]  # no answer is NaN
         missing = [i for i, answer in enumerate(found) if math.isnan(answer)]
-        self._metrics.cache(len(found) - len(missing), len(missing))
+        self._metrics.hits.inc(len(found) - len(missing))
+        self._metrics.misses.inc(len(missing))
         if missing:
             instances = [decode(i) for i in missing]
             answers = await self.batcher.answers(model, instances)

@@ -40,8 +40,7 @@ def at_work(metrics: ScorerMetrics) -> None:
     metrics.devices_flood(True)
     metrics.strays_found(1)
     metrics.copy_unproven()
-    metrics.model_refused()
-    metrics.announcement_passed_over()
+    metrics.models_seen(refused=1, passed_over=1)
     metrics.resumed(1, 1, 1)
 
 

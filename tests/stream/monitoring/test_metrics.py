@@ -143,7 +143,8 @@ def test_one_model_is_told_at_a_time_with_the_age_of_its_promotion(
 
     metrics.model_changed("7", NOW)
     metrics.model_changed("8", NOW)
-    metrics.model_refused()
+    metrics.models_seen(refused=1, passed_over=0)
+    metrics.models_seen(refused=1, passed_over=0)
 
     assert value(registry, "aimaas_model_info", model_version="7") is None
     assert value(registry, "aimaas_model_info", model_version="8") == 1
@@ -207,9 +208,9 @@ def test_the_array_histogram_counts_as_the_clients_own_does() -> None:
         [np.random.default_rng(0).exponential(0.5, 1_000), [0.1, 1.0, 2.0, 5.0]]
     )  # bounds among them
     bounds, ours, theirs = (0.1, 1.0, 2.0), CollectorRegistry(), CollectorRegistry()
-    array = ArrayHistogram("aimaas_x_seconds", "x", bounds, {"fleet": "t"}, ours)
-    array.observe(values[:500])
-    array.observe(values[500:])
+    array = ArrayHistogram("aimaas_x_seconds", "x", ["fleet"], buckets=bounds, registry=ours).labels("t")
+    array.observe_all(values[:500])
+    array.observe_all(values[500:])
     plain = Histogram("aimaas_x_seconds", "x", ["fleet"], buckets=bounds, registry=theirs).labels("t")
     for v in values.tolist():
         plain.observe(v)
@@ -223,11 +224,3 @@ def test_the_array_histogram_counts_as_the_clients_own_does() -> None:
         return found
 
     assert samples(ours) == pytest.approx(samples(theirs))
-
-
-def test_two_histograms_of_one_name_in_a_registry_are_refused() -> None:
-    registry = CollectorRegistry()
-    ArrayHistogram("aimaas_x_seconds", "x", (1.0,), {"fleet": "t"}, registry)
-
-    with pytest.raises(ValueError, match="Duplicated"):
-        ArrayHistogram("aimaas_x_seconds", "x", (1.0,), {"fleet": "t"}, registry)

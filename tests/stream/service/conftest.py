@@ -19,6 +19,7 @@ import pytest
 import uvicorn
 from fastapi import FastAPI
 from onnx import TensorProto, helper, numpy_helper
+from prometheus_client import generate_latest
 
 from aimaas.fleet import FleetSpec
 from aimaas.kernel.fit import Fit
@@ -188,7 +189,9 @@ def call_http() -> Callable[..., Answer]:
 
 
 def metric(served: Served, name: str) -> float:
-    line = next(x for x in served.metrics.text().decode().splitlines() if x.startswith(f"aimaas_http_{name}"))
+    line = next(
+        x for x in generate_latest(served.metrics.registry).decode().splitlines() if x.startswith(f"aimaas_http_{name}")
+    )
     return float(line.split()[-1])
 
 
