@@ -126,12 +126,6 @@ def score(
     commit_interval_ms: Annotated[
         int, typer.Option(min=1, max=5_000, help="Time between two commits. Predictions become visible with a commit.")
     ] = 100,
-    at_least_once: Annotated[
-        bool,
-        typer.Option(
-            "--at-least-once", help="Use no transactions. A crash may then send predictions twice. It loses none."
-        ),
-    ] = False,
     metrics_port: Annotated[
         int | None,
         typer.Option(
@@ -148,7 +142,6 @@ def score(
     settings = read_settings()
     set_up_logs(settings)
     options = ScorerOptions(
-        delivery="at-least-once" if at_least_once else "exactly-once",
         commit_interval_ms=commit_interval_ms,
         metrics_host=metrics_host,
         metrics_port=metrics_port,

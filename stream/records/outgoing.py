@@ -1,4 +1,4 @@
-"""The form of an outgoing record, from the scorer to its outbox."""
+"""The form of an outgoing record, from the scorer to its transactions."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -42,8 +41,8 @@ from stream.scorer.group.rule_claims import Rules
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
 from stream.scorer.output.commits import Commits
-from stream.scorer.output.delivery import open_outbox
-from stream.scorer.output.outbox import Outbox, TransactionAbortedError
+from stream.scorer.output.opening import open_transactions
+from stream.scorer.output.progress import TransactionAbortedError
 from stream.scorer.partitions import Partitions
 from stream.scorer.scoring import Judged, by_partition, judge_batch, sources_of, write_batch
 from stream.scorer.serving import Serving
@@ -69,7 +68,6 @@ class Scorer:
     ) -> None:
         self._fleet, self._options, self._monitor = fleet, options, monitor
         self._names, self._outage = topic_names(fleet), outage_of(settings)
-        self._at_least_once = options.delivery == "at-least-once"
         self._garbage = GarbageCollector(time.monotonic())
         group = scorer_group(fleet)
         member = f"{group}-{instance}"
@@ -85,14 +83,12 @@ class Scorer:
             label=self._events.label,
         )  # fmt: skip
         self._orphans = OrphanWatch(settings, group, member, self._names.events, partitions)
-        outbox = open_outbox(settings, fleet, options, self._consumer, member, fenced_by)
+        transactions = open_transactions(settings, fleet, options, member, fenced_by)
         self._owned = Partitions()
-        self._commits = Commits(fleet, options, self._consumer, outbox, self._topics, self._owned, monitor)
+        self._commits = Commits(fleet, options, self._consumer, transactions, self._topics, self._owned, monitor)
         self._serving = Serving(fleet, watcher, model, monitor)
         rules = Rules(settings, fleet, self._consumer, instance, self._events.label)
-        restorer = Restorer(
-            settings, fleet, self._consumer, rules, self._serving, monitor, self._events, ahead=self._at_least_once
-        )
+        restorer = Restorer(settings, fleet, self._consumer, rules, self._serving, monitor, self._events)
         self._assignment = Assignment(settings, fleet, self._consumer, self._owned, self._commits, restorer, monitor)
         self._fetcher = Fetcher(fleet, self._consumer, fenced_by, self._assignment, self._commits, options)
 
@@ -164,19 +160,8 @@ class Scorer:
         self._monitor.lap("judge")
         answers = self._serving.answers
         work = partial(write_batch, judged, self._names, self._events.label, self._fleet, answers, self._sources)
-        self._commits.write(groups, self._confirmed(work) if self._at_least_once else work, len(judged))
+        self._commits.write(groups, work, len(judged))
         self._monitor.lap("wait")
-
-    def _confirmed(self, work: Callable[[Outbox], None]) -> Callable[[Outbox], None]:
-        """Return work that runs once the topic of the batch is confirmed, because its records cannot be taken back."""
-        asked = self._topics.ask(self._names.events, time.monotonic())
-
-        def confirmed(outbox: Outbox) -> None:
-            if asked is not None:
-                asked.confirm()
-            work(outbox)
-
-        return confirmed
 
     def _count(self, judged: Judged) -> None:
         """Count the batch's records. Raises DeadLetterLimitError if too large a share was refused lately, from many devices."""

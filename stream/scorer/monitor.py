@@ -19,7 +19,7 @@ from stream.monitoring.health import Health, Limits, Liveness
 from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
 from stream.scorer.device_reports import DeviceReports
-from stream.scorer.output.outbox import CommitResult
+from stream.scorer.output.progress import CommitResult
 from stream.scorer.rates import RateLog, Tally
 from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState

@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
-
-Delivery = Literal["exactly-once", "at-least-once"]
 
 
 @dataclass(frozen=True)
 class ScorerOptions:
     """Settings of a scorer. `state_share`: bytes of state records for each byte of input."""
 
-    delivery: Delivery = "exactly-once"
     batch: int = 1_000
     commit_interval_ms: int = 100
     transaction_events: int = 20_000

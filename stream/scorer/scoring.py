@@ -21,7 +21,7 @@ from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
 from stream.records.dead_letters import DeadLetter, claims_copy, dead_letter, original_of
 from stream.records.predictions import Part, predictions_of, unanswered_of
-from stream.scorer.output.outbox import Outbox
+from stream.scorer.output.transaction import Transactions
 from stream.state.partition import PartitionState, records_of
 
 log = logger("scorer")
@@ -118,7 +118,7 @@ def write_batch(
     fleet: FleetSpec,
     watch: AnswerWatch,
     sources: Callable[[Part], list[str]],
-    outbox: Outbox,
+    transactions: Transactions,
 ) -> None:
     """Produce a prediction for each answered record and a dead letter for each other record, in the record's own partition.
 
@@ -131,11 +131,11 @@ def write_batch(
     ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
     for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
         records = predictions_of(part, its, sources(part), judged.model, scored_at)
-        outbox.produce(names.predictions, part.partition, records)
+        transactions.produce(names.predictions, part.partition, records)
         unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
         without += [part.records.keys[i] for i in unanswered]
         letters = _dead_letters(part, unanswered, fleet, label)
-        outbox.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
+        transactions.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
     judged.answered.without = len(without)
     watch.count(judged.model.sequence, len(answers), without)
 

@@ -69,20 +69,19 @@ class Resumption:
 
 
 def resume(
-    where: str, saved: SavedPlaces, committed: int | None, log: Span, topic_id: str, first_id: str, ahead: bool
+    where: str, saved: SavedPlaces, committed: int | None, log: Span, topic_id: str, first_id: str
 ) -> Resumption:
     """Decide how the partition continues; `where` names topic and partition for errors.
 
     Raises StateError if a person must decide. `committed` is the group's offset, None without one. `first_id` is the id of
-    the topic that state without a position is about: such state is older than positions. With `ahead` (at least once) the
-    state topic may be further than the group.
+    the topic that state without a position is about: such state is older than positions.
     """
     start = Resumption(log.begin, Span(log.begin, log.begin), _span(0, log.begin), BEFORE_START if log.begin else "")
     of_id = saved.topic_id or first_id
     if not saved.is_empty and of_id != topic_id:
         left = of_id, saved.newest if saved.position is None else saved.position
         return replace(start, left=left)
-    position = _position(where, saved, committed, ahead)
+    position = _position(where, saved, committed)
     if position is None:
         return replace(start, is_first=True)
     if position > log.end:
@@ -94,17 +93,16 @@ def resume(
     return _going_on(saved, position, log)
 
 
-def _position(where: str, saved: SavedPlaces, committed: int | None, ahead: bool) -> int | None:
+def _position(where: str, saved: SavedPlaces, committed: int | None) -> int | None:
     """Return the offset of the next event to answer; None if no event was ever answered."""
     known = saved.position if saved.position is not None else saved.newest or None
-    if ahead or committed is None:
-        if committed is None and saved.position is None and known is not None and not ahead:
+    if committed is None:
+        if saved.position is None and known is not None:
             raise StateError(
                 f"{where}: the group has no offset any more; the state shows that events before offset {known} are answered, "
                 f"but not how many after it: set the group's offset to {known} or behind the last predicted event"
             )
-        places = [place for place in (committed, known) if place is not None]
-        return max(places, default=None)
+        return known
     if known is not None and known > committed:
         raise StateError(
             f"{where}: the state is of offset {known}, the group's offset is {committed}: set the group's offset to {known}; "

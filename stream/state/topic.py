@@ -59,9 +59,8 @@ class Saved:
     def take(self, message: Any) -> None:
         """Note one record of the topic; a record without a value deletes its key.
 
-        A later record replaces the earlier one, unless it covers less input: without transactions a scorer that the group
-        has fenced may still write, and its older snapshot must not replace its successor's. Compaction keeps the later
-        record all the same; the device's next snapshot corrects that.
+        A later record replaces the earlier one, unless it covers less input: earlier releases could score without
+        transactions, so that a scorer which the group had fenced could still write an older snapshot.
         """
         key, value = message.key(), message.value()
         self.read_bytes += len(key or b"") + len(value or b"")
@@ -117,7 +116,6 @@ def restore(
     judge: Judge | TakeUp,
     kernel: Kernel,
     committed: Mapping[int, int | None],
-    ahead: bool = False,
     events_topic: EventsTopic | None = None,
 ) -> Restored:
     """Restore the state of each partition at its resume position (`resume`), from the state topic and the input log.
@@ -125,9 +123,7 @@ def restore(
     Input is judged by the same rules as before: once the positions of the partitions are known, and before any record is
     judged, `judge` is called for the rules. A plain judge judges all.
 
-    `committed` is the group's offset, or None. With `ahead` the state topic may be further than the offsets (as after a
-    crash without transactions): all it holds was answered, so the state is restored up to the newest record. `events_topic`
-    is looked up if it is not given.
+    `committed` is the group's offset, or None. `events_topic` is looked up if it is not given.
 
     Raises StateError if the state cannot be restored, KafkaError if the broker does not answer.
     """
@@ -137,7 +133,7 @@ def restore(
     names, started = topic_names(fleet), time.perf_counter()
     events = event_bytes = 0
     with kafka_errors(settings, f"restore state from {names.state}"), LogReader(settings, fleet) as reader:
-        snapshots = {p: _from_snapshots(settings, reader, fleet, p, at, ahead, of) for p, at in committed.items()}
+        snapshots = {p: _from_snapshots(settings, reader, fleet, p, at, of) for p, at in committed.items()}
         judges = _judges(judge, {p: found.resumed.position for p, found in snapshots.items()})
         for p, messages in reader.read(names.events, {p: found.resumed.replay for p, found in snapshots.items()}):
             replayed = snapshots[p].replay.take(records_of(messages), judges[p], kernel)
@@ -174,13 +170,12 @@ def _from_snapshots(
     fleet: FleetSpec,
     partition: int,
     committed: int | None,
-    ahead: bool,
     of: EventsTopic,
 ) -> _Snapshots:
     """Build the state of one partition at a time: packed records take as much memory as the state."""
     saved = _read_whole(settings, reader, topic_names(fleet).state, partition, committed)
     where = f"{of.name}, partition {partition}"
-    resumed = resume(where, saved, committed, reader.span(of.name, partition), of.id, of.first_id, ahead)
+    resumed = resume(where, saved, committed, reader.span(of.name, partition), of.id, of.first_id)
     upto = saved.upto()
     if resumed.left is not None:
         state = PartitionState.empty(fleet, partition, resumed.position)

@@ -176,7 +176,7 @@ def test_a_snapshot_on_the_state_topic_becomes_the_note_of_a_forgotten_device(pl
 
 @pytest.mark.broker
 def test_a_snapshot_that_is_ahead_of_the_group_is_replaced_as_well(plant: Plant) -> None:
-    """As a scorer that delivers at least once leaves it when it is killed in a commit."""
+    """As after a person has set the group's offset back."""
     topic, home = topic_names(plant.fleet).state, partition_of(GONE.encode(), plant.fleet.topics.partitions)
     ahead = device_record(GONE, 70, b"packed")
     with ExclusiveWriter(plant.settings, plant.fleet, "test", "write") as writer:

@@ -39,7 +39,7 @@ def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, 
         home = partition_of(key, len(positions))
         noted = {home} if seen and key not in saved[home].devices and positions[home] else set()
         if not dry_run and (holding or noted):
-            # without transactions snapshots may be further than the group, and a restore would skip a note that is not
+            # after a person set the group back, snapshots are further than it, and a restore would skip a note that is not
             notes = [(p, device_record(device, max(positions[p], saved[p].newest))) for p in sorted({*holding, *noted})]
             with ExclusiveWriter(settings, fleet, "forget", "forget a device") as writer:
                 writer.write([Write(topic, note.key, note.value, (), p) for p, note in notes])

@@ -25,7 +25,7 @@ from stream.scorer.group.fenced import who_fenced
 from stream.scorer.group.restoring import Restorer
 from stream.scorer.monitor import RESTORE_LIMIT_S, Monitor
 from stream.scorer.output.commits import Commits
-from stream.scorer.output.outbox import TransactionAbortedError
+from stream.scorer.output.progress import TransactionAbortedError
 from stream.scorer.partitions import Partitions
 from stream.state.topic import check_partitions
 

@@ -41,12 +41,10 @@ class Restorer:
         serving: Serving,
         monitor: Monitor,
         topic: EventsTopic,
-        ahead: bool,
     ) -> None:
-        """`ahead`: the state may be further than the group's offsets."""
         self._settings, self._fleet, self._consumer, self._rules = settings, fleet, consumer, rules
         self._serving, self._monitor = serving, monitor
-        self._of, self._topic, self._ahead = topic, topic.name, ahead
+        self._of, self._topic = topic, topic.name
 
     def restore(self, partitions: list[int], owned: Partitions) -> list[int]:
         """Restore the state of these partitions at their committed offsets into `owned`, with judges for new ones.
@@ -67,7 +65,7 @@ class Restorer:
 
         kernel = self._serving.model.kernel
         try:
-            restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._ahead, self._of)
+            restored = restore(self._settings, self._fleet, take_up, kernel, committed, self._of)
         except StateError as e:
             if self._committed(partitions) != committed:  # both moved on between the two reads
                 raise KafkaError(

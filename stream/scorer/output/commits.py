@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -14,8 +14,9 @@ from aimaas.logs import logger
 from aimaas.topics import topic_names
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
-from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError, nothing_to_confirm
-from stream.scorer.output.writer import Writer
+from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
+from stream.scorer.output.transaction import Transactions
+from stream.scorer.output.writer import Work, Writer
 from stream.scorer.partitions import Partitions
 from stream.state.partition import PartitionState
 
@@ -37,14 +38,14 @@ class Commits:
         fleet: FleetSpec,
         options: ScorerOptions,
         consumer: Any,
-        outbox: Outbox,
+        transactions: Transactions,
         topics: TopicWatch,
         partitions: Partitions,
         monitor: Monitor,
     ) -> None:
         self._names, self._options, self._consumer = topic_names(fleet), options, consumer
         self._topics, self._partitions, self._monitor = topics, partitions, monitor
-        self._writer = Writer(outbox, self._committed)
+        self._writer = Writer(transactions, self._committed)
         self._started_at = 0.0  # monotonic seconds of the last commit
         self._touched: set[int] = set()  # partitions with work since then
         self._aborts: list[str] = []  # the reasons of the aborts since the last successful commit
@@ -63,7 +64,7 @@ class Commits:
         """Return the seconds until the next commit is due."""
         return max(self._started_at + self._options.commit_interval_ms / 1e3 - time.monotonic(), 0.0)
 
-    def write(self, partitions: Iterable[int], work: Callable[[Outbox], None], records: int) -> None:
+    def write(self, partitions: Iterable[int], work: Work, records: int) -> None:
         """Have the writer run `work`, which covers `records` of these partitions, in the open transaction or a new one.
 
         Blocks while the writer has three tasks.
@@ -164,7 +165,7 @@ class Commits:
         return self._writer.records >= self._options.transaction_events or self.due_in_s() == 0
 
     def _start(self) -> None:
-        """Start the commit of the work since the last commit. The outbox defines the order of its steps.
+        """Start the commit of the work since the last commit. `Transactions.commit` has the order of its steps.
 
         If the scorer crashes before the last step, nothing is visible, since readers pass over the open transaction. After
         it, all is visible.
@@ -180,8 +181,7 @@ class Commits:
         self._touched.clear()
         self._started_at = time.monotonic()
         asked = self._topics.ask(self._names.events, time.monotonic())
-        confirm = nothing_to_confirm if asked is None else asked.confirm
-        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, state, group, confirm))
+        self._writer.start_commit(Progress(self._names.events, positions, self._names.state, state, group, asked))
 
     def _committed(self, done: CommitResult) -> None:
         self._aborts.clear()

@@ -1,8 +1,8 @@
-"""The part that both outboxes share: a producer that blocks its caller while its queue is full."""
+"""A producer that blocks its caller while its queue is full."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from confluent_kafka import Producer
@@ -17,13 +17,7 @@ _WAIT_S = 0.05
 class Sender:
     """A producer of outputs and state; `client` is librdkafka's."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        largest_record: int,
-        on_delivery: Callable[[Any, Any], None] | None = None,
-        **extra: Any,
-    ) -> None:
+    def __init__(self, settings: Settings, largest_record: int, **extra: Any) -> None:
         config = producer_config(
             settings,
             message_max_bytes=largest_record,
@@ -31,7 +25,7 @@ class Sender:
             delivery_report_only_error=True,  # a commit reports the successes
             **extra,
         )
-        self.client = Producer({**config, "on_delivery": on_delivery} if on_delivery else config)
+        self.client = Producer(config)
 
     def send(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Add records. Raises KafkaException."""

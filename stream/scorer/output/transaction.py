@@ -15,7 +15,7 @@ from aimaas.kafka.failures import FENCED, explained, is_denied
 from aimaas.kafka.rights import Right
 from aimaas.settings import Settings
 from stream.records.outgoing import Outgoing
-from stream.scorer.output.outbox import CommitResult, Progress, TransactionAbortedError
+from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
 from stream.scorer.output.sender import Sender
 
 _CALL_S = 5.0  # one attempt; an attempt that times out is resumed by the next one
@@ -26,10 +26,10 @@ _HANGS_S = 20.0  # an attempt that has not returned by then never will (librdkaf
 class Transactions:
     """A transactional producer under a stable id: a new owner of the id aborts the transaction that a killed one left open.
 
-    An `Outbox`; not thread-safe. Methods raise TransactionAbortedError after they rolled back, and KafkaError for an error
-    that they cannot handle: another process took the id over, the broker's ACLs do not grant one of `rights`, or the
-    cluster is out of reach for a minute. Between two transactions it pauses for `pause_s` seconds. `fenced_by` says which
-    member has the scorer's name in the group.
+    Not thread-safe: only the writer's thread (writer.py) calls it, except `check`. Methods raise TransactionAbortedError
+    after they rolled back, and KafkaError for an error that they cannot handle: another process took the id over, the
+    broker's ACLs do not grant one of `rights`, or the cluster is out of reach for a minute. Between two transactions it
+    pauses for `pause_s` seconds. `fenced_by` says which member has the scorer's name in the group.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Transactions:
         )
         self._producer = self._sender.client
         self._called: tuple[str, float] | None = None  # the client's current call, and its start in monotonic seconds
-        self.opened_at: float | None = None
+        self.opened_at: float | None = None  # monotonic seconds of the `begin` that opened; None while none is open
         self._ended_at = 0.0
         self._insist(self._producer.init_transactions, "take over the transactional id")
 
@@ -91,13 +91,11 @@ class Transactions:
             self.produce(progress.state_topic, partition, [(key, value, None)])
         offsets = [TopicPartition(progress.topic, p, offset) for p, offset in progress.positions.items()]
         self._insist(lambda s: self._producer.send_offsets_to_transaction(offsets, progress.group, s), "commit offsets")
-        progress.confirm()
+        if progress.asked is not None:
+            progress.asked.confirm()
         self._insist(self._producer.commit_transaction, "commit a transaction")
         self.opened_at, self._ended_at = None, time.monotonic()
         return CommitResult(time.perf_counter() - started, time.time())
-
-    def after_commit(self, progress: Progress) -> None:
-        """Do nothing: the positions are in the transaction."""
 
     def abort(self) -> None:
         """Roll back the open transaction, if there is one."""
@@ -106,7 +104,7 @@ class Transactions:
             self.opened_at, self._ended_at = None, time.monotonic()
 
     def check(self) -> None:
-        """Raise KafkaError if a call hangs: only ending the process ends such a call."""
+        """Raise KafkaError if a call hangs: only ending the process ends such a call. The loop calls it."""
         called = self._called
         if called is not None and time.monotonic() - called[1] > _HANGS_S:
             raise KafkaError(

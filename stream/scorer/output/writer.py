@@ -15,11 +15,13 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError
+from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
+from stream.scorer.output.transaction import Transactions
 
 _AHEAD = 3  # batches and commits that may wait: a commit of 30 ms takes as long as two batches
 _CHECK_S = 1.0
 
+Work = Callable[[Transactions], None]
 _Call = Callable[[], CommitResult | None]
 
 
@@ -29,18 +31,18 @@ class _Task(NamedTuple):
 
 
 class Writer:
-    """Runs tasks on an outbox, one after another. After a failed task the others are dropped.
+    """Runs tasks in transactions, one after another. After a failed task the others are dropped.
 
     Only the loop calls the methods. They call `committed` with the result of a commit, and raise a task's error once:
     TransactionAbortedError after the work since the last commit was rolled back, KafkaError for an error that they cannot
     handle.
     """
 
-    def __init__(self, outbox: Outbox, committed: Callable[[CommitResult], None]) -> None:
-        self._outbox, self._committed = outbox, committed
+    def __init__(self, transactions: Transactions, committed: Callable[[CommitResult], None]) -> None:
+        self._transactions, self._committed = transactions, committed
         self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         self._under_way: deque[Future[CommitResult | None]] = deque()
-        self._commit: Progress | None = None  # of the commit under way, at most one
+        self.is_committing = False  # a commit was started, and its result not collected; at most one
         self._drops = False  # since a task failed, or while work is to be forgotten
         self.records = 0  # records passed on since the last commit started
         # a daemon: a call that hangs in the client lets the process end
@@ -59,30 +61,25 @@ class Writer:
                 task.future.set_exception(e)
 
     @property
-    def is_committing(self) -> bool:
-        """Return whether a commit was started and its result not collected."""
-        return self._commit is not None
-
-    @property
     def opened_at(self) -> float | None:
         """Monotonic seconds at the begin of the open transaction; None if none is open."""
-        return self._outbox.opened_at
+        return self._transactions.opened_at
 
-    def write(self, work: Callable[[Outbox], None], records: int) -> None:
+    def write(self, work: Work, records: int) -> None:
         """Open a transaction, unless one is open, and run `work` in it; blocks while too many tasks wait."""
         self._collect(_AHEAD)
         self.records += records
         self._put(partial(self._write, work))
 
-    def _write(self, work: Callable[[Outbox], None]) -> None:
-        self._outbox.begin()
-        work(self._outbox)
+    def _write(self, work: Work) -> None:
+        self._transactions.begin()
+        work(self._transactions)
 
     def start_commit(self, progress: Progress) -> None:
         """Commit all earlier tasks together with `progress`."""
         self.records = 0
-        self._commit = progress
-        self._put(partial(self._outbox.commit, progress))
+        self.is_committing = True
+        self._put(partial(self._transactions.commit, progress))
 
     def look(self) -> None:
         """Handle the tasks that have ended."""
@@ -98,7 +95,7 @@ class Writer:
         with suppress(TransactionAbortedError):
             self._collect(0)
         self._reset()
-        self._outbox.abort()
+        self._transactions.abort()
 
     def close(self) -> None:
         """End the thread after its tasks: while it lives it keeps the scorer and all of its clients in memory."""
@@ -125,15 +122,14 @@ class Writer:
 
     def _take(self, future: Future[CommitResult | None]) -> None:
         done = None if future.cancelled() else future.result()
-        if done is not None and self._commit is not None:
-            self._outbox.after_commit(self._commit)
-            self._commit = None
+        if done is not None:
+            self.is_committing = False
             self._committed(done)
 
     def _wait_for(self, future: Future[CommitResult | None]) -> None:
         while not wait([future], _CHECK_S).done:
-            self._outbox.check()
+            self._transactions.check()
 
     def _reset(self) -> None:
         self._under_way.clear()
-        self._commit, self.records, self._drops = None, 0, False
+        self.is_committing, self.records, self._drops = False, 0, False

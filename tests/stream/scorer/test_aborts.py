@@ -23,8 +23,8 @@ from aimaas.topics import scorer_group
 from stream.devices.faults import FAULTS, Faults
 from stream.scorer import loop
 from stream.scorer.group import restoring
-from stream.scorer.output.delivery import open_outbox
-from stream.scorer.output.outbox import Progress
+from stream.scorer.output.opening import open_transactions
+from stream.scorer.output.progress import Progress
 from stream.scorer.output.writer import Writer
 from stream.state.records import position_record
 from stream.state.topic import restore
@@ -77,12 +77,14 @@ def fail_commits(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[FailingC
         made: list[FailingCommits] = []
 
         def opened(*given: Any) -> Any:
-            outbox: Any = open_outbox(*given)
-            outbox._producer = FailingCommits(outbox._producer, failing, handed_over if overlapped else None)
-            made.append(outbox._producer)
-            return outbox
+            transactions: Any = open_transactions(*given)
+            transactions._producer = FailingCommits(
+                transactions._producer, failing, handed_over if overlapped else None
+            )
+            made.append(transactions._producer)
+            return transactions
 
-        monkeypatch.setattr(loop, "open_outbox", opened)
+        monkeypatch.setattr(loop, "open_transactions", opened)
         return made
 
     monkeypatch.setattr(Writer, "write", counted)

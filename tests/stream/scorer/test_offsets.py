@@ -72,9 +72,8 @@ def places_of(gaps: list[Gap]) -> dict[tuple[str, int], tuple[int, int | None]]:
     return {(g.topic, g.partition): (g.first, g.last) for g in gaps}
 
 
-@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
 def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_from_its_beginning(
-    line: Line, delivery: str
+    line: Line,
 ) -> None:
     champion = line.champion()
     old = line.events(devices=2)[:60]
@@ -82,7 +81,7 @@ def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_fro
     before = end_offsets(line.settings, line.names.events)
     with (
         pytest.raises(TopicMadeAnewError, match=r"was deleted and created again .* Start again"),
-        line.scorer(ends_itself=True, delivery=delivery),
+        line.scorer(ends_itself=True),
     ):
         line.wait_for(60)
         first = line.scored()
@@ -90,7 +89,7 @@ def test_a_topic_made_anew_under_a_scorer_ends_it_and_the_next_one_begins_it_fro
         line.send(line.events(devices=2)[:200])  # more than there were, so that every old offset is there again
 
     assert line.scored() == first
-    line.score_all(60 + 200, delivery=delivery)
+    line.score_all(60 + 200)
 
     new = {s: p for s, p in line.scored().items() if s not in first}
     expected, letters = line.undisturbed(champion)
@@ -159,15 +158,14 @@ def test_retention_that_overtakes_a_running_scorer_is_a_gap_too(line: Line) -> N
     assert all(lasts[g.topic, g.partition] == g.last and g.by == "scorer" for g in gaps(line))  # no state is lost
 
 
-@pytest.mark.parametrize("delivery", ["exactly-once", "at-least-once"])
-def test_a_group_that_expired_costs_nothing_since_the_state_topic_holds_the_position(line: Line, delivery: str) -> None:
+def test_a_group_that_expired_costs_nothing_since_the_state_topic_holds_the_position(line: Line) -> None:
     champion = line.champion()
     events = line.events(devices=3)
     line.send(events[:60])
-    line.score_all(60, delivery=delivery)
+    line.score_all(60)
     delete_group(line)
     line.send(events[60:])
-    line.score_all(len(events), delivery=delivery)
+    line.score_all(len(events))
 
     assert line.scored() == line.undisturbed(champion)[0]
     assert gaps(line) == []

@@ -10,7 +10,7 @@ from confluent_kafka import Consumer
 
 from aimaas.errors import KafkaError
 from aimaas.kafka import consumer_config
-from stream.scorer.output.outbox import Progress, TransactionAbortedError
+from stream.scorer.output.progress import Progress, TransactionAbortedError
 from stream.scorer.output.transaction import Transactions
 from tests.stream.conftest import Line
 

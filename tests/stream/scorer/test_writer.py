@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from stream.records.outgoing import Outgoing
-from stream.scorer.output.outbox import CommitResult, Outbox, Progress, TransactionAbortedError
+from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
+from stream.scorer.output.transaction import Transactions
 from stream.scorer.output.writer import Writer
 
 LIMIT_S = 10.0
@@ -17,7 +18,7 @@ NONE_READ = Progress("events", {}, "state", [], None)
 
 
 class Memory:
-    """An outbox that keeps what was committed; a commit named in `failing` waits for `go`, then rolls back."""
+    """Transactions in memory, which keep what was committed; a commit named in `failing` waits for `go`, then rolls back."""
 
     def __init__(self, *failing: int) -> None:
         self.committed: list[int] = []
@@ -42,9 +43,6 @@ class Memory:
         self.open, self.opened_at = [], None
         return CommitResult(0.0, 0.0)
 
-    def after_commit(self, progress: Progress) -> None:
-        pass
-
     def abort(self) -> None:
         self.open, self.opened_at = [], None
 
@@ -55,44 +53,44 @@ class Memory:
 def put(batch: int) -> Any:
     """Work that produces one batch."""
 
-    def work(outbox: Outbox) -> None:
-        outbox.produce("predictions", batch, [])
+    def work(transactions: Transactions) -> None:
+        transactions.produce("predictions", batch, [])
 
     return work
 
 
 def test_what_waits_behind_a_commit_that_fails_is_dropped_and_the_writer_goes_on() -> None:
-    outbox = Memory(2)
+    memory = Memory(2)
     done: list[CommitResult] = []
-    writer = Writer(outbox, done.append)
+    writer = Writer(cast(Transactions, memory), done.append)
     writer.write(put(1), 1)
     writer.start_commit(NONE_READ)
     writer.drain()
     writer.write(put(2), 1)
     writer.start_commit(NONE_READ)
     writer.write(put(3), 1)  # the next batch, handed over while the commit is under way
-    outbox.go.set()
+    memory.go.set()
 
     with pytest.raises(TransactionAbortedError, match="as asked"):
         writer.drain()
 
-    assert (outbox.committed, outbox.open, writer.records, writer.is_committing) == ([1], [], 0, False)
+    assert (memory.committed, memory.open, writer.records, writer.is_committing) == ([1], [], 0, False)
     for batch in (2, 3):
         writer.write(put(batch), 1)
     writer.start_commit(NONE_READ)
     writer.drain()
-    assert outbox.committed == [1, 2, 3]
+    assert memory.committed == [1, 2, 3]
     assert len(done) == 2
 
 
 def test_an_abort_drops_what_waits_and_is_no_error_of_its_own() -> None:
-    outbox = Memory(1)
-    writer = Writer(outbox, lambda done: None)
+    memory = Memory(1)
+    writer = Writer(cast(Transactions, memory), lambda done: None)
     writer.write(put(1), 1)
     writer.start_commit(NONE_READ)
     writer.write(put(2), 1)
-    outbox.go.set()
+    memory.go.set()
 
     writer.abort()
 
-    assert (outbox.committed, outbox.open, writer.records, writer.is_committing) == ([], [], 0, False)
+    assert (memory.committed, memory.open, writer.records, writer.is_committing) == ([], [], 0, False)

@@ -34,8 +34,8 @@ class Saved:
         return self.position is None and self.replay_from is None and not self.newest
 
 
-def resumed(saved: Saved, committed: int | None, log: Span, ahead: bool = False, first_id: str = NOW) -> Resumption:
-    return resume("events, partition 0", saved, committed, log, NOW, first_id, ahead)
+def resumed(saved: Saved, committed: int | None, log: Span, first_id: str = NOW) -> Resumption:
+    return resume("events, partition 0", saved, committed, log, NOW, first_id)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,6 @@ def test_without_a_position_in_the_state_topic_the_group_says_it(
     assert resumed(saved, committed, log) == expected
 
 
-def test_at_least_once_goes_on_where_the_state_topic_is_further_than_the_group() -> None:
-    assert resumed(Saved(10, 10, 10), 7, Span(0, 12), ahead=True) == Resumption(10, Span(10, 10))
-    assert resumed(Saved(None, 9, 9), 7, Span(0, 12), ahead=True) == Resumption(9, Span(9, 9))
-
-
 @pytest.mark.parametrize("committed", [None, 10, 3])
 def test_what_is_of_a_topic_that_was_deleted_counts_for_nothing_in_the_new_one(committed: int | None) -> None:
     old = Saved(10, 4, 9, topic_id=OLD)
@@ -139,14 +134,13 @@ def test_what_a_person_must_decide_is_an_error_that_says_what_to_do(
     committed=st.none() | st.integers(0, 30),
     begin=st.integers(0, 30),
     length=st.integers(0, 30),
-    ahead=st.booleans(),
 )
 def test_no_offset_is_passed_over_in_silence_and_none_is_answered_twice(
-    position: int | None, replay_from: int | None, committed: int | None, begin: int, length: int, ahead: bool
+    position: int | None, replay_from: int | None, committed: int | None, begin: int, length: int
 ) -> None:
     saved = Saved(position, None if position is None or replay_from is None else min(replay_from, position))
     try:
-        found = resumed(saved, committed, Span(begin, begin + length), ahead)
+        found = resumed(saved, committed, Span(begin, begin + length))
     except StateError:
         return
     answered = max((p for p in (position, committed if position is None else None) if p is not None), default=0)

@@ -1,17 +1,14 @@
-"""Opens the outbox of the configured delivery."""
+"""Opens the transactions of a scorer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka.roles import rights_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from stream.scorer.options import ScorerOptions
-from stream.scorer.output.acknowledged import Acknowledged
-from stream.scorer.output.outbox import Outbox
 from stream.scorer.output.transaction import Transactions
 
 # The broker writes a transaction's end for some 4 ms. If the next transaction begins sooner, the client backs off for 20 ms.
@@ -20,21 +17,18 @@ _PAUSE_S = 0.004
 _SHORT_MS = 50
 
 
-def open_outbox(
+def open_transactions(
     settings: Settings,
     fleet: FleetSpec,
     options: ScorerOptions,
-    consumer: Any,
     transactional_id: str,
     fenced_by: Callable[[], str],
-) -> Outbox:
-    """Open the outbox for `options.delivery`. Its producer accepts the largest record that any of the fleet's topics accepts.
+) -> Transactions:
+    """Return a producer that accepts the largest record that any of the fleet's topics accepts.
 
     `fenced_by` says which member has the scorer's name in its group.
     """
-    rights = rights_of("scorer", fleet)
     largest = max(int(spec.config.get("max.message.bytes", 0)) for spec in topic_specs(fleet))
-    if options.delivery == "at-least-once":
-        return Acknowledged(settings, consumer, largest, rights)
     pause_s = _PAUSE_S if options.commit_interval_ms < _SHORT_MS else 0.0
-    return Transactions(settings, transactional_id, options.transaction_timeout_ms, largest, pause_s, fenced_by, rights)
+    timeout_ms, rights = options.transaction_timeout_ms, rights_of("scorer", fleet)
+    return Transactions(settings, transactional_id, timeout_ms, largest, pause_s, fenced_by, rights)

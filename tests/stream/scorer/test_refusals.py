@@ -1,8 +1,7 @@
-"""At-least-once delivery, the limit on dead letters and refused models, on a real broker."""
+"""The limit on dead letters and refused models, on a real broker."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import Counter
 
@@ -10,40 +9,12 @@ import msgspec
 import pytest
 
 from aimaas.errors import DeadLetterLimitError
-from aimaas.kafka import end_offsets
 from aimaas.registry.model_status import refusals, statuses
 from stream.model.watch import ModelWatcher
 from stream.state.refusal_limit import AT_LEAST
 from tests.stream.conftest import Line, tiny_model
 
 pytestmark = pytest.mark.broker
-
-
-def test_at_least_once_writes_no_transactions_and_misses_nothing_through_a_kill(line: Line) -> None:
-    champion = line.champion()
-    events = line.events(devices=6)
-    half = len(events) // 2
-    line.send(events[:half])
-    killed = line.start_process("0", "--at-least-once", state_share=0.02)
-    line.wait_for(half // 3)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait(10)
-    line.send(events[half:])
-    last = line.start_process("0", "--at-least-once")
-    expected = line.undisturbed(champion)[0]
-    line.wait_for(len(expected))
-    while set(line.predictions_by_source()) != set(expected):
-        assert last.poll() is None, line.log_of()
-    last.send_signal(signal.SIGTERM)
-    assert last.wait(20) == 0, line.log_of()
-
-    found = line.predictions_by_source()
-    assert {source: values[0] for source, values in found.items()} == expected
-    assert all(value == values[0] for values in found.values() for value in values)  # a double says the same
-    assert line.dead_letters() == []
-    ends, records = end_offsets(line.settings, line.names.predictions), line.predictions()
-    assert sum(ends.values()) == len(records)  # no transaction marker takes an offset
-    assert line.group_offsets() == end_offsets(line.settings, line.names.events)
 
 
 def test_one_device_that_sends_only_garbage_stops_nobody_and_is_named(
