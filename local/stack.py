@@ -20,7 +20,7 @@ from aimaas.kafka import create_topics
 from aimaas.settings import STACK_FILE, Settings
 from aimaas.topics import topic_specs
 from local.airflow.environment import settings_variables
-from local.airflow.services import Airflow, end_leftovers, find_airflow, start_airflow
+from local.airflow.services import Airflow, find_airflow, start_airflow
 from local.broker import Broker, find_broker, kept_port, start_broker
 from local.external import external_mlflow
 from local.pages import running_pages
@@ -126,14 +126,13 @@ def stop_stack(settings: Settings) -> list[str]:
     """
     supervisor = find_supervisor(settings.home)
     if supervisor is not None:
-        supervisor.stop_alone()
+        supervisor.stop()
     scorers = find_processes(settings.home / "scorers")
     stopped = [process.name for process in stop_all([*scorers, *running_pages(settings)])]
     airflow = find_airflow(settings.home / "airflow")
     if airflow:
         airflow.stop()
         stopped.append("airflow")
-    end_leftovers((settings.home / "airflow").absolute())
     broker = find_broker(settings.home / "kafka", settings.jars)
     if broker:
         broker.stop()

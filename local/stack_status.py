@@ -107,10 +107,10 @@ def tasks_at_work(settings: Settings) -> list[tuple[str, float | None]]:
     """Return `<dag>/<task>` and start (Unix seconds) of each running task; none if Airflow's API server does not answer."""
     client = _client(settings)
     try:
-        found = client.tasks_at_work() if client else []
+        found = client.task_states("~", "~", "running") if client else []
     except StackError:
         return []
-    return [(f"{dag}/{t.task_id}", t.started_at.timestamp() if t.started_at else None) for dag, t in found]
+    return [(f"{t.dag_id}/{t.task_id}", t.started_at.timestamp() if t.started_at else None) for t in found]
 
 
 def _client(settings: Settings) -> AirflowClient | None:

@@ -23,8 +23,6 @@ SPARK_SLOTS = 1  # a Spark task alone fills two cores
 
 # all triggers that start DAGs share one group; the schedule takes records that arrived while no triggerer ran
 _WAKING = {"group.id": "aimaas-airflow", "auto.offset.reset": "latest", "enable.auto.commit": "false"}
-STACK_MARK = "AIMAAS_STACK_FOLDER"
-"""Variable in the environment of every process of the stack and of its children: the folder that they belong to."""
 
 
 def settings_variables(settings: Settings) -> dict[str, str]:
@@ -83,7 +81,6 @@ def process_environment(
         **settings_variables(settings),
         "AIMAAS_SPARK_POOL": SPARK_POOL,
         "AIRFLOW_HOME": str(folder),
-        STACK_MARK: str(folder),
         "SPT_NOENV": "1",  # Airflow renames its processes: leave their environment readable
         **spark_variables(folder / SPARK_FOLDER, settings),
         "PATH": ":".join([str(folder / SPARK_FOLDER / "bin"), programs, inherited.get("PATH", "/usr/bin:/bin")]),

@@ -7,7 +7,6 @@ log for each program. A restart on this folder continues with the same runs, log
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import secrets
@@ -19,8 +18,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
-
 from aimaas.errors import StackError
 from aimaas.settings import Settings
 from local.airflow.client import AirflowClient
@@ -30,12 +27,11 @@ from local.airflow.environment import (
     SPARK_FOLDER,
     SPARK_POOL,
     SPARK_SLOTS,
-    STACK_MARK,
     process_environment,
 )
 from local.airflow.spark_settings import write_spark_submit
 from local.ports import HOST, free_port, is_free
-from local.supervision.processes import ManagedProcess, find_process, start_program
+from local.supervision.processes import ManagedProcess, end_marked, find_process, start_program
 from local.supervision.programs import Program
 
 READY_LIMIT_S = 180.0
@@ -99,13 +95,13 @@ class Airflow:
         """End all programs and their tasks: with SIGTERM, after `timeout_s` with SIGKILL. Airflow retries running tasks later."""
         with ThreadPoolExecutor(len(self.processes) or 1) as pool:
             list(pool.map(lambda p: p.stop(timeout_s), self.processes))
-        end_leftovers(self.folder)
+        end_marked(self.folder)
 
     def kill(self) -> None:
         """End all with SIGKILL, as a crash would."""
         for process in self.processes:
             process.kill()
-        end_leftovers(self.folder)
+        end_marked(self.folder)
 
 
 def start_airflow(  # what differs between a stack, a test and a demo
@@ -123,7 +119,7 @@ def start_airflow(  # what differs between a stack, a test and a demo
     first. `environ` is added to the environment of tasks. Raises StackError with the log to read.
     """
     folder = (folder or settings.home / "airflow").absolute()
-    end_leftovers(folder)
+    end_marked(folder)
     port = port or kept_port(folder) or free_port()
     if not is_free(port):
         raise StackError(f"port {port} is taken: end the process that listens there, or give Airflow another port")
@@ -169,23 +165,6 @@ def find_airflow(folder: Path) -> Airflow | None:
     if not processes or port is None:
         return None
     return Airflow(folder, port, _client(folder, port, _ensure_password(folder)), processes)
-
-
-def end_leftovers(folder: Path) -> None:
-    """End every process that was started for `folder`, including tasks whose scheduler was killed."""
-    found = [p for p in psutil.process_iter() if _started_for(p) == str(folder)]
-    for process in found:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(found, timeout=10)
-
-
-def _started_for(process: psutil.Process) -> str | None:
-    """Return the stack folder from the environment of a process; None if it has none or is not readable."""
-    try:
-        return str(process.environ().get(STACK_MARK, "")) or None
-    except (psutil.Error, OSError):
-        return None
 
 
 def _running(folder: Path) -> tuple[ManagedProcess, ...]:

@@ -24,11 +24,6 @@ from local.stack import start_scorer
 from local.supervision.processes import ManagedProcess
 from stream.devices.simulator import simulate
 
-_YEARLY = "0 0 1 1 *"
-_ERRORS = "__connect.errors."
-
-Refused = tuple[int, int, str]  # source partition, source offset, reason
-
 
 def demo_settings(settings: Settings, fleet: FleetSpec, name: str) -> Settings:
     """Return settings with the demo's own folder below AIMAAS_HOME, so that it does not disturb your stack."""

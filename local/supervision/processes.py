@@ -1,8 +1,8 @@
 """Child processes that outlive their parent, and that can be found again and stopped with all their children.
 
-A process runs in its own session, so its session id is its pid. A record file beside its log holds the pid and the start time, so
-that no signal goes to another process that got the same pid later. A variable in its environment names it. Its children inherit the
-variable, even in sessions of their own, so processes that it leaves behind are found.
+A process runs in its own session. A record file beside its log holds the pid and the start time, so that no signal goes to another
+process that got the same pid later. A variable in its environment names it. Its children inherit the variable, even in sessions of
+their own, so they are found when it has ended. A child that is a program of its own has another name and runs on.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import signal
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -57,34 +56,22 @@ class ManagedProcess:
 
     def stop(self, timeout_s: float = 20.0) -> None:
         """End it with SIGTERM, and after `timeout_s` end it and all its children with SIGKILL. Waits for the end."""
-        members = self._members()
         leader = self._leader()
         if leader is not None:
             with contextlib.suppress(psutil.NoSuchProcess):
                 leader.terminate()
             self._wait_for_leader(leader, timeout_s)
-        self._end({*members, *self._members()})
-
-    def stop_alone(self, timeout_s: float = 10.0) -> None:
-        """End it as `stop` does, but leave its children running."""
-        leader = self._leader()
-        if leader is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                leader.terminate()
-                self._wait_for_leader(leader, timeout_s)
-                leader.kill()
-                self._wait_for_leader(leader, timeout_s)
-        self.record.unlink(missing_ok=True)
+        self.kill()
 
     def kill(self) -> None:
         """End it and all its children at once with SIGKILL, and wait until they are gone."""
-        self._end(set(self._members()))
-
-    def signal_all(self, number: signal.Signals) -> None:
-        """Send a signal to it and to all its children."""
-        for member in self._members():
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.send_signal(number)
+        leader = self._leader()
+        children = [p for p in _marked(_mark(self.record.parent, self.name).__eq__) if p != leader]
+        _kill([*filter(None, [leader]), *children])
+        if leader is not None:
+            self._wait_for_leader(leader, timeout_s=10)
+        psutil.wait_procs(children, timeout=10)
+        self.record.unlink(missing_ok=True)
 
     def tail(self, lines: int = 5) -> str:
         """Return the last lines of its log."""
@@ -97,34 +84,10 @@ class ManagedProcess:
             return None
         with contextlib.suppress(psutil.NoSuchProcess):
             found = psutil.Process(self.pid)
-            if self._is_ours(found) and found.status() != psutil.STATUS_ZOMBIE:
+            is_ours = abs(found.create_time() - self.started_at) < _CLOCK_SLACK_S
+            if is_ours and found.status() != psutil.STATUS_ZOMBIE:
                 return found
         return None
-
-    def _is_ours(self, found: psutil.Process) -> bool:
-        return bool(abs(found.create_time() - self.started_at) < _CLOCK_SLACK_S)
-
-    def _members(self) -> list[psutil.Process]:
-        """Return all processes of its session and all its descendants; none if another process has the pid now."""
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if not self._is_ours(psutil.Process(self.pid)):
-                return []
-        members = {p for p in psutil.process_iter() if _session_of(p.pid) == self.pid}
-        leader = self._leader()
-        if leader is not None:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                members |= {leader, *leader.children(recursive=True)}
-        return sorted(members, key=lambda p: p.pid)
-
-    def _end(self, members: set[psutil.Process]) -> None:
-        for member in members:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                member.kill()
-        for member in members:
-            if member.pid == self.pid:
-                self._wait_for_leader(member, timeout_s=10)
-        psutil.wait_procs([m for m in members if m.pid != self.pid], timeout=10)
-        self.record.unlink(missing_ok=True)
 
     def _wait_for_leader(self, leader: psutil.Process, timeout_s: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired, psutil.TimeoutExpired, psutil.NoSuchProcess):
@@ -209,24 +172,32 @@ def end_marked(folder: Path, keep: Iterable[tuple[Path, str]] = ()) -> None:
     Programs in `keep`, by folder and name, are left alone.
     """
     kept = {_mark(*one) for one in keep}
-    _end_where(lambda mark: Path(mark).is_relative_to(folder.absolute()) and mark not in kept)
+    _end(_marked(lambda mark: Path(mark).is_relative_to(folder.absolute()) and mark not in kept))
 
 
 def end_remains(name: str, folder: Path) -> None:
     """End with SIGKILL the processes that an ended program left behind, in any session."""
-    _end_where(lambda mark: mark == _mark(folder, name))
+    _end(_marked(_mark(folder, name).__eq__))
 
 
 def _mark(folder: Path, name: str) -> str:
     return str(folder.absolute() / name)
 
 
-def _end_where(ends: Callable[[str], bool]) -> None:
-    found = [p for p in psutil.process_iter() if p.pid != os.getpid() and (mark := _mark_of(p)) and ends(mark)]
-    for process in found:
+def _marked(chosen: Callable[[str], bool]) -> list[psutil.Process]:
+    """Return the processes whose mark is chosen, without this one."""
+    return [p for p in psutil.process_iter() if p.pid != os.getpid() and (mark := _mark_of(p)) and chosen(mark)]
+
+
+def _kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
-    psutil.wait_procs(found, timeout=10)
+
+
+def _end(processes: list[psutil.Process]) -> None:
+    _kill(processes)
+    psutil.wait_procs(processes, timeout=10)
 
 
 def _mark_of(process: psutil.Process) -> str:
@@ -242,10 +213,3 @@ def _start_time(pid: int) -> float:
         return float(psutil.Process(pid).create_time())
     except psutil.NoSuchProcess:
         return 0.0
-
-
-def _session_of(pid: int) -> int | None:
-    try:
-        return os.getsid(pid)
-    except OSError:
-        return None

@@ -56,7 +56,7 @@ def test_a_dag_that_a_person_paused_stays_paused_and_a_new_fleet_is_unpaused(tmp
 class Paged(AirflowClient):
     """A client of a server with 250 DAGs that gives at most 100 at once."""
 
-    def _get(self, path: str) -> dict[str, Any]:
+    def get(self, path: str) -> dict[str, Any]:
         offset = int(path.partition("offset=")[2].partition("&")[0])
         return {"dags": [{"dag_id": f"d{n:03}"} for n in range(250)][offset : offset + 100]}
 

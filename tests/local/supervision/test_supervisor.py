@@ -159,7 +159,7 @@ def test_a_process_that_was_never_recorded_is_ended_before_its_program_starts(st
     first = awaited(lambda: pid(stack, "one"))
     supervisor = find_supervisor(stack.home)
     assert supervisor is not None
-    supervisor.stop_alone()
+    supervisor.stop()
     (stack.home / "one" / "one.pid.json").unlink()
 
     plan(stack, *programs)
