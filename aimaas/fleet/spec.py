@@ -194,8 +194,8 @@ class Gates(_Part):
     )
     unanswered_share: Share = Field(
         default=0.01,
-        description="Maximum share of NaN or infinite answers among the last 10,000 of a version. A scorer withdraws a "
-        "version above it, from 20 such answers on.",
+        description="Maximum share of NaN or infinite answers among the last 10,000 of a version. Above it, a scorer "
+        "withdraws the version, once it has at least 20 such answers from more than one device.",
     )
     parity: Real = Field(
         default=1e-5,
@@ -222,8 +222,8 @@ class Limits(_Part):
         default=604_800,
         ge=0,
         le=1e10,
-        description="Largest lateness of an event refused as `late` that gold still takes, in seconds: the broker's time minus the "
-        "event's time",
+        description="Gold takes an event that was refused as `late` if it is at most this late: broker's time minus event's "
+        "time, in seconds.",
     )
     silence_s: Real = Field(
         default=2_592_000, gt=0, le=1e10, description="Seconds of silence after which a device loses its state"
@@ -233,8 +233,9 @@ class Limits(_Part):
         ge=1,
         le=1e11,
         description="Largest step of `seq` and `run` from the newest record of the device; with `order: ts`, of the time in "
-        "seconds. A record beyond it is refused: as `jump` above the newest record, as `late` below it. The third such record in a "
-        "row that rises is admitted. Without this key: 1,000,000 for `seq` and `run`, and 31,536,000 (a year) for the time.",
+        "seconds. A record beyond it is far. A far record is refused: as `jump` above the newest record, as `late` below it. The "
+        "third far record in a row is admitted if the last two each lie above the one before, by at most the limit. "
+        "Without this key: 1,000,000 for `seq` and `run`, and 31,536,000 (a year) for the time.",
     )
     devices: Whole = Field(
         default=1_000_000,
@@ -249,8 +250,8 @@ class Quality(_Part):
 
     refused_share: Share = Field(
         default=0.1,
-        description="Refused records, as a share. Above it the gate of silver fails. Scorers stop if many devices cause "
-        "it. Scorers do not count late and duplicate events.",
+        description="Refused records, as a share. Above it the gate of silver fails. Scorers exit with code 7 if many devices "
+        "cause the refusals: docs/reference/exit-codes.md. Scorers do not count late and duplicate events.",
     )
     null_share: Share = Field(
         default=0.2,
@@ -267,11 +268,13 @@ class Quality(_Part):
     )
     stuck_share: Share = Field(
         default=0.02,
-        description="New windows in which a sensor stands still, as a share beyond the usual. Above it the gate warns.",
+        description="Share of the new windows in which a sensor stands still, minus its usual share: "
+        "docs/how-it-works/data-quality.md. Above it the gate warns.",
     )
     shifted_share: Share = Field(
         default=0.05,
-        description="New windows with an unusual mean of a sensor, as a share beyond the usual. Above it the gate warns.",
+        description="Share of the new windows with an unusual mean of a sensor, minus its usual share: "
+        "docs/how-it-works/data-quality.md. Above it the gate warns.",
     )
 
 

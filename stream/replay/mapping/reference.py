@@ -54,6 +54,7 @@ outcome:
 ## Outcomes in a column
 
 `outcome` names a column of the table of readings. Each row with a listed word is one outcome of its device, at this row.
+`failed` ends a life in a failure. `repaired` and `retired` [end it without one](../how-it-works/training/labels.md#lives).
 
 - **Each row with a word is one outcome.** If the word for `failed` is on every row of a run, every row becomes a failure.
   Keep the word on the row where the machine failed, and empty the other cells, before you replay the table.
@@ -106,7 +107,7 @@ readings: {pressure: PT-101, vibration: VT-7}
 - **Memory does not grow with the table**, except for one name per device. Sorting needs space in `TMPDIR`: about three times the
   size of the table.
 - aimaas sends events in the order of time. Rows may be in any order.
-- Without `ts`, the last row is now, rows are one second apart, and all devices run in parallel.
+- Without `ts`, the last row gets the present time, rows are one second apart, and all devices run in parallel.
 - Times are sent in microseconds. A time without a zone is refused, unless `ts.zone` gives the zone. A date without a time means
   midnight in `ts.zone`, or in UTC without `ts.zone`.
 - The age of the rows does not matter. Retention and `limits.silence_s` count by the broker's clock, from the moment a row is sent.

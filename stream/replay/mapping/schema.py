@@ -209,15 +209,17 @@ class OutcomeWords(_Part):
     column: str | None = Field(
         default=None, description="Column of the outcome. Words that you do not list mean no outcome."
     )
-    failed: Words = Field(default=(), description="Words that mean `failed`")
-    repaired: Words = Field(default=(), description="Words that mean `repaired`")
-    retired: Words = Field(default=(), description="Words that mean `retired`")
+    failed: Words = Field(default=(), description="Words that mean `failed`: the life ended in a failure")
+    repaired: Words = Field(default=(), description="Words that mean `repaired`: the life ended without a failure")
+    retired: Words = Field(default=(), description="Words that mean `retired`: the life ended without a failure")
     optional: bool = Field(
         default=False, description="Whether the column may lack all these words, as in a table without failures"
     )
     mode: str | None = Field(default=None, description="Column of the failure mode")
     modes: dict[str, str] = Field(
-        default={}, description="Failure mode for each column that is 1 in this mode: `{TWF: tool_wear}`"
+        default={},
+        description="Columns that name a failure mode, and the mode: `{TWF: tool_wear}`. The outcome has the mode of the column "
+        "that is 1.",
     )
 
     @model_validator(mode="after")
@@ -301,7 +303,8 @@ class Mapping(TableFormat):
     )
     ts: Annotated[TimeSource, BeforeValidator(_as_column)] | None = Field(
         default=None,
-        description="Source of the time: a column, or the keys below. Without it the last row is now, and rows are a second apart.",
+        description="Source of the time: a column, or the keys below. Without this key, the last row gets the present time, and "
+        "rows are a second apart.",
     )
     long: LongSource | None = None
     readings: dict[str, Annotated[ReadingSource, BeforeValidator(_as_column)]] = Field(
