@@ -14,8 +14,8 @@ from pathlib import Path
 from aimaas.registry.signatures import make_keys
 
 _RANDOM = (
-    "kafka_password", "kafka_devices_password", "postgres_password", "airflow_admin_password", "airflow_secret_key",
-    "airflow_jwt_secret", "grafana_admin_password", "http_api_key", "replay_key",
+    "kafka_password", "kafka_devices_password", "kafka_readers_password", "postgres_password", "airflow_admin_password",
+    "airflow_secret_key", "airflow_jwt_secret", "grafana_admin_password", "http_api_key", "replay_key",
 )  # fmt: skip
 _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 
@@ -31,10 +31,12 @@ def make_secrets(folder: Path) -> list[str]:
         made = [*{*made, "signing_key", "verify_key"}]
     for name in made:
         (folder / name).write_text(found[name])
-    ours, devices = ((folder / name).read_text().strip() for name in ("kafka_password", "kafka_devices_password"))
+    ours, devices, readers = (
+        (folder / f"kafka_{whose}password").read_text().strip() for whose in ("", "devices_", "readers_")
+    )
     (folder / "kafka_jaas.conf").write_text(
         f'internal.KafkaServer {{ {_PLAIN} username="aimaas" password="{ours}" user_aimaas="{ours}"; }};\n'
-        f'external.KafkaServer {{ {_PLAIN} user_devices="{devices}"; }};\n'
+        f'external.KafkaServer {{ {_PLAIN} user_devices="{devices}" user_readers="{readers}"; }};\n'
     )
     return sorted(made)
 

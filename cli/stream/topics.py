@@ -1,4 +1,4 @@
-"""`aimaas topics`: create a fleet's topics, add partitions, print the rights of each role, and skip a broken batch."""
+"""`aimaas topics`: create a fleet's topics, add partitions, print or grant the rights of each role, and skip a broken batch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from aimaas.settings import read_settings
 from cli.options import Fleet, fleet_of, out
 
 topics_app = typer.Typer(
-    no_args_is_help=True, help="Create and grow the Kafka topics of a fleet, print ACLs, skip an unreadable batch."
+    no_args_is_help=True,
+    help="Create and grow the Kafka topics of a fleet, print or apply ACLs, skip an unreadable batch.",
 )
 
 
@@ -34,19 +35,34 @@ def topics_create(fleet: Fleet) -> None:
 @topics_app.command("acls")
 def topics_acls(
     fleet: Fleet,
-    role: Annotated[str | None, typer.Option(help="Role to print. Default: all roles.")] = None,
+    role: Annotated[str | None, typer.Option(help="Role to print or grant. Default: all roles.")] = None,
     user: Annotated[str | None, typer.Option(help="Name of the Kafka user. Default: the name of the role.")] = None,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Create the ACLs on the broker. Needs a user that may Alter the cluster.")
+    ] = False,
 ) -> None:
-    """Print the `kafka-acls` commands that grant each role its rights, for a broker that denies by default."""
+    """Print the `kafka-acls` commands that grant each role its rights, or grant them with `--apply`.
+
+    A broker without an authorizer has no ACLs. An ACL that exists stays, so the command can be repeated.
+    """
+    from aimaas.kafka.acls import grant
     from aimaas.kafka.roles import ROLES, rights_of
 
     if role is not None and role not in ROLES:
         raise typer.BadParameter(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
-    spec = fleet_of(read_settings(), fleet)
+    if apply and user is not None and role is None:
+        raise typer.BadParameter(f"--apply would grant {user} the rights of all roles: name one with --role")
+    settings = read_settings()
+    spec = fleet_of(settings, fleet)
     for name in ROLES if role is None else (role,):
-        out.print(f"# {name}", highlight=False)
-        for right in rights_of(name, spec):
-            out.print(right.command(user or name), highlight=False, soft_wrap=True)
+        granted_to, rights = user or name, rights_of(name, spec)
+        if apply:
+            grant(settings, granted_to, rights)
+        else:
+            out.print(f"# {name}", highlight=False)
+        for right in rights:
+            line = f"granted  {granted_to}  {right}" if apply else right.command(granted_to)
+            out.print(line, highlight=False, soft_wrap=True)
 
 
 @topics_app.command("grow")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +13,9 @@ from typing import Any
 from deploy.make_secrets import make_secrets
 from local.ports import free_port
 from tests.deploy.conftest import COMPOSE_FILES, compose_command
+from tests.deploy.stand_ins import NO_STAND_IN, STAND_INS, base_image, overrides
 
 PROJECT = Path(__file__).resolve().parents[2]
-STAND_INS = (
-    "AIMAAS_TEST_CONTAINERS"  # a folder with engine.sh, which starts an engine and makes stand-ins for the images
-)
-NO_STAND_IN = ("grafana",)
 PORTS = (
     "KAFKA_PORT", "AIRFLOW_PORT", "DATA_DOCS_PORT", "HTTP_PORT_MILL", "HTTP_PORT_TURBOFAN", "PROMETHEUS_PORT", "GRAFANA_PORT",
 )  # fmt: skip
@@ -111,22 +106,6 @@ def wait_until(happened: Callable[[], bool], limit_s: float, told: Callable[[], 
         time.sleep(2)  # each question starts a program
 
 
-def engine() -> dict[str, str]:
-    """The environment of Docker's commands: an engine of this machine, or one with stand-ins for the images."""
-    # the first Compose gives up after a minute
-    patient = {**os.environ, "COMPOSE_HTTP_TIMEOUT": "600"}
-    folder = os.environ.get(STAND_INS)
-    if not folder:
-        return patient
-    images = re.findall(r"^FROM (\S+)$", (PROJECT / "deploy" / "Dockerfile").read_text(), re.M)
-    made = "".join(f"stand_in {image} python >&2 && " for image in images)
-    script = f'. "$0/engine.sh" all >&2 && {made}printf %s "$DOCKER_HOST"'
-    done = subprocess.run(
-        ["bash", "-c", script, folder], cwd=PROJECT, stdout=subprocess.PIPE, text=True, check=True, timeout=1_200
-    )
-    return {**patient, "DOCKER_HOST": done.stdout.splitlines()[-1]}
-
-
 def make_stack(name: str, folder: Path, environ: Mapping[str, str]) -> Stack:
     """Secrets, ports and the image, built from the project as it is; nothing is started yet."""
     make_secrets(folder / "secrets")
@@ -141,8 +120,8 @@ def make_stack(name: str, folder: Path, environ: Mapping[str, str]) -> Stack:
     if stood_in:
         given["TEST_POSTGRES_PASSWORD"] = (folder / "secrets" / "postgres_password").read_text()
     (folder / "stack.env").write_text("".join(f"{key}={value}\n" for key, value in given.items()))
-    stack = Stack(name, folder, ports, environ, (), ("tests/deploy/stand-ins.yml",) if stood_in else ())
-    network = ["--network", "host"] if stood_in else []
-    run(["docker", "build", *network, "--file", "deploy/Dockerfile", "--tag", "aimaas", "."], environ, limit_s=3_600)
+    stack = Stack(name, folder, ports, environ, (), overrides(folder) if stood_in else ())
+    here = ["--network", "host", "--build-arg", f"PYTHON_IMAGE={base_image()}"] if stood_in else []
+    run(["docker", "build", *here, "--file", "deploy/Dockerfile", "--tag", "aimaas", "."], environ, limit_s=3_600)
     services = [s for s in stack.compose("config", "--services").split() if not (stood_in and s in NO_STAND_IN)]
     return Stack(name, folder, ports, environ, tuple(services), stack.overrides)

@@ -63,6 +63,7 @@ LISTENS = {
     **{f"scorer-{n}-{fleet}": {9100} for fleet in SERVED for n in (0, 1)},
     **{f"http-{fleet}": {8000, 9100} for fleet in SERVED},
 }
+OUTSIDE = {"kafka_devices_password", "kafka_readers_password"}
 PORT_OPTIONS = ("--port", "--webui-port", "--metrics-port", "--health-port")
 
 
@@ -104,7 +105,7 @@ def test_secrets_are_files_that_are_made_and_none_stands_in_a_container_s_descri
     make_secrets(tmp_path / "secrets")
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0
-    assert set(compose["secrets"]) == made.keys() - {"kafka_devices_password"}, "which devices are given"
+    assert set(compose["secrets"]) == made.keys() - OUTSIDE, "which people are given"
     for name, service in compose["services"].items():
         for secret in service.get("secrets", []):
             target = secret.get("target", secret["source"])
@@ -154,11 +155,25 @@ def test_what_has_no_login_is_reached_from_this_machine_at_most(compose: dict[st
     assert "CONTROLLER://localhost:" in compose["services"]["kafka"]["environment"]["KAFKA_LISTENERS"]
 
 
-def test_no_image_is_named_by_a_tag_that_moves(compose: dict[str, Any]) -> None:
+def test_every_image_that_is_not_ours_is_pinned_by_its_version_and_digest(compose: dict[str, Any]) -> None:
+    dockerfile = (PROJECT / "deploy" / "Dockerfile").read_text()
+    assert re.findall(r"(?m)^FROM (.+)$", dockerfile) == ["${PYTHON_IMAGE}"]
     named = [s["image"] for s in compose["services"].values() if s["image"] != "aimaas"]
-    named += re.findall(r"^FROM (\S+)$", (PROJECT / "deploy" / "Dockerfile").read_text(), re.M)
+    named += re.findall(r"(?m)^ARG PYTHON_IMAGE=(.+)$", dockerfile)
+    assert len(named) == 5
     for image in named:
-        assert "@sha256:" in image or re.search(r":v?\d+\.\d+[\w.-]*$", image), image
+        assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}", image), image
+
+
+def test_the_broker_denies_what_no_acl_allows_and_only_our_services_are_above_it(compose: dict[str, Any]) -> None:
+    broker = compose["services"]["kafka"]["environment"]
+    assert broker["KAFKA_AUTHORIZER_CLASS_NAME"] == "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
+    assert "KAFKA_ALLOW_EVERYONE_IF_NO_ACL_FOUND" not in broker
+    assert set(broker["KAFKA_SUPER_USERS"].split(";")) == {"User:aimaas", "User:ANONYMOUS"}
+    # whoever comes without a login is above the ACLs: none but the controller, whose port is the container's own
+    open_to_all = re.findall(r"(\w+):PLAINTEXT", broker["KAFKA_LISTENER_SECURITY_PROTOCOL_MAP"])
+    assert open_to_all == ["CONTROLLER"]
+    assert "CONTROLLER://localhost:" in broker["KAFKA_LISTENERS"]
 
 
 def test_every_variable_of_ours_changes_the_settings(compose: dict[str, Any]) -> None:

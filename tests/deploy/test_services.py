@@ -17,18 +17,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from confluent_kafka.admin import AclBindingFilter, AclOperation, AclPermissionType, ResourcePatternType, ResourceType
 
 from aimaas.fleet import find_fleet
 from aimaas.kafka import admin
+from aimaas.kafka.acls import binding
+from aimaas.kafka.roles import rights_of
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from deploy.make_secrets import make_secrets
-from local.broker import Broker
+from local.broker import Broker, properties_text, start_broker
 from local.ports import free_port
 from local.supervision.processes import ManagedProcess, start_process
 
 PROJECT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.broker
+EVERY_ACL = AclBindingFilter(
+    ResourceType.ANY, None, ResourcePatternType.ANY, None, None, AclOperation.ANY, AclPermissionType.ANY
+)
 
 
 @dataclass
@@ -59,6 +65,7 @@ class Machine:
         image = {
             "AIMAAS_FLEETS": str(PROJECT / "fleets"),
             "AIMAAS_JARS": str(PROJECT / "jars"),
+            "PYTHONPATH": str(PROJECT),  # this tree, also where another is installed
         }
         programs = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         return {**image, "PATH": programs, "SPARK_CONF_DIR": str(PROJECT / "deploy" / "spark"), **written}
@@ -88,6 +95,19 @@ class Machine:
 
 
 Start = Callable[[str], ManagedProcess]
+
+
+@pytest.fixture(scope="module")
+def broker(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    """A broker with ACLs, as Compose has; who comes here is above them."""
+    folder = tmp_path_factory.mktemp("kafka")
+    authorizer = (
+        "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer\nsuper.users=User:ANONYMOUS\n"
+    )
+    (folder / "server.properties").write_text(properties_text(folder) + authorizer)
+    running = start_broker(folder, jars)
+    yield running
+    running.kill()
 
 
 @pytest.fixture
@@ -147,13 +167,20 @@ def serve_metrics(machine: Machine, name: str) -> int:
     return port
 
 
-def test_topics_are_created_and_a_second_start_changes_nothing(machine: Machine, settings: Settings) -> None:
+def test_topics_are_created_with_the_rights_of_outsiders_and_a_second_start_changes_nothing(
+    machine: Machine, settings: Settings
+) -> None:
     first, second = machine.run("topics-turbofan"), machine.run("topics-turbofan")
 
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    client = admin(settings)
-    wanted = {spec.name for spec in topic_specs(find_fleet(settings.fleets, "turbofan"))}
-    assert wanted <= set(client.list_topics(timeout=10).topics)
+    client, fleet = admin(settings), find_fleet(settings.fleets, "turbofan")
+    assert {spec.name for spec in topic_specs(fleet)} <= set(client.list_topics(timeout=10).topics)
+    wanted = {binding("devices", r) for r in rights_of("gateway", fleet)}
+    wanted |= {binding("readers", r) for r in rights_of("reader", fleet)}
+    limit = time.monotonic() + 30
+    while set(client.describe_acls(EVERY_ACL).result(10)) != wanted:  # the broker learns of them from the controller
+        assert time.monotonic() < limit
+        time.sleep(0.05)
 
 
 @pytest.mark.long

@@ -14,16 +14,13 @@ from pathlib import Path
 from confluent_kafka.admin import (
     AclBinding,
     AclBindingFilter,
-    AclOperation,
-    AclPermissionType,
     AdminClient,
-    ResourcePatternType,
-    ResourceType,
     ScramCredentialInfo,
     ScramMechanism,
     UserScramCredentialUpsertion,
 )
 
+from aimaas.kafka.acls import binding
 from aimaas.kafka.rights import Right
 from local.broker import Broker, properties_text, start_broker
 from local.ports import HOST, free_port
@@ -73,28 +70,15 @@ class SecuredBroker:
 
     def grant(self, user: str, rights: Iterable[Right]) -> None:
         """Let `user` do this."""
-        client, bindings = self.admin, [_binding(user, right) for right in rights]
+        client, bindings = self.admin, [binding(user, right) for right in rights]
         for future in client.create_acls(bindings).values():
             future.result(30)
 
     def revoke(self, user: str, right: Right) -> None:
         """Take one right away that was granted."""
-        client, binding = self.admin, _binding(user, right)
-        (future,) = client.delete_acls([_as_filter(binding)]).values()
+        client, acl = self.admin, binding(user, right)
+        (future,) = client.delete_acls([_as_filter(acl)]).values()
         assert len(future.result(30)) == 1
-
-
-def _binding(user: str, right: Right) -> AclBinding:
-    kinds = {
-        "topic": ResourceType.TOPIC, "group": ResourceType.GROUP, "cluster": ResourceType.BROKER,
-        "transactional-id": ResourceType.TRANSACTIONAL_ID,
-    }  # fmt: skip
-    pattern = ResourcePatternType.PREFIXED if right.prefixed else ResourcePatternType.LITERAL
-    words = "".join(f"_{c}" if c.isupper() else c.upper() for c in right.operation).strip("_").upper()
-    operation = AclOperation[words]
-    return AclBinding(
-        kinds[right.kind], right.name, pattern, f"User:{user}", "*", operation, AclPermissionType.ALLOW
-    )  # fmt: skip
 
 
 def _as_filter(of: AclBinding) -> AclBindingFilter:
