@@ -195,7 +195,8 @@ class Gates(_Part):
     unanswered_share: Share = Field(
         default=0.01,
         description="Maximum share of NaN or infinite answers among the last 10,000 of a version. Above it, a scorer "
-        "withdraws the version, once it has at least 20 such answers from more than one device.",
+        "withdraws the version, once it has at least 20 such answers from more than one device, or at least 100 from one "
+        "device and no other answers.",
     )
     parity: Real = Field(
         default=1e-5,
