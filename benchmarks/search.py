@@ -109,7 +109,7 @@ def _killed(bench: Bench, home: Path, trials: int) -> tuple[int, int]:
 
     found, took = bench.searched(home, trials, 2, kill)
     assert killed, "no worker was at work: ask for more trials"
-    lost = sum("retry_of" in t.user_attrs for t in bench.studies(home).trials("boosting"))
+    lost = sum("retry_history" in t.system_attrs for t in bench.studies(home).trials("boosting"))
     say(f"one of two workers killed: {took:.1f} s, {found.families[0]}")
     return found.ended, lost
 

@@ -105,7 +105,7 @@ def _run(folder: Path, job: SearchJob, workers: int, watch: Callable[[Standing],
     """Watch the workers until the search ends."""
     studies = Studies(folder, job)
     studies.prepare()
-    studies.give_back(None)  # the lock proves that no other search is running: a killed one left these trials
+    studies.give_back()  # the lock proves that no other search is running: a killed one left these trials
     write_job(folder, job)
     crew = _Crew(folder, studies)
     try:
@@ -149,10 +149,10 @@ class _Crew:
                 continue
             self.at_work.pop(name)
             if process.wait() != 0:
-                self._replace(name)
+                self._replace()
 
-    def _replace(self, dead: str) -> None:
-        lost = self._studies.give_back({dead, ""})
+    def _replace(self) -> None:
+        lost = self._studies.give_back(self.at_work)
         self._in_vain = 0 if lost else self._in_vain + 1
         if self._in_vain == _DEATHS:
             raise SearchError(f"workers ended before their first trial; see {self._folder / _LOG}")

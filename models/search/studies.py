@@ -1,22 +1,26 @@
 """The studies of a search: one for each family, all in one SQLite file, which processes share and which survives a kill.
 
-A trial has one owner, the worker that claimed it. If a worker dies, its running trials are given back: they are marked as failed,
-and the same settings are queued to be tried again.
+A trial has one owner, the worker that claimed it. If a worker dies, its running trial is marked as failed, and Optuna's callback
+for stale trials queues the same settings again. The search is the parent of the workers, so it sees a death at once. The heartbeat
+of Optuna would see it only after a grace period, and only in `Study.optimize`, which cannot claim one trial among several studies.
 """
 
 from __future__ import annotations
 
 import hashlib
 import time
+import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import optuna
 from filelock import FileLock
+from optuna.exceptions import ExperimentalWarning
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.samplers import TPESampler
+from optuna.storages import RetryHeartbeatStaleTrialCallback
 from optuna.trial import FrozenTrial, TrialState
 from pydantic import BaseModel
 
@@ -25,8 +29,10 @@ from models.families.candidates import settings_of
 from models.search.space import SPACES, options_of, params_of
 
 AS_GIVEN = "as_given"  # marks the trial of the fleet file's own settings
-RETRIES = 2  # of a trial whose worker died: settings that kill every worker are given up
-_WORKER, _RETRY_OF, _RETRY = "worker", "retry_of", "retry"
+warnings.filterwarnings("ignore", category=ExperimentalWarning)  # of the callback, which Optuna has had since 2.8
+_TRY_AGAIN = RetryHeartbeatStaleTrialCallback(max_retry=2)  # settings that kill every worker are given up
+_WORKER = "worker"
+_RUNNING = (TrialState.RUNNING,)
 _JOB = "job.json"
 
 
@@ -80,7 +86,7 @@ class Studies:
     def trials(self, family: str) -> list[FrozenTrial]:
         """Return all trials of a family, without those that were given back and tried again."""
         found = self._study(family).get_trials(deepcopy=False)
-        retried = {t.user_attrs[_RETRY_OF] for t in found if _RETRY_OF in t.user_attrs}
+        retried = {number for t in found for number in _TRY_AGAIN.retry_history(t)}
         return [t for t in found if t.number not in retried]
 
     def claim(self, worker: str) -> tuple[str, optuna.Trial] | None:
@@ -103,25 +109,15 @@ class Studies:
         """End a trial."""
         self._study(family).tell(trial, value, state)
 
-    def give_back(self, workers: set[str] | None) -> int:
-        """Give back the running trials of these workers, or of all; returns their number. `""` owns an unfinished claim."""
+    def give_back(self, at_work: Collection[str] = ()) -> int:
+        """Try again the running trials that belong to no worker at work; returns their number."""
         with self._lock:
-            orphans = [
-                (s, t) for s, t in self._running() if workers is None or t.user_attrs.get(_WORKER, "") in workers
-            ]
-            for study, trial in orphans:
-                retry = trial.user_attrs.get(_RETRY, 0) + 1
-                if retry <= RETRIES:
-                    kept = {k: v for k, v in trial.user_attrs.items() if k == AS_GIVEN}
-                    study.enqueue_trial(trial.params, {**kept, _RETRY_OF: trial.number, _RETRY: retry})
+            running = [(s, t) for s in map(self._study, self.job.families) for t in s.get_trials(states=_RUNNING)]
+            lost = [(study, trial) for study, trial in running if trial.user_attrs.get(_WORKER) not in at_work]
+            for study, trial in lost:
                 study.tell(trial.number, state=TrialState.FAIL)
-            return len(orphans)
-
-    def _running(self) -> Iterator[tuple[optuna.Study, FrozenTrial]]:
-        for family in self.job.families:
-            study = self._study(family)
-            for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-                yield study, trial
+                _TRY_AGAIN(study, trial)
+            return len(lost)
 
     def _study(self, family: str, number: int = 0) -> optuna.Study:
         """Return the study with the sampler of its next trial: the seed of a trial follows from its number."""

@@ -92,7 +92,7 @@ def test_a_killed_worker_loses_its_running_trial_only_and_that_is_tried_anew(
     assert killed
     assert found.ended == 8 and found.families[0].failed == 0
     tried = studies_of(offline_settings, fleet, folder).trials("boosting")
-    retries = [t for t in tried if "retry_of" in t.user_attrs]
+    retries = [t for t in tried if "retry_history" in t.system_attrs]
     assert len(retries) <= 1
 
 
@@ -116,7 +116,7 @@ def test_a_killed_search_leaves_no_worker_behind_and_its_trial_waits_for_the_nex
     command.wait()
     assert not psutil.wait_procs(children, 20)[1]
     studies = studies_of(offline_settings, fleet, folder)
-    assert studies.give_back(None) == 1
+    assert studies.give_back() == 1
     assert [t.state for t in studies.trials("mlp")] == [TrialState.WAITING]
 
 
