@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from aimaas.settings import read_settings
+
 if TYPE_CHECKING:
     from aimaas.fleet import FleetSpec
     from aimaas.settings import Settings
@@ -25,6 +27,16 @@ def fleet_of(settings: Settings, name: str) -> FleetSpec:
     found = find_fleet(settings.fleets, name)
     warn(read_folder(settings.fleets, but=name).warning)
     return found
+
+
+def opened(fleet: str, *, logs: bool = False) -> tuple[Settings, FleetSpec]:
+    """Return the settings and the fleet called `fleet`; with `logs` for a command that logs what it does. Raises FleetFileError."""
+    settings = read_settings()
+    if logs:
+        from aimaas.logs import set_up_logs
+
+        set_up_logs(settings)
+    return settings, fleet_of(settings, fleet)
 
 
 def say(line: str) -> None:

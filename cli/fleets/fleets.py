@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out, say, warn
+from cli.options import Fleet, fleet_of, opened, out, say, warn
 
 fleets_app = typer.Typer(
     no_args_is_help=True, help="Draft, validate, try and list fleet files; derive schemas; reset a fleet."
@@ -116,7 +116,7 @@ def fleets_compose(
         print(compose_files(project, folder.fleets, scorers)["docker-compose.fleets.yml"], end="")  # noqa: T201
         return
     for path in write_compose_files(project, folder.fleets, scorers):
-        out.print(f"written: {path}", highlight=False)
+        say(f"written: {path}")
 
 
 @fleets_app.command("reset")
@@ -134,8 +134,7 @@ def fleets_reset(
     from upkeep.erasing.reset import erase, folders, lake_tables, model_versions
     from upkeep.erasing.topics import erase_topics, fleet_topics
 
-    settings = read_settings()
-    spec = fleet_of(settings, name)
+    settings, spec = opened(name)
     topics = fleet_topics(settings, spec)
     tables, versions = lake_tables(settings, spec), model_versions(settings, spec)
     print_contents(spec.fleet, topics, tables, versions, folders(settings, spec))
@@ -145,11 +144,9 @@ def fleets_reset(
         typer.confirm(f"Delete all of this from fleet {spec.fleet}? This cannot be undone.", abort=True)
     erase_topics(settings, spec)
     erase(settings, spec)
-    out.print(
+    say(
         f"fleet {spec.fleet} is empty. Create its topics with `aimaas topics create --fleet {spec.fleet}`. Other machines with "
-        f"scorers or `aimaas serve` keep copies of models: delete AIMAAS_HOME/models/{spec.fleet} there",
-        highlight=False,
-        soft_wrap=True,
+        f"scorers or `aimaas serve` keep copies of models: delete AIMAAS_HOME/models/{spec.fleet} there"
     )
 
 
@@ -235,8 +232,7 @@ def fleets_rules(fleet: Fleet) -> None:
     from aimaas.admission.journal import read_journal
     from aimaas.admission.rules import changes, digest_of, rules_of
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     log, before = read_journal(settings, spec).rules, None
     table = Table("rules", "since", "from offsets", "what changed", box=None)
     for held in log.stretches():
@@ -249,6 +245,4 @@ def fleets_rules(fleet: Fleet) -> None:
     present = rules_of(spec)
     if before is not None and digest_of(present) != digest_of(before):
         told = "; ".join(changes(before, present))
-        out.print(
-            f"the fleet file differs ({told}): its rules apply once a scorer has started with it", highlight=False
-        )
+        say(f"the fleet file differs ({told}): its rules apply once a scorer has started with it")

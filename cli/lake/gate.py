@@ -12,8 +12,7 @@ import typer
 from rich.table import Table
 
 from aimaas.errors import AimaasError
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, out, say
 
 if TYPE_CHECKING:
     from aimaas.lake.audits import Audit, Gated
@@ -43,12 +42,11 @@ def gate_show(fleet: Fleet, as_json: AsJson = False) -> None:
     from aimaas.lake.audits import GATED, newest_audit
     from aimaas.lake.rebuilt_days import held_days
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     found = [audit for table in GATED if (audit := newest_audit(settings, spec, table)) is not None]
     found += held_days(settings, spec)
     if not found and not as_json:
-        out.print(f"no gate of fleet {fleet} has run yet", highlight=False)
+        say(f"no gate of fleet {fleet} has run yet")
     for audit in found:
         if as_json:
             print(msgspec.json.encode(audit).decode())  # noqa: T201
@@ -61,17 +59,13 @@ def gate_acknowledge(fleet: Fleet, why: Why, table: Which = None, by: By = None,
     """Publish the failed offsets, or a rebuilt day, unchanged. The verdict stores your name and your reason."""
     from expectations.resolve import acknowledge, acknowledge_day, find_failed
 
-    settings = read_settings()
-    spec, said = fleet_of(settings, fleet), _said(by, why)
+    (settings, spec), said = opened(fleet), _said(by, why)
     if day is not None:
         acknowledge_day(settings, spec, day.date(), said)
-        told = f"published: the rebuilt day {day:%Y-%m-%d}; gold takes it in after the next run of {fleet}_ingest"
-        out.print(told, highlight=False, soft_wrap=True)
+        say(f"published: the rebuilt day {day:%Y-%m-%d}; gold takes it in after the next run of {fleet}_ingest")
         return
     audit = acknowledge(settings, spec, find_failed(settings, spec, _table(table)), said)
-    out.print(
-        f"published: {audit.table} {audit.span}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True
-    )
+    say(f"published: {audit.table} {audit.span}; {_next(fleet, audit)}")
 
 
 @gate_app.command("set-aside")
@@ -84,12 +78,11 @@ def gate_set_aside(fleet: Fleet, why: Why, table: Which = None, by: By = None) -
     from expectations.resolve import find_failed, set_failing_aside
     from spark_jobs.session import session_on_demand
 
-    settings = read_settings()
-    spec, said = fleet_of(settings, fleet), _said(by, why)
+    (settings, spec), said = opened(fleet), _said(by, why)
     with session_on_demand(settings, f"aimaas set-aside {fleet}", GATE_MEMORY) as spark:
         audit, moved = set_failing_aside(settings, spec, find_failed(settings, spec, _table(table)), said, spark)
     others = f", the other rows of {audit.table} {audit.span} published" if audit.table == "silver" else ""
-    out.print(f"{moved} rows set aside{others}; {_next(fleet, audit)}", highlight=False, markup=False, soft_wrap=True)
+    say(f"{moved} rows set aside{others}; {_next(fleet, audit)}")
 
 
 @gate_app.command("check")
@@ -107,8 +100,7 @@ def gate_check(
     from expectations.gate import GATE_MEMORY, check_day, check_table
     from spark_jobs.session import session_on_demand
 
-    settings, now = read_settings(), datetime.now(UTC)
-    name, spec = _table(table) or "silver", fleet_of(settings, fleet)
+    (settings, spec), now, name = opened(fleet), datetime.now(UTC), _table(table) or "silver"
     with session_on_demand(settings, f"aimaas check {name} {fleet}", GATE_MEMORY) as spark:
         report = (
             check_table(settings, spec, name, now, spark)
@@ -116,10 +108,10 @@ def gate_check(
             else check_day(settings, spec, day.date(), now, spark)
         )
     if report is None:
-        out.print(f"{name}: no new rows to judge", highlight=False)
+        say(f"{name}: no new rows to judge")
         return
     for warning in report.warnings:
-        out.print(f"warning: {warning}", highlight=False, markup=False, soft_wrap=True)
+        say(f"warning: {warning}")
     print(json.dumps({"table": name, "rows": report.rows, "refused": report.refused, "set_aside": report.set_aside}))  # noqa: T201
 
 
@@ -166,12 +158,11 @@ def _show(fleet: str, audit: Audit) -> None:
     out.print(table, highlight=False, markup=False)
     _show_failures(audit)
     if audit.verdict == "failed":
-        out.print(
+        say(
             "these offsets and all later ones are not published. Publish them unchanged, or without the failing rows:\n"
             f"  aimaas gate acknowledge --fleet {fleet} --table {audit.table} --why …\n"
-            f"  aimaas gate set-aside --fleet {fleet} --table {audit.table} --why …",
-            highlight=False, markup=False, soft_wrap=True,
-        )  # fmt: skip
+            f"  aimaas gate set-aside --fleet {fleet} --table {audit.table} --why …"
+        )
     out.print()
 
 
@@ -198,7 +189,6 @@ def _show_day(fleet: str, audit: Audit) -> None:
     out.print(table, highlight=False, markup=False)
     _show_failures(audit)
     command = "acknowledge --why …" if audit.verdict == "failed" else "check"
-    out.print(
-        f"gold keeps the day as it was before the rebuild. Next: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n",
-        highlight=False, markup=False, soft_wrap=True,
-    )  # fmt: skip
+    say(
+        f"gold keeps the day as it was before the rebuild. Next: aimaas gate {command} --fleet {fleet} --day {audit.made_of}\n"
+    )

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out, say
+from cli.options import Fleet, opened, out, say
 from cli.records.refused import text
 
 if TYPE_CHECKING:
@@ -47,8 +46,7 @@ def forget(
     from upkeep.erasing.state import forget_state
     from upkeep.erasing.waiting import waiting_records
 
-    settings, now, mine = read_settings(), datetime.now(UTC), Device(device)
-    spec = fleet_of(settings, fleet)
+    (settings, spec), now, mine = opened(fleet), datetime.now(UTC), Device(device)
     judged = held(settings, spec.fleet, "admission_state", "admit").offsets
     waiting = waiting_records(settings, spec, judged, mine.is_of)
     found = search(settings, spec, mine)
@@ -124,8 +122,7 @@ def maintain(fleet: Fleet, dry_run: DryRun = False, as_json: AsJson = False) -> 
     from upkeep.maintenance.maintain import maintain as maintain_lake
     from upkeep.maintenance.training_sets import prune_sets
 
-    settings, now = read_settings(), datetime.now(UTC)
-    spec = fleet_of(settings, fleet)
+    (settings, spec), now = opened(fleet), datetime.now(UTC)
     done, pages = maintain_lake(settings, spec, now, dry_run)
     sets = prune_sets(settings, spec, now, dry_run)
     if as_json:

@@ -9,8 +9,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, say
+from cli.options import Fleet, opened, say
 
 history_app = typer.Typer()
 
@@ -36,9 +35,9 @@ def rescore(
     from spark_jobs.job import Job, done
     from spark_jobs.rescore import rescore as run_rescore
 
-    settings = read_settings()
+    settings, spec = opened(fleet)
     days = {"first": _day(first), "last": _day(last)}
-    job = Job("rescore", settings, fleet_of(settings, fleet), Namespace(version=version, **days))
+    job = Job("rescore", settings, spec, Namespace(version=version, **days))
     report = done(job, run_rescore)
     predictions, unanswered = report["rows"] - report["no_prediction"], report["no_prediction"]
     without = f", {unanswered:,} events without a prediction (null)" if unanswered else ""
@@ -76,8 +75,7 @@ def train(
     from spark_jobs.features import features, gold_version
     from spark_jobs.job import Job, done
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     version = gold_version(settings, spec, as_of)
     folder = str(into or training_folder(settings, fleet, f"gold-{version}-{plan_of(spec).hash}-v{spec.version}"))
     frozen_in, trained = f"{folder}/{TRAINING_SET}", f"{folder}/{TRAINED}"

@@ -9,8 +9,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from aimaas.settings import SIGNING_KEY, VERIFY_KEY, read_settings
-from cli.options import Fleet, fleet_of, out
+from aimaas.settings import SIGNING_KEY, VERIFY_KEY
+from cli.options import Fleet, opened, out, say
 
 models_app = typer.Typer(
     no_args_is_help=True, help="List, compare, promote, roll back, veto and announce model versions."
@@ -22,9 +22,8 @@ def models_list(fleet: Fleet) -> None:
     """List the registered versions, newest first."""
     from aimaas.registry.versions import list_models
 
-    settings = read_settings()
     table = Table("version", "alias", "candidate", "metric", "registered", "training set", "", box=None)
-    for m in list_models(settings, fleet_of(settings, fleet)):
+    for m in list_models(*opened(fleet)):
         veto = escape(str(m.veto)) if m.veto else ""
         table.add_row(m.version, ", ".join(m.aliases), m.candidate, m.metric, m.registered_at, m.training_set, veto)
     out.print(table)
@@ -35,8 +34,7 @@ def models_show(fleet: Fleet, version: Annotated[str, typer.Argument(help="Versi
     """Show the provenance and the metrics of a version."""
     from aimaas.registry.versions import show_model
 
-    settings = read_settings()
-    out.print_json(json.dumps(show_model(settings, fleet_of(settings, fleet), version)))
+    out.print_json(json.dumps(show_model(*opened(fleet), version)))
 
 
 @models_app.command("compare")
@@ -49,8 +47,7 @@ def models_compare(
     """Compare two versions on the same frozen test rows."""
     from models.promotion.compare import compare
 
-    settings = read_settings()
-    found = compare(settings, fleet_of(settings, fleet), first, second)
+    found = compare(*opened(fleet), first, second)
     if as_json:
         out.print_json(json.dumps(found.as_json()))
         return
@@ -60,7 +57,7 @@ def models_compare(
         less = b - a if a is not None and b is not None else None
         table.add_row(name, *("" if x is None else f"{x:.5g}" for x in (a, b, less)))
     out.print(table)
-    out.print(f"{found.rows}; training set {found.digest[:12]}", highlight=False)
+    say(f"{found.rows}; training set {found.digest[:12]}")
 
 
 @models_app.command("refused")
@@ -68,8 +65,7 @@ def models_refused(fleet: Fleet) -> None:
     """List the versions that scorers refused to serve, with the reasons, oldest first."""
     from aimaas.registry.model_status import refusals
 
-    settings = read_settings()
-    found = refusals(settings, fleet_of(settings, fleet))
+    found = refusals(*opened(fleet))
     table = Table("version", "sequence", "scorer", "at", "reason", box=None)
     for r in found:
         what = "passed over: " if r.state == "passed_over" else ""
@@ -94,11 +90,10 @@ def models_promote(fleet: Fleet, version: Annotated[str, typer.Argument(help="Ve
     from aimaas.registry.versions import set_champion
     from models.promotion.announce import announce
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     set_champion(settings, spec, version)
     announce(settings, spec)
-    out.print(f"version {version} is the champion of {fleet}", highlight=False)
+    say(f"version {version} is the champion of {fleet}")
 
 
 @models_app.command("rollback")
@@ -107,11 +102,10 @@ def models_rollback(fleet: Fleet) -> None:
     from aimaas.registry.versions import rollback
     from models.promotion.announce import announce
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     version = rollback(settings, spec)
     announce(settings, spec)
-    out.print(f"version {version} is the champion of {fleet} again", highlight=False)
+    say(f"version {version} is the champion of {fleet} again")
 
 
 @models_app.command("veto")
@@ -123,9 +117,8 @@ def models_veto(
     """Forbid the promotion of a version, and of the same bytes under another version."""
     from aimaas.registry.versions import veto
 
-    settings = read_settings()
-    veto(settings, fleet_of(settings, fleet), version, why)
-    out.print(f"version {version} of {fleet} is vetoed", highlight=False)
+    veto(*opened(fleet), version, why)
+    say(f"version {version} of {fleet} is vetoed")
 
 
 @models_app.command("unveto")
@@ -133,9 +126,8 @@ def models_unveto(fleet: Fleet, version: Annotated[str, typer.Argument(help="Ver
     """Lift a veto."""
     from aimaas.registry.versions import unveto
 
-    settings = read_settings()
-    lifted = unveto(settings, fleet_of(settings, fleet), version)
-    out.print(f"version {version} of {fleet} may be promoted again; it was {lifted}", highlight=False, markup=False)
+    lifted = unveto(*opened(fleet), version)
+    say(f"version {version} of {fleet} may be promoted again; it was {lifted}")
 
 
 @models_app.command("announce")
@@ -145,10 +137,9 @@ def models_announce(
     """Announce the champion of the registry on the models topic, if it is not announced yet."""
     from models.promotion.announce import announce, announce_forever
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     if watch:
         announce_forever(settings, spec)
         return
     found = announce(settings, spec)
-    out.print(f"champion: version {found.version}" if found else "no champion to announce", highlight=False)
+    say(f"champion: version {found.version}" if found else "no champion to announce")

@@ -11,8 +11,7 @@ import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, out, say
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,8 +53,7 @@ def search(
     from models.search.fleet_file import shown, write_settings
     from models.search.run import Budget, search
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     folder = training_set or newest_training_set(settings, fleet)
     budget = Budget(trials, _MINUTES if minutes is None and trials is None else minutes, workers)
     with _watched(budget.trials, budget.minutes) as watch:
@@ -67,11 +65,9 @@ def search(
     elif write:
         path = settings.fleets / f"{fleet}.yaml"
         write_settings(path, better)
-        out.print(f"written to {path}: {', '.join(better)}; the next training uses them", highlight=False)
+        say(f"written to {path}: {', '.join(better)}; the next training uses them")
     else:
-        out.print(
-            f"to train with these settings, pass --write or copy this into fleets/{fleet}.yaml:\n", highlight=False
-        )
+        say(f"to train with these settings, pass --write or copy this into fleets/{fleet}.yaml:\n")
         out.print(shown(better), highlight=False, markup=False, soft_wrap=True)
 
 
@@ -101,7 +97,7 @@ def _print(found: Standing) -> None:
         )
     out.print(table, highlight=False)
     for refusal in found.refusals:
-        out.print(f"note: {refusal}", highlight=False, soft_wrap=True)
+        say(f"note: {refusal}")
 
 
 def _number(error: float | None) -> str:

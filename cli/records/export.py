@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, say
 
 export_app = typer.Typer()
 
@@ -32,15 +31,13 @@ def export(
 
     The next run continues from the last exported prediction. Put a password into AIMAAS_EXPORT_URL or ~/.pgpass.
     """
-    from aimaas.logs import set_up_logs
     from stream.export.run import export as run
     from stream.scorer.run import stop_on_signals
 
-    settings = read_settings()
-    set_up_logs(settings)
+    settings, spec = opened(fleet, logs=True)
     url = to or settings.export_url
     if not url:
         raise typer.BadParameter("set the database with --to or AIMAAS_EXPORT_URL")
-    done = run(settings, fleet_of(settings, fleet), url, follow, accept_loss, stop_on_signals())
+    done = run(settings, spec, url, follow, accept_loss, stop_on_signals())
     strange = f", and skipped {done.strange} records that are not predictions" if done.strange else ""
-    out.print(f"exported {done.predictions} predictions{strange}", highlight=False)
+    say(f"exported {done.predictions} predictions{strange}")

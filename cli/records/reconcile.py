@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, out, say
 from cli.records.refused import text
 
 if TYPE_CHECKING:
@@ -66,8 +65,7 @@ def reconcile(
     from upkeep.reconcile.split_devices import split_devices
     from upkeep.reconcile.topics import TopicDay
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     begin = (day or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=UTC)
     found = _Day(fleet, f"{begin:%Y-%m-%d}")
     names, journal = topic_names(spec), read_journal(settings, spec)
@@ -125,7 +123,7 @@ def _print_table(found: _Day) -> None:
         )
     out.print(table, highlight=False)
     for note in found.notes:
-        out.print(f"note: {note}", highlight=False, soft_wrap=True)
+        say(f"note: {note}")
     for device in found.split[:_SHOWN]:
         out.print(f"[yellow]split:[/yellow] {text(str(device))}", highlight=False, soft_wrap=True)
     if len(found.split) > _SHOWN:
@@ -135,4 +133,4 @@ def _print_table(found: _Day) -> None:
     for kind, gap in found.gaps:
         out.print(f"[red]gap:[/red] {kind}: {gap}", highlight=False, soft_wrap=True)
     if not found.gaps:
-        out.print("no gap, except for lost records" if found.lost else "no gap", highlight=False)
+        say("no gap, except for lost records" if found.lost else "no gap")

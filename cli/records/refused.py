@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
 
 import typer
 from rich.table import Table
 
-from cli.options import out
+from aimaas.errors import AimaasError
+from cli.options import out, say
 
 if TYPE_CHECKING:
     from upkeep.dead_letters.decisions import Replayed
@@ -21,6 +23,14 @@ Limit = Annotated[
 Since = Annotated[
     str | None, typer.Option(help="Only records since this time (2026-11-23T10:00:00Z), or of the last 30m, 2h, 7d.")
 ]
+Reason = Annotated[str | None, typer.Option(help="Only records with this reason, such as late or out_of_range.")]
+Coordinates = Annotated[
+    str, typer.Argument(help="Coordinates of the refused record: topic/partition/offset or partition/offset.")
+]
+Several = Annotated[
+    list[str] | None, typer.Argument(help="Coordinates of refused records: topic/partition/offset or partition/offset.")
+]
+All = Annotated[bool, typer.Option("--all", help="All refused records.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -45,11 +55,67 @@ def time(ms: int) -> str:
     return datetime.fromtimestamp(ms / 1e3, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def reasons() -> list[str]:
-    """Return all reasons for which admission refuses a record."""
-    from aimaas.records.refusal_reasons import Reason
+class Refused(Protocol):
+    """A dead letter, or a record in quarantine."""
 
-    return [r.label for r in Reason if r != Reason.ADMITTED]
+    @property
+    def reason(self) -> str:
+        """The reason of the refusal."""
+
+
+R = TypeVar("R", bound=Refused)
+
+
+def after_ms(since: str | None) -> int | None:
+    """Return the time (ms since 1970) of the option `--since`; None without one. Raises AimaasError."""
+    from upkeep.dead_letters.letters import since_ms
+
+    return None if since is None else since_ms(since, datetime.now(UTC))
+
+
+def with_reason(records: list[R], reason: str | None, *others: str) -> list[R]:
+    """Return the records of one reason, all without one. Raises AimaasError if it is neither admission's nor among the `others`."""
+    from aimaas.records.refusal_reasons import Reason as Known
+
+    known = [*(r.label for r in Known if r != Known.ADMITTED), *others]
+    if reason is not None and reason not in known:
+        raise AimaasError(f"--reason {reason}: no such reason; the reasons are {', '.join(known)}")
+    return [record for record in records if reason in (None, record.reason)]
+
+
+def require_one_choice(coordinates: Sequence[str] | None, reason: str | None, everything: bool) -> None:
+    """Raise BadParameter unless the records of a replay are named in one way."""
+    if sum((bool(coordinates), reason is not None, everything)) != 1:
+        raise typer.BadParameter("name the records: coordinates, --reason, or --all")
+
+
+def print_list(
+    records: Sequence[R],
+    limit: int,
+    line: Callable[[R], Mapping[str, object]] | None,
+    cells: Mapping[str, Callable[[R], str]],
+    what: str,
+    at_ms: Callable[[R], int],
+) -> None:
+    """Print the newest records (oldest first): with `line` as JSON, else the counts of `what` by reason and a table of `cells`."""
+    shown = records[len(records) - min(limit, len(records)) :]
+    if line is not None:
+        for record in shown:
+            print(json.dumps(line(record), ensure_ascii=False))  # noqa: T201
+        return
+    if records:
+        out.print(_counts(records, what, at_ms), highlight=False)
+    print_rows(list(cells), [[cell(record) for cell in cells.values()] for record in shown], len(records))
+
+
+def _counts(records: Sequence[R], what: str, at_ms: Callable[[R], int]) -> Table:
+    """Return a table of the records by reason, the most frequent first, with the times of the first and the last."""
+    table, times = Table("reason", what, "first", "last", box=None), dict[str, list[int]]()
+    for record in records:
+        times.setdefault(record.reason, []).append(at_ms(record))
+    for reason, at in sorted(times.items(), key=lambda item: (-len(item[1]), item[0])):
+        table.add_row(reason, str(len(at)), time(min(at)), time(max(at)))
+    return table
 
 
 def print_record(facts: list[tuple[str, str]], value: bytes | None) -> None:
@@ -71,7 +137,7 @@ def print_rows(columns: list[str], rows: list[list[str]], total: int) -> None:
         out.print()
         out.print(table, highlight=False, markup=False)
     if len(rows) < total:
-        out.print(f"these are the newest {len(rows)} of {total}; --limit shows more", highlight=False)
+        say(f"these are the newest {len(rows)} of {total}; --limit shows more")
 
 
 def print_replayed(done: list[Replayed], as_json: bool) -> None:
@@ -87,4 +153,4 @@ def print_replayed(done: list[Replayed], as_json: bool) -> None:
         out.print(table, highlight=False, markup=False)
         out.print()
     counts = Counter(d.action.value for d in done)
-    out.print(", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "no records to replay", highlight=False)
+    say(", ".join(f"{n} {what}" for what, n in sorted(counts.items())) or "no records to replay")

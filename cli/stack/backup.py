@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from aimaas.settings import read_settings
-from cli.options import out
+from cli.options import out, say
 
 backup_app = typer.Typer()
 
@@ -25,8 +25,8 @@ def backup(
     settings = read_settings()
     with out.status(f"saving {settings.home}") as shown:
         saved = save(settings, to, lambda name, size: shown.update(f"{size / 1e6:,.0f} MB: {name}"))
-    out.print(f"saved {saved.files:,} files, {saved.bytes / 1e6:,.1f} MB in {to}", highlight=False, soft_wrap=True)
-    out.print("the backup contains secrets: protect it as you protect AIMAAS_HOME", highlight=False)
+    say(f"saved {saved.files:,} files, {saved.bytes / 1e6:,.1f} MB in {to}")
+    say("the backup contains secrets: protect it as you protect AIMAAS_HOME")
     for name, place in saved.elsewhere.items():
         out.print(
             f"[yellow]not in the backup:[/yellow] {name} is {place}; save it with its own tools",
@@ -43,9 +43,7 @@ def restore(source: Annotated[Path, typer.Argument(metavar="FILE", help="File of
     settings = read_settings()
     with out.status(f"restoring {settings.home}"):
         found = bring_back(settings, source)
-    out.print(
-        f"restored {len(found.files):,} files, saved at {found.at:%Y-%m-%dT%H:%M:%SZ} by release {found.release}; start the stack "
-        "with `aimaas up`", highlight=False, soft_wrap=True,
-    )  # fmt: skip
+    say(f"restored {len(found.files):,} files, saved at {found.at:%Y-%m-%dT%H:%M:%SZ} by release {found.release}; start the stack "
+        "with `aimaas up`")  # fmt: skip
     for name, place in found.elsewhere.items():
         out.print(f"[yellow]not in the backup:[/yellow] {name} was {place}", highlight=False, soft_wrap=True)

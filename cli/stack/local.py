@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from aimaas.settings import read_settings
-from cli.options import fleet_of, out, warn
+from cli.options import fleet_of, opened, out, say, warn
 from cli.stack.parts import print_stack
 
 local_app = typer.Typer()
@@ -95,7 +95,7 @@ def down(
 
     settings = read_settings()
     stopped = stop_scorers(settings, fleet) if fleet else stop_stack(settings)
-    out.print(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running", highlight=False)
+    say(f"stopped: {', '.join(stopped)}" if stopped else "nothing was running")
 
 
 @local_app.command()
@@ -122,8 +122,7 @@ def demo(
     """Run the whole pipeline on real engines in a few minutes, and compare its outputs with its inputs."""
     from local.demo.run import run_demo
 
-    settings = read_settings()
-    report = run_demo(settings, fleet_of(settings, fleet), cmapss=cmapss, subset=subset, console=out)
+    report = run_demo(*opened(fleet), cmapss=cmapss, subset=subset, console=out)
     if json_path:
         json_path.write_text(json.dumps(report.figures, indent=2) + "\n")
     if report.problems:

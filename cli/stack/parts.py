@@ -21,7 +21,7 @@ def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
 
     parts = stack_parts(settings)
     if not parts:
-        out.print(f"no stack runs in {settings.home}; start one with `aimaas up`", highlight=False)
+        say(f"no stack runs in {settings.home}; start one with `aimaas up`")
         return False
     now = time.time()
     table = Table("part", "state", "for", "restarts", "where", box=None)
@@ -35,7 +35,7 @@ def print_stack(settings: Settings, *, show_secrets: bool) -> bool:
     for part in unwell:
         out.print(trouble(part, now), style="red", highlight=False, soft_wrap=True, markup=False)
     if any(part.state == "dead" for part in unwell):
-        out.print("`aimaas up` repairs it", highlight=False)
+        say("`aimaas up` repairs it")
     return not unwell
 
 
@@ -55,8 +55,8 @@ def print_login(settings: Settings, *, show_secrets: bool) -> None:
     airflow = find_airflow(settings.home / "airflow")
     if airflow is not None:
         password = airflow.password if show_secrets else "shown by `aimaas status --show-secrets`"
-        out.print(f"Airflow: login {airflow.user}, password {password}", highlight=False, markup=False)
-    out.print(f"Data Docs: {settings.data_docs}; logs: below {settings.home}", highlight=False, markup=False)
+        say(f"Airflow: login {airflow.user}, password {password}")
+    say(f"Data Docs: {settings.data_docs}; logs: below {settings.home}")
 
 
 def trouble(part: Part, now: float) -> str:

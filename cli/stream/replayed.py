@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from cli.options import out
+from cli.options import out, say
 from cli.records.refused import text
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def print_report(source: Path, report: Report) -> None:
     """Print totals, then one row for each reason of refusal with its first example."""
     totals = f"{report.rows} rows give {report.events} events and {report.outcomes} outcomes; nothing was sent"
-    out.print(f"{source}: {totals}", highlight=False, markup=False, soft_wrap=True)
+    say(f"{source}: {totals}")
     table = Table("refused", "why", "first", box=None)
     for refused in report.unreadable:
         table.add_row(str(refused.rows), "unreadable", text(str(refused)))
@@ -30,16 +30,16 @@ def print_report(source: Path, report: Report) -> None:
     rows = sum(refused.rows for refused in report.unreadable)
     events = report.events - report.admitted
     if rows:
-        out.print(f"{rows} rows cannot be read: a replay sends nothing until they are corrected", highlight=False)
-    out.print(f"{report.admitted} events would be admitted, {events} would become dead letters", highlight=False)
+        say(f"{rows} rows cannot be read: a replay sends nothing until they are corrected")
+    say(f"{report.admitted} events would be admitted, {events} would become dead letters")
 
 
 def print_backfilled(fleet: FleetSpec, done: Backfilled) -> None:
     """Print what a backfill wrote, which events gold will not take in, and when gold takes in the rest."""
     if done.again:
-        out.print("nothing to do: the whole file was backfilled before", highlight=False)
+        say("nothing to do: the whole file was backfilled before")
         return
-    out.print(f"backfilled {done.events} events, sent {done.outcomes} outcomes", highlight=False)
+    say(f"backfilled {done.events} events, sent {done.outcomes} outcomes")
     for reason, events in sorted(done.refused.items()):
-        out.print(f"{events} of the events will not be in gold: {reason}", highlight=False)
-    out.print(f"gold takes them in after the next run of the DAG {fleet.fleet}_ingest", highlight=False)
+        say(f"{events} of the events will not be in gold: {reason}")
+    say(f"gold takes them in after the next run of the DAG {fleet.fleet}_ingest")

@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, say
 
 stream_app = typer.Typer()
 
@@ -26,9 +25,8 @@ def devices(
     """Simulate devices that run until they fail. Sends their events and outcomes."""
     from stream.devices.run import run_devices
 
-    settings = read_settings()
-    sent = run_devices(settings, fleet_of(settings, fleet), devices, seed, rate, first)
-    out.print(f"sent {sent.events} events and {sent.outcomes} outcomes of {devices} devices", highlight=False)
+    sent = run_devices(*opened(fleet), devices, seed, rate, first)
+    say(f"sent {sent.events} events and {sent.outcomes} outcomes of {devices} devices")
 
 
 @stream_app.command()
@@ -83,8 +81,7 @@ def replay(
     from stream.replay.backfill import backfill_file
     from stream.replay.replay import check_file, replay_cmapss, replay_file
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     if check and mapping is None:
         raise typer.BadParameter("needs --mapping FILE", param_hint="--check")
     if backfill and (mapping is None or check or rate):
@@ -104,13 +101,11 @@ def replay(
     if backfill:
         print_backfilled(spec, past)
         return
-    out.print(f"sent {sent.events} events and {sent.outcomes} outcomes", highlight=False)
+    say(f"sent {sent.events} events and {sent.outcomes} outcomes")
     if sent.outcomes:
-        out.print(
+        say(
             f"if Airflow runs, the outcomes start the DAGs {fleet}_ingest, {fleet}_prepare and {fleet}_train; "
-            f"`aimaas models list --fleet {fleet}` lists the trained versions",
-            highlight=False,
-            soft_wrap=True,
+            f"`aimaas models list --fleet {fleet}` lists the trained versions"
         )
 
 
@@ -135,18 +130,16 @@ def score(
     metrics_host: Annotated[str, typer.Option(help="Address for that port. 0.0.0.0: all addresses.")] = "127.0.0.1",
 ) -> None:
     """Score events with the champion until Ctrl-C or SIGTERM."""
-    from aimaas.logs import set_up_logs
     from stream.scorer.options import ScorerOptions
     from stream.scorer.run import score as run
 
-    settings = read_settings()
-    set_up_logs(settings)
-    options = ScorerOptions(
-        commit_interval_ms=commit_interval_ms,
-        metrics_host=metrics_host,
-        metrics_port=metrics_port,
+    settings, spec = opened(fleet, logs=True)
+    run(
+        settings,
+        spec,
+        instance,
+        ScorerOptions(commit_interval_ms=commit_interval_ms, metrics_host=metrics_host, metrics_port=metrics_port),
     )
-    run(settings, fleet_of(settings, fleet), instance, options)
 
 
 @stream_app.command()
@@ -176,14 +169,12 @@ def serve(  # noqa: PLR0913, PLR0917 - a command has as many arguments as option
     ] = None,
 ) -> None:
     """Serve predictions of the champion over HTTP until Ctrl-C or SIGTERM."""
-    from aimaas.logs import set_up_logs
     from stream.service.options import ServiceOptions, tls_of
     from stream.service.server import serve as run
 
-    settings = read_settings()
-    set_up_logs(settings)
+    settings, spec = opened(fleet, logs=True)
     options = ServiceOptions(
         body_bytes=body_kib * 1_024, instances=instances, cache=cache, connections=connections, rate=rate, burst=burst,
         health_host=health_host, health_port=health_port, tls=tls_of(tls_cert, tls_key, tls_client_ca),
     )  # fmt: skip
-    run(settings, fleet_of(settings, fleet), host, port, options)
+    run(settings, spec, host, port, options)

@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out
+from cli.options import Fleet, opened, out, say
 
 topics_app = typer.Typer(
     no_args_is_help=True,
@@ -24,12 +23,12 @@ def topics_create(fleet: Fleet) -> None:
     from aimaas.kafka import create_topics
     from aimaas.topics import topic_specs
 
-    settings = read_settings()
-    specs = topic_specs(fleet_of(settings, fleet))
+    settings, fleet_spec = opened(fleet)
+    specs = topic_specs(fleet_spec)
     new = set(create_topics(settings, specs))
     for spec in specs:
         state = "created" if spec.name in new else "present"
-        out.print(f"{state}  {spec.name}  ({spec.partitions} partitions)", highlight=False)
+        say(f"{state}  {spec.name}  ({spec.partitions} partitions)")
 
 
 @topics_app.command("acls")
@@ -52,17 +51,15 @@ def topics_acls(
         raise typer.BadParameter(f"{role!r} is not a role: use one of {', '.join(ROLES)}")
     if apply and user is not None and role is None:
         raise typer.BadParameter(f"--apply would grant {user} the rights of all roles: name one with --role")
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     for name in ROLES if role is None else (role,):
         granted_to, rights = user or name, rights_of(name, spec)
         if apply:
             grant(settings, granted_to, rights)
         else:
-            out.print(f"# {name}", highlight=False)
+            say(f"# {name}")
         for right in rights:
-            line = f"granted  {granted_to}  {right}" if apply else right.command(granted_to)
-            out.print(line, highlight=False, soft_wrap=True)
+            say(f"granted  {granted_to}  {right}" if apply else right.command(granted_to))
 
 
 @topics_app.command("grow")
@@ -74,16 +71,13 @@ def topics_grow(
 
     After an interruption, run the command again: it continues.
     """
-    from aimaas.logs import set_up_logs
     from upkeep.growth.grow import grow
 
-    settings = read_settings()
-    set_up_logs(settings)
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet, logs=True)
     done = grow(settings, spec, partitions)
     for topic, before in done.grown.items():
-        out.print(f"grown  {topic}  ({before} to {partitions} partitions)", highlight=False)
-    out.print(f"{done.devices} devices, {done.moved} of them moved to another partition", highlight=False)
+        say(f"grown  {topic}  ({before} to {partitions} partitions)")
+    say(f"{done.devices} devices, {done.moved} of them moved to another partition")
     if done.astray:
         out.print(
             f"[red]{done.astray} events arrived during this command on the old partitions of their devices[/red]: a producer still "
@@ -93,12 +87,8 @@ def topics_grow(
         )
         raise typer.Exit(1)
     if spec.topics.partitions != partitions:
-        out.print(
-            f"now set topics.partitions: {partitions} in {settings.fleets / fleet}.yaml",
-            highlight=False,
-            soft_wrap=True,
-        )
-    out.print("then restart the producers, so that they see the new partitions, and start the scorers", highlight=False)
+        say(f"now set topics.partitions: {partitions} in {settings.fleets / fleet}.yaml")
+    say("then restart the producers, so that they see the new partitions, and start the scorers")
 
 
 @topics_app.command("skip")
@@ -119,11 +109,6 @@ def topics_skip(
     from aimaas.admission.unreadable_batches import skip
     from aimaas.topics import topic_names
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     gap = skip(settings, spec, topic or topic_names(spec).events, partition, offset, datetime.now(UTC))
-    out.print(
-        f"skipped  {gap.topic}/{gap.partition}, offsets {gap.first} to {gap.last} ({gap.why})",
-        highlight=False,
-        soft_wrap=True,
-    )
+    say(f"skipped  {gap.topic}/{gap.partition}, offsets {gap.first} to {gap.last} ({gap.why})")

@@ -22,7 +22,7 @@ Gate = Callable[..., Result]
 @pytest.fixture
 def gate(strict: Settings, monkeypatch: pytest.MonkeyPatch) -> Gate:
     """Call with the arguments of `aimaas gate`."""
-    monkeypatch.setattr("cli.lake.gate.read_settings", lambda: strict)
+    monkeypatch.setattr("cli.options.read_settings", lambda: strict)
     return lambda *arguments: CliRunner().invoke(app, ["gate", *arguments, "--fleet", "mill"])
 
 

@@ -1,4 +1,4 @@
-"""Dead letters for people: reads, filters and counts the dead-letter topic."""
+"""Dead letters for people: reads and filters the dead-letter topic."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 from aimaas.errors import AimaasError
 from aimaas.fleet import FleetSpec
@@ -55,15 +55,6 @@ class Letter:
     def at(self) -> datetime:
         """The time of the letter."""
         return datetime.fromtimestamp(self.at_ms / 1e3, UTC)
-
-
-class ReasonCount(NamedTuple):
-    """The number of letters with a reason, and the times of the first and the last of them (ms since 1970)."""
-
-    reason: str
-    letters: int
-    first_ms: int
-    last_ms: int
 
 
 def letter_of(message: Any, replay_key: str | None = None) -> Letter | None:
@@ -124,23 +115,6 @@ def find_letters(letters: Iterable[Letter], fleet: FleetSpec, coordinates: Seque
             )
         found.append(by_source[str(source)])
     return found
-
-
-def with_reason(letters: Iterable[Letter], reason: str, known: Sequence[str]) -> list[Letter]:
-    """Return the letters of one reason. Raises AimaasError if it is none of the `known` ones."""
-    if reason not in known:
-        raise AimaasError(f"--reason {reason}: no such reason; the reasons are {', '.join(known)}")
-    return [letter for letter in letters if letter.reason == reason]
-
-
-def counts_of(letters: Iterable[Letter]) -> list[ReasonCount]:
-    """Count letters by reason, the most frequent first."""
-    found: dict[str, ReasonCount] = {}
-    for letter in letters:
-        before = found.get(letter.reason, ReasonCount(letter.reason, 0, letter.at_ms, letter.at_ms))
-        first, last = min(before.first_ms, letter.at_ms), max(before.last_ms, letter.at_ms)
-        found[letter.reason] = ReasonCount(letter.reason, before.letters + 1, first, last)
-    return sorted(found.values(), key=lambda c: (-c.letters, c.reason))
 
 
 def since_ms(text: str, now: datetime) -> int:

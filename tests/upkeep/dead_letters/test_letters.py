@@ -16,7 +16,7 @@ from stream.records.dead_letters import Source, replay_headers, replay_of
 from stream.records.replay_mac import replay_mac
 from tests.conftest import FLEETS
 from tests.stream.conftest import Line
-from upkeep.dead_letters.letters import counts_of, letter_of, since_ms
+from upkeep.dead_letters.letters import letter_of, since_ms
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -88,12 +88,6 @@ def test_a_header_that_names_no_event_of_the_topic_makes_no_copy(name: bytes) ->
 def test_a_record_without_the_headers_of_a_letter_is_none() -> None:
     assert letter_of(Message([("site", b"north")])) is None
     assert letter_of(Message(headers(offset="x"))) is None
-
-
-def test_letters_are_counted_by_reason_with_the_first_and_the_last_time() -> None:
-    letters = [letter_of(Message(headers(r), ms)) for r, ms in (("late", 30), ("schema", 5), ("late", 10))]
-
-    assert counts_of(x for x in letters if x) == [("late", 2, 10, 30), ("schema", 1, 5, 5)]
 
 
 @pytest.mark.parametrize(
