@@ -6,7 +6,6 @@ committed one, before the new process reads the topics. So the topics show all c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import TracebackType
@@ -21,9 +20,8 @@ from aimaas.kafka.rights import Right, on_topic
 from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from stream.records.dead_letters import Header
+from stream.records.producing import LIMIT_S, insist, send
 
-_CALL_S = 5.0
-_LIMIT_S = 60.0
 _MOVED_ON = {ClientError.ILLEGAL_GENERATION, ClientError.UNKNOWN_MEMBER_ID, ClientError.FENCED_INSTANCE_ID}
 _TRANSACTION_MS = 15_000  # a killed process blocks readers this long
 _SAME_WORK = "another process does the same work for this fleet: let it finish, then run this again"
@@ -62,7 +60,7 @@ class ExclusiveWriter:
 
     def __enter__(self) -> Self:
         with self._errors():
-            self._insist(self._producer.init_transactions)
+            insist(self._producer.init_transactions)
         return self
 
     def __exit__(
@@ -85,8 +83,8 @@ class ExclusiveWriter:
         places = [TopicPartition(topic, p, offset) for p, offset in offsets.items()]
 
         def as_member() -> None:
-            self._producer.flush(_LIMIT_S)
-            self._insist(lambda s: self._producer.send_offsets_to_transaction(places, group, s))
+            self._producer.flush(LIMIT_S)
+            insist(lambda s: self._producer.send_offsets_to_transaction(places, group, s))
 
         with self._errors(writes):
             try:
@@ -101,30 +99,10 @@ class ExclusiveWriter:
         self._producer.begin_transaction()
         try:
             for w in writes:
-                self._produce(w)
+                send(self._producer, w.topic, [(w.key, w.value, list(w.headers))], w.partition)
             then()
-            self._insist(self._producer.commit_transaction)
+            insist(self._producer.commit_transaction)
         except KafkaException as e:
             if e.args[0].txn_requires_abort():
-                self._insist(self._producer.abort_transaction)
+                insist(self._producer.abort_transaction)
             raise
-
-    def _produce(self, w: Write) -> None:
-        while True:
-            try:
-                self._producer.produce(w.topic, w.value, w.key, w.partition, headers=list(w.headers))
-                return
-            except BufferError:
-                self._producer.poll(0.05)
-
-    def _insist(self, call: Callable[[float], object]) -> None:
-        """Call until it succeeds, while the error allows another attempt; an attempt resumes the last one."""
-        limit = time.monotonic() + _LIMIT_S
-        while True:
-            try:
-                call(_CALL_S)
-                return
-            except KafkaException as e:
-                if not e.args[0].retriable() or e.args[0].txn_requires_abort() or time.monotonic() > limit:
-                    raise
-            time.sleep(0.02)  # the client backs off by itself; this only keeps a broken client from spinning

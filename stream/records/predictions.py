@@ -14,7 +14,7 @@ import numpy.typing as npt
 from aimaas.admission.judge import Batch
 from aimaas.records.events import Prediction
 from stream.model.load import Model
-from stream.records.outgoing import Outgoing
+from stream.records.producing import Outgoing
 from stream.state.partition import Records
 
 EVENT_TYPE = "aimaas.prediction"

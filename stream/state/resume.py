@@ -8,10 +8,10 @@ deleted and created again, a cluster loses the end of a log.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from aimaas.errors import StateError
 from stream.state.log_reader import Span
+from stream.state.saved import Saved
 
 NOTHING = Span(0, 0)
 
@@ -19,24 +19,6 @@ OVERTAKEN = "retention deleted them before they were scored"
 BEFORE_START = "retention had deleted them before the scorer first started"
 SKIPPED = "the group's offset was set forward"
 UNRESTORED = "they were answered, but retention deleted them before the state of their devices was saved"
-
-
-class SavedPlaces(Protocol):
-    """The state topic's record of a partition's offsets; see `stream.state.topic.Saved`."""
-
-    topic_id: str | None  # of the topic that `position` refers to
-    position: int | None  # of the next event to read
-    replay_from: int | None
-
-    @property
-    def newest(self) -> int:
-        """The largest `upto` of all snapshots."""
-        ...
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether the state topic holds nothing of the partition."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -68,9 +50,7 @@ class Resumption:
         return self.left is not None or self.lost != NOTHING or self.unrestored != NOTHING
 
 
-def resume(
-    where: str, saved: SavedPlaces, committed: int | None, log: Span, topic_id: str, first_id: str
-) -> Resumption:
+def resume(where: str, saved: Saved, committed: int | None, log: Span, topic_id: str, first_id: str) -> Resumption:
     """Decide how the partition continues; `where` names topic and partition for errors.
 
     Raises StateError if a person must decide. `committed` is the group's offset, None without one. `first_id` is the id of
@@ -93,7 +73,7 @@ def resume(
     return _going_on(saved, position, log)
 
 
-def _position(where: str, saved: SavedPlaces, committed: int | None) -> int | None:
+def _position(where: str, saved: Saved, committed: int | None) -> int | None:
     """Return the offset of the next event to answer; None if no event was ever answered."""
     known = saved.position if saved.position is not None else saved.newest or None
     if committed is None:
@@ -111,7 +91,7 @@ def _position(where: str, saved: SavedPlaces, committed: int | None) -> int | No
     return committed
 
 
-def _going_on(saved: SavedPlaces, position: int, log: Span) -> Resumption:
+def _going_on(saved: Saved, position: int, log: Span) -> Resumption:
     """Continue at `position`, or behind lost records; state comes from the log as far back as it reaches."""
     goes_on = max(position, log.begin)
     lost = _span(position if saved.position is None else saved.position, goes_on)

@@ -16,7 +16,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,9 +33,9 @@ from aimaas.topics import topic_names
 from stream.state.events_topic import EventsTopic, find_events_topic
 from stream.state.log_reader import LogReader
 from stream.state.partition import CLEAN, PartitionState, Records, records_of
-from stream.state.records import POSITION, REFUSALS, REPLAY_FROM, offset_of, packed_of, topic_id_of
-from stream.state.refusals import RefusalWindow
+from stream.state.records import REFUSALS, REPLAY_FROM, offset_of, packed_of
 from stream.state.resume import Resumption, resume
+from stream.state.saved import Saved, read_saved
 
 log = logger("scorer.state")
 
@@ -43,60 +43,6 @@ _MARKERS_S = 90.0  # a killed scorer's transaction may block its records this lo
 _LOOK_S = 0.1
 
 TakeUp = Callable[[Mapping[int, int]], Mapping[int, Judges]]  # returns the judges of partitions at these offsets
-
-
-class Saved:
-    """The state topic's records of one partition: for every key the record that covers the most input."""
-
-    def __init__(self) -> None:
-        self.topic_id: str | None = None
-        self.position: int | None = None
-        self.replay_from: int | None = None
-        self.refusals = RefusalWindow()
-        self.devices: dict[bytes, bytes] = {}
-        self.read_bytes = 0
-
-    def take(self, message: Any) -> None:
-        """Note one record of the topic; a record without a value deletes its key.
-
-        A later record replaces the earlier one, unless it covers less input: earlier releases could score without
-        transactions, so that a scorer which the group had fenced could still write an older snapshot.
-        """
-        key, value = message.key(), message.value()
-        self.read_bytes += len(key or b"") + len(value or b"")
-        if key == REPLAY_FROM:
-            self.replay_from = max(offset_of(value), self.replay_from or 0) if value else None
-        elif key == REFUSALS:
-            self.refusals = RefusalWindow.unpack(value or b"")
-        elif key == POSITION:
-            self._take_position(value)
-        elif value is None:
-            self.devices.pop(key, None)
-        elif offset_of(value) >= offset_of(self.devices.get(key, value)):
-            self.devices[key] = value
-
-    def _take_position(self, value: bytes | None) -> None:
-        """Take the furthest position of the topic that was written last."""
-        if not value:
-            self.topic_id = self.position = None
-        elif topic_id_of(value) == self.topic_id:
-            self.position = max(offset_of(value), self.position or 0)
-        else:
-            self.topic_id, self.position = topic_id_of(value), offset_of(value)
-
-    @property
-    def is_empty(self) -> bool:
-        """Return whether nothing is there."""
-        return not self.devices and self.position is None and self.replay_from is None
-
-    def upto(self) -> dict[bytes, int]:
-        """Return by key the offset before which the device's record covers the input."""
-        return {key: offset_of(value) for key, value in self.devices.items()}
-
-    @property
-    def newest(self) -> int:
-        """The offset of the newest record: all events before it were answered."""
-        return max(self.upto().values(), default=0)
 
 
 class Restored(NamedTuple):
@@ -202,15 +148,6 @@ def _read_whole(settings: Settings, reader: LogReader, topic: str, partition: in
             return saved
         is_decided = end_offsets(settings, topic, "read_uncommitted")[partition] <= reader.span(topic, partition).end
         time.sleep(0.0 if is_decided else _LOOK_S)
-
-
-def read_saved(reader: LogReader, topic: str, partitions: list[int]) -> dict[int, Saved]:
-    """Return the state topic's records of each of these partitions."""
-    saved = {p: Saved() for p in partitions}
-    for p, messages in reader.read(topic, {p: reader.span(topic, p) for p in partitions}):
-        for message in messages:
-            saved[p].take(message)
-    return saved
 
 
 def unpacked(fleet: FleetSpec, partition: int, committed: int, saved: Saved) -> PartitionState:

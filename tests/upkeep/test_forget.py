@@ -26,7 +26,7 @@ from spark_jobs.land import land
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.log_reader import LogReader
 from stream.state.records import device_record, offset_of, packed_of
-from stream.state.topic import read_saved
+from stream.state.saved import read_saved
 from tests.published import gold
 from upkeep.erasing.state import forget_state
 

@@ -21,7 +21,7 @@ from aimaas.topics import topic_names
 from stream.records.dead_letters import Source, original_of, source_of
 from stream.state.log_reader import LogReader, Span
 from stream.state.records import packed_of
-from stream.state.topic import Saved
+from stream.state.saved import Saved
 
 CLOCKS_MS = 3_600_000  # the clocks of broker and scorers differ by less
 

@@ -17,7 +17,7 @@ from aimaas.topics import topic_names
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.log_reader import LogReader
 from stream.state.records import device_record, packed_of
-from stream.state.topic import read_saved
+from stream.state.saved import read_saved
 from upkeep.growth.checks import check_nobody_scores, read_positions
 
 

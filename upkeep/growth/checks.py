@@ -20,7 +20,7 @@ from aimaas.lake import held
 from aimaas.settings import Settings
 from aimaas.topics import scorer_group, topic_names
 from stream.state.log_reader import LogReader
-from stream.state.topic import read_saved
+from stream.state.saved import read_saved
 from upkeep.growth.lake import ADMIT
 
 _POLL_S = 0.1

@@ -8,18 +8,16 @@ from contextlib import suppress
 from typing import Any
 
 from confluent_kafka import KafkaError as ClientError
-from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka import KafkaException, Producer, TopicPartition
 
 from aimaas.errors import KafkaError
+from aimaas.kafka import producer_config
 from aimaas.kafka.failures import FENCED, explained, is_denied
 from aimaas.kafka.rights import Right
 from aimaas.settings import Settings
-from stream.records.outgoing import Outgoing
+from stream.records.producing import CALL_S, Outgoing, insist, send
 from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
-from stream.scorer.output.sender import Sender
 
-_CALL_S = 5.0  # one attempt; an attempt that times out is resumed by the next one
-_LIMIT_S = 60.0  # all attempts
 _HANGS_S = 20.0  # an attempt that has not returned by then never will (librdkafka issue 5456)
 
 
@@ -44,9 +42,11 @@ class Transactions:
     ) -> None:
         self._settings, self._id, self._pause_s = settings, transactional_id, pause_s
         self._timeout_s, self._fenced_by, self._rights = timeout_ms / 1e3, fenced_by, rights
-        self._sender = Sender(
+        config = producer_config(
             settings,
-            largest_record,
+            message_max_bytes=largest_record,
+            queue_buffering_max_messages=1_000_000,
+            delivery_report_only_error=True,  # a commit reports the successes
             transactional_id=transactional_id,
             transaction_timeout_ms=timeout_ms,
             # sending offsets waits without limit for a coordinator that went away, until the client connects for another reason
@@ -56,7 +56,7 @@ class Transactions:
             # after 100 ms, a tenth of all commits at 10 ms took ten times as long.
             retry_backoff_ms=5,
         )
-        self._producer = self._sender.client
+        self._producer = Producer(config)
         self._called: tuple[str, float] | None = None  # the client's current call, and its start in monotonic seconds
         self.opened_at: float | None = None  # monotonic seconds of the `begin` that opened; None while none is open
         self._ended_at = 0.0
@@ -72,7 +72,7 @@ class Transactions:
     def produce(self, topic: str, partition: int, records: Iterable[Outgoing]) -> None:
         """Add records; blocks while the producer's queue is full."""
         try:
-            self._sender.send(topic, partition, records)
+            send(self._producer, topic, records, partition)
         except KafkaException as e:
             self._give_up(e.args[0], f"write to {topic}")
 
@@ -114,20 +114,17 @@ class Transactions:
 
     def _insist(self, call: Callable[[float], object], doing: str) -> None:
         """Call until it succeeds, while the error says that another attempt may."""
-        limit = time.monotonic() + _LIMIT_S
-        while True:
+
+        def attempt(seconds: float) -> None:
             self._called = doing, time.monotonic()
-            try:
-                call(_CALL_S)
-                return
-            except KafkaException as e:
-                error = e.args[0]
-                if error.retriable() and not error.txn_requires_abort() and time.monotonic() < limit:
-                    time.sleep(0.02)  # the client backs off by itself; this only keeps a broken client from spinning
-                    continue
-                self._give_up(error, doing)
-            finally:
-                self._called = None
+            call(seconds)
+
+        try:
+            insist(attempt)
+        except KafkaException as e:
+            self._give_up(e.args[0], doing)
+        finally:
+            self._called = None
 
     def _give_up(self, error: Any, doing: str) -> None:
         """Roll back if that can help; always raises."""
@@ -138,7 +135,7 @@ class Transactions:
             raise self._explained(error, doing, open_s)
         if is_denied(error):
             with suppress(KafkaException):
-                self._producer.abort_transaction(_CALL_S)
+                self._producer.abort_transaction(CALL_S)
             self.opened_at = None
             raise self._explained(error, doing)
         wants_abort = error.txn_requires_abort() or error.code() == ClientError._STATE

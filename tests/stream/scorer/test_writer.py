@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from stream.records.outgoing import Outgoing
+from stream.records.producing import Outgoing
 from stream.scorer.output.progress import CommitResult, Progress, TransactionAbortedError
 from stream.scorer.output.transaction import Transactions
 from stream.scorer.output.writer import Writer

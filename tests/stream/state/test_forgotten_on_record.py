@@ -18,7 +18,8 @@ from aimaas.kernel.plan import plan_of
 from aimaas.records.events import encode_event
 from stream.state.partition import PartitionState, Records
 from stream.state.records import StateRecord, deletion, device_record, is_snapshot
-from stream.state.topic import Replay, Saved, unpacked
+from stream.state.saved import Saved
+from stream.state.topic import Replay, unpacked
 
 TS = datetime(2026, 11, 23, 10, tzinfo=UTC)
 NOW_MS = 1_795_428_000_000

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from aimaas.errors import StateError
 from stream.state.log_reader import Span
+from stream.state.records import device_record
 from stream.state.resume import (
     BEFORE_START,
     NOTHING,
@@ -16,22 +17,20 @@ from stream.state.resume import (
     Resumption,
     resume,
 )
+from stream.state.saved import Saved
 
 OLD, NOW = "old", "now"
 
 
-class Saved:
+def saved_as(
+    position: int | None = None, replay_from: int | None = None, newest: int = 0, topic_id: str | None = NOW
+) -> Saved:
     """What the state topic says."""
-
-    def __init__(
-        self, position: int | None = None, replay_from: int | None = None, newest: int = 0, topic_id: str | None = NOW
-    ) -> None:
-        self.position, self.replay_from, self.newest = position, replay_from, newest
-        self.topic_id = None if position is None else topic_id
-
-    @property
-    def is_empty(self) -> bool:
-        return self.position is None and self.replay_from is None and not self.newest
+    saved = Saved()
+    saved.position, saved.replay_from = position, replay_from
+    saved.topic_id = None if position is None else topic_id
+    saved.devices = {b"d": device_record("d", newest).value or b""} if newest else {}
+    return saved
 
 
 def resumed(saved: Saved, committed: int | None, log: Span, first_id: str = NOW) -> Resumption:
@@ -41,17 +40,17 @@ def resumed(saved: Saved, committed: int | None, log: Span, first_id: str = NOW)
 @pytest.mark.parametrize(
     ("saved", "committed", "log", "expected"),
     [
-        (Saved(), None, Span(0, 9), Resumption(0, Span(0, 0), is_first=True)),
-        (Saved(), None, Span(4, 9), Resumption(4, Span(4, 4), Span(0, 4), BEFORE_START, is_first=True)),
-        (Saved(10, 4, 9), 10, Span(0, 12), Resumption(10, Span(4, 10))),
-        (Saved(10, 10, 10), 10, Span(10, 12), Resumption(10, Span(10, 10))),
-        (Saved(10, 6, 9), 10, Span(6, 12), Resumption(10, Span(6, 10))),
-        (Saved(10, 6, 9), None, Span(6, 12), Resumption(10, Span(6, 10))),
-        (Saved(10, 4, 9), 14, Span(0, 20), Resumption(14, Span(4, 14), Span(10, 14), SKIPPED)),
-        (Saved(10, 10, 9), 10, Span(15, 20), Resumption(15, Span(15, 15), Span(10, 15), OVERTAKEN)),
-        (Saved(10, 4, 9), 10, Span(15, 20), Resumption(15, Span(15, 15), Span(10, 15), OVERTAKEN, Span(4, 10))),
-        (Saved(10, 4, 9), 10, Span(7, 12), Resumption(10, Span(7, 10), NOTHING, "", Span(4, 7))),
-        (Saved(10, 4, 9), 10, Span(10, 10), Resumption(10, Span(10, 10), NOTHING, "", Span(4, 10))),
+        (saved_as(), None, Span(0, 9), Resumption(0, Span(0, 0), is_first=True)),
+        (saved_as(), None, Span(4, 9), Resumption(4, Span(4, 4), Span(0, 4), BEFORE_START, is_first=True)),
+        (saved_as(10, 4, 9), 10, Span(0, 12), Resumption(10, Span(4, 10))),
+        (saved_as(10, 10, 10), 10, Span(10, 12), Resumption(10, Span(10, 10))),
+        (saved_as(10, 6, 9), 10, Span(6, 12), Resumption(10, Span(6, 10))),
+        (saved_as(10, 6, 9), None, Span(6, 12), Resumption(10, Span(6, 10))),
+        (saved_as(10, 4, 9), 14, Span(0, 20), Resumption(14, Span(4, 14), Span(10, 14), SKIPPED)),
+        (saved_as(10, 10, 9), 10, Span(15, 20), Resumption(15, Span(15, 15), Span(10, 15), OVERTAKEN)),
+        (saved_as(10, 4, 9), 10, Span(15, 20), Resumption(15, Span(15, 15), Span(10, 15), OVERTAKEN, Span(4, 10))),
+        (saved_as(10, 4, 9), 10, Span(7, 12), Resumption(10, Span(7, 10), NOTHING, "", Span(4, 7))),
+        (saved_as(10, 4, 9), 10, Span(10, 10), Resumption(10, Span(10, 10), NOTHING, "", Span(4, 10))),
     ],
     ids=[
         "first start",
@@ -76,14 +75,14 @@ def test_reading_goes_on_where_the_state_topic_says_and_what_is_gone_is_named(
 @pytest.mark.parametrize(
     ("saved", "committed", "log", "expected"),
     [
-        (Saved(None, 4, 9), 10, Span(0, 12), Resumption(10, Span(4, 10))),
+        (saved_as(None, 4, 9), 10, Span(0, 12), Resumption(10, Span(4, 10))),
         (
-            Saved(),
+            saved_as(),
             10,
             Span(3, 12),
             Resumption(10, Span(3, 10)),
         ),  # emptied by a person: what the log has is what can be known
-        (Saved(), 5, Span(8, 12), Resumption(8, Span(8, 8), Span(5, 8), OVERTAKEN)),
+        (saved_as(), 5, Span(8, 12), Resumption(8, Span(8, 8), Span(5, 8), OVERTAKEN)),
     ],
 )
 def test_without_a_position_in_the_state_topic_the_group_says_it(
@@ -94,23 +93,23 @@ def test_without_a_position_in_the_state_topic_the_group_says_it(
 
 @pytest.mark.parametrize("committed", [None, 10, 3])
 def test_what_is_of_a_topic_that_was_deleted_counts_for_nothing_in_the_new_one(committed: int | None) -> None:
-    old = Saved(10, 4, 9, topic_id=OLD)
+    old = saved_as(10, 4, 9, topic_id=OLD)
     assert resumed(old, committed, Span(0, 30)) == Resumption(0, Span(0, 0), left=(OLD, 10))
     assert resumed(old, committed, Span(2, 30)).lost == Span(0, 2)
 
 
 def test_state_from_before_positions_were_written_is_of_the_first_topic_of_the_name() -> None:
-    assert resumed(Saved(None, 4, 9), 10, Span(0, 12), first_id=OLD).left == (OLD, 9)
+    assert resumed(saved_as(None, 4, 9), 10, Span(0, 12), first_id=OLD).left == (OLD, 9)
 
 
 @pytest.mark.parametrize(
     ("saved", "committed", "log", "says"),
     [
-        (Saved(10, 4, 9), 8, Span(0, 20), "the state is of offset 10, the group's offset is 8"),
-        (Saved(None, 4, 15), 10, Span(0, 20), "the state is of offset 15, the group's offset is 10"),
-        (Saved(10, 4, 9), 10, Span(0, 3), "before offset 10 are answered, but the log ends at 3"),
-        (Saved(10, 4, 9), None, Span(0, 3), "before offset 10 are answered, but the log ends at 3"),
-        (Saved(None, 4, 9), None, Span(0, 20), "the group has no offset any more"),
+        (saved_as(10, 4, 9), 8, Span(0, 20), "the state is of offset 10, the group's offset is 8"),
+        (saved_as(None, 4, 15), 10, Span(0, 20), "the state is of offset 15, the group's offset is 10"),
+        (saved_as(10, 4, 9), 10, Span(0, 3), "before offset 10 are answered, but the log ends at 3"),
+        (saved_as(10, 4, 9), None, Span(0, 3), "before offset 10 are answered, but the log ends at 3"),
+        (saved_as(None, 4, 9), None, Span(0, 20), "the group has no offset any more"),
     ],
     ids=[
         "group set back",
@@ -138,7 +137,7 @@ def test_what_a_person_must_decide_is_an_error_that_says_what_to_do(
 def test_no_offset_is_passed_over_in_silence_and_none_is_answered_twice(
     position: int | None, replay_from: int | None, committed: int | None, begin: int, length: int
 ) -> None:
-    saved = Saved(position, None if position is None or replay_from is None else min(replay_from, position))
+    saved = saved_as(position, None if position is None or replay_from is None else min(replay_from, position))
     try:
         found = resumed(saved, committed, Span(begin, begin + length))
     except StateError:

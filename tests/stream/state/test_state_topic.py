@@ -30,7 +30,8 @@ from stream.state.records import (
     packed_of,
     replay_record,
 )
-from stream.state.topic import Saved, restore
+from stream.state.saved import Saved, read_saved
+from stream.state.topic import restore
 from tests.conftest import FLEETS
 from tests.partitioners import anywhere
 from tests.stream.conftest import Line
@@ -178,7 +179,6 @@ def test_a_restore_holds_the_packed_records_of_one_partition_at_a_time(
     for p in (0, 1):
         write_in_partition(line, [device_record(f"d{p}", 0)], p)
     held: list[Saved] = []
-    read_saved = topic.read_saved
 
     def watched(reader: Any, name: str, partitions: list[int]) -> dict[int, Saved]:
         assert not any(earlier.devices for earlier in held)
