@@ -4,8 +4,6 @@ For each size a new lake is filled. `events_s` is by size and stage, `peak_mib` 
 `one_more_hour_ratio`: the time for one more hour of data (`--hour` rows, all devices report), from Kafka to gold, on top of the
 largest lake, over the time for the same hour on an empty lake. They take turns; it is the median of `_ROUNDS` pairs (`hour_s`).
 The Spark session runs already.
-`one_more_hour_features_ratio`: the same for the features of that hour with a kept fit (`training.refit_growth`), over the
-second hour of an otherwise empty lake (`hour_features_s`). The training set, which always holds all rows, is not included.
 `over_spark_sql`, `over_pandas`: how many times faster the kernel in Spark makes the features of the smallest lake than SQL
 windows and pandas do.
 """
@@ -25,25 +23,20 @@ from lake_bench.memory import Peak
 from lake_bench.race import race
 
 from aimaas.fleet import FleetSpec
-from aimaas.kernel.plan import plan_of
 from aimaas.settings import Settings
 from expectations.resolve import Resolution, publish_unjudged
 from spark_jobs.admit import admit
-from spark_jobs.as_of import gold_as_of
-from spark_jobs.features import features, gold_version
+from spark_jobs.features import features
 from spark_jobs.gold import gold
 from spark_jobs.job import Job
 from spark_jobs.land import land
 from spark_jobs.session import spark_session
-from spark_jobs.training_sets.feature_table import bring_up
-from spark_jobs.training_sets.fits import fit_at
 from stream.devices.producer import produce
 from stream_bench.figures import json_line, say
 from stream_bench.stage import Stage, open_stage
 
 _PARTITIONS = 8
 _ROUNDS = 3
-_KEPT = 1e9  # `training.refit_growth`: the first fit is kept after any growth
 _Pair = tuple[float, float]  # seconds on the empty lake, and on top of the largest
 _TO_GOLD: dict[str, Callable[[Job], Any]] = {"land": land, "admit": admit, "gold": lambda job: _published(job, gold)}
 
@@ -88,18 +81,6 @@ class Lake:
         """Return seconds by stage."""
         return {stage: self.run(stage, work) for stage, work in _TO_GOLD.items()}
 
-    def keep_features(self) -> float:
-        """Return the seconds to bring the kept features up to gold."""
-        training = self.fleet.training.model_copy(update={"refit_growth": _KEPT})
-        keeping = replace(self, fleet=self.fleet.model_copy(update={"training": training}))
-        return keeping.run("keep", _keep_features)
-
-
-def _keep_features(job: Job) -> int | None:
-    plan, version = plan_of(job.fleet), gold_version(job.settings, job.fleet)
-    gold = gold_as_of(job, version)
-    return bring_up(job, plan, fit_at(job, plan, gold, version).fit, gold, version)
-
 
 def main() -> None:
     """Fill the lakes, print the figures."""
@@ -112,7 +93,6 @@ def main() -> None:
         warm = _lake(stage, "warm", given.devices, session)
         for first in (0, 1):  # the first job of its kind compiles
             _hour(stage, warm, first, given.devices)
-            warm.keep_features()
         for events in given.events:
             lake = _lake(stage, str(events), given.devices, session)
             with stage.topics_of(lake.fleet):
@@ -123,17 +103,12 @@ def main() -> None:
             if not seconds:
                 seconds = race(lake.job("race"))
                 say(f"features, seconds: {seconds}")
-        lake.keep_features()
-        hours, kept = zip(*(_hours(stage, lake, events, given.hour, n) for n in range(_ROUNDS)), strict=True)
+        hours = [_hours(stage, lake, events, given.hour, n) for n in range(_ROUNDS)]
         session.stop()
-    figures = {
-        "events_s": rates, "peak_mib": peaks,
-        "one_more_hour_ratio": _ratio(hours), "one_more_hour_features_ratio": _ratio(kept),
-    }  # fmt: skip
+    figures = {"events_s": rates, "peak_mib": peaks, "one_more_hour_ratio": _ratio(hours)}
     times = {f"over_{other}": round(seconds[other] / seconds["kernel"], 2) for other in ("spark_sql", "pandas")}
     given_as = {"hour_events": given.hour, "devices": given.devices, "partitions": _PARTITIONS}
-    pairs = {"hour_s": _rounded(hours), "hour_features_s": _rounded(kept)}
-    json_line("lake_scale", {**figures, **times, **pairs, **given_as})
+    json_line("lake_scale", {**figures, **times, "hour_s": _rounded(hours), **given_as})
 
 
 def _ratio(pairs: Sequence[_Pair]) -> float:
@@ -163,16 +138,10 @@ def _hour(stage: Stage, lake: Lake, first: int, events: int) -> float:
     return sum(lake.to_gold().values())
 
 
-def _hours(stage: Stage, lake: Lake, events: int, hour: int, n: int) -> tuple[_Pair, _Pair]:
-    """Return the times of an hour on an empty lake, and as the `n`-th hour on a lake of this size: to gold, and its features.
-
-    Features are those of the empty lake's second hour, so that both lakes continue from kept features.
-    """
+def _hours(stage: Stage, lake: Lake, events: int, hour: int, n: int) -> _Pair:
+    """Return the times of an hour on an empty lake, and as the `n`-th hour on a lake of this size."""
     empty = _lake(stage, f"empty-{n}", lake.devices, lake.session)
-    to_gold = _hour(stage, empty, 0, hour), _hour(stage, lake, (events + n * hour) // lake.devices, hour)
-    empty.keep_features()
-    _hour(stage, empty, hour // lake.devices, hour)
-    return to_gold, (empty.keep_features(), lake.keep_features())
+    return _hour(stage, empty, 0, hour), _hour(stage, lake, (events + n * hour) // lake.devices, hour)
 
 
 def _arguments() -> argparse.Namespace:

@@ -1,9 +1,7 @@
 """Features: compute the fit and the feature rows of published gold, and freeze them as a training set.
 
 A version of gold names its rows and the outcomes that were known. The pass that computes the features also computes labels and run
-beginnings. With `training.refit_growth` the fit (`fits`) and its features (`feature_table`) are kept: then only new rows go through
-that pass, and labels are joined when the set is frozen. The folder is written once: first Parquet rows, then `training_set.json`
-with the sources of the rows and their digest.
+beginnings. The folder is written once: first Parquet rows, then `training_set.json` with the sources of the rows and their digest.
 """
 
 from __future__ import annotations
@@ -27,13 +25,12 @@ from aimaas.training.rows import ROWS
 from aimaas.training.training_set import DESCRIPTION, TrainingSetInfo, read_info, write_description
 from spark_jobs.admission.evolution import widened
 from spark_jobs.as_of import gold_as_of, outcomes_as_of
-from spark_jobs.corrected_view.rows_to_recompute import sent
+from spark_jobs.corrected_view.frames import sent
 from spark_jobs.job import Job, Report, parser, run
 from spark_jobs.schemas import ENDS, LIFE
 from spark_jobs.sources import sources_of
 from spark_jobs.training_sets.censoring_drivers import with_readings
-from spark_jobs.training_sets.feature_table import bring_up, labelled_rows
-from spark_jobs.training_sets.fits import fit_at
+from spark_jobs.training_sets.fitting import fit_of
 from spark_jobs.training_sets.kernel_pass import labelled_pass
 from spark_jobs.training_sets.labels import censoring_info, censoring_of, columns_of, lives_of, run_ends, with_lives
 
@@ -147,26 +144,21 @@ def freeze(job: Job, folder: str, plan: FeaturePlan, version: int) -> TrainingSe
     outcomes = sources_of(job.settings, fleet, version).outcomes
     gold, ends = widened(gold_as_of(job, version), fleet), run_ends(outcomes_as_of(job, outcomes))
     job.tell(f"gold version {version}: computing the fit of regimes, means and scales")
-    taken_at, fit = fit_at(job, plan, gold, version)
-    job.tell(f"computing features with the fit of version {taken_at}")
-    table = bring_up(job, plan, fit, gold, version) if fleet.training.refit_growth else None
+    fit = fit_of(fleet, plan, gold.where("split = 'train'"))
+    job.tell("computing features")
     ends, _ = sent(ends)
     found_lives = lives_of(gold, ends).persist()
     lives, _ = sent(found_lives)
     with_their_lives = with_lives(gold, ends, lives)
     censoring = with_readings(fleet, plan, fit, with_their_lives, lives, censoring_of(fleet, lives))
-    if table is None:
-        found = weighted_rows(fleet, plan, fit, with_their_lives, censoring)
-    else:
-        found = labelled_rows(job, table, lives, ends, censoring)
-    found.write.mode("overwrite").parquet(rows)
+    weighted_rows(fleet, plan, fit, with_their_lives, censoring).write.mode("overwrite").parquet(rows)
     job.tell("rows written; computing counts and digest")
     written = job.spark.read.parquet(rows).where("NOT isnan(label)")
     failures = failures_by_split(written, ends)
     info = censoring_info(fleet, with_their_lives, censoring, written.count())
     found_lives.unpersist()
     of, seen = (fleet.fleet, fleet.version), period_of(gold)
-    return write_description(folder, of, plan, fit, version, failures, taken_at, info, seen)
+    return write_description(folder, of, plan, fit, version, failures, info, seen)
 
 
 def features(job: Job) -> Report:
@@ -186,7 +178,6 @@ def features(job: Job) -> Report:
     return {
         "out": folder,
         "gold": info.gold_version,
-        "fit_gold": info.fit_gold_version,
         "rows": rows,
         "digest": info.digest,
     }

@@ -73,11 +73,6 @@ class Sources(msgspec.Struct, frozen=True):
         mine, theirs = ((s.fleet, s.meaning, s.rebuilt, s.remade) for s in (self, before))
         return mine == theirs
 
-    def holds(self, before: Sources) -> bool:
-        """Whether the rows of `before` are the first part of these rows, or all of them."""
-        ends = self.offsets
-        return self.goes_on_from(before) and all(ends.get(at, 0) >= end for at, end in before.offsets.items())
-
 
 def find_sources(settings: Settings, fleet: FleetSpec, before: Sources | None) -> Sources:
     """The newest published sources, to continue gold made of `before`. Raises LakeError before the first admission, and before
@@ -135,12 +130,12 @@ def _below(places: pa.Table, ends: Offsets) -> int:
 def read_sources(note: str, fleet: FleetSpec) -> Sources | None:
     """The sources in the note of a commit to gold; None if it is no note of this release."""
     try:
-        return known_by(msgspec.json.decode(note, type=Sources), fleet)
+        return _known_by(msgspec.json.decode(note, type=Sources), fleet)
     except msgspec.DecodeError:
         return None
 
 
-def known_by(sources: Sources, fleet: FleetSpec) -> Sources:
+def _known_by(sources: Sources, fleet: FleetSpec) -> Sources:
     """The sources with the digest of this release, if an earlier release noted the same fleet file."""
     same = sources.fleet == _digest_with_names(fleet)
     return msgspec.structs.replace(sources, fleet=digest_of(fleet)) if same else sources

@@ -32,6 +32,11 @@ _ALLOWED: Mapping[str, str] = {
     "too_short": "at least {min_length} entries",
     "too_long": "at most {max_length} entries",
 }
+_REMOVED: Mapping[str, str] = {
+    "gates.confidence": "replaced by gates.false_promotions, a share of the years; leave confidence out",
+    "training.refit_growth": "removed, since every training computes a new fit; leave it out, and delete the folders fits and "
+    "features of the fleet's lake",
+}
 _MEMBERS = ("remaining_useful_life", "failure_within")  # pydantic adds the chosen member of a union to the location
 
 
@@ -66,7 +71,7 @@ def _found_and_allowed(same: Sequence[Mapping[str, Any]]) -> str:
         case "missing" | "union_tag_not_found":
             return "missing, must be given"
         case "extra_forbidden":
-            return "unknown key, remove it or check its spelling"
+            return _REMOVED.get(_key(error), "unknown key, remove it or check its spelling")
         case "value_error":
             return str(error["msg"]).removeprefix("Value error, ")
         case "union_tag_invalid":

@@ -162,12 +162,6 @@ class Training(_Part):
     )
     folds: Whole = Field(default=3, ge=2, le=20, description="Folds of the grouped cross-validation")
     seed: Whole = Field(default=7, ge=0, le=2**31, description="Random seed of the training")
-    refit_growth: Real = Field(
-        default=0,
-        ge=0,
-        description="Growth of the training rows, as a share, up to which a training reuses the last fit (regimes, means, "
-        "scales). `0`: every training computes a new fit.",
-    )
     retention_days: Real = Field(
         default=30,
         ge=3,
@@ -203,13 +197,6 @@ class Gates(_Part):
         gt=0,
         description="Largest difference between ONNX and scikit-learn, relative to the range of the target",
     )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_confidence(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "confidence" in given:
-            raise ValueError("confidence is replaced by false_promotions, a share of the years: leave confidence out")
-        return given
 
 
 class Limits(_Part):

@@ -45,11 +45,6 @@ class Fit(msgspec.Struct, frozen=True, omit_defaults=True):
         return hashlib.sha256(msgspec.json.encode(self)).hexdigest()[:16]
 
 
-def fit_from_json(text: bytes | str) -> Fit:
-    """Read a fit back. Raises msgspec.ValidationError."""
-    return msgspec.json.decode(text, type=Fit)
-
-
 @dataclass(frozen=True)
 class Regimes:
     """Cluster centres (G, S) and weights (S,) float32; distance is the sum of ((x - centre) * weight)².

@@ -32,8 +32,6 @@ Table = Literal[
     "gold",
     "admission_state",
     "gold_state",
-    "fits",
-    "features",
     "gaps",
     "rescored",
     "forgotten",
@@ -52,8 +50,6 @@ _MADE_BY: dict[Table, str] = {
     "admission_state": "the admit job",
     "gold": "the gold job",
     "gold_state": "the gold job",
-    "fits": "the features job",
-    "features": "the features job",
     "gaps": "the land job",
     "rescored": "`aimaas rescore`",
     "forgotten": "`aimaas forget`",
@@ -76,9 +72,7 @@ def partitioned_by(table: Table) -> list[str]:
     """The partition columns of a table: Kafka's topic and partition if its rows are Kafka records in their order."""
     if table == "rescored":
         return ["model_version", "day"]
-    if table == "features":
-        return ["kind"]
-    return [] if table in ("gold", "gold_state", "fits", "gaps", "forgotten", "audits") else _KAFKA_PLACE
+    return [] if table in ("gold", "gold_state", "gaps", "forgotten", "audits") else _KAFKA_PLACE
 
 
 def table_version(settings: Settings, fleet: str, table: Table) -> int | None:

@@ -58,7 +58,6 @@ class CensoringInfo(msgspec.Struct, frozen=True):
 class TrainingSetInfo(msgspec.Struct, frozen=True):
     """The sources of the rows; `digest` is a `RowDigest`, `gold_version` the version of gold from which they were read.
 
-    `fit_gold_version` is the version of gold from which the fit was computed; None in sets of older releases: `gold_version`.
     `censoring` is None in sets without weights. `period` are the times (UTC) of gold's first and last event, by the devices'
     clocks; None in sets of older releases.
     """
@@ -70,7 +69,6 @@ class TrainingSetInfo(msgspec.Struct, frozen=True):
     gold_version: int
     splits: dict[str, SplitCounts]
     digest: str
-    fit_gold_version: int | None = None
     censoring: CensoringInfo | None = None
     period: tuple[datetime, datetime] | None = None
 
@@ -116,22 +114,17 @@ class WeightSums:
 
 
 # the writer of the rows calls this last: a folder without description is no training set
-def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the description
+def write_description(
     folder: Place,
     fleet: tuple[str, int],
     plan: FeaturePlan,
     fit: Fit,
     gold_version: int,
     failures: Mapping[str, int],
-    fit_gold_version: int | None = None,
     censoring: CensoringInfo | None = None,
     period: tuple[datetime, datetime] | None = None,
 ) -> TrainingSetInfo:
-    """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file).
-
-    `fit_gold_version` may be omitted if the fit was computed from `gold_version`.
-    """
-    taken_at = gold_version if fit_gold_version is None else fit_gold_version
+    """Count and digest the rows in `folder` and write `training_set.json`. `fleet` is (name, version of the fleet file)."""
     digest, rows, devices = RowDigest(), Counter[str](), defaultdict[str, set[str]](set)
     weight = WeightSums()
     with at_hand(folder) as here:
@@ -144,7 +137,7 @@ def write_description(  # noqa: PLR0913, PLR0917 - each is a field of the descri
                 devices[split].add(device)
     splits = {name: SplitCounts(rows[name], len(devices[name]), failures.get(name, 0)) for name in SPLITS}
     weighted = None if censoring is None else weight.told(censoring)
-    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), taken_at, weighted, period)
+    info = TrainingSetInfo(*fleet, plan, fit, gold_version, splits, digest.hex(), weighted, period)
     write(f"{folder}/{DESCRIPTION}", msgspec.json.format(msgspec.json.encode(info), indent=2))
     return info
 

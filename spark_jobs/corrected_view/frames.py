@@ -10,13 +10,13 @@ from aimaas.fleet import FleetSpec, Split
 from aimaas.lake import Offsets
 from aimaas.training.split import HEX_DIGITS, split_bounds
 from spark_jobs.corrected_view.late import history_rows, late_columns, late_rows
-from spark_jobs.corrected_view.rows_to_recompute import sent
 
 if TYPE_CHECKING:
     from pyspark.sql import Column, DataFrame
 
 KEY = ("device_id", "run", "order")
 _PLACE = "place among rows of one key"
+_FEW = 200_000  # about 10 MB of ids and keys
 
 
 def between(start: Offsets, end: Offsets) -> Column:
@@ -86,3 +86,15 @@ def not_there_yet(rows: DataFrame, newest: DataFrame, there: DataFrame) -> DataF
     near = reduce(and_, (f.col(name).between(bounds[name]["low"], bounds[name]["high"]) for name in ("run", "order")))
     doubled, is_any = sent(there.where(near).select(*KEY).join(older, list(KEY), "left_semi"))
     return rows.join(doubled, list(KEY), "left_anti") if is_any else rows
+
+
+def sent(rows: DataFrame) -> tuple[DataFrame, bool]:
+    """The rows, to be joined with many others, and whether there are any.
+
+    If there are few, they are broadcast to the workers, so the other side is not shuffled. Nothing is cached.
+    """
+    from pyspark.sql import functions as f
+
+    found = rows.limit(_FEW + 1).toArrow()
+    few = len(found) <= _FEW
+    return f.broadcast(rows.sparkSession.createDataFrame(found)) if few else rows, len(found) > 0

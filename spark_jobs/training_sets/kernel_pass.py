@@ -1,8 +1,4 @@
-"""Runs the kernel over sorted rows of whole devices, in Spark's Python workers.
-
-There are two passes. `labelled_pass` computes labelled feature rows at once. `table_pass` computes feature rows without labels,
-and each device's kernel state after them, from which a later pass continues.
-"""
+"""Runs the kernel over sorted rows of whole devices, in Spark's Python workers."""
 
 from __future__ import annotations
 
@@ -28,17 +24,11 @@ from spark_jobs.training_sets.whole_devices import whole_devices
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS, STATE = "rows", "state"
-TABLE_COLUMNS = (
-    "kind string, device_id string, run bigint, `order` bigint, number bigint, since bigint, "
-    "split string, broker_ts timestamp, features array<float>, state binary"
-)
 LANDMARK_KEYS = ["device_id", "run", "order", "life_number", *ENDS]
 LANDMARK_COLUMNS = (
     "device_id string, run bigint, `order` bigint, life_number int, life_first bigint, life_newest bigint, failure_order bigint, "
     "end_order bigint, features array<float>"
 )
-STATE_NUMBER = -1  # in the column `number` of rows that hold state
 _KEPT = ["device_id", "run", "order", "split"]
 _PIECE = 10_000  # rows per call of the kernel
 _Batches = Iterator["pa.RecordBatch"]
@@ -57,7 +47,7 @@ def labelled_pass(
         for rows in whole_devices(batches):
             devices = _Devices.of(fleet, plan, rows)
             places = places_of(rows)
-            for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
+            for piece, part, features in devices.features(kernel):
                 yield _labelled(part, *told(fleet, censoring, places.at(piece), features), features)
 
     return passed
@@ -73,31 +63,10 @@ def landmark_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit) -> Callable[[_B
         for rows in whole_devices(batches):
             devices, places = _Devices.of(fleet, plan, rows), places_of(rows)
             among = landmark_rows(fleet, places)
-            for piece, part, features in devices.features(kernel, np.ones(len(rows), np.bool_)):
+            for piece, part, features in devices.features(kernel):
                 kept = among[piece]
                 columns = chosen(part.select(LANDMARK_KEYS), kept).columns
                 yield pa.RecordBatch.from_arrays([*columns, _lists(features[kept])], [*LANDMARK_KEYS, "features"])
-
-    return passed
-
-
-def table_pass(fleet: FleetSpec, plan: FeaturePlan, fit: Fit, number: int) -> Callable[[_Batches], _Batches]:
-    """The function for `mapInArrow`: takes ordered raw rows, returns rows of the table `features` (`TABLE_COLUMNS`).
-
-    If a device's first row has a `state`, it is no row of gold but the stored state, with the key and the broker time of the row
-    after which it was stored: the device continues from there. Other devices start without state. `number` goes into the rows.
-    """
-
-    def passed(batches: _Batches) -> _Batches:
-        kernel = kernel_of(plan, fit)
-        for rows in whole_devices(batches):
-            devices = _Devices.of(fleet, plan, rows)
-            stored = rows["state"].is_valid().to_numpy(zero_copy_only=False)
-            for at in np.flatnonzero(stored):
-                devices.state.unpack(rows["device_id"][at].as_py(), rows["state"][at].as_py())
-            for _, part, features in devices.features(kernel, ~stored):
-                yield _table_rows(part, features, number)
-            yield _states(devices, number)
 
     return passed
 
@@ -119,13 +88,12 @@ class _Devices:
         ids = chosen(rows["device_id"], lives.new_device).to_pylist()
         return cls(plan, rows, lives, state, state.slots(ids)[np.cumsum(lives.new_device) - 1])
 
-    def features(self, kernel: Kernel, among: npt.NDArray[np.bool_]) -> Iterator[tuple[slice, pa.RecordBatch, Any]]:
-        """Advance the rows that `among` (n,) selects; yields each piece's position, its rows and their features (m, F) float32."""
-        rows, slots, begins = chosen(self.rows, among), self.slots[among], self.lives.begins[among]
-        for at in range(0, len(rows), _PIECE):  # one device may have millions of rows
-            piece, part = slice(at, at + _PIECE), rows.slice(at, _PIECE)
+    def features(self, kernel: Kernel) -> Iterator[tuple[slice, pa.RecordBatch, Any]]:
+        """Advance all rows; yields each piece's position, its rows and their features (m, F) float32."""
+        for at in range(0, len(self.rows), _PIECE):  # one device may have millions of rows
+            piece, part = slice(at, at + _PIECE), self.rows.slice(at, _PIECE)
             values = matrix(part, self.plan).astype(np.float32)
-            yield piece, part, kernel.advance(self.state, slots[piece], values, begins[piece])
+            yield piece, part, kernel.advance(self.state, self.slots[piece], values, self.lives.begins[piece])
 
 
 def chosen(rows: Any, among: npt.NDArray[np.bool_]) -> Any:
@@ -151,35 +119,3 @@ def _labelled(rows: pa.RecordBatch, kept: npt.NDArray[np.bool_], made: dict[str,
     behind = {name: numbers.pop(name) for name in ("lower", "upper") if name in numbers}
     columns = [*chosen(rows.select(_KEPT), kept).columns, *numbers.values(), _lists(features[kept]), *behind.values()]
     return pa.RecordBatch.from_arrays(columns, [*_KEPT, *numbers, "features", *behind])
-
-
-def _table_rows(rows: pa.RecordBatch, features: Any, number: int) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    n = len(rows)
-    return _table_batch(
-        ROWS, rows, number=pa.repeat(pa.scalar(number, pa.int64()), n), since=pa.nulls(n, pa.int64()),
-        features=_lists(features), state=pa.nulls(n, pa.binary()),
-    )  # fmt: skip
-
-
-def _states(devices: _Devices, number: int) -> pa.RecordBatch:
-    """The state of each device with the key and broker time of its newest row. A new device counts `since` this number."""
-    import pyarrow as pa
-
-    first = np.flatnonzero(devices.lives.new_device)
-    last = np.append(first[1:], len(devices.rows)) - 1
-    n, since = len(first), devices.rows["since"].take(pa.array(first)).fill_null(number)
-    return _table_batch(
-        STATE, devices.rows.take(pa.array(last)), number=pa.repeat(pa.scalar(STATE_NUMBER, pa.int64()), n), since=since,
-        features=pa.nulls(n, pa.list_(pa.float32())), state=pa.array(map(devices.state.pack, devices.slots[last]), pa.binary()),
-    )  # fmt: skip
-
-
-def _table_batch(kind: str, rows: pa.RecordBatch, **more: pa.Array) -> pa.RecordBatch:
-    import pyarrow as pa
-
-    kinds = pa.repeat(pa.scalar(kind), len(rows))
-    columns: dict[str, pa.Array] = {"kind": kinds, **{name: rows[name] for name in (*_KEPT, "broker_ts")}, **more}
-    names = [part.split()[0].strip("`") for part in TABLE_COLUMNS.split(", ")]
-    return pa.RecordBatch.from_arrays([columns[name] for name in names], names)

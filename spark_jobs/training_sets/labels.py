@@ -1,11 +1,11 @@
-"""Lives of the corrected view from rows and outcomes, and labels and weights of rows in any order.
+"""Lives of the corrected view from rows and outcomes, and labels and weights of rows.
 
 The rules are those of `aimaas.labels.lifetimes.labels` and `aimaas.labels.censoring`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,7 +38,7 @@ def run_ends(outcomes: DataFrame) -> DataFrame:
     return ended.groupBy("device_id", "run").agg(ends.alias("life_ends"))
 
 
-def numbered(rows: DataFrame, ends: DataFrame) -> DataFrame:
+def _numbered(rows: DataFrame, ends: DataFrame) -> DataFrame:
     """The rows with their `life_number` in the run, and the run's `life_ends` (null without outcomes)."""
     from pyspark.sql import functions as f
 
@@ -57,7 +57,7 @@ def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
     """The lives that have rows: `LIFE`, and their `ENDS`, null if a life has no such end."""
     from pyspark.sql import functions as f
 
-    found = numbered(rows.select("device_id", "run", "order"), ends).groupBy(*LIFE)
+    found = _numbered(rows.select("device_id", "run", "order"), ends).groupBy(*LIFE)
     lives = found.agg(
         f.min("order").alias("life_first"), f.max("order").alias("life_newest"), f.first("life_ends").alias("life_ends")
     )
@@ -68,7 +68,7 @@ def lives_of(rows: DataFrame, ends: DataFrame) -> DataFrame:
 
 def with_lives(rows: DataFrame, ends: DataFrame, lives: DataFrame) -> DataFrame:
     """The rows, each with its life from `lives`, which belong to `ends`."""
-    return numbered(rows, ends).join(lives, list(LIFE))
+    return _numbered(rows, ends).join(lives, list(LIFE))
 
 
 def censoring_of(fleet: FleetSpec, lives: DataFrame) -> Censoring:
@@ -102,7 +102,7 @@ def _wants_bounds(fleet: FleetSpec) -> bool:
 
 
 def told(
-    fleet: FleetSpec, censoring: Censoring, places: Places, features: npt.NDArray[np.float32] | None
+    fleet: FleetSpec, censoring: Censoring, places: Places, features: npt.NDArray[np.float32]
 ) -> tuple[npt.NDArray[np.bool_], dict[str, npt.NDArray[np.float32]]]:
     """The rows (n,) that the training set keeps, and columns for all rows: label, weight, and bounds if the fleet has them.
 
@@ -121,29 +121,6 @@ def features_in(rows: pa.RecordBatch) -> npt.NDArray[np.float32]:
     """The column `features` (n, F); the batch has at least one row."""
     flat: npt.NDArray[np.float32] = rows["features"].flatten().to_numpy(zero_copy_only=False)
     return flat.reshape(len(rows), -1)
-
-
-def label_rows(
-    fleet: FleetSpec, censoring: Censoring
-) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """The function for `mapInArrow`: takes rows in any order with the columns order, life_number, `ENDS`, split and features.
-
-    Returns the rows that `told` keeps: device_id, run, order, split, label, weight, features, and bounds if the fleet has them.
-    """
-
-    names = [part.split()[0].strip("`") for part in columns_of(fleet).split(", ")]
-
-    def passed(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        import pyarrow as pa
-
-        for rows in batches:
-            features = features_in(rows) if censoring.hazard is not None and len(rows) else None
-            kept, made = told(fleet, censoring, places_of(rows), features)
-            columns = {name: rows[name] for name in ("device_id", "run", "order", "split", "features")}
-            columns |= {name: pa.array(values) for name, values in made.items()}
-            yield pa.RecordBatch.from_arrays([columns[name] for name in names], names).filter(pa.array(kept))
-
-    return passed
 
 
 def censoring_info(fleet: FleetSpec, rows: DataFrame, censoring: Censoring, kept: int) -> CensoringInfo:

@@ -29,10 +29,9 @@ TARGET_BYTES = 128 * 2**20
 """Size of a file after compaction. Larger files are left alone, so a night writes little."""
 PAGES_DAYS = 90
 COMPACTED: tuple[Table, ...] = (
-    "bronze", "silver", "outcomes", "quarantine", "gold", "fits", "features", "forgotten", "audits"
+    "bronze", "silver", "outcomes", "quarantine", "gold", "forgotten", "audits"
 )  # fmt: skip
-"""The tables that grow; `features` grows except for its state. Each run writes the other tables as a whole, so they need no
-compaction."""
+"""The tables that grow. Each run writes the other tables as a whole, so they need no compaction."""
 
 
 @dataclass(frozen=True)

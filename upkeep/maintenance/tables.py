@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TABLES: tuple[Table, ...] = get_args(Table)
 JOBS: dict[str, str] = {
     "bronze": "land", "silver": "admit", "outcomes": "admit", "quarantine": "admit", "admission_state": "admit",
-    "gold": "gold", "gold_state": "gold", "fits": "features", "features": "features", "history": "backfill",
+    "gold": "gold", "gold_state": "gold", "history": "backfill",
 }  # fmt: skip
 """The job that numbers the commits of a table (`spark_jobs.commits`)."""
 

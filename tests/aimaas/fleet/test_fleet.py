@@ -54,7 +54,12 @@ def turbofan() -> dict[str, Any]:
         (
             "gates",
             {"confidence": 0.8},
-            "gates: confidence is replaced by false_promotions, a share of the years: leave confidence out",
+            "gates.confidence: replaced by gates.false_promotions, a share of the years; leave confidence out",
+        ),
+        (
+            "training.refit_growth",
+            0.2,
+            "training.refit_growth: removed, since every training computes a new fit; leave it out",
         ),
         ("sensors.s1", None, "sensors.s1: found nothing, allowed: a mapping of keys to values"),
         ("sensors.s1.range", [1], "sensors.s1.range.1: missing, must be given"),

@@ -211,7 +211,7 @@ def test_what_the_fleet_file_says_anew_makes_gold_anew(lake: Lake) -> None:
 def test_a_mass_of_late_keys_is_looked_up_without_going_through_the_driver(
     spark: Any, monkeypatch: pytest.MonkeyPatch, most: int, broadcasts: int
 ) -> None:
-    monkeypatch.setattr("spark_jobs.corrected_view.rows_to_recompute._FEW", most)
+    monkeypatch.setattr("spark_jobs.corrected_view.frames._FEW", most)
     schema = "device_id string, run bigint, `order` bigint"
     there = spark.createDataFrame([("a", 0, i) for i in range(0, 20, 2)] + [("b", 0, 9)], schema)
     newest = spark.createDataFrame([("a", 0, 18), ("b", 0, 9)], schema)
