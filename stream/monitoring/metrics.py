@@ -138,11 +138,8 @@ class ScorerMetrics(FleetMetrics):
         """Note that the transaction whose commit begins holds the work until now."""
         self._committing, self._gathering = self._gathering, _Work()
 
-    def committed(self, seconds: float, at: float, snapshots: int) -> int:
-        """Count the work of the started commit, which ended `at` (seconds since 1970), with this many snapshots of devices.
-
-        Returns how many of its admitted events the model had no answer for.
-        """
+    def committed(self, seconds: float, at: float, snapshots: int) -> None:
+        """Count the work of the started commit, which ended `at` (seconds since 1970), with this many snapshots of devices."""
         work, self._committing = self._committing, _Work()
         for version, answered in work.answered:
             work.predictions[version] -= answered.without
@@ -158,7 +155,6 @@ class ScorerMetrics(FleetMetrics):
         self._transactions.inc()
         self._transaction_s.observe(seconds)
         self._snapshots.inc(snapshots)
-        return int(work.reasons[Reason.NO_PREDICTION])
 
     def aborted(self) -> None:
         """Drop the work since the last commit: it is rolled back and scored again."""

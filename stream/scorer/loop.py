@@ -109,8 +109,8 @@ class Scorer:
         finally:
             self._consumer.close()
             self._commits.close()
-        tally = self._monitor.tally
-        log.info("scorer stopped", events=tally.events, predictions=tally.predictions, step_s=tally.step_s)
+        done, step_s = self._monitor.totals, self._monitor.steps.seconds
+        log.info("scorer stopped", events=done.events, predictions=done.predictions, step_s=step_s)
 
     def _leave(self) -> None:
         """Commit all work and leave the group. The next owner does the work that cannot be committed any more."""

@@ -20,7 +20,7 @@ from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
 from stream.scorer.device_reports import DeviceReports
 from stream.scorer.output.progress import CommitResult
-from stream.scorer.rates import RateLog, Tally
+from stream.scorer.rates import RateLog, Steps, Totals
 from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState
 from stream.state.records import StateRecord, is_snapshot
@@ -38,8 +38,8 @@ class Monitor:
 
     def __init__(self, settings: Settings, fleet: FleetSpec) -> None:
         self.registry = CollectorRegistry()
-        self.tally = Tally()
-        self._rates = RateLog(self.tally)
+        self.steps = Steps()
+        self._rates = RateLog(self.registry, self.steps)
         self._metrics = ScorerMetrics(fleet.fleet, self.registry)
         self._metrics.health_from(self.look)
         self.devices = DeviceReports(self._metrics)
@@ -51,6 +51,11 @@ class Monitor:
     def look(self) -> Health:
         """Return the scorer's present health; any thread may call it."""
         return self._liveness.look(time.monotonic())
+
+    @property
+    def totals(self) -> Totals:
+        """Return the work so far."""
+        return Totals.of(self.registry)
 
     @contextmanager
     def served_at(self, host: str, port: int | None) -> Iterator[None]:
@@ -107,7 +112,6 @@ class Monitor:
 
     def judged(self, judged: Judged) -> None:
         """Note that a batch was judged and will be answered."""
-        self.tally.add_batch(judged.reasons())
         reasons = [part.batch.reason for part in judged.parts]
         broker_ms = [part.records.broker_ms for part in judged.parts]
         self._metrics.batch_scored(reasons, broker_ms, judged.model.version, judged.answered)
@@ -120,7 +124,7 @@ class Monitor:
 
     def lap(self, step: str) -> None:
         """Add the time since the last lap to this step of the loop."""
-        self.tally.lap(step, time.monotonic())
+        self.steps.lap(step, time.monotonic())
 
     def opened(self, at: float) -> None:
         """Note a transaction that is open since `at` (monotonic seconds)."""
@@ -129,20 +133,15 @@ class Monitor:
     def commit_started(self, state: Sequence[StateRecord]) -> None:
         """Note the start of a commit with these records for the state topic."""
         self._snapshots = sum(map(is_snapshot, state))
-        self.tally.state_records += len(state)
-        self.tally.state_bytes += sum(len(key) + len(value or b"") for key, value in state)
         self._metrics.commit_started()
 
     def committed(self, done: CommitResult) -> None:
         """Note the end of a commit."""
-        self.tally.transactions += 1
-        self.tally.commit_s += done.seconds
-        self.tally.unanswered(self._metrics.committed(done.seconds, done.at, self._snapshots))
+        self._metrics.committed(done.seconds, done.at, self._snapshots)
         self._liveness.transaction_ended()
 
     def aborted(self) -> None:
         """Note that the work since the last commit was rolled back."""
-        self.tally.aborts += 1
         self._metrics.aborted()
         self._liveness.transaction_ended()
 

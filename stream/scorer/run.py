@@ -19,7 +19,7 @@ from stream.scorer.garbage import collected_between_batches
 from stream.scorer.loop import Scorer
 from stream.scorer.monitor import Monitor
 from stream.scorer.options import ScorerOptions
-from stream.scorer.rates import Tally
+from stream.scorer.rates import Totals
 from stream.state.topic import check_partitions
 
 log = logger("scorer")
@@ -33,7 +33,7 @@ def score(
     instance: str = "0",
     options: ScorerOptions | None = None,
     stop: threading.Event | None = None,
-) -> Tally:
+) -> Totals:
     """Score events until `stop` is set (default: until SIGTERM or SIGINT). Returns the totals.
 
     `instance` names this scorer within the fleet. A scorer that starts under the name of a killed one takes over at once. A
@@ -46,7 +46,7 @@ def score(
     with monitor.served_at(options.metrics_host, options.metrics_port):
         _find_topics(settings, fleet, ending, monitor)
         if ending.is_set():
-            return monitor.tally
+            return monitor.totals
         watcher.start()
         try:
             model = _first_model(watcher, fleet, ending, monitor)
@@ -56,7 +56,7 @@ def score(
                     Scorer(settings, fleet, instance, options, watcher, model, monitor).run(ending)
         finally:
             watcher.stop()
-    return monitor.tally
+    return monitor.totals
 
 
 def _find_topics(settings: Settings, fleet: FleetSpec, stop: threading.Event, monitor: Monitor) -> None:

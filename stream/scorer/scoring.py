@@ -15,7 +15,6 @@ from aimaas.admission.judge import Reason
 from aimaas.admission.judges_by_offset import Judges
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
-from aimaas.records.refusal_reasons import REASONS
 from aimaas.topics import TopicNames
 from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
@@ -39,13 +38,6 @@ class Judged:
 
     def __len__(self) -> int:
         return sum(len(part.messages) for part in self.parts)
-
-    def reasons(self) -> npt.NDArray[np.int64]:
-        """Return the number of records by reason, indexed by `Reason`."""
-        counts = np.zeros(REASONS, np.int64)
-        for part in self.parts:
-            counts += np.bincount(part.batch.reason, minlength=REASONS)
-        return counts
 
     def newest_refusal(self) -> str:
         """Return the last record that was refused, in words."""

@@ -39,7 +39,7 @@ from stream.devices.simulator import simulate
 from stream.model.load import load_model
 from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.options import ScorerOptions
-from stream.scorer.rates import Tally
+from stream.scorer.rates import Totals
 from stream.scorer.run import score
 from stream.state.partition import PartitionState, Records
 from tests.artefacts import note_as_tried, stored
@@ -270,12 +270,12 @@ class Line:
             consumer.close()
 
     @contextmanager
-    def scorer(self, instance: str = "0", ends_itself: bool = False, **options: Any) -> Iterator[Tally]:
+    def scorer(self, instance: str = "0", ends_itself: bool = False, **options: Any) -> Iterator[Totals]:
         """A scorer in a thread; what it raised is raised at the end, else it has committed and left the group.
 
         One that is to end by itself is awaited before it is stopped.
         """
-        stop, result, failure = threading.Event(), Tally(), []
+        stop, result, failure = threading.Event(), Totals(), []
 
         def run() -> None:
             try:
@@ -315,11 +315,11 @@ class Line:
         (future,) = client.list_consumer_group_offsets([asked]).values()
         return {tp.partition: tp.offset for tp in future.result(30).topic_partitions}
 
-    def score_all(self, predictions: int, dead_letters: int = 0, **options: Any) -> Tally:
+    def score_all(self, predictions: int, dead_letters: int = 0, **options: Any) -> Totals:
         """Run a scorer until so many predictions and dead letters are there, then stop it; what it did."""
-        with self.scorer(**options) as tally:
+        with self.scorer(**options) as done:
             self.wait_for(predictions, dead_letters)
-        return tally
+        return done
 
     def start_process(
         self, instance: str = "0", *arguments: str, state_share: float | None = None

@@ -29,7 +29,7 @@ def test_each_of_a_hundred_thousand_fuzzed_records_ends_in_one_answer_and_the_go
     places = [place for begin in range(0, len(records), 20_000) for place in line.send(records[begin : begin + 20_000])]
     scored, letters = line.undisturbed(champion)
 
-    with line.scorer() as tally:
+    with line.scorer() as done:
         line.wait_for(len(scored), len(letters), limit_s=600)
 
     sent = [f"{line.names.events}/{p}/{offset}" for p, offset in places]
@@ -39,4 +39,4 @@ def test_each_of_a_hundred_thousand_fuzzed_records_ends_in_one_answer_and_the_go
     assert {s for s, record in zip(sent, records, strict=True) if record[0] in good_devices} <= set(scored)
     assert line.scored() == scored
     assert line.letters() == letters
-    assert tally.aborts == 0
+    assert done.aborts == 0

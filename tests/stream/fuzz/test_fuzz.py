@@ -88,7 +88,7 @@ def test_each_of_ten_thousand_fuzzed_records_ends_in_one_answer_and_the_good_eve
     places = line.send(records)
     scored, letters = line.undisturbed(champion)
 
-    tally = line.score_all(len(scored), len(letters))
+    done = line.score_all(len(scored), len(letters))
 
     assert len(fuzzed) >= 10_000
     sent = [f"{line.names.events}/{p}/{offset}" for p, offset in places]
@@ -97,4 +97,4 @@ def test_each_of_ten_thousand_fuzzed_records_ends_in_one_answer_and_the_good_eve
     assert {s for s, record in zip(sent, records, strict=True) if record[0] in good_devices} <= set(scored)
     assert line.scored() == scored
     assert line.letters() == letters
-    assert tally.aborts == 0
+    assert done.aborts == 0

@@ -37,7 +37,7 @@ def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_i
     silent = line.champion(silent=True)
     sources, unanswered = sent_with_high_ones(line)
 
-    tally = line.score_all(len(sources) - len(unanswered), len(unanswered))
+    done = line.score_all(len(sources) - len(unanswered), len(unanswered))
 
     assert line.letters() == dict.fromkeys(unanswered, "no_prediction")
     assert line.scored().keys() == set(sources) - unanswered
@@ -45,7 +45,7 @@ def test_an_answer_that_is_no_number_is_a_dead_letter_and_a_better_model_gives_i
     assert all(isinstance(said["prediction"], float) for said in line.scored().values())
     message = line.dead_letters()[0].headers["__connect.errors.exception.message"].decode()
     assert message.startswith("model version 1 returned nan, which is not a prediction")
-    assert (tally.predictions, tally.refused) == (
+    assert (done.predictions, done.refused) == (
         len(sources) - len(unanswered),
         {"no_prediction": len(unanswered)},
     )

@@ -107,10 +107,10 @@ def test_an_aborted_commit_takes_memory_back_with_the_batch_judged_meanwhile(lin
     made = fail_commits(lambda n: n in failing)
 
     # few snapshots, so that a roll back reads much again; small batches, so that there are commits enough
-    tally = line.score_all(len(scored), len(letters), batch=50, commit_interval_ms=10, state_share=0.02)
+    done = line.score_all(len(scored), len(letters), batch=50, commit_interval_ms=10, state_share=0.02)
 
-    assert (made[0].overlapped, tally.aborts) == (len(failing), len(failing))
-    assert tally.events > len(scored) + len(letters)  # work that was rolled back is counted again
+    assert (made[0].overlapped, done.aborts) == (len(failing), len(failing))
+    assert done.events == len(scored) + len(letters)  # work that was rolled back is not counted
     assert line.scored() == scored
     assert line.letters() == letters
 
@@ -163,13 +163,13 @@ def test_a_stop_whose_last_commit_fails_ends_well_and_leaves_the_events_to_the_n
     warned: list[str] = []
     monkeypatch.setattr(loop, "log", Mock(warning=lambda event, **_: warned.append(event)))
 
-    with line.scorer(commit_interval_ms=60_000, transaction_timeout_ms=60_000) as tally:
+    with line.scorer(commit_interval_ms=60_000, transaction_timeout_ms=60_000) as done:
         line.wait_for(1)  # the first commit comes at once, the next within a minute
         line.send(events[1:])
         wait_for_open_predictions(line, len(events) - 1)
         fails[0] = True
 
-    assert (tally.aborts, len(line.scored())) == (1, 1)
+    assert (done.aborts, len(line.scored())) == (1, 1)
     assert warned == ["the last transaction was aborted; the next owner scores its events again"]
     fails[0] = False
     line.score_all(len(events))

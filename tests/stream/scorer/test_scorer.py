@@ -37,12 +37,12 @@ def test_every_event_gets_one_prediction_that_names_event_and_model(line: Line) 
     events = line.events(devices=3)
     places = line.send(events)
 
-    tally = line.score_all(len(events))
+    done = line.score_all(len(events))
 
     found = line.scored()
     assert set(found) == sources(line, places)
     assert {p["model_version"] for p in found.values()} == {"7"}
-    assert (tally.events, tally.predictions, line.dead_letters()) == (len(events), len(events), [])
+    assert (done.events, done.predictions, line.dead_letters()) == (len(events), len(events), [])
     first = line.predictions()[0]
     assert first.key == msgspec.json.decode(first.value or b"")["device_id"].encode()
     assert first.headers["ce_type"] == b"aimaas.prediction"
