@@ -23,6 +23,7 @@ _PLAIN = "org.apache.kafka.common.security.plain.PlainLoginModule required"
 def make_secrets(folder: Path) -> list[str]:
     """Write the secrets that are missing; their names. Kafka's file is written anew from the passwords."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # also if the folder existed before
     found: dict[str, str] = {name: secrets.token_hex(32) for name in _RANDOM}
     found["airflow_fernet_key"] = base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
     found["signing_key"], found["verify_key"] = make_keys()

@@ -26,6 +26,7 @@ import msgspec
 from aimaas.errors import AimaasError
 from aimaas.release import release
 from aimaas.settings import STACK_FILE, Settings
+from local.private_files import create_private
 from local.supervision.processes import RECORD, find_processes
 from local.supervision.supervisor import NAME as SUPERVISOR
 
@@ -75,7 +76,7 @@ def backup(settings: Settings, target: Path, progress: Progress | None = None) -
         raise BackupError(f"{target}: is inside AIMAAS_HOME; choose a file on another disk")
     part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}.part")
     try:
-        with part.open("xb") as file:
+        with create_private(part) as file:  # it has the secrets of the home
             saved = _write(settings, file, progress)
             file.flush()
             os.fsync(file.fileno())
@@ -99,6 +100,7 @@ def restore(settings: Settings, source: Path) -> Manifest:
     fresh = home / f"{_RESTORING}{uuid.uuid4().hex[:8]}"
     try:
         home.mkdir(parents=True, exist_ok=True)
+        fresh.mkdir(mode=0o700)  # tarfile sets the mode of a secret only after it has written it
         with tarfile.open(source, "r:") as archive:
             archive.extractall(fresh, filter="data")
         manifest = _checked(fresh, source, home)

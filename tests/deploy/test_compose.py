@@ -102,6 +102,7 @@ def test_what_has_no_default_is_asked_for(
 def test_secrets_are_files_that_are_made_and_none_stands_in_a_container_s_description(
     compose: dict[str, Any], tmp_path: Path
 ) -> None:
+    (tmp_path / "secrets").mkdir(mode=0o755)  # as a person may have made it
     make_secrets(tmp_path / "secrets")
     made = {path.name: path.read_text() for path in (tmp_path / "secrets").iterdir()}
     assert (tmp_path / "secrets").stat().st_mode & 0o077 == 0

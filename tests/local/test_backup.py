@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -82,6 +84,46 @@ def test_what_is_left_out_is_a_path_and_no_name_that_a_fleet_may_have(
     restore(home, tmp_path / "b.tar")
 
     assert path.read_bytes() == b"rows"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_only_its_owner_may_read_a_backup_while_it_is_written_and_after(
+    home: Settings, tmp_path: Path, fails: bool
+) -> None:
+    modes: set[int] = set()
+
+    def look(name: str, size: int) -> None:
+        modes.update(mode(path) for path in tmp_path.glob("b.tar.*.part"))
+        if fails and size:
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(BackupError, match="No space left") if fails else nullcontext():
+        backup(home, tmp_path / "b.tar", look)
+
+    assert modes == {0o600}
+    assert [mode(path) for path in tmp_path.glob("b.tar*")] == ([] if fails else [0o600])
+
+
+def test_nobody_else_reads_a_secret_while_it_is_restored(
+    home: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup(home, tmp_path / "b.tar")
+    shutil.rmtree(home.home)
+    unpack, modes = tarfile.TarFile.extractall, []
+
+    def watched(archive: tarfile.TarFile, path: Path, **options: Any) -> None:
+        modes.append(mode(path))
+        unpack(archive, path, **options)
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", watched)
+    restore(home, tmp_path / "b.tar")
+
+    assert modes == [0o700]
+    assert mode(home.home / "replay.key") == 0o600
 
 
 def torn(file: Path) -> None:
