@@ -22,8 +22,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only print what would be deleted.")]
 
 _NOT_TOUCHED = (
-    "statistics of old commits in Delta's logs (until these are cleaned up, 30 days), logs of programs and of Airflow's tasks "
-    "(a gate's warnings name devices), copies of the topics that others made, backups"
+    "the SQL table of `aimaas export` (after it has read the last predictions: `{}`), statistics of old commits in "
+    "Delta's logs (until these are cleaned up, 30 days), logs of programs and of Airflow's tasks (a gate's warnings "
+    "name devices), copies of the topics that others made, backups"
 )
 
 
@@ -40,6 +41,7 @@ def forget(
     """
     from aimaas.lake import held
     from upkeep.erasing.device import Device
+    from upkeep.erasing.exported import delete_statement
     from upkeep.erasing.forget import check_gone, search
     from upkeep.erasing.forget import forget as forget_in_lake
     from upkeep.erasing.retention import remains
@@ -60,7 +62,8 @@ def forget(
         "rows": done.rows, "old_files": done.old_files, "noted": done.noted, "waiting": done.waiting,
         "void_training_sets": [_void_set(settings, spec, s.folder, s.digest, s.rows, dry_run) for s in done.sets],
         "pages": done.pages, "state_snapshots": state.snapshots, "scorers_running": state.scoring,
-        "kafka": [_remains(r) for r in remains(settings, spec)], "not_touched": _NOT_TOUCHED,
+        "kafka": [_remains(r) for r in remains(settings, spec)],
+        "not_touched": _NOT_TOUCHED.format(delete_statement(spec.fleet, device)),
     }  # fmt: skip
     print(json.dumps(report)) if as_json else _print(report)  # noqa: T201
 
@@ -107,7 +110,7 @@ def _print(report: dict[str, Any]) -> None:
         say(
             "scorers are running, and their memory holds the last rows of devices: restart them, then run this command again"
         )
-    say(f"not touched: {report['not_touched']}")
+    say(f"not touched: {text(report['not_touched'])}")
 
 
 @upkeep_app.command()

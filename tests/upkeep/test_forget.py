@@ -28,6 +28,7 @@ from stream.state.log_reader import LogReader
 from stream.state.records import device_record, offset_of, packed_of
 from stream.state.saved import read_saved
 from tests.published import gold
+from upkeep.erasing.exported import delete_statement
 from upkeep.erasing.state import forget_state
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def test_a_forgotten_device_is_nowhere_stays_away_and_is_no_gap(
     by_topic = {r["topic"].rsplit(".", 1)[-1]: r for r in done["kafka"]}
     assert by_topic["events"]["gone_by"] > by_topic["events"]["newest"]
     assert by_topic["outcomes"]["how"].startswith("never automatically")
+    assert f"`{delete_statement(plant.fleet.fleet, GONE)}`" in done["not_touched"]
 
 
 def gaps(plant: Plant, call: Callable[..., Any]) -> list[str]:
