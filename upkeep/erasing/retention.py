@@ -15,7 +15,9 @@ from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
 
 COMPACTED = "by compaction, after the segment is rolled"
-NEVER = "never automatically: shorten retention.ms, or delete the records after they are landed"
+NEVER = "never automatically: delete the records after they are landed, or shorten retention.ms"
+BY_TIME = "by retention.ms and segment.ms"
+_SET_BACK = "`aimaas topics create` and `aimaas up` set retention.ms back to"
 
 
 @dataclass(frozen=True)
@@ -36,10 +38,10 @@ class Remains:
 def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
     """Return the keyed topics that may still hold records of a device, and until when. Raises KafkaError."""
     client, unkeyed = admin(settings), topic_names(fleet).unkeyed
-    topics = [spec.name for spec in topic_specs(fleet) if spec.name not in unkeyed]
+    declared = {spec.name: spec.config.get("retention.ms") for spec in topic_specs(fleet) if spec.name not in unkeyed}
     with kafka_errors(settings, "ask the topics' retention"):
         known = client.list_topics(timeout=ANSWER_LIMIT_S).topics
-        topics = [topic for topic in topics if topic in known]
+        topics = [topic for topic in declared if topic in known]
         asked = {topic: ConfigResource(ConfigResource.Type.TOPIC, topic) for topic in topics}
         answers = client.describe_configs(list(asked.values()), request_timeout=ANSWER_LIMIT_S)
         configs = {r.name: {k: v.value for k, v in f.result(ANSWER_LIMIT_S).items()} for r, f in answers.items()}
@@ -48,11 +50,11 @@ def remains(settings: Settings, fleet: FleetSpec) -> list[Remains]:
         times: dict[str, int] = {}
         for place, future in found.items():
             times[place.topic] = max(times.get(place.topic, -1), future.result(ANSWER_LIMIT_S).timestamp)
-    return [remains_of(topic, times.get(topic, -1), configs[topic]) for topic in topics]
+    return [remains_of(topic, times.get(topic, -1), configs[topic], declared[topic]) for topic in topics]
 
 
-def remains_of(topic: str, newest_ms: int, config: Mapping[str, str]) -> Remains:
-    """Return the statement about one topic.
+def remains_of(topic: str, newest_ms: int, config: Mapping[str, str], declared: str | None) -> Remains:
+    """Return the statement about one topic with the settings `config`; `declared` is the retention.ms that aimaas sets.
 
     Kafka deletes whole segments once their newest record is older than retention.ms. A segment takes records for
     segment.ms. So records up to `newest` are deleted after both.
@@ -64,6 +66,15 @@ def remains_of(topic: str, newest_ms: int, config: Mapping[str, str]) -> Remains
     if retention is None:
         return Remains(topic, newest, None, None, COMPACTED)
     if retention < 0:
-        return Remains(topic, newest, retention, None, NEVER)
+        return Remains(topic, newest, retention, None, f"{NEVER}{_set_back(retention, declared)}")
     gone_by = newest + timedelta(milliseconds=retention + int(config["segment.ms"]))
-    return Remains(topic, newest, retention, gone_by, "by retention.ms and segment.ms")
+    return Remains(topic, newest, retention, gone_by, f"{BY_TIME}{_set_back(retention, declared)}")
+
+
+def _set_back(retention_ms: int, declared: str | None) -> str:
+    """Return what undoes a retention that a person has made shorter than the declared one, or is advised to."""
+    if declared == "-1":
+        return f"; {_SET_BACK} forever"
+    if declared is not None and 0 <= retention_ms < int(declared):
+        return f"; {_SET_BACK} {declared}"
+    return ""
