@@ -81,6 +81,12 @@ def table_version(settings: Settings, fleet: str, table: Table) -> int | None:
     return None if found is None else int(found.version())
 
 
+def table_id(settings: Settings, fleet: str, table: Table) -> str | None:
+    """Delta's id of the table; None if there is no table yet. A table that was deleted and made again has another id."""
+    found = find_table(settings, fleet, table)
+    return None if found is None else str(found.metadata().id)
+
+
 def version_at(settings: Settings, fleet: str, table: Table, at: datetime) -> int:
     """The newest version of the table at a time, by the clock of the writers. Raises LakeError if there was none."""
     found = _open(settings, fleet, table)

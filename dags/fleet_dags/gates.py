@@ -8,6 +8,7 @@ from airflow.sdk import Asset, TriggerRule, task
 
 from aimaas.settings import read_settings
 from fleet_dags.assets import fleet_asset, newest_extra
+from fleet_dags.due import published_now
 
 
 def gate_task(fleet: str, table: Literal["silver", "gold"]) -> Any:
@@ -86,18 +87,6 @@ def go_on_without(fleet: str) -> Any:
         return seen
 
     return go_on()
-
-
-def published_now(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> dict[str, Any]:
-    """Return the published part of a table: offsets and the version of outcomes for silver, the version for gold."""
-    from aimaas.lake import offsets_json, table_version
-    from aimaas.lake.audits import published_gold, published_offsets
-
-    if table == "silver":
-        outcomes = table_version(settings, spec.fleet, "outcomes")
-        return {"offsets": offsets_json(published_offsets(settings, spec)), "outcomes": outcomes}
-    newest = table_version(settings, spec.fleet, "gold")
-    return {"version": None if newest is None else published_gold(settings, spec, newest)}
 
 
 def is_behind(settings: Any, spec: Any, table: Literal["silver", "gold"]) -> bool:

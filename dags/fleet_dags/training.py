@@ -25,14 +25,15 @@ def enough_outcomes(fleet: str) -> Any:
         """Skips the run unless a training is due. Returns the number of outcomes known now."""
         from airflow.sdk.exceptions import AirflowSkipException
 
+        from aimaas.lake import table_id
         from aimaas.lake.audits import held_back
         from aimaas.training.last_refusal import attempt_of, last_refused
-        from fleet_dags.due import known_outcomes, why_not_due
-        from fleet_dags.gates import published_now
+        from fleet_dags.due import known_outcomes, outcomes_before, published_now, why_not_due
 
         settings, spec = _surroundings(fleet)
-        refused, before = last_refused(settings, fleet), int(newest_extra(inlet_events[model]).get("outcomes", 0))
         known, gold = known_outcomes(settings, spec), published_now(settings, spec, "gold")["version"]
+        last, table = newest_extra(inlet_events[model]), table_id(settings, fleet, "outcomes")
+        refused, before = last_refused(settings, fleet), outcomes_before(last, table, known)
         again = refused.why if refused and refused.attempt == attempt_of(spec, gold, known) else None
         before = max(before, refused.attempt.outcomes) if refused else before
         if reason := why_not_due(dag_run.run_type, known, before, spec.schedule.train_after_outcomes, again):
@@ -83,6 +84,7 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
     @task(outlets=[model])
     def register_and_promote(known: int, *, run_id: str | None = None, outlet_events: Any = None) -> dict[str, Any]:
         """Registers the model with its digests and metrics. Promotes it if it is better than the champion on the same devices."""
+        from aimaas.lake import table_id
         from aimaas.registry.versions import register
         from models.promotion.promote import promote
 
@@ -91,7 +93,7 @@ def register_and_promote(fleet: str, outcomes: Any) -> Any:
         version = register(settings, spec, trained)
         promotion = promote(settings, spec, version)
         seen = {"version": version, "promoted": promotion.promoted, "reason": promotion.reason, "outcomes": known}
-        seen["card"] = _card(trained)
+        seen |= {"outcomes_table": table_id(settings, fleet, "outcomes"), "card": _card(trained)}
         outlet_events[model].extra.update(seen)
         return seen
 

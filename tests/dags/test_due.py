@@ -5,14 +5,17 @@ from __future__ import annotations
 import runpy
 from enum import Enum
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 
 from aimaas.fleet import find_fleet
-from aimaas.lake import append_rows
+from aimaas.lake import Table, append_rows, table_id
 from aimaas.settings import Settings
+from upkeep.erasing.reset import erase
 
+TABLES: tuple[Table, ...] = ("outcomes", "silver", "gold")
 DUE = Path(__file__).resolve().parents[2] / "dags" / "fleet_dags" / "due.py"
 
 
@@ -24,6 +27,7 @@ class RunType(str, Enum):  # noqa: UP042  # as Airflow hands it to tasks: its st
 
 due = runpy.run_path(str(DUE))
 why_not_due, known_outcomes = due["why_not_due"], due["known_outcomes"]
+outcomes_before, published_now = due["outcomes_before"], due["published_now"]
 
 
 @pytest.mark.parametrize(
@@ -63,3 +67,43 @@ def test_failures_of_one_run_count_each_and_one_that_was_sent_again_counts_once(
     append_rows(offline_settings, "mill", "outcomes", pa.table(rows))
 
     assert known_outcomes(offline_settings, find_fleet(offline_settings.fleets, "mill")) == 4
+
+
+@pytest.mark.parametrize(
+    ("last", "known", "before"),
+    [
+        ({}, 20, 0),  # no training yet
+        ({"outcomes": 100, "outcomes_table": "now"}, 120, 100),
+        ({"outcomes": 100, "outcomes_table": "now"}, 98, 100),  # a device was forgotten: the training knew its outcomes
+        ({"outcomes": 100, "outcomes_table": "deleted"}, 20, 0),
+        ({"outcomes": 100, "outcomes_table": "deleted"}, 110, 0),  # many came at once after the reset
+        ({"outcomes": 100}, 120, 100),
+        ({"outcomes": 100}, 20, 0),
+    ],
+)
+def test_outcomes_of_before_a_reset_do_not_count(last: dict[str, Any], known: int, before: int) -> None:
+    assert outcomes_before(last, "now", known) == before
+
+
+def outcome(settings: Settings) -> None:
+    row = {"topic": ["t"], "partition": [0], "offset": [0], "device_id": ["a"], "run": [0], "order": [10]}
+    for table in TABLES:
+        append_rows(settings, "mill", table, pa.table(row))
+
+
+def test_the_same_records_are_new_after_a_reset(offline_settings: Settings) -> None:
+    fleet = find_fleet(offline_settings.fleets, "mill")
+    outcome(offline_settings)
+    before = [published_now(offline_settings, fleet, table) for table in ("silver", "gold")]
+    seen = {"outcomes": 1, "outcomes_table": table_id(offline_settings, "mill", "outcomes")}
+
+    assert [published_now(offline_settings, fleet, table) for table in ("silver", "gold")] == before
+    assert outcomes_before(seen, table_id(offline_settings, "mill", "outcomes"), 1) == 1
+
+    erase(offline_settings, fleet)
+    outcome(offline_settings)
+    after = [published_now(offline_settings, fleet, table) for table in ("silver", "gold")]
+
+    assert all(then != now for then, now in zip(before, after, strict=True))
+    assert after[1]["version"] == before[1]["version"]
+    assert outcomes_before(seen, table_id(offline_settings, "mill", "outcomes"), 1) == 0
