@@ -24,6 +24,7 @@ from models.export.export import run_onnx
 from models.families.candidates import candidates_of
 from models.samples import Samples
 from models.selection.select import cross_validate, fit_chosen, grouped_folds
+from models.selection.trial_data import TrialData
 from models.task import target_range
 from stream.devices.histories import Histories, truth
 from stream.replay.replay import read_file
@@ -90,9 +91,9 @@ def out_of_fold(
 
 def _trained(fleet: FleetSpec, samples: Samples) -> tuple[bytes, str]:
     """Return the exported model of the best candidate, and its name."""
-    candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
+    candidates, seed = candidates_of(fleet), fleet.training.seed
     folds = grouped_folds(samples, fleet.training.folds, seed, True)
-    tried = cross_validate(candidates, samples, samples, folds, span, seed, True, lambda *_: None)
+    tried = cross_validate(candidates, TrialData(samples, samples, folds, target_range(fleet), seed), True)
     chosen = min((t.report for t in tried), key=lambda r: r.cross_validated).name
     estimator = fit_chosen(candidates, chosen, samples, seed)
     return exported(fleet, estimator, samples), chosen

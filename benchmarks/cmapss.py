@@ -24,6 +24,7 @@ from models.export.export import run_onnx
 from models.families.candidates import candidates_of, family_names
 from models.samples import Samples
 from models.selection.select import cross_validate, fit_chosen, grouped_folds
+from models.selection.trial_data import TrialData
 from models.task import target_range
 from stream_bench.figures import json_line, say
 
@@ -87,9 +88,9 @@ def _trained(fleet: FleetSpec, frozen: TrainingSet) -> tuple[bytes, float]:
     """Return the exported model, and the error of its candidate in the grouped cross-validation."""
     training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
     whole = Samples.of(frozen.rows)
-    candidates, seed, span = candidates_of(fleet), fleet.training.seed, target_range(fleet)
+    candidates, seed = candidates_of(fleet), fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, False)
-    tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
+    tried = cross_validate(candidates, TrialData(training, validation, folds, target_range(fleet), seed), False)
     reports = [t.report for t in tried]
     for r in reports:
         say(f"  {r.name}: cross-validated {r.cross_validated:.3f}, validation {r.validation:.3f}, {r.seconds:.0f} s")

@@ -22,7 +22,7 @@ def open_session(content: bytes, digest: str, cache: Path) -> Any:
     with suppress(OSError):
         optimised = kept.read_bytes()
         if _digest_file(kept).read_bytes() == sha256(optimised).encode():  # not torn, not changed
-            return _session(optimised, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
+            return one_thread_session(optimised, onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL)
     return _optimised(content, kept)
 
 
@@ -38,17 +38,18 @@ def _optimised(content: bytes, kept: Path) -> Any:
     partial = kept.with_suffix(f".{os.getpid()}")
     try:
         kept.parent.mkdir(parents=True, exist_ok=True)
-        session = _session(content, level, str(partial))
+        session = one_thread_session(content, level, partial)
         _digest_file(kept).write_text(sha256(partial.read_bytes()))
         partial.replace(kept)
     except Exception:  # noqa: BLE001 - onnxruntime raises its own errors if it cannot write
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-        session = _session(content, level)
+        session = one_thread_session(content, level)
     return session
 
 
-def _session(content: bytes, level: Any, write_to: str | None = None) -> Any:
+def one_thread_session(content: bytes, level: Any, write_to: Path | None = None) -> Any:
+    """Open a session as the scorer does, with optimisations of this `level`; `write_to` takes the optimised graph."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -57,5 +58,5 @@ def _session(content: bytes, level: Any, write_to: str | None = None) -> Any:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 4  # failures are raised; warnings would not have the form of our logs
     if write_to:
-        options.optimized_model_filepath = write_to
+        options.optimized_model_filepath = str(write_to)
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])

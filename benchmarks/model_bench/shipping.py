@@ -7,12 +7,12 @@ from typing import NamedTuple
 from aimaas.fleet import FleetSpec
 from aimaas.training.training_set import TrainingSet
 from models.compression.choose import Shipped, compress
-from models.compression.trial_data import TrialData
 from models.export.export import export, parity
 from models.families.candidates import candidates_of
 from models.families.scikit import Estimator
 from models.samples import Samples
 from models.selection.select import cross_validate, fit_chosen, grouped_folds
+from models.selection.trial_data import TrialData
 from models.task import target_range
 
 
@@ -36,11 +36,11 @@ def train(fleet: FleetSpec, frozen: TrainingSet) -> Trained:
     """Cross-validate the fleet's candidates, train the best on all rows, export it with its gate, and compress it."""
     training, validation = (Samples.of(frozen.rows.of(name)) for name in ("train", "validation"))
     whole, candidates = Samples.of(frozen.rows), candidates_of(fleet)
-    seed, span = fleet.training.seed, target_range(fleet)
+    seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, False)
-    tried = cross_validate(candidates, training, validation, folds, span, seed, False, lambda *_: None)
+    trial_data = TrialData(training, validation, folds, target_range(fleet), seed)
+    tried = cross_validate(candidates, trial_data, False)
     chosen = min(tried, key=lambda t: t.report.validation)
     estimator = fit_chosen(candidates, chosen.report.name, whole, seed, chosen.report.weights)
     plain = exported(fleet, estimator, whole)
-    trial_data = TrialData(training, validation, folds, span, seed)
     return Trained(estimator, plain, compress(trial_data, chosen, estimator, whole, fleet.gates.accuracy_allowance))

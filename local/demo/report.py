@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,14 +43,7 @@ def make_report(  # the parts of one report
 ) -> Report:
     """Build the report. The given `problems` are added to those of the account."""
     figures: dict[str, Any] = {
-        "events_valid": account.events_valid,
-        "predictions": account.predictions,
-        "missing": account.missing,
-        "duplicates": account.duplicates,
-        "unexpected": account.unexpected,
-        "dead_letters": dict(account.dead_letters),
-        "dead_letters_expected": dict(account.dead_letters_expected),
-        "quarantine_differs": account.quarantine_differs,
+        **asdict(account),
         "rmse": round(errors.rmse, 4),
         "baseline_rmse": round(errors.baseline_rmse, 4),
         "phm_score": None if errors.phm_score is None else round(errors.phm_score, 1),

@@ -22,13 +22,14 @@ from aimaas.training.report import FormReport
 from models.compression.cost import BATCHES, cost_of
 from models.compression.forms import PLAIN, Build, Source, forms_of
 from models.compression.shipped import Made, cannot_be_made, make
-from models.compression.trial_data import TrialData, beside_each_other
+from models.compression.trial_data import answers_of, beside_each_other, source_of
 from models.evaluation.evaluate import error_of
 from models.export.export import Float32
 from models.export.plain_session import cut_differently, interleaved_times, open_session, run_session
 from models.families.scikit import Estimator
 from models.samples import Samples
 from models.selection.select import Tried, one_each
+from models.selection.trial_data import TrialData
 from models.weights import joined
 
 NOT_ACCURATE, WITHIN, SHIPS = "not accurate enough", "within the allowance", "ships"
@@ -86,7 +87,10 @@ def compress(trial_data: TrialData, chosen: Tried, estimator: Estimator, samples
 
     Raises GateFailedError if the predictions of every form depend on the batch.
     """
-    final, source = Source(estimator, samples, trial_data.target_range, trial_data.seed), trial_data.source(chosen, 0)
+    final, source = (
+        Source(estimator, samples, trial_data.target_range, trial_data.seed),
+        source_of(trial_data, chosen, 0),
+    )
     forms = forms_of(source)
     rehearsed = beside_each_other(
         [partial(_rehearse, trial_data, source, name, build) for name, build in forms.items()]
@@ -130,7 +134,7 @@ def cheapest(errors: Mapping[str, float], costs: Mapping[str, float], allowance:
 def _rehearse(trial_data: TrialData, source: Source, name: str, build: Build) -> Rehearsed:
     try:
         content = build(source)
-        held_out, validation = trial_data.answers(content, 0)
+        held_out, validation = answers_of(trial_data, content, 0)
     except Exception as e:  # noqa: BLE001 - onnxruntime's errors share no base class but this, and a form too many must not stop a training
         nothing = np.empty(0, np.float32)
         return Rehearsed(name, b"", nothing, nothing, cannot_be_made(e))

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.model.artefact import INPUT
+from aimaas.model.cached_session import one_thread_session
 
 Float32 = npt.NDArray[np.float32]
 
@@ -86,16 +87,9 @@ def _once(rows: Float32) -> Any:
 
 
 def _written_by_onnxruntime(content: bytes, level: Any) -> bytes:
-    import onnxruntime
-
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "graph.onnx"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.graph_optimization_level = level
-        options.optimized_model_filepath = str(path)
-        onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        one_thread_session(content, level, path)
         return path.read_bytes()
 
 

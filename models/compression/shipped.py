@@ -14,10 +14,11 @@ from functools import partial
 import numpy as np
 
 from models.compression.forms import Build, Source
-from models.compression.trial_data import TrialData, beside_each_other
+from models.compression.trial_data import answers_of, beside_each_other, source_of
 from models.evaluation.evaluate import error_of
 from models.export.export import Float32, run_onnx
 from models.selection.select import Tried
+from models.selection.trial_data import TrialData
 
 _MARGIN = 0.01  # of the error, beyond the allowance: these devices are not the devices of the choice
 _STRAYS = 2.0  # times as far from the plain export as in the rehearsal
@@ -54,7 +55,7 @@ def cannot_be_made(e: Exception) -> str:
 
 
 def _answered(trial_data: TrialData, chosen: Tried, fold: int, build: Build) -> tuple[Float32, Float32]:
-    return trial_data.answers(build(trial_data.source(chosen, fold)), fold)
+    return answers_of(trial_data, build(source_of(trial_data, chosen, fold)), fold)
 
 
 def _worse(

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.model.artefact import INPUT, OUTPUT
+from aimaas.model.cached_session import one_thread_session
 
 Float32 = npt.NDArray[np.float32]
 Run = Callable[[Float32], Any]  # answers to features (n, F)
@@ -25,12 +26,7 @@ def open_session(content: bytes) -> Any:
     """Return the onnxruntime session of a file's bytes."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.log_severity_level = 3
-    return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    return one_thread_session(content, onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED)
 
 
 def run_session(session: Any, features: Float32) -> Float32:

@@ -20,12 +20,26 @@ _SCALES = (0.02, 5.0)  # bounds of sigma
 
 @dataclass(frozen=True)
 class Distribution:
-    """A standardised distribution: P(e <= z), its inverse, and the ONNX nodes of P(e <= z)."""
+    """A standardised distribution, its name in `scipy.stats`, and the ONNX nodes of P(e <= z)."""
 
     name: str
-    below: Callable[[Float64], Float64]
-    quantile: Callable[[Float64], Float64]
+    in_scipy: str
     emit_below: Callable[[Graph, str], str]
+
+    def below(self, z: Any) -> Float64:
+        """Return P(e <= z) for each z."""
+        from scipy import stats
+
+        with np.errstate(over="ignore"):
+            found: Float64 = getattr(stats, self.in_scipy).cdf(z)
+        return found
+
+    def quantile(self, p: Float64) -> Float64:
+        """Return z with P(e <= z) = p, for each p."""
+        from scipy import stats
+
+        found: Float64 = getattr(stats, self.in_scipy).ppf(p)
+        return found
 
     def losses(self, lives: Lives, centre: Any, sigma: float) -> Float64:
         """Return minus the log-likelihood of each of the lives (n,), whose log T has the `centre` (n,) and the scale `sigma`."""
@@ -56,34 +70,13 @@ def null_model(distribution: Distribution, lives: Lives) -> tuple[float, float]:
     return float(found[0]), float(np.exp(np.clip(found[1], *np.log(_SCALES))))
 
 
-def _normal_below(z: Float64) -> Float64:
-    from scipy.special import ndtr
-
-    found: Float64 = ndtr(z)
-    return found
-
-
-def _normal_quantile(p: Float64) -> Float64:
-    from scipy.special import ndtri
-
-    found: Float64 = ndtri(p)
-    return found
-
-
 def _emit_normal(graph: Graph, z: str) -> str:
     error = graph.add("Erf", graph.add("Mul", z, graph.constant(np.sqrt(0.5))))
     return graph.add("Add", graph.add("Mul", error, graph.constant(0.5)), graph.constant(0.5))
 
 
-def _logistic_below(z: Float64) -> Float64:
-    from scipy.special import expit
-
-    found: Float64 = expit(z)
-    return found
-
-
-def _extreme_below(z: Float64) -> Float64:
-    return -np.expm1(-np.exp(np.minimum(z, 50.0)))
+def _emit_logistic(graph: Graph, z: str) -> str:
+    return graph.add("Sigmoid", z)
 
 
 def _emit_extreme(graph: Graph, z: str) -> str:
@@ -94,10 +87,8 @@ def _emit_extreme(graph: Graph, z: str) -> str:
 DISTRIBUTIONS = {
     d.name: d
     for d in (
-        Distribution("normal", _normal_below, _normal_quantile, _emit_normal),
-        Distribution(
-            "logistic", _logistic_below, lambda p: np.log(p / (1 - p)), lambda graph, z: graph.add("Sigmoid", z)
-        ),
-        Distribution("extreme", _extreme_below, lambda p: np.log(-np.log(1 - p)), _emit_extreme),
+        Distribution("normal", "norm", _emit_normal),
+        Distribution("logistic", "logistic", _emit_logistic),
+        Distribution("extreme", "gumbel_l", _emit_extreme),
     )
 }

@@ -28,10 +28,10 @@ from models.families.mean import mean_of
 from models.families.scikit import Estimator
 from models.samples import Samples
 from models.selection.stacking import learned_weights
+from models.selection.trial_data import Folds, TrialData
 from models.weights import at as weights_at
 
 Progress = Callable[[str, int, int], None]  # what was done, steps done, steps in all
-Folds = list[tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]]
 
 
 @dataclass(frozen=True)
@@ -82,38 +82,25 @@ def grouped_folds(samples: Samples, folds: int, seed: int, classify: bool) -> Fo
 
 def cross_validate(
     candidates: Sequence[Candidate],
-    training: Samples,
-    validation: Samples,
-    folds: Folds,
-    target_range: tuple[float, float],
-    seed: int,
+    data: TrialData,
     classify: bool,
-    progress: Progress,
+    progress: Progress = lambda what, done, steps: None,
+    of_fold: Sequence[Sequence[Candidate]] = (),
 ) -> list[Tried]:
-    """Train every candidate on every fold and report their errors, in the order of the candidates."""
-    same = [candidates] * len(folds)
-    return cross_validate_each(same, training, validation, folds, target_range, seed, classify, progress)
+    """Train every candidate on every fold and report their errors, in the order of the candidates.
 
-
-def cross_validate_each(
-    of_fold: Sequence[Sequence[Candidate]],
-    training: Samples,
-    validation: Samples,
-    folds: Folds,
-    target_range: tuple[float, float],
-    seed: int,
-    classify: bool,
-    progress: Progress,
-) -> list[Tried]:
-    """Cross-validate like `cross_validate`, but with separate settings of the candidates for each fold."""
-    candidates, settings = of_fold[0], [{c.name: c for c in own} for own in of_fold]
+    `of_fold` has the same candidates for each fold, if their settings differ between folds.
+    """
+    training, validation, folds = data.training, data.validation, data.folds
+    settings = [{c.name: c for c in own} for own in of_fold or [candidates] * len(folds)]
 
     def trial(candidate: Candidate, fold: int) -> Trial:
         started = time.perf_counter()
         fitted, held_out = folds[fold]
-        estimator = fit_alone(settings[fold][candidate.name], training.at(fitted), seed)
+        estimator = fit_alone(settings[fold][candidate.name], training.at(fitted), data.seed)
         answers = [
-            np.clip(predict(estimator, x), *target_range) for x in (training.features[held_out], validation.features)
+            np.clip(predict(estimator, x), *data.target_range)
+            for x in (training.features[held_out], validation.features)
         ]
         return Trial(candidate.name, fold, answers[0], answers[1], time.perf_counter() - started, estimator)
 
@@ -122,21 +109,15 @@ def cross_validate_each(
     for done, found in enumerate(run_beside_each_other([partial(trial, c, i) for c, i in jobs]), 1):
         trials.setdefault(found.candidate, []).append(found)
         progress(f"{found.candidate}, fold {found.fold + 1}", done, len(jobs))
-    return [_report(c, trials, training, validation, folds, classify) for c in candidates]
+    return [_report(c, trials, data, classify) for c in candidates]
 
 
-def _report(
-    candidate: Candidate,
-    trials: Mapping[str, list[Trial]],
-    training: Samples,
-    validation: Samples,
-    folds: Folds,
-    classify: bool,
-) -> Tried:
+def _report(candidate: Candidate, trials: Mapping[str, list[Trial]], data: TrialData, classify: bool) -> Tried:
     """Return errors and predictions of one candidate; an ensemble's predictions are the mean of its members'.
 
     Learned weights for the rows of a fold come from the other folds, so that the error measures unseen devices.
     """
+    training, validation, folds = data.training, data.validation, data.folds
     names, of_rows = candidate.members or (candidate.name,), training.sample_weight
     members = [trials[name] for name in names]
     answers = np.empty((len(training), len(members)))

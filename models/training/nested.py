@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compression.choose import Shipped
-from models.compression.trial_data import TrialData
 from models.evaluation.evaluate import error_of
 from models.selection.select import Tried
+from models.selection.trial_data import TrialData
 
 Float64 = npt.NDArray[np.float64]
 

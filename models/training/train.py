@@ -27,7 +27,6 @@ from aimaas.training.training_set import TrainingSet, read_training_set
 from models.card.card import write_card
 from models.card.learning_curves import with_curves
 from models.compression.choose import compress
-from models.compression.trial_data import TrialData
 from models.evaluation.evaluate import error_name
 from models.export.export import export, stamp
 from models.export.measure import (
@@ -46,7 +45,8 @@ from models.families.vector_only import without_window
 from models.samples import Samples
 from models.search.before_training import searched
 from models.selection.refusals import check_training_set
-from models.selection.select import Progress, Tried, cross_validate, cross_validate_each, fit_chosen, grouped_folds
+from models.selection.select import Progress, Tried, cross_validate, fit_chosen, grouped_folds
+from models.selection.trial_data import TrialData
 from models.task import target_range
 from models.training.nested import Contest, nested
 
@@ -74,18 +74,16 @@ def train(
     training, validation = Samples.of(frozen.all_rows.of("train")), Samples.of(frozen.rows.of("validation"))
     seed = fleet.training.seed
     folds = grouped_folds(training, fleet.training.folds, seed, classify)
-    span, seen = target_range(fleet), (training, validation, folds)
-    tried = with_curves(
-        candidates, cross_validate(candidates, *seen, span, seed, classify, progress), validation, classify
-    )
+    data = TrialData(training, validation, folds, target_range(fleet), seed)
+    tried = with_curves(candidates, cross_validate(candidates, data, classify, progress), validation, classify)
     differ = not classify and any(f.training != fleet.training for f in of_folds)
-    unsearched = cross_validate_each(of_fold, *seen, span, seed, classify, progress) if differ else tried
+    unsearched = cross_validate(candidates, data, classify, progress, of_fold) if differ else tried
     chosen = _best(tried).report
     learned = Samples.of(frozen.all_rows.of("train", "validation"))
     estimator = fit_chosen(candidates, chosen.name, learned, seed, chosen.weights)
     contest = Contest(tried, unsearched)
     with made_at(out) as folder:
-        return _ship(settings, fleet, frozen, estimator, contest, TrialData(*seen, span, seed), folder, started)
+        return _ship(settings, fleet, frozen, estimator, contest, data, folder, started)
 
 
 def _ship(

@@ -13,12 +13,12 @@ from aimaas.training.report import CandidateReport
 from models.compression import choose
 from models.compression.choose import compress
 from models.compression.forms import Build, Source
-from models.compression.trial_data import TrialData
 from models.export.export import run_onnx
 from models.families.candidates import candidates_of, predict
 from models.families.mean import mean_of
 from models.families.scikit import Estimator
 from models.selection.select import Tried, cross_validate, fit_chosen, grouped_folds
+from models.selection.trial_data import TrialData
 from tests.models.compression.test_forms import RANGE, samples
 from tests.models.conftest import pump_fleet
 
@@ -32,11 +32,11 @@ def fitted() -> tuple[TrialData, dict[str, Tried], dict[str, Estimator]]:
     fleet = pump_fleet({name: CANDIDATES[name] for name in MEMBERS})
     given = samples()
     training, validation = given.at(np.arange(600)), given.at(np.arange(600, 800))
-    folds = grouped_folds(training, 3, 7, False)
     candidates = candidates_of(fleet)
-    tried = cross_validate(candidates, training, validation, folds, RANGE, 7, False, lambda *_: None)
+    data = TrialData(training, validation, grouped_folds(training, 3, 7, False), RANGE, 7)
+    tried = cross_validate(candidates, data, False)
     finals = {name: fit_chosen(candidates, name, given, 7) for name in MEMBERS}
-    return TrialData(training, validation, folds, RANGE, 7), {t.report.name: t for t in tried}, finals
+    return data, {t.report.name: t for t in tried}, finals
 
 
 def stack(*by_fold: tuple[str, ...], final: tuple[str, ...]) -> tuple[Tried, Estimator]:

@@ -11,6 +11,7 @@ from models.evaluation.evaluate import error_of
 from models.families.candidates import Candidate
 from models.samples import Samples
 from models.selection.select import Tried, cross_validate, grouped_folds, one_each
+from models.selection.trial_data import TrialData
 
 RANGE, FOLDS = (0.0, 100.0), 4
 
@@ -46,7 +47,7 @@ def tried(validation: Samples, classify: bool = False) -> dict[str, Tried]:
         Candidate("steady", lambda *_: Off(5.0)),
         Candidate("both", None, ("wild", "steady")),
     ]
-    found = cross_validate(candidates, training, validation, cut, RANGE, 7, classify, lambda *_: None)
+    found = cross_validate(candidates, TrialData(training, validation, cut, RANGE, 7), classify)
     return {t.report.name: t for t in found}
 
 

@@ -12,10 +12,10 @@ import pytest
 from aimaas.settings import Settings
 from aimaas.training.report import CandidateReport
 from models.compression.choose import Rehearsed, Shipped, Unseen, unseen_forms
-from models.compression.trial_data import TrialData
 from models.promotion.promote import metadata_of
 from models.samples import Samples
 from models.selection.select import Tried, one_each
+from models.selection.trial_data import TrialData
 from models.training import train as train_module
 from models.training.nested import Contest, nested
 from tests.models.conftest import pump_fleet
