@@ -7,23 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from cli.options import Fleet, opened, say
-from cli.records.refused import (
-    All,
-    AsJson,
-    Coordinates,
-    Limit,
-    Reason,
-    Several,
-    Since,
-    after_ms,
-    print_list,
-    print_record,
-    print_replayed,
-    require_one_choice,
-    text,
-    time,
-    with_reason,
-)
+from cli.records import refused
 
 if TYPE_CHECKING:
     from aimaas.fleet import FleetSpec
@@ -35,37 +19,45 @@ dlq_app = typer.Typer(no_args_is_help=True, help="List, show and replay dead let
 
 @dlq_app.command("list")
 def dlq_list(
-    fleet: Fleet, reason: Reason = None, since: Since = None, limit: Limit = 50, as_json: AsJson = False
+    fleet: Fleet,
+    reason: refused.Reason = None,
+    since: refused.Since = None,
+    limit: refused.Limit = 50,
+    as_json: refused.AsJson = False,
 ) -> None:
     """Count the dead letters by reason and list the newest, with the coordinates of the refused records."""
     from upkeep.dead_letters.letters import read_letters
 
-    after, (settings, spec) = after_ms(since), opened(fleet)
-    letters = with_reason(read_letters(settings, spec, after), reason)
+    after, (settings, spec) = refused.after_ms(since), opened(fleet)
+    letters = refused.with_reason(read_letters(settings, spec, after), reason)
     if not letters and not as_json:
         say(_none(settings, spec))
     cells = {
         "source": lambda letter: str(letter.source),
-        "device": lambda letter: text(letter.key),
+        "device": lambda letter: refused.text(letter.key),
         "reason": lambda letter: letter.reason,
-        "message": lambda letter: text(letter.message),
+        "message": lambda letter: refused.text(letter.message),
     }
-    print_list(letters, limit, _line if as_json else None, cells, "letters", lambda letter: letter.at_ms)
+    refused.print_list(letters, limit, _line if as_json else None, cells, "letters", lambda letter: letter.at_ms)
 
 
 @dlq_app.command("show")
-def dlq_show(fleet: Fleet, coordinates: Coordinates) -> None:
+def dlq_show(fleet: Fleet, coordinates: refused.Coordinates) -> None:
     """Show one dead letter: coordinates, reason, headers and value."""
     from upkeep.dead_letters.letters import find_letters, read_letters
 
     settings, spec = opened(fleet)
     (letter,) = find_letters(read_letters(settings, spec), spec, [coordinates])
-    print_record(_facts(letter), letter.value)
+    refused.print_record(_facts(letter), letter.value)
 
 
 @dlq_app.command("replay")
 def dlq_replay(
-    fleet: Fleet, coordinates: Several = None, reason: Reason = None, everything: All = False, as_json: AsJson = False
+    fleet: Fleet,
+    coordinates: refused.Several = None,
+    reason: refused.Reason = None,
+    everything: refused.All = False,
+    as_json: refused.AsJson = False,
 ) -> None:
     """Replay the dead letters that can be admitted now.
 
@@ -75,11 +67,11 @@ def dlq_replay(
     from upkeep.dead_letters.letters import find_letters, read_letters
     from upkeep.dead_letters.replay import replay_letters
 
-    require_one_choice(coordinates, reason, everything)
+    refused.require_one_choice(coordinates, reason, everything)
     settings, spec = opened(fleet, logs=True)
     letters = read_letters(settings, spec)
-    wanted = find_letters(letters, spec, coordinates) if coordinates else with_reason(letters, reason)
-    print_replayed(replay_letters(settings, spec, letters, wanted), as_json)
+    wanted = find_letters(letters, spec, coordinates) if coordinates else refused.with_reason(letters, reason)
+    refused.print_replayed(replay_letters(settings, spec, letters, wanted), as_json)
 
 
 def _none(settings: Settings, fleet: FleetSpec) -> str:
@@ -99,7 +91,7 @@ def _line(letter: Letter) -> dict[str, object]:
         "source": str(letter.source),
         "letter": str(letter.place),
         "at": letter.at.isoformat().replace("+00:00", "Z"),
-        "device": text(letter.key),
+        "device": refused.text(letter.key),
         "reason": letter.reason,
         "message": letter.message,
         "truncated": dict(letter.truncated),
@@ -111,11 +103,11 @@ def _facts(letter: Letter) -> list[tuple[str, str]]:
     facts = [
         ("source", str(letter.source)),
         ("letter", str(letter.place)),
-        ("at", time(letter.at_ms)),
-        ("device", text(letter.key)),
+        ("at", refused.time(letter.at_ms)),
+        ("device", refused.text(letter.key)),
         ("reason", letter.reason),
-        ("message", text(letter.message)),
+        ("message", refused.text(letter.message)),
     ]
     facts += [("replay of", str(letter.copy_of))] if letter.copy_of else []
     facts += [(f"truncated {what}", note) for what, note in letter.truncated.items()]
-    return facts + [(f"header {name}", text(content)) for name, content in letter.headers]
+    return facts + [(f"header {name}", refused.text(content)) for name, content in letter.headers]

@@ -9,23 +9,7 @@ import typer
 
 from aimaas.errors import AimaasError
 from cli.options import Fleet, opened, say
-from cli.records.refused import (
-    All,
-    AsJson,
-    Coordinates,
-    Limit,
-    Reason,
-    Several,
-    Since,
-    after_ms,
-    print_list,
-    print_record,
-    print_replayed,
-    require_one_choice,
-    text,
-    time,
-    with_reason,
-)
+from cli.records import refused
 
 if TYPE_CHECKING:
     from aimaas.fleet import FleetSpec
@@ -36,41 +20,54 @@ quarantine_app = typer.Typer(no_args_is_help=True, help="List, show and replay t
 
 @quarantine_app.command("list")
 def quarantine_list(
-    fleet: Fleet, reason: Reason = None, since: Since = None, limit: Limit = 50, as_json: AsJson = False
+    fleet: Fleet,
+    reason: refused.Reason = None,
+    since: refused.Since = None,
+    limit: refused.Limit = 50,
+    as_json: refused.AsJson = False,
 ) -> None:
     """Count the refused records by reason and list the newest: coordinates, observed value, and the commit that wrote it."""
     from aimaas.lake.quarantine import EXPECTATION, read_quarantine
 
-    after, (settings, spec) = after_ms(since), opened(fleet)
-    found = with_reason(read_quarantine(settings, spec, after), reason, EXPECTATION)
+    after, (settings, spec) = refused.after_ms(since), opened(fleet)
+    found = refused.with_reason(read_quarantine(settings, spec, after), reason, EXPECTATION)
     if not found and not as_json:
         say("quarantine is empty")
     cells = {
         "source": lambda q: q.source,
-        "device": lambda q: text(q.key),
+        "device": lambda q: refused.text(q.key),
         "reason": lambda q: q.reason,
-        "observed": lambda q: text(q.detail),
+        "observed": lambda q: refused.text(q.detail),
         "commit": lambda q: str(q.run),
     }
-    print_list(found, limit, _line if as_json else None, cells, "records", lambda q: q.broker_ms)
+    refused.print_list(found, limit, _line if as_json else None, cells, "records", lambda q: q.broker_ms)
 
 
 @quarantine_app.command("show")
-def quarantine_show(fleet: Fleet, coordinates: Coordinates) -> None:
+def quarantine_show(fleet: Fleet, coordinates: refused.Coordinates) -> None:
     """Show one refused record: coordinates, reason, observed value and bytes."""
     from aimaas.lake.quarantine import find_quarantined
 
     settings, spec = opened(fleet)
     (q,) = find_quarantined(settings, spec, [_place(spec, coordinates)])
-    facts = [("source", q.source), ("at", time(q.broker_ms)), ("device", text(q.key)), ("reason", q.reason)]
-    facts += [("observed", text(q.detail)), ("commit", str(q.run))]
+    facts = [
+        ("source", q.source),
+        ("at", refused.time(q.broker_ms)),
+        ("device", refused.text(q.key)),
+        ("reason", q.reason),
+    ]
+    facts += [("observed", refused.text(q.detail)), ("commit", str(q.run))]
     facts += [("bytes", str(q.value_bytes)), ("sha256", q.value_sha256 or "")] if q.value_bytes is not None else []
-    print_record(facts, q.value)
+    refused.print_record(facts, q.value)
 
 
 @quarantine_app.command("replay")
 def quarantine_replay(
-    fleet: Fleet, coordinates: Several = None, reason: Reason = None, everything: All = False, as_json: AsJson = False
+    fleet: Fleet,
+    coordinates: refused.Several = None,
+    reason: refused.Reason = None,
+    everything: refused.All = False,
+    as_json: refused.AsJson = False,
 ) -> None:
     """Replay refused events of the lake as `aimaas dlq replay` does.
 
@@ -83,16 +80,16 @@ def quarantine_replay(
     from upkeep.dead_letters.quarantine import events_only, letters_of, rebuilt
     from upkeep.dead_letters.replay import replay_letters
 
-    require_one_choice(coordinates, reason, everything)
+    refused.require_one_choice(coordinates, reason, everything)
     settings, spec = opened(fleet, logs=True)
     if coordinates:
         found = find_quarantined(settings, spec, [_place(spec, text) for text in coordinates])
     else:
-        found = with_reason(read_quarantine(settings, spec), reason, EXPECTATION)
+        found = refused.with_reason(read_quarantine(settings, spec), reason, EXPECTATION)
     mine, others = events_only(spec, found)
     letters, wanted = letters_of(settings, spec, read_letters(settings, spec), mine)
     left = [Replayed(rebuilt(q, []), Action.LEFT, why) for q, why in others]
-    print_replayed([*replay_letters(settings, spec, letters, wanted), *left], as_json)
+    refused.print_replayed([*replay_letters(settings, spec, letters, wanted), *left], as_json)
 
 
 def _place(fleet: FleetSpec, coordinates: str) -> Place:
@@ -111,7 +108,7 @@ def _line(q: Quarantined) -> dict[str, object]:
     return {
         "source": q.source,
         "at": datetime.fromtimestamp(q.broker_ms / 1e3, UTC).isoformat().replace("+00:00", "Z"),
-        "device": text(q.key),
+        "device": refused.text(q.key),
         "reason": q.reason,
         "observed": q.detail,
         "run": None if q.run is None else q.run.version,

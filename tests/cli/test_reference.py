@@ -11,4 +11,6 @@ def test_the_page_is_what_the_commands_say() -> None:
 
 
 def test_every_argument_and_option_has_a_meaning() -> None:
-    assert not re.search(r"^\| `[^|]+ \|\s*\|", PAGE.read_text(), re.MULTILINE)
+    page = PAGE.read_text()
+    assert re.search(r"^\* `-f, --fleet <str>`: \w", page, re.MULTILINE)
+    assert not re.search(r"^\* `[^`]+`(?!: +\w)", page, re.MULTILINE)
