@@ -13,7 +13,6 @@ from aimaas.fleet import FleetSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql.types import StructType
 
 SILVER, OUTCOME, QUARANTINE, STATE = "silver", "outcomes", "quarantine", "admission_state"
 LIFE = ("device_id", "run", "life_number")
@@ -68,10 +67,3 @@ def arrow_schema(columns: dict[str, str]) -> pa.Schema:
         "binary": pa.binary(), "timestamp": pa.timestamp("us", "UTC"), "float": pa.float32(), "date": pa.date32(),
     }  # fmt: skip
     return pa.schema([(name, kinds[kind]) for name, kind in columns.items()])
-
-
-def spark_schema(columns: dict[str, str]) -> StructType:
-    """The columns as a Spark schema."""
-    from pyspark.sql.types import StructType
-
-    return StructType.fromDDL(ddl(columns))

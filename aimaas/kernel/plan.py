@@ -102,8 +102,3 @@ def plan_of(fleet: FleetSpec) -> FeaturePlan:
         max_regimes=fleet.features.regimes,
         sequence=max(fleet.features.windows) if wanted else 0,
     )
-
-
-def plan_from_json(text: bytes | str) -> FeaturePlan:
-    """Read a plan back. Raises msgspec.ValidationError."""
-    return msgspec.json.decode(text, type=FeaturePlan)

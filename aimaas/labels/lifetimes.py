@@ -123,10 +123,3 @@ def steps_needed(fleet: FleetSpec) -> float:
     """The time that a living device must be observed after a row for a label, in steps of the order: the horizon, or the cap."""
     task = fleet.task
     return (task.cap if isinstance(task, RemainingUsefulLife) else task.horizon) * fleet.order_units_per_step
-
-
-def newest_of_run(new_run: Mask, order: Int64) -> Int64:
-    """The newest order key of each row's run (n,). `new_run` is also True at a new device."""
-    first = np.flatnonzero(new_run)
-    last = np.append(first[1:], len(order)) - 1
-    return order[last][np.cumsum(new_run) - 1] if len(order) else order

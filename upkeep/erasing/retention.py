@@ -30,7 +30,6 @@ class Remains:
 
     topic: str
     newest: datetime | None
-    retention_ms: int | None
     gone_by: datetime | None
     how: str
 
@@ -62,13 +61,13 @@ def remains_of(topic: str, newest_ms: int, config: Mapping[str, str], declared: 
     newest = None if newest_ms < 0 else datetime.fromtimestamp(newest_ms / 1e3, UTC)
     retention = int(config["retention.ms"]) if "delete" in config["cleanup.policy"] else None
     if newest is None:
-        return Remains(topic, None, retention, None, "empty")
+        return Remains(topic, None, None, "empty")
     if retention is None:
-        return Remains(topic, newest, None, None, COMPACTED)
+        return Remains(topic, newest, None, COMPACTED)
     if retention < 0:
-        return Remains(topic, newest, retention, None, f"{NEVER}{_set_back(retention, declared)}")
+        return Remains(topic, newest, None, f"{NEVER}{_set_back(retention, declared)}")
     gone_by = newest + timedelta(milliseconds=retention + int(config["segment.ms"]))
-    return Remains(topic, newest, retention, gone_by, f"{BY_TIME}{_set_back(retention, declared)}")
+    return Remains(topic, newest, gone_by, f"{BY_TIME}{_set_back(retention, declared)}")
 
 
 def _set_back(retention_ms: int, declared: str | None) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from aimaas.admission.judge import Judge
 from aimaas.fleet import FleetSpec, load_fleet
-from aimaas.labels.lifetimes import NEVER, labels, lives_of, newest_of_run
+from aimaas.labels.lifetimes import NEVER, labels, lives_of
 from aimaas.records.events import encode_event
 from stream.records.dead_letters import Source
 from tests.conftest import FLEETS
@@ -71,11 +71,10 @@ def test_labels_follow_their_rules(
 ) -> None:
     fleet = MILL.model_validate(MILL.model_dump() | {"task": task, "order": "ts" if task is HOURS else "seq"})
     order = np.array([*orders, *orders], np.int64)  # two runs, of which the first goes on
-    new_run = np.arange(len(order)) % len(orders) == 0
     failure, end = (np.full(len(order), NEVER) for _ in range(2))
     failure[len(orders) :], end[len(orders) :] = (first_of(outcomes, failed) for failed in (True, False))
 
-    found = labels(fleet, order, newest_of_run(new_run, order), failure, end)[len(orders) :]
+    found = labels(fleet, order, np.full(len(order), orders[-1]), failure, end)[len(orders) :]
 
     assert [None if np.isnan(label) else label for label in found] == expected
 
