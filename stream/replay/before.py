@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from aimaas.admission.judge import Batch
 from aimaas.fleet import FleetSpec
 from aimaas.lake import arrow_dataset, find_table
 from aimaas.lake.torn_files import reading
 from aimaas.settings import Settings
 from stream.replay.mapping.schema import ReplayError
+
+if TYPE_CHECKING:
+    from aimaas.admission.judge import Batch  # compiled code, which a plain replay does not need
 
 _COLUMNS = ["device_id", "run", "order", "ts"]
 

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from aimaas.fleet import FleetSpec
-from stream.replay.cells.block import Block, Mask
+from stream.replay.cells.arrays import Mask, values_of
+from stream.replay.cells.block import Block
 from stream.replay.cells.numbers import Float64, missing, numbers
 from stream.replay.cells.words import listed, word
 from stream.replay.mapping.schema import Mapping, ReadingSource, ReplayError, TableFormat
@@ -111,7 +112,7 @@ def _converted(cells: Any, source: ReadingSource, written: TableFormat) -> tuple
 
 def _of_words(cells: Any, words: dict[str, float], written: TableFormat) -> tuple[Float64, Mask, str]:
     encoded = cells.dictionary_encode(null_encoding="encode")
-    kinds = encoded.indices.to_numpy(zero_copy_only=False)
+    kinds = values_of(encoded.indices)
     found = [words.get(word(cell), np.nan) for cell in encoded.dictionary.to_pylist()]
     values = np.array(found, np.float64)[kinds]
     return values, np.isnan(values) & ~missing(cells, written), f"one of {listed(words)}"

@@ -11,9 +11,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stream.replay.cells.arrays import Mask, is_absent, texts_of, values_of
 from stream.replay.cells.mistakes import Mistakes, Refused
 
-Mask = npt.NDArray[np.bool_]
 _TEXTS = (
     pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_binary, pa.types.is_large_binary,
     pa.types.is_fixed_size_binary, pa.types.is_null,
@@ -46,7 +46,7 @@ class Block:
         if pa.types.is_dictionary(cells.type):
             cells = cells.dictionary_decode()
         if pa.types.is_nested(cells.type) or isinstance(cells.type, pa.BaseExtensionType):
-            self.refuse(name, pc.is_valid(cells).to_numpy(zero_copy_only=False), f"a plain value, not {cells.type}")
+            self.refuse(name, ~is_absent(cells), f"a plain value, not {cells.type}")
             return pa.nulls(len(self), pa.string())
         if pa.types.is_float16(cells.type):
             return cells.cast(pa.float64())
@@ -59,7 +59,7 @@ class Block:
             bad = np.array([text is None for text in texts])
             allowed = "text in UTF-8; give the file's encoding in the mapping, such as encoding: windows-1252"
             self.refuse(name, bad, allowed)
-            return pa.array(texts, pa.string())
+            return texts_of([text or "" for text in texts])
 
     def refuse(self, column: str, bad: Mask, allowed: str, cells: Any = None) -> None:
         """Note the rows with `bad` (n,) true, unless they have a mistake already. Raises ReplayError unless counting.
@@ -76,7 +76,7 @@ class Block:
     def kinds(self, name: str) -> tuple[list[Any], npt.NDArray[np.int64]]:
         """Return the different cells of a column (None for empty ones in Parquet), and the index (n,) of each row's cell."""
         encoded = pc.dictionary_encode(self.column(name), null_encoding="encode")
-        return encoded.dictionary.to_pylist(), encoded.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+        return encoded.dictionary.to_pylist(), values_of(encoded.indices).astype(np.int64)
 
 
 def _text(cell: bytes | None) -> str | None:

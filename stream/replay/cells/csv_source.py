@@ -98,7 +98,7 @@ def _unheard() -> Iterator[None]:
 
 def batch_of_none(columns: Sequence[str]) -> Any:
     """Return a batch without rows."""
-    return pa.record_batch([pa.array([], pa.binary())] * len(columns), names=list(columns))
+    return pa.record_batch([pa.nulls(0, pa.binary())] * len(columns), names=list(columns))
 
 
 def _unpacked(file: Any) -> Any:

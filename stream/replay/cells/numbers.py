@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from stream.replay.cells.arrays import Mask, is_absent, mask_of, null_of, texts_of, values_of
 from stream.replay.mapping.schema import TableFormat
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
-Mask = npt.NDArray[np.bool_]
 _DIGITS = "^[0-9]{1,18}$"
 _GROUPED = {None: "", ".": r"\.", ",": ",", "'": "['’]", "_": "_", " ": "[ \u00a0\u202f]"}
 
@@ -31,7 +31,7 @@ def numbers(cells: Any, written: TableFormat) -> tuple[Float64, Mask]:
         values = _floats(cells.cast(pa.int8()) if pa.types.is_boolean(cells.type) else cells)
         bad = np.isinf(values)
     else:
-        values, bad = np.full(len(cells), np.nan), pc.is_valid(cells).to_numpy(zero_copy_only=False)
+        values, bad = np.full(len(cells), np.nan), ~is_absent(cells)
     stand_ins = _stand_ins(written.missing)
     return np.where(np.isin(values, stand_ins), np.nan, values) if stand_ins else values, bad
 
@@ -48,28 +48,23 @@ def whole_numbers(cells: Any, written: TableFormat, largest: int) -> tuple[Int64
     if pa.types.is_string(cells.type):
         if not pc.all(pc.match_substring_regex(cells, _DIGITS)).as_py():
             digits = pc.replace_substring_regex(_plain(cells, written), r"^\+?([0-9]{1,18})(\.0*)?$", r"\1")
-            cells = pc.if_else(pc.match_substring_regex(digits, _DIGITS), digits, pa.scalar(None, pa.string()))
+            cells = pc.if_else(pc.match_substring_regex(digits, _DIGITS), digits, null_of(pa.string()))
     elif pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
         values = _floats(cells)
         exact = np.isfinite(values) & (values == np.floor(values)) & (values >= 0) & (values <= largest)
         return np.where(exact, values, 0).astype(np.int64), ~exact
     elif not pa.types.is_integer(cells.type):
         return np.zeros(len(cells), np.int64), np.ones(len(cells), np.bool_)
-    elif cells.type == pa.uint64():
-        cells = pc.if_else(pc.less_equal(cells, pa.scalar(largest, pa.uint64())), cells, pa.scalar(None, pa.uint64()))
-    absent = pc.is_null(cells).to_numpy(zero_copy_only=False)
-    found = pc.fill_null(cells.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
-    return found, absent | (found < 0) | (found > largest)
+    found = values_of(cells.cast(pa.int64(), safe=False))  # a number of 2^63 or more becomes negative
+    return found, is_absent(cells) | (found < 0) | (found > largest)
 
 
 def missing(cells: Any, written: TableFormat) -> Mask:
     """Return which cells (n,) are missing: empty in Parquet, or one of the mapping's words."""
-    absent = pc.is_null(cells)
+    absent = is_absent(cells)
     if pa.types.is_string(cells.type):
-        words = pa.array(written.missing, cells.type)
-        absent = pc.or_(absent, pc.is_in(pc.utf8_trim_whitespace(cells), value_set=words))
-    found: Mask = absent.to_numpy(zero_copy_only=False)
-    return found
+        absent = absent | mask_of(pc.is_in(pc.utf8_trim_whitespace(cells), value_set=texts_of(written.missing)))
+    return absent
 
 
 def _is_number(kind: Any) -> bool:
@@ -105,12 +100,11 @@ def _plain(cells: Any, written: TableFormat) -> Any:
     whole = rf"(?:[0-9]{{1,3}}(?:{group}[0-9]{{3}})+|[0-9]+)" if group else "[0-9]+"
     pattern = rf"^[+-]?(?:{whole}(?:{point}[0-9]*)?|{point}[0-9]+)(?:[eE][+-]?[0-9]+)?$"
     texts = pc.utf8_trim_whitespace(cells)
-    texts = pc.if_else(pc.match_substring_regex(texts, pattern), texts, pa.scalar(None, texts.type))
+    texts = pc.if_else(pc.match_substring_regex(texts, pattern), texts, null_of(texts.type))
     if group:
         texts = pc.replace_substring_regex(texts, group, "")
     return pc.replace_substring(texts, ",", ".") if written.decimal == "," else texts
 
 
 def _floats(cells: Any) -> Float64:
-    values: Float64 = cells.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return values
+    return values_of(cells.cast(pa.float64(), safe=False), np.nan)

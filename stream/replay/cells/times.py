@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from aimaas.records.event_times import FIRST_YEAR, LAST_YEAR, YEARS
+from stream.replay.cells.arrays import is_absent, mask_of, values_of
 from stream.replay.cells.numbers import numbers
 from stream.replay.cells.zones import in_zone
 from stream.replay.mapping.schema import TableFormat, TimeSource
@@ -64,10 +65,10 @@ def times(cells: Any, source: TimeSource, written: TableFormat) -> tuple[Int64, 
 
 def _of_typed(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
     """Read Parquet's own dates and times."""
-    absent = pc.is_null(cells).to_numpy(zero_copy_only=False)
+    absent = is_absent(cells)
     aware = pa.types.is_timestamp(cells.type) and cells.type.tz is not None
     plain = cells.cast(pa.timestamp("us", cells.type.tz) if aware else pa.timestamp("us"), safe=False)
-    us = pc.fill_null(plain.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+    us = values_of(plain.cast(pa.int64()))
     faults = [Fault(absent, "a time")]
     if aware:
         return us, faults
@@ -99,7 +100,7 @@ def _whole(cells: Any) -> Int64 | None:
     if not (pa.types.is_integer(cells.type) or pa.types.is_string(cells.type)):
         return None
     try:
-        found: Int64 = pc.fill_null(cells.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)
+        found: Int64 = values_of(cells.cast(pa.int64()))
     except pa.ArrowInvalid:
         return None
     return found
@@ -112,15 +113,15 @@ def _of_text(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
     """
     if source.format is None and not cells.null_count:
         try:
-            return cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy(zero_copy_only=False), []
+            return values_of(cells.cast(pa.timestamp("us", "UTC")).cast(pa.int64())), []
         except (pa.ArrowInvalid, ValueError):
             pass
         try:
-            us = cells.cast(pa.timestamp("us")).cast(pa.int64()).to_numpy(zero_copy_only=False)
+            us = values_of(cells.cast(pa.timestamp("us")).cast(pa.int64()))
         except (pa.ArrowInvalid, ValueError):
             pass
         else:
-            dates = pc.match_substring_regex(cells, _DATE).to_numpy(zero_copy_only=False)
+            dates = mask_of(pc.match_substring_regex(cells, _DATE))
             return _with_zone(Naive(us, dates), source, [])
     return _each(cells, source)
 
@@ -128,7 +129,7 @@ def _of_text(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
 def _each(cells: Any, source: TimeSource) -> tuple[Int64, list[Fault]]:
     """Read every different text separately."""
     encoded = pc.dictionary_encode(cells, null_encoding="encode")
-    indices = encoded.indices.to_numpy(zero_copy_only=False)
+    indices = values_of(encoded.indices)
     read: Callable[[str], datetime] = _rfc_3339 if source.format is None else _by_format(source.format)
     texts = [(text or "").strip() for text in encoded.dictionary.to_pylist()]
     found = [_time(read, text) for text in texts]
