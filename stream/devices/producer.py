@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -62,12 +63,7 @@ class Encoder:
     def __init__(self, fleet: FleetSpec, histories: Histories) -> None:
         self._histories = histories
         self._keys = [name.encode() for name in histories.devices]
-        self._readings = msgspec.defstruct("Readings", [(name, float) for name in fleet.readings], gc=False)
-        self._event = msgspec.defstruct(
-            "Event",
-            [("fleet", str), ("device_id", str), ("run", int), ("seq", int), ("ts", str), ("readings", self._readings)],
-            gc=False,
-        )
+        self._event, self._readings = _structs(tuple(fleet.readings))
         self._encode = msgspec.json.Encoder().encode  # writes NaN as null
 
     def events(self, rows: Int64, ts_us: Int64) -> list[KeyValue]:
@@ -95,6 +91,14 @@ class Encoder:
             **({"mode": ending.mode} if ending.mode else {}),
         }
         return self._keys[device], self._encode(record)
+
+
+@lru_cache(maxsize=8)  # a replay has an encoder for each chunk
+def _structs(names: tuple[str, ...]) -> tuple[Any, Any]:
+    """Return the types of an event and of its readings."""
+    readings = msgspec.defstruct("Readings", [(name, float) for name in names], gc=False)
+    fields = [("fleet", str), ("device_id", str), ("run", int), ("seq", int), ("ts", str), ("readings", readings)]
+    return msgspec.defstruct("Event", fields, gc=False), readings
 
 
 def _texts(ts_us: Int64) -> list[str]:

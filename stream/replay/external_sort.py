@@ -27,7 +27,8 @@ class ExternalSort:
     def __init__(self, kind: np.dtype[Any], by: Sequence[str], folder: Path, memory_bytes: int | None = None) -> None:
         self._kind, self._by, self._folder = kind, tuple(by), folder
         self._most = max(2, (memory_bytes or MEMORY_BYTES) // kind.itemsize)
-        self._held: list[Rows] = []
+        self._step = max(1, self._most // 8)
+        self._held: Rows = np.empty(self._most, kind)  # one buffer for all runs; the system gives its pages as they are filled
         self._rows_held = 0
         self._runs: list[Path] = []
 
@@ -35,7 +36,7 @@ class ExternalSort:
         """Add rows (n,) in any order. Raises ReplayError if the disk is full."""
         while len(rows):
             fits, rows = rows[: self._most - self._rows_held], rows[self._most - self._rows_held :]
-            self._held.append(fits)
+            self._held[self._rows_held : self._rows_held + len(fits)] = fits
             self._rows_held += len(fits)
             if self._rows_held >= self._most:
                 self._spill()
@@ -43,28 +44,31 @@ class ExternalSort:
     def sorted(self) -> Iterator[Rows]:
         """Yield all rows in order, in parts. Works once, because it deletes the rows it has read. Raises OSError."""
         if not self._runs:
-            rows = self._in_order()
-            step = max(1, self._most // 8)
-            yield from (rows[i : i + step] for i in range(0, len(rows), step))
+            yield from self._in_order(self._held[: self._rows_held])
             return
-        if self._held:
+        if self._rows_held:
             self._spill()
+        self._held = self._held[:0].copy()
         yield from self._merged([_Run(path, self._kind) for path in self._runs])
 
-    def _in_order(self) -> Rows:
-        rows = np.concatenate([np.zeros(0, self._kind), *self._held])
-        self._held, self._rows_held = [], 0
-        return rows[_order(rows, self._by)]
+    def _in_order(self, rows: Rows) -> Iterator[Rows]:
+        """Yield rows (n,) in order, in parts: a sorted copy of them all takes their memory again."""
+        order = _order(rows, self._by)
+        for first in range(0, len(rows), self._step):
+            yield rows[order[first : first + self._step]]
 
     def _spill(self) -> None:
         path = self._folder / f"{id(self)}-{len(self._runs)}.rows"
         try:
-            self._in_order().tofile(path)
+            with path.open("wb") as file:
+                for part in self._in_order(self._held[: self._rows_held]):
+                    part.tofile(file)
         except OSError as e:
             raise ReplayError(
                 f"{path.parent}: no room for the rows of a large file ({e.strerror or e}); set TMPDIR to a folder with more space"
             ) from None
         self._runs.append(path)
+        self._rows_held = 0
 
     def _merged(self, runs: list[_Run]) -> Iterator[Rows]:
         """Yield the rows that no unread row can precede: rows up to the smallest of the runs' last read rows."""
@@ -75,8 +79,7 @@ class ExternalSort:
             ends = [_key(run.held[-1], self._by) for run in runs if not run.is_read]
             taken = [run.take(_up_to(run.held, self._by, min(ends)) if ends else len(run.held)) for run in runs]
             runs = [run for run in runs if not run.is_done]
-            rows = np.concatenate(taken)
-            yield rows[_order(rows, self._by)]
+            yield from self._in_order(np.concatenate(taken))
 
 
 class _Run:
