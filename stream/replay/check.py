@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
 from aimaas.fleet import FleetSpec
 from aimaas.records.refusal_reasons import Reason
@@ -47,6 +48,7 @@ def judged(
     fleet: FleetSpec, chunks: Iterable[Chunk], now_ms: int, total: int, progress: Progress | None = None
 ) -> list[Judged]:
     """Return the refused events by reason, if all were sent at `now_ms` to a fleet that knows none of the devices."""
+    pa.system_memory_pool().release_unused()  # of reading, some 30 MB: the compiled code takes 120 MB
     from aimaas.admission.judge import Judge  # compiled code, which a plain replay does not need
     from aimaas.kernel.state import DeviceState
 

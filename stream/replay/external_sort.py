@@ -28,7 +28,7 @@ class ExternalSort:
         self._kind, self._by, self._folder = kind, tuple(by), folder
         self._most = max(2, (memory_bytes or MEMORY_BYTES) // kind.itemsize)
         self._step = max(1, self._most // 8)
-        self._held: Rows = np.empty(self._most, kind)  # one buffer for all runs; the system gives its pages as they are filled
+        self._held: Rows = np.empty(self._most, kind)  # one buffer for all runs, its pages taken as they are filled
         self._rows_held = 0
         self._runs: list[Path] = []
 
