@@ -68,6 +68,14 @@ def test_whole_numbers_are_exact_or_refused(value: int) -> None:
 
 
 @ANY
+@given(value=st.integers(0, 2**64 - 1))
+def test_an_unsigned_whole_number_is_exact_or_refused(value: int) -> None:
+    found, bad = whole_numbers(pa.array([value, None], pa.uint64()), TableFormat(), 2**53 - 1)
+    assert bad.tolist() == [value >= 2**53, True]
+    assert bad[0] or found[0] == value
+
+
+@ANY
 @given(moments=st.lists(MOMENTS, min_size=1), offset=st.integers(-23, 23), mixed=st.booleans())
 def test_every_time_with_a_zone_is_exact(moments: list[datetime], offset: int, mixed: bool) -> None:
     zone = timezone(timedelta(minutes=offset * 31))
