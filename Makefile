@@ -70,7 +70,7 @@ lock: $(VENV)/.packages ## write the lock files from pyproject.toml (newer versi
 	$(LOCK) --extra postgres --constraint requirements/dev.lock pyproject.toml requirements/run.in -o requirements/run.lock
 
 # the compiled kernel is kept beside its source: made once here instead of in several processes at their first event
-$(VENV)/.compiled: $(VENV)/.project aimaas/kernel/features.py aimaas/admission/judge.py aimaas/records/nesting.py aimaas/admission/order_keys.py aimaas/kernel/state.py
+$(VENV)/.compiled: $(VENV)/.project aimaas/kernel/features.py aimaas/admission/judge.py aimaas/records/nesting.py aimaas/admission/order_keys.py aimaas/kernel/state.py aimaas/alerts/machine.py
 	@echo "compiling the feature kernel"
 	@$(BIN)/python -m aimaas.precompile
 	@touch $@

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from aimaas.admission.judge import Judge
+from aimaas.alerts.machine import precompile as precompile_rules
 from aimaas.fleet import FleetSpec
 from aimaas.kernel.features import kernel_of
 from aimaas.kernel.fit import finish, moments
@@ -42,6 +43,7 @@ def main() -> None:
     batch = judge.decode([b"d"], [encode_event("precompile", "d", 0, 1, at, {"a": 1.0, "b": 2.0})])
     judge.order(batch, np.array([int(at.timestamp() * 1e3)], np.int64), state)
     is_too_deep(b"[" * 2 * SHALLOW_BYTES)
+    precompile_rules()
     kernel_of(plan, fit).advance(state, batch.slots, batch.values.astype(np.float32), batch.reset)
 
 

@@ -15,6 +15,7 @@ from cli.lake.upkeep import upkeep_app
 from cli.models.history import history_app
 from cli.models.models import models_app
 from cli.models.search import search_app
+from cli.records.alerts import alerts_app
 from cli.records.dlq import dlq_app
 from cli.records.export import export_app
 from cli.records.quarantine import quarantine_app
@@ -40,6 +41,7 @@ app.add_typer(fleets_app, name="fleets")
 app.add_typer(topics_app, name="topics")
 app.add_typer(models_app, name="models")
 app.add_typer(dlq_app, name="dlq")
+app.add_typer(alerts_app, name="alerts")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(gate_app, name="gate")
 app.add_typer(reconcile_app)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from aimaas.fleet.alert_rules import ANSWERS, IDENTITY, rule_mistakes, values_of
 from aimaas.fleet.candidate_families import SEQUENCE_FAMILIES
 from aimaas.fleet.expression import ExpressionError, compile_expression
 from aimaas.fleet.units import SECONDS_PER_UNIT
@@ -21,7 +22,15 @@ def is_reserved(name: str) -> bool:
 def inconsistencies(found: Mapping[str, Any]) -> list[str]:
     """A line for each mistake in the YAML data of a fleet file: the key and the mistake. Parts with a wrong type are skipped."""
     parts = {part: _mapping(found, part) for part in ("settings", "sensors", "derived")}
-    return [*_names(parts), *_between_parts(found, parts), *_formulas(parts)]
+    has_bounds = _mapping(found, "task").get("kind") != "failure_within"
+    names = values_of([*parts["settings"], *parts["sensors"]], [*parts["derived"]], has_bounds)
+    rules = rule_mistakes(_mapping(found, "rules"), names)
+    return [
+        *_names(parts, has_rules=bool(found.get("rules"))),
+        *_between_parts(found, parts),
+        *_formulas(parts),
+        *rules,
+    ]
 
 
 def _mapping(found: Mapping[str, Any], part: str) -> Mapping[str, Any]:
@@ -29,13 +38,15 @@ def _mapping(found: Mapping[str, Any], part: str) -> Mapping[str, Any]:
     return {k: v for k, v in inner.items() if isinstance(k, str)} if isinstance(inner, Mapping) else {}
 
 
-def _names(parts: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+def _names(parts: Mapping[str, Mapping[str, Any]], has_rules: bool) -> Iterator[str]:
     names = [name for part in parts.values() for name in part]
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield f"{name}: named twice among settings, sensors and derived"
     for part, declared in parts.items():
         for name in filter(is_reserved, declared):
             yield f"{part}.{name}: the name is reserved for a feature of the kernel; choose another, such as {name}_0"
+        for name in sorted({*ANSWERS, *IDENTITY}.intersection(declared)) if has_rules else ():
+            yield f"{part}.{name}: an alert rule already uses this name; choose another, such as {name}_0"
     for name, reading in parts["sensors"].items():
         if isinstance(reading, Mapping) and reading.get("command"):
             yield f"sensors.{name}.command: only a setting can be commanded"

@@ -41,9 +41,14 @@ def compile_expression(text: str, readings: Sequence[str]) -> Program:
         tree = ast.parse(text, mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise ExpressionError(f"{text!r} cannot be parsed; write arithmetic such as 'torque * speed'") from None
+    return compile_node(tree.body, readings)
+
+
+def compile_node(node: ast.expr, readings: Sequence[str]) -> Program:
+    """Compile a parsed expression; see `compile_expression`."""
     steps: list[tuple[int, float]] = []
     try:
-        _emit(tree.body, {name: i for i, name in enumerate(readings)}, steps)
+        _emit(node, {name: i for i, name in enumerate(readings)}, steps)
     except RecursionError:
         raise ExpressionError("nested too deeply; split it into several derived channels") from None
     if _depth(steps) > MAX_DEPTH:
@@ -58,7 +63,7 @@ def _emit(node: ast.expr, index: Mapping[str, int], steps: list[tuple[int, float
         case ast.Name(id=name) if name in index:
             steps.append((READING, float(index[name])))
         case ast.Name(id=name):
-            raise ExpressionError(f"{name!r} is not a reading; the readings are {', '.join(index)}")
+            raise ExpressionError(f"{name!r} is not known here; known are {', '.join(index)}")
         case ast.Constant(value=bool()):
             raise ExpressionError(f"{node.value!r} is not a number")
         case ast.Constant(value=int() | float() as number) if math.isfinite(number):
@@ -99,16 +104,26 @@ def evaluate(program: Program, rows: npt.NDArray[np.floating]) -> npt.NDArray[np
 
     A division by zero or an overflow gives inf or NaN, as in IEEE 754; admission refuses such a row.
     """
-    stack: list[npt.NDArray[np.floating]] = []
     with np.errstate(all="ignore"):
-        for code, value in zip(program.codes, program.values, strict=True):
-            if code == READING:
-                stack.append(rows[:, int(value)])
-            elif code == NUMBER:
-                stack.append(np.full(len(rows), value, rows.dtype))
-            elif code == NEGATE:
-                stack.append(-stack.pop())
-            else:
-                right = stack.pop()
-                stack.append(_APPLY[code](stack.pop(), right))
+        return np.broadcast_to(evaluate_columns(program, rows.T, rows.dtype), len(rows))
+
+
+def evaluate_columns(
+    program: Program, columns: Sequence[npt.NDArray[np.floating]] | npt.NDArray[np.floating], dtype: npt.DTypeLike
+) -> npt.NDArray[np.floating]:
+    """Evaluate the program for columns (n,) of `dtype`, one for each reading: (n,), or () if the program only has numbers.
+
+    numpy warns of a division by zero unless the caller ignores it.
+    """
+    stack: list[npt.NDArray[np.floating]] = []
+    for code, value in zip(program.codes, program.values, strict=True):
+        if code == READING:
+            stack.append(columns[int(value)])
+        elif code == NUMBER:
+            stack.append(np.asarray(value, dtype))
+        elif code == NEGATE:
+            stack.append(-stack.pop())
+        else:
+            right = stack.pop()
+            stack.append(_APPLY[code](stack.pop(), right))
     return stack.pop()

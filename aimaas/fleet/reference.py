@@ -109,6 +109,8 @@ def _heading(part: Schema, field: Schema, key: str) -> tuple[str, str]:
     """Title and prefix of a part's table."""
     if key == "sensors":
         return "`settings.NAME` and `sensors.NAME`", "sensors.NAME."
+    if key == "rules":
+        return "`rules.NAME`", "rules.NAME."
     kind = part["properties"].get("kind")
     return f"`{key}`" + (f" with `kind: {kind['const']}`" if kind else ""), f"{key}."
 

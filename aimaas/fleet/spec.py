@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from aimaas.errors import FleetFileError
+from aimaas.fleet.alert_rules import AlertRule, values_of
 from aimaas.fleet.consistency import inconsistencies
 from aimaas.fleet.expression import Program, compile_expression
 from aimaas.fleet.mistakes import mistake_lines
@@ -37,6 +38,7 @@ Topic = Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,249}$")]
 
 
 WINDOW, FIRST, REGIMES = (2, 512), 64, 32  # bounds of `features`, also for the plan of a model
+RULES = 100
 
 
 class _Part(BaseModel):
@@ -367,8 +369,8 @@ class FleetSpec(_Part):
     split: Split = Split()
     schedule: Schedule = Schedule()
     topics: Topics = Topics()
-    rules: list[dict[str, Any]] = Field(
-        default=[], max_length=0, description="Reserved for rules that turn predictions into alerts and commands"
+    rules: dict[Name, AlertRule] = Field(
+        default={}, max_length=RULES, description="Alert rules by name: docs/how-to/define-alerts.md"
     )
 
     @model_validator(mode="after")
@@ -397,6 +399,11 @@ class FleetSpec(_Part):
     def programs(self) -> tuple[Program, ...]:
         """Compiled derived channels, over `readings`."""
         return tuple(compile_expression(text, self.readings) for text in self.derived.values())
+
+    @property
+    def rule_values(self) -> tuple[str, ...]:
+        """The names that a condition of an alert rule can use."""
+        return values_of(self.readings, tuple(self.derived), self.task.kind == "remaining_useful_life")
 
     @property
     def prediction_unit(self) -> str:

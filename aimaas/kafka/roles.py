@@ -70,11 +70,12 @@ def _announcer(fleet: FleetSpec) -> Rights:
 def _scorer(fleet: FleetSpec) -> Rights:
     names, group = topic_names(fleet), scorer_group(fleet)
     used = (
-        names.events, names.models, names.state, names.journal, names.predictions, names.dead_letters, names.model_status
+        names.events, names.models, names.state, names.journal, names.predictions, names.alerts, names.dead_letters,
+        names.model_status,
     )  # fmt: skip
     return (
         *_read(names.events, names.models, names.state, names.journal),
-        *_write(names.predictions, names.dead_letters, names.state, names.journal, names.model_status),
+        *_write(names.predictions, names.alerts, names.dead_letters, names.state, names.journal, names.model_status),
         *_ask_settings(*used),
         *map(in_group, (group, MODELS_GROUP, READER_GROUP, RESTORE_GROUP)),
         _transactions(f"{group}-", prefixed=True),
@@ -87,13 +88,22 @@ def _serve(fleet: FleetSpec) -> Rights:
 
 
 def _reader(fleet: FleetSpec) -> Rights:
-    return (*_read(topic_names(fleet).predictions), in_group(READER_GROUP))
+    names = topic_names(fleet)
+    return (*_read(names.predictions, names.alerts), in_group(READER_GROUP))
 
 
 def _operator(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
     return (
-        *_read(names.events, names.outcomes, names.predictions, names.dead_letters, names.model_status, names.journal),
+        *_read(
+            names.events,
+            names.outcomes,
+            names.predictions,
+            names.alerts,
+            names.dead_letters,
+            names.model_status,
+            names.journal,
+        ),
         *map(in_group, (READER_GROUP, RESTORE_GROUP)),
     )
 
@@ -113,7 +123,7 @@ def _forget(fleet: FleetSpec) -> Rights:
     keyed = _keyed(fleet)
     return (
         *_read(names.events, names.outcomes, names.state, names.journal),
-        *_write(names.state, names.journal),
+        *_write(names.state, names.journal, names.alerts),
         *(on_topic(operation, name) for name in keyed for operation in ("Describe", "DescribeConfigs")),
         *map(in_group, (group, READER_GROUP, RESTORE_GROUP)),
         _transactions(f"{group}-forget"),

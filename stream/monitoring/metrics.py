@@ -1,6 +1,7 @@
 """The metrics of a scorer for Prometheus: counts of committed work, times, lag and health.
 
-Every metric has the label `fleet`. The only other labels are `model_version` and `reason`, never a device or a partition.
+Every metric has the label `fleet`. The only other labels are `model_version`, `reason` and `rule`, never a device or a
+partition.
 Counts go up when a transaction is committed, so that they agree with the topics. A call costs microseconds for a batch or a
 transaction, and some 20 ns for an event's latency.
 """
@@ -8,12 +9,12 @@ transaction, and some 20 ns for an event's latency.
 from __future__ import annotations
 
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from aimaas.admission.judge import Reason, Reasons
 from aimaas.records.refusal_reasons import REASONS
@@ -106,7 +107,15 @@ class ScorerMetrics(FleetMetrics):
         self._restored_events = self._gauge("aimaas_restored_events", "Events that the last restore read again.")
         self._devices = self._gauge("aimaas_devices", "Devices with state in memory.")
         self._state_bytes = self._gauge("aimaas_state_bytes", "Bytes of device state in memory.")
+        self._firing = Gauge(
+            "aimaas_alerts_firing", "Alerts that fire, by rule.", ["fleet", "rule"], registry=self.registry
+        )
         self._snapshots = self._counter("aimaas_snapshots_total", "Device snapshots committed to the state topic.")
+
+    def alerts_firing(self, by_rule: Mapping[str, int]) -> None:
+        """Set the number of alerts that fire on the devices of the owned partitions."""
+        for rule, alerts in by_rule.items():
+            self._firing.labels(self._fleet, rule).set(alerts)
 
     def health_from(self, look: Callable[[], Health]) -> None:
         """Ask `look` for the scorer's health at every scrape, in the scraping thread."""

@@ -27,13 +27,17 @@ _encode = msgspec.json.Encoder().encode
 
 @dataclass(frozen=True)
 class Part:
-    """One partition's share of a batch: its messages, their columns, the verdicts, and features (n, F) of the admitted rows."""
+    """One partition's share of a batch: its messages, their columns, the verdicts, and features (n, F) of the admitted rows.
+
+    `readings` are the columns of the batch's values.
+    """
 
     partition: int
     messages: Sequence[Any]
     records: Records
     batch: Batch
     features: npt.NDArray[np.float32]
+    readings: tuple[str, ...] = ()
 
 
 def predictions_of(

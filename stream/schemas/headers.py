@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aimaas.records.refusal_reasons import Reason
+from stream.alerts.episodes import EVENT_TYPE as ALERT_TYPE
 from stream.records.dead_letters import PREFIX, REPLAY_MAC, REPLAY_OF, TRUNCATED
 from stream.records.predictions import BACKFILL_TYPE, EVENT_TYPE
 from stream.schemas.structs import Schema, time_schema
@@ -12,13 +13,25 @@ _PLACE = "^.+/[0-9]+/[0-9]+$"
 
 def prediction_headers(fleet: str) -> Schema:
     """Return the schema of a prediction's headers: CloudEvents in binary mode."""
+    event = {"type": "string", "pattern": _PLACE, "description": "the event: topic/partition/offset"}
+    return _cloud_event(fleet, [EVENT_TYPE, BACKFILL_TYPE], "when it was scored", event)
+
+
+def alert_headers(fleet: str) -> Schema:
+    """Return the schema of an alert's headers: CloudEvents in binary mode."""
+    return _cloud_event(
+        fleet, [ALERT_TYPE], "when it fired or resolved", {"type": "string", "description": "the record's id"}
+    )
+
+
+def _cloud_event(fleet: str, kinds: list[str], time: str, record: Schema) -> Schema:
     return _headers(
         {
             "ce_specversion": {"const": "1.0"},
-            "ce_type": {"enum": [EVENT_TYPE, BACKFILL_TYPE]},
+            "ce_type": {"enum": kinds},
             "ce_source": {"const": f"/aimaas/{fleet}/scorer"},
-            "ce_time": time_schema("when it was scored"),
-            "ce_id": {"type": "string", "pattern": _PLACE, "description": "the event: topic/partition/offset"},
+            "ce_time": time_schema(time),
+            "ce_id": record,
             "content-type": {"const": "application/json"},
         }
     )

@@ -9,9 +9,10 @@ from typing import Literal
 from aimaas.admission.journal import Gap, TopicSeen
 from aimaas.admission.rule_log import Claim, Rejudged, RulesFrom
 from aimaas.fleet import FleetSpec
+from aimaas.records.alerts import Alert
 from aimaas.records.events import CHAMPION, Announcement, ModelStatus, Outcome, Prediction, event_schema
 from aimaas.topics import topic_names
-from stream.schemas.headers import dead_letter_headers, prediction_headers, replay_headers
+from stream.schemas.headers import alert_headers, dead_letter_headers, prediction_headers, replay_headers
 from stream.schemas.structs import DRAFT, Schema, struct_schema, union_schema
 
 Direction = Literal["receive", "send"]  # from aimaas's side
@@ -74,6 +75,10 @@ def _answers(fleet: FleetSpec) -> Iterator[Contract]:
         headers,
     )
     yield Contract(
+        "alerts", names.alerts, "one record when an alert rule fires on a device, and one when it resolves", "send", _DEVICE,
+        struct_schema(Alert, fleet.fleet), alert_headers(fleet.fleet),
+    )  # fmt: skip
+    yield Contract(
         "dead_letters", names.dead_letters, "events without a prediction: the record as it came, cut where it is large",
         "send", {"description": "the record's key, whatever it is"}, None, dead_letter_headers(),
     )  # fmt: skip
@@ -105,6 +110,6 @@ def _own(fleet: FleetSpec) -> Iterator[Contract]:
 
 def _reserved(fleet: FleetSpec) -> Iterator[Contract]:
     names = topic_names(fleet)
-    reserved = {"alerts": names.alerts, "commands": names.commands, "outcome_dead_letters": names.outcome_dead_letters}
+    reserved = {"commands": names.commands, "outcome_dead_letters": names.outcome_dead_letters}
     for kind, topic in reserved.items():
         yield Contract(kind, topic, "reserved: nothing writes to it in this release")

@@ -5,9 +5,10 @@ One turn is one pass through the pipeline:
 1. fetch (`fetching.Fetcher`): a batch of events; rebalances happen inside;
 2. judge and 3. advance (`scoring.judge_batch`): each record is admitted or refused, and the devices of admitted records
    move on. This is pure computation and does not block;
-4. predict and 5. emit (`scoring.write_batch`): the writer's thread runs the model and puts predictions and dead letters
-   into the open transaction, while the loop goes on. The loop blocks while three batches wait;
-6. commit (`commits.Commits`): outputs, device state and offsets become visible together, or not at all.
+4. predict, 5. act and 6. emit (`scoring.write_batch`): the writer's thread runs the model, advances the alert rules
+   (`alerts.table.AlertTable`), and puts predictions, dead letters and alerts into the open transaction, while the loop goes
+   on. The loop blocks while three batches wait;
+7. commit (`commits.Commits`): outputs, device state and offsets become visible together, or not at all.
 
 Memory is always ahead of the committed offsets. When a transaction is aborted, it and all batches that were judged since
 are dropped, and state and positions are restored from the topics as of the last commit.
@@ -34,6 +35,7 @@ from stream.model.load import Model
 from stream.model.watch import ModelWatcher
 from stream.scorer.fetching import Fetcher
 from stream.scorer.garbage import GarbageCollector
+from stream.scorer.group.alerting import Alerting
 from stream.scorer.group.assignment import Assignment, count_partitions, group_consumer
 from stream.scorer.group.orphans import OrphanWatch
 from stream.scorer.group.restoring import Restorer
@@ -88,7 +90,10 @@ class Scorer:
         self._commits = Commits(fleet, options, self._consumer, transactions, self._topics, self._owned, monitor)
         self._serving = Serving(fleet, watcher, model, monitor)
         rules = Rules(settings, fleet, self._consumer, instance, self._events.label)
-        restorer = Restorer(settings, fleet, self._consumer, rules, self._serving, monitor, self._events)
+        self._alerting = Alerting(settings, fleet, self._owned, self._commits)
+        restorer = Restorer(
+            settings, fleet, self._consumer, rules, self._serving, monitor, self._events, self._alerting
+        )
         self._assignment = Assignment(settings, fleet, self._consumer, self._owned, self._commits, restorer, monitor)
         self._fetcher = Fetcher(fleet, self._consumer, fenced_by, self._assignment, self._commits, options)
 
@@ -138,17 +143,18 @@ class Scorer:
             self._commits.forget_aborted(str(e))
             self._assignment.rewind()
         self._monitor.lap("commit")
-        self._monitor.turned(self._consumer, self._owned.states, self._serving.model.version)
+        self._monitor.turned(self._consumer, self._owned, self._serving.model.version)
         self._garbage.collect_if_due(time.monotonic())
 
     def _between_batches(self) -> None:
-        """Take a new model, rejoin the group if partitions have no owner, and check that the topics are still the same ones."""
+        """Take a new model, rejoin the group if partitions have no owner, check the topics, and note who is silent."""
         if self._serving.change():
             self._assignment.read_on()
             self._garbage.freeze()
         if self._orphans.must_rejoin(time.monotonic()):
             self._assignment.rejoin()
         self._topics.look(time.monotonic())
+        self._alerting.between_batches(time.monotonic(), int(time.time() * 1e3))
 
     def _score(self, messages: list[Any]) -> None:
         """Judge a batch, advance its devices and pass it on to the writer."""
@@ -159,7 +165,10 @@ class Scorer:
         self._count(judged)
         self._monitor.lap("judge")
         answers = self._serving.answers
-        work = partial(write_batch, judged, self._names, self._events.label, self._fleet, answers, self._sources)
+        alerts = {p: self._owned.alerts[p] for p in groups if p in self._owned.alerts}
+        work = partial(
+            write_batch, judged, self._names, self._events.label, self._fleet, answers, self._sources, alerts
+        )
         self._commits.write(groups, work, len(judged))
         self._monitor.lap("wait")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -20,6 +21,7 @@ from stream.monitoring.lag import LagWatch
 from stream.monitoring.metrics import ScorerMetrics
 from stream.scorer.device_reports import DeviceReports
 from stream.scorer.output.progress import CommitResult
+from stream.scorer.partitions import Partitions
 from stream.scorer.rates import RateLog, Steps, Totals
 from stream.scorer.scoring import Judged
 from stream.state.partition import PartitionState
@@ -74,9 +76,9 @@ class Monitor:
         """Note that the loop is about to begin: it may wait for its transactional id, and it loads compiled code."""
         self._liveness.busy("starting", START_LIMIT_S, time.monotonic())
 
-    def turned(self, consumer: Any, states: Mapping[int, PartitionState], model_version: str) -> None:
+    def turned(self, consumer: Any, owned: Partitions, model_version: str) -> None:
         """Note that the loop has made a turn."""
-        now = time.monotonic()
+        now, states = time.monotonic(), owned.states
         self._liveness.turned(now)
         places = self._lag.look(consumer, {p: s.position for p, s in states.items()}, now)
         if places is not None:
@@ -84,6 +86,10 @@ class Monitor:
             self._metrics.lag_seen(len(states), sum(place.lag for place in places.values()))
         if now - self._state_at >= _STATE_EVERY_S:
             self._state_at = now
+            firing = Counter[str]()
+            for table in owned.alerts.values():
+                firing.update(table.firing)
+            self._metrics.alerts_firing(firing)
             devices = [state.devices for state in states.values()]
             self._metrics.state_held(sum(map(len, devices)), sum(len(d.count) * d.bytes_per_device for d in devices))
         self._rates.report(now, model_version)

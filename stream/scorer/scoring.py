@@ -16,6 +16,7 @@ from aimaas.admission.judges_by_offset import Judges
 from aimaas.fleet import FleetSpec
 from aimaas.logs import logger
 from aimaas.topics import TopicNames
+from stream.alerts.table import Acts, AlertTable
 from stream.model.answers import Answered, AnswerWatch
 from stream.model.load import Model
 from stream.records.dead_letters import DeadLetter, claims_copy, dead_letter, original_of
@@ -93,7 +94,7 @@ def judge_batch(
         for judge, stretch in judges[p].parts(whole.offsets):
             records = whole.only(range(len(whole))[stretch]) if len(whole) > stretch.stop - stretch.start else whole
             batch, features = states[p].advance(judge, model.kernel, records)
-            parts.append(Part(p, messages[stretch], records, batch, features))
+            parts.append(Part(p, messages[stretch], records, batch, features, judge.fleet.readings))
     return Judged(model, parts)
 
 
@@ -110,26 +111,37 @@ def write_batch(
     fleet: FleetSpec,
     watch: AnswerWatch,
     sources: Callable[[Part], list[str]],
+    alerts: Mapping[int, AlertTable],
     transactions: Transactions,
 ) -> None:
     """Produce a prediction for each answered record and a dead letter for each other record, in the record's own partition.
 
-    So a device's predictions stay in order with any partitioner. `label` is the events topic's label, `watch` counts the
-    answers, `sources` is the result of `sources_of`.
+    So a device's predictions stay in order with any partitioner. `alerts`, the tables by partition, add what fires and
+    resolves. `label` is the events topic's label, `watch` counts the answers, `sources` is the result of `sources_of`.
     """
     answers, scored_at = _answers(judged), datetime.now(UTC)
     all_finite = bool(np.isfinite(answers).all())
     without: list[bytes | None] = []  # the keys of records without an answer
     ends = np.cumsum([len(part.features) for part in judged.parts])[:-1]
     for part, its in zip(judged.parts, np.split(answers, ends), strict=True):
-        records = predictions_of(part, its, sources(part), judged.model, scored_at)
+        coordinates = sources(part)
+        records = predictions_of(part, its, coordinates, judged.model, scored_at)
         transactions.produce(names.predictions, part.partition, records)
+        if part.partition in alerts:
+            acts = alerts[part.partition].act(part, its, coordinates, judged.model)
+            write_acts(acts, names, part.partition, transactions)
         unanswered = {} if all_finite else unanswered_of(part, its, judged.model)
         without += [part.records.keys[i] for i in unanswered]
         letters = _dead_letters(part, unanswered, fleet, label)
         transactions.produce(names.dead_letters, part.partition, [(m.key, m.value, m.headers) for m in letters])
     judged.answered.without = len(without)
     watch.count(judged.model.sequence, len(answers), without)
+
+
+def write_acts(acts: Acts, names: TopicNames, partition: int, transactions: Transactions) -> None:
+    """Produce alerts, and the state of their rules."""
+    transactions.produce(names.alerts, partition, acts.alerts)
+    transactions.produce(names.state, partition, [(key, value, None) for key, value in acts.state])
 
 
 def _dead_letters(part: Part, unanswered: Mapping[int, str], fleet: FleetSpec, label: str) -> list[DeadLetter]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from aimaas.admission.judge import Judge
 from aimaas.admission.partitioner import partition_of
+from aimaas.alerts.machine import precompile as precompile_rules
 from aimaas.fleet import FleetSpec
 from aimaas.kernel.features import Kernel
 from aimaas.records.events import encode_event
@@ -20,6 +21,8 @@ _DEVICE = "warm-up"
 
 def warm_up(fleet: FleetSpec, judge: Judge, kernel: Kernel) -> None:
     """Put one event into a temporary state, which loads the compiled code."""
+    if fleet.rules:
+        precompile_rules()
     is_too_deep(b"[" * 2 * SHALLOW_BYTES)
     readings = zip(fleet.readings, fleet.reading_specs, strict=True)
     values: dict[str, float | None] = {name: sum(spec.range) / 2 for name, spec in readings}

@@ -92,6 +92,7 @@ class PartitionState:
     forgotten: dict[str, int] = field(default_factory=dict)  # `upto` of the devices with a note, ascending
     refusals: RefusalWindow = field(default_factory=RefusalWindow)
     outdated: list[bytes] = field(default_factory=list)  # keys in the state topic of records about another topic
+    saved_rules: dict[str, bytes] = field(default_factory=dict)  # by device, as the state topic had them at the restore
     _unwritten: set[str] = field(default_factory=set)  # those of `forgotten` whose note is not in the topic
     _queue: deque[Dirty] = field(default_factory=deque)
     _dirty_since: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))

@@ -5,7 +5,8 @@
 - the same without a packed device: the device was forgotten, and a restore must skip its input before `upto`;
 - key `REPLAY_FROM` (no device id: not UTF-8), value an offset (int64): every event before it is in its device's record;
 - key `REFUSALS`, value the counts of `stream.state.refusals.RefusalWindow`;
-- key `POSITION`, value an offset (int64) and the id of its events topic: every event before the offset is answered.
+- key `POSITION`, value an offset (int64) and the id of its events topic: every event before the offset is answered;
+- key `RULES` and a device id, value the state of the alert rules on that device (`aimaas.records.alerts.SavedRules`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import NamedTuple
 REPLAY_FROM = b"\xffreplay_from"
 REFUSALS = b"\xffrefusals"
 POSITION = b"\xffposition"
+RULES = b"\xffrules:"
 _OFFSET = struct.Struct("<q")
 
 
@@ -51,6 +53,11 @@ def position_record(topic_id: str, position: int) -> StateRecord:
     return StateRecord(POSITION, _OFFSET.pack(position) + topic_id.encode())
 
 
+def rules_record(device_id: str, saved: bytes | None) -> StateRecord:
+    """Return the record with the state of the alert rules on a device; None deletes it."""
+    return StateRecord(RULES + device_id.encode(), saved)
+
+
 def topic_id_of(value: bytes) -> str:
     """Return the topic's id in a position's value."""
     return value[_OFFSET.size :].decode()
@@ -58,7 +65,9 @@ def topic_id_of(value: bytes) -> str:
 
 def is_snapshot(record: StateRecord) -> bool:
     """Return whether the value holds a packed device."""
-    return record.key not in (REPLAY_FROM, REFUSALS, POSITION) and len(record.value or b"") > _OFFSET.size
+    if record.key in (REPLAY_FROM, REFUSALS, POSITION) or record.key.startswith(RULES):
+        return False
+    return len(record.value or b"") > _OFFSET.size
 
 
 def offset_of(value: bytes) -> int:

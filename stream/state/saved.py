@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from stream.state.log_reader import LogReader
-from stream.state.records import POSITION, REFUSALS, REPLAY_FROM, offset_of, topic_id_of
+from stream.state.records import POSITION, REFUSALS, REPLAY_FROM, RULES, offset_of, topic_id_of
 from stream.state.refusals import RefusalWindow
 
 
@@ -18,6 +18,7 @@ class Saved:
         self.replay_from: int | None = None
         self.refusals = RefusalWindow()
         self.devices: dict[bytes, bytes] = {}
+        self.rules: dict[str, bytes] = {}
         self.read_bytes = 0
 
     def take(self, message: Any) -> None:
@@ -34,10 +35,18 @@ class Saved:
             self.refusals = RefusalWindow.unpack(value or b"")
         elif key == POSITION:
             self._take_position(value)
+        elif key.startswith(RULES):
+            self._take_rules(key[len(RULES) :].decode(), value)
         elif value is None:
             self.devices.pop(key, None)
         elif offset_of(value) >= offset_of(self.devices.get(key, value)):
             self.devices[key] = value
+
+    def _take_rules(self, device_id: str, value: bytes | None) -> None:
+        if value is None:
+            self.rules.pop(device_id, None)
+        else:
+            self.rules[device_id] = value
 
     def _take_position(self, value: bytes | None) -> None:
         """Take the furthest position of the topic that was written last."""
@@ -51,7 +60,7 @@ class Saved:
     @property
     def is_empty(self) -> bool:
         """Return whether nothing is there."""
-        return not self.devices and self.position is None and self.replay_from is None
+        return not self.devices and not self.rules and self.position is None and self.replay_from is None
 
     def upto(self) -> dict[bytes, int]:
         """Return by key the offset before which the device's record covers the input."""

@@ -129,7 +129,7 @@ def _from_snapshots(
     else:
         state = unpacked(fleet, partition, resumed.position, saved)
         state.written_position = CLEAN if saved.position is None else saved.position
-    state.topic_id = of.id
+    state.topic_id, state.saved_rules = of.id, saved.rules
     return _Snapshots(state, resumed, Replay(state, upto), saved.read_bytes)
 
 
@@ -193,7 +193,14 @@ def check_partitions(settings: Settings, fleet: FleetSpec, found: Mapping[str, i
     """Raise KafkaError unless all keyed topics have the same number of partitions, with murmur2 the fleet file's."""
     names = topic_names(fleet)
     wanted = found.get(names.events, 0)
-    for topic in (names.events, names.state, names.predictions, names.dead_letters):
+    written = (
+        names.events,
+        names.state,
+        names.predictions,
+        names.dead_letters,
+        *([names.alerts] if fleet.rules else []),
+    )
+    for topic in written:
         if found.get(topic, 0) == 0:
             raise no_topic(settings, f"look for {topic}")
         if found[topic] != wanted:

@@ -37,7 +37,7 @@ def row(spec: TopicSpec) -> str:
     policy, retention = config.pop("cleanup.policy"), config.pop("retention.ms", None)
     kept = {None: "newest record per key", "-1": "forever"}.get(retention, "`topics.retention_days`")
     named = [f"`{k}={v}`" if k == "message.timestamp.type" else f"`{k}`" for k, v in config.items()]
-    reserved = ", reserved" if spec.name.endswith((".alerts", ".commands", ".outcomes.dlq")) else ""
+    reserved = ", reserved" if spec.name.endswith((".commands", ".outcomes.dlq")) else ""
     name = spec.name.replace("turbofan", "<fleet>")
     others = f" {', '.join(named)} " if named else " "
     return f"| `{name}`{reserved} | {1 if spec.partitions == 1 else '`topics.partitions`'} | `{policy}` | {kept} |{others}|"

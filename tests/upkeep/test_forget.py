@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from aimaas.admission.partitioner import partition_of
+from aimaas.alerts.machine import FIRING, PENDING
 from aimaas.errors import LakeError
+from aimaas.fleet.alert_rules import AlertRule
 from aimaas.kafka import read_all
 from aimaas.kernel.state import DeviceState
 from aimaas.lake import held, read_table
 from aimaas.lake.erased_records import passed_over
+from aimaas.records.alerts import SavedRule, encode_saved
 from aimaas.topics import topic_names
 from aimaas.training.folders import training_folder
 from aimaas.training.training_set import VOID, read_training_set
@@ -23,9 +27,10 @@ from cli.app import app
 from spark_jobs.admit import admit
 from spark_jobs.features import features
 from spark_jobs.land import land
+from stream.alerts.episodes import fired, silent_ground
 from stream.records.exclusive_writer import ExclusiveWriter, Write
 from stream.state.log_reader import LogReader
-from stream.state.records import device_record, offset_of, packed_of
+from stream.state.records import device_record, offset_of, packed_of, rules_record
 from stream.state.saved import read_saved
 from tests.published import gold
 from upkeep.erasing.exported import delete_statement
@@ -174,6 +179,28 @@ def test_a_snapshot_on_the_state_topic_becomes_the_note_of_a_forgotten_device(pl
     *_, newest = [r for r in read_all(plant.settings, topic) if r.key == GONE.encode()]
     assert newest.value is not None
     assert packed_of(newest.value) == b""
+
+
+@pytest.mark.broker
+def test_alerts_of_a_forgotten_device_are_resolved_and_their_rules_have_no_state(plant: Plant) -> None:
+    names, fleet = topic_names(plant.fleet), plant.fleet
+    home, now = partition_of(GONE.encode(), fleet.topics.partitions), datetime(2026, 12, 1, tzinfo=UTC)
+    alert = fired(fleet, "hot", AlertRule(when="s2 > 1"), GONE, "hot:e/0/7", 0, silent_ground(fleet, 0, 7))
+    saved = {"hot": SavedRule("d", FIRING, 0, 0, alert), "slow": SavedRule("d", PENDING, 1, 5, None)}
+    with ExclusiveWriter(plant.settings, fleet, "test", "write") as writer:
+        record = rules_record(GONE, encode_saved(saved))
+        writer.write([Write(names.state, record.key, record.value, (), home)])
+
+    forget_state(plant.settings, fleet, GONE, False, False)
+    forget_state(plant.settings, fleet, GONE, False, False)  # finds nothing to do
+
+    (ended,) = read_all(plant.settings, names.alerts)
+    assert (ended.partition, ended.key) == (home, GONE.encode())
+    said = json.loads(ended.value or b"")
+    assert (said["alert_id"], said["status"], said["reason"]) == ("hot:e/0/7", "resolved", "forgotten")
+    assert datetime.fromisoformat(said["ends_at"]) > now
+    with LogReader(plant.settings) as reader:
+        assert read_saved(reader, names.state, [home])[home].rules == {}
 
 
 @pytest.mark.broker

@@ -38,6 +38,7 @@ from stream.state.records import (
     is_snapshot,
     position_record,
     replay_record,
+    rules_record,
 )
 from stream.state.rules import rules_so_far
 from stream.state.topic import restore
@@ -106,7 +107,10 @@ def _move(
         _write(writer, [_into(names.state, record, p) for p in range(present, partitions) for record in begun])
         for p in range(present):
             state = _restored(settings, scored, p, positions[p])
-            moved += _write(writer, _moves(names.state, state, positions, partitions)) // 2
+            moves = _moves(names.state, state, positions, partitions)
+            while chunk := list(islice(moves, CHUNK)):
+                writer.write([write for move in chunk for write in move])
+                moved += len(chunk)
     return devices, moved
 
 
@@ -152,22 +156,26 @@ def _into(topic: str, record: StateRecord, partition: int) -> Write:
     return Write(topic, record.key, record.value, (), partition)
 
 
-def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[Write]:
-    """Yield for each device that must move its snapshot in the new partition, and the deletion of the old one.
+def _moves(topic: str, state: PartitionState, positions: Offsets, partitions: int) -> Iterator[list[Write]]:
+    """Yield for each device that must move its records in the new partition, and the deletions of the old ones.
 
-    The snapshot's input precedes the position of its new partition.
+    The snapshot's input precedes the position of its new partition. The state of alert rules moves along.
     """
     for device, slot in state.devices.devices:
         there = partition_of(device.encode(), partitions)
         if there != state.partition:
-            yield _into(topic, device_record(device, positions[there], state.devices.pack(slot)), there)
-            yield _into(topic, deletion(device), state.partition)
+            move = [
+                _into(topic, device_record(device, positions[there], state.devices.pack(slot)), there),
+                _into(topic, deletion(device), state.partition),
+            ]
+            if device in state.saved_rules:
+                move.append(_into(topic, rules_record(device, state.saved_rules[device]), there))
+                move.append(_into(topic, rules_record(device, None), state.partition))
+            yield move
 
 
-def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> int:
-    """Write in order, `CHUNK` devices a transaction, so that both records of a move stay together; return the number of records."""
-    rest, written = iter(writes), 0
-    while part := list(islice(rest, 2 * CHUNK)):
+def _write(writer: ExclusiveWriter, writes: Iterable[Write]) -> None:
+    """Write in order, `CHUNK` records a transaction."""
+    rest = iter(writes)
+    while part := list(islice(rest, CHUNK)):
         writer.write(part)
-        written += len(part)
-    return written

@@ -15,6 +15,7 @@ from aimaas.kafka.topic_ids import topic_ids
 from aimaas.kafka.topic_watch import check_id
 from aimaas.logs import logger
 from aimaas.settings import Settings
+from stream.scorer.group.alerting import Alerting
 from stream.scorer.group.resumed import tell
 from stream.scorer.group.rule_claims import Rules
 from stream.scorer.monitor import Monitor
@@ -41,10 +42,11 @@ class Restorer:
         serving: Serving,
         monitor: Monitor,
         topic: EventsTopic,
+        alerting: Alerting,
     ) -> None:
         self._settings, self._fleet, self._consumer, self._rules = settings, fleet, consumer, rules
         self._serving, self._monitor = serving, monitor
-        self._of, self._topic = topic, topic.name
+        self._of, self._topic, self._alerting = topic, topic.name, alerting
 
     def restore(self, partitions: list[int], owned: Partitions) -> list[int]:
         """Restore the state of these partitions at their committed offsets into `owned`, with judges for new ones.
@@ -77,6 +79,7 @@ class Restorer:
         tell(self._settings, self._fleet, self._of, restored.resumed, self._monitor)
         owned.unsaved.update(p for p, r in restored.resumed.items() if r.is_news)
         owned.states.update(restored.states)
+        self._alerting.take_up(restored)
         return list(restored.states)
 
     def _committed(self, partitions: list[int]) -> dict[int, int | None]:

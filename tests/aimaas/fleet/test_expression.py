@@ -80,5 +80,5 @@ def test_more_operands_than_the_kernels_stack_holds_are_refused() -> None:
 
 
 def test_an_unknown_reading_is_named_with_the_known_ones() -> None:
-    with pytest.raises(ExpressionError, match="'tork' is not a reading; the readings are torque, speed, wear"):
+    with pytest.raises(ExpressionError, match="'tork' is not known here; known are torque, speed, wear"):
         compile_expression("tork * speed", READINGS)

@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,13 +20,17 @@ from confluent_kafka import Producer
 
 from aimaas.admission.judge import Judge, Reason
 from aimaas.admission.partitioner import partition_of
+from aimaas.alerts.rules import AlertRules
 from aimaas.errors import KafkaError
 from aimaas.kafka import end_offsets, producer_config, read_all
+from aimaas.settings import Settings
+from stream.alerts.table import AlertTable
 from stream.devices.faults import Faults
 from stream.model.load import load_model
+from stream.records.predictions import Part
 from stream.state.partition import PartitionState, Records
 from tests.partitioners import anywhere
-from tests.stream.conftest import PARTITIONS, Line
+from tests.stream.conftest import PARTITIONS, Line, open_line
 from upkeep.growth.grow import grow, with_partitions
 from upkeep.growth.topics import grow_topic
 
@@ -76,7 +81,7 @@ def set_partitions(line: Line, partitions: int) -> None:
     line.fleet = with_partitions(line.fleet, partitions)
 
 
-def send_anew(line: Line, records: list[tuple[bytes, bytes | None]]) -> None:
+def send_anew(line: Line, records: Sequence[tuple[bytes, bytes | None]]) -> None:
     """Send as a device does that was started again, and so sees the new partitions."""
     line.producer = Producer(producer_config(line.settings))
     line.send(records)
@@ -114,6 +119,48 @@ def test_predictions_after_a_growth_are_those_of_a_scorer_that_never_grew(line: 
     assert {r.partition for r in read_all(line.settings, line.names.events)} - set(range(PARTITIONS)), (
         "new ones are used"
     )
+
+
+def test_alert_rules_go_on_where_they_stood_before_a_growth(
+    settings: Settings, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    rules = {
+        "hot": {"when": "s2 > 642.5", "for": "5 events"},
+        "odd": {"when": "s3 > 1590", "keep_firing_for": "9 events"},
+    }
+    with open_line(settings, tmp_path, request.node.nodeid, rules=rules) as line:
+        champion, sent = line.champion(), line.events(devices=12)
+        half = len(sent) // 2
+        line.send(sent[:half])
+        with line.scorer():
+            wait_for(line, half)
+        assert grow(settings, line.fleet, GROWN).moved > 0
+        set_partitions(line, GROWN)
+        send_anew(line, sent[half:])
+        with line.scorer():
+            wait_for(line, len(sent))
+
+        assert episodes([r.value for r in read_all(settings, line.names.alerts)]) == episodes(
+            in_one_partition(line, champion, sent)
+        )
+
+
+def episodes(values: Iterable[Any]) -> Counter[tuple[str, str, str, int]]:
+    """Device, rule, status and seq of each alert: what does not depend on partitions."""
+    alerts = [msgspec.json.decode(value) for value in values]
+    return Counter((a["device_id"], a["rule"], a["status"], a["seq"]) for a in alerts)
+
+
+def in_one_partition(line: Line, announced: Any, sent: list[tuple[bytes, bytes]]) -> list[Any]:
+    """The alerts of a scorer that has all devices in one partition."""
+    fleet, model = anywhere(line.fleet), load_model(announced, line.fleet, line.settings)
+    now = np.full(len(sent), int(time.time() * 1e3), np.int64)
+    records = Records([k for k, _ in sent], [v for _, v in sent], np.arange(len(sent)), now)
+    state = PartitionState.empty(fleet, 0, 0)
+    table = AlertTable(AlertRules(fleet), fleet, state.devices)
+    batch, features = state.advance(Judge(fleet), model.kernel, records)
+    part, sources = Part(0, [], records, batch, features, fleet.readings), [f"e/0/{i}" for i in range(len(sent))]
+    return [value for _, value, _ in table.act(part, model.predict(features), sources, model).alerts]
 
 
 @pytest.mark.long
