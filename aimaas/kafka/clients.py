@@ -23,6 +23,7 @@ from aimaas.kafka.failures import UNREACHABLE, unreachable
 from aimaas.kafka.failures import kafka_errors as kafka_errors  # noqa: PLC0414 - callers import it from here
 from aimaas.kafka.outage import Quiet, outage_of
 from aimaas.kafka.rights import Right, in_group, on_topic
+from aimaas.kafka.tools import config_command, tool_command
 from aimaas.settings import Settings
 from aimaas.topics import READER_GROUP, TopicSpec, keeps_all
 
@@ -211,9 +212,12 @@ def _differences(
             )
         fewest, in_sync = _fewest_replicas(known[spec.name]), int(spec.config.get("min.insync.replicas", 1))
         if fewest < in_sync:  # with that setting Kafka would refuse all writes
+            reassign = tool_command(
+                settings.kafka, "kafka-reassign-partitions", "--reassignment-json-file replicas.json --execute"
+            )
             lines.append(
                 f"topic {spec.name} has partitions with {fewest} of {spec.replication} replicas, and {in_sync} must have each "
-                f"record: add replicas with `kafka-reassign-partitions`, or set topics.replication to {fewest}"
+                f"record: list more replicas in replicas.json and run `{reassign}`, or set topics.replication to {fewest}"
             )
             continue
         has = {n: e.value for n, e in found[spec.name].items() if n in spec.config}
@@ -223,10 +227,9 @@ def _differences(
         elif other:
             # one command for all settings: a topic that is no longer compacted must not lose records older than a week in between
             now = ", ".join(f"{name}={has[name]}, declared is {other[name]}" for name in other)
-            change = ",".join(f"{name}={value}" for name, value in other.items())
             lines.append(
-                f"topic {spec.name} has {now}: change it with "
-                f"`kafka-configs --alter --topic {spec.name} --add-config {change}`, or correct the fleet file"
+                f"topic {spec.name} has {now}: change it with `{config_command(settings.kafka, spec.name, other)}`, or correct the "
+                "fleet file"
             )
     return lines, changes
 

@@ -13,6 +13,7 @@ from aimaas.errors import KafkaError, KafkaLastingError
 from aimaas.kafka.connection import Cause, lasting_cause, plain, why_unreachable
 from aimaas.kafka.granted import lacking
 from aimaas.kafka.rights import Right, user_of
+from aimaas.kafka.tools import is_secured
 from aimaas.settings import Settings
 
 PROBE_S = 3.0  # to find out why a call timed out
@@ -102,8 +103,7 @@ def unreachable(settings: Settings, doing: str, cause: Cause) -> KafkaError:
 
 def no_topic(settings: Settings, doing: str) -> KafkaError:
     """The error of a topic that does not exist. A list of all topics lacks those that the user may not Describe."""
-    secured = settings.kafka.get("security.protocol", "PLAINTEXT").upper() != "PLAINTEXT"
-    hidden = f", or let {user_of(settings.kafka)} Describe them if they are there" if secured else ""
+    hidden = f", or let {user_of(settings.kafka)} Describe them if they are there" if is_secured(settings.kafka) else ""
     return KafkaLastingError(
         f"{doing}: no such topic at {settings.bootstrap_servers}; create the fleet's topics with `aimaas topics create`{hidden}"
     )
@@ -111,7 +111,7 @@ def no_topic(settings: Settings, doing: str) -> KafkaError:
 
 def check_granted(settings: Settings, doing: str, *rights: Right) -> None:
     """Raise KafkaLastingError if the ACLs lack one of these rights to topics or groups; no check for a cluster without users."""
-    if settings.kafka.get("security.protocol", "PLAINTEXT").upper() == "PLAINTEXT":
+    if not is_secured(settings.kafka):
         return
     wanting = lacking(settings.kafka, [right for right in rights if right.operation not in OPTIONAL])
     if wanting:
@@ -134,5 +134,5 @@ def denied(settings: Settings, doing: str, kind: str, said: str, rights: tuple[R
         return KafkaLastingError(f"{doing}: the ACLs of {settings.bootstrap_servers} do not allow it to {user}: {said}")
     return KafkaLastingError(
         f"{doing}: the ACLs of {settings.bootstrap_servers} do not grant {user}: {' and '.join(map(str, wanted))}; grant it: "
-        f"`{'; '.join(r.command(user) for r in wanted)}`"
+        f"`{'; '.join(r.command(user, settings.kafka) for r in wanted)}`"
     )

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from aimaas.kafka.tools import tool_command
+
 Kind = Literal["topic", "group", "transactional-id", "cluster"]
 
 
@@ -23,11 +25,12 @@ class Right:
             return f"{self.operation} on the cluster"
         return f"{self.operation} on {self.kind.replace('-', ' ')} {self.name}{'*' if self.prefixed else ''}"
 
-    def command(self, user: str) -> str:
-        """The arguments of `kafka-acls` that grant this right to `user`."""
+    def command(self, user: str, kafka: Mapping[str, str]) -> str:
+        """The `kafka-acls` command that grants this right to `user` on the cluster of these librdkafka settings."""
         resource = "--cluster" if self.kind == "cluster" else f"--{self.kind} {self.name}"
         pattern = " --resource-pattern-type prefixed" if self.prefixed else ""
-        return f"kafka-acls --add --allow-principal User:{user} --operation {self.operation} {resource}{pattern}"
+        arguments = f"--add --allow-principal User:{user} --operation {self.operation} {resource}{pattern}"
+        return tool_command(kafka, "kafka-acls", arguments)
 
 
 def on_topic(operation: str, name: str) -> Right:

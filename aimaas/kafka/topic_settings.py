@@ -17,6 +17,7 @@ from confluent_kafka.admin import ConfigResource
 from aimaas.errors import KafkaError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka.clients import ANSWER_LIMIT_S, admin, kafka_errors
+from aimaas.kafka.tools import config_command
 from aimaas.logs import logger
 from aimaas.settings import Settings
 from aimaas.topics import TopicSpec, topic_names, topic_specs
@@ -45,12 +46,12 @@ def check_settings(settings: Settings, fleet: FleetSpec, topics: Collection[str]
         asked = [ConfigResource(ConfigResource.Type.TOPIC, s.name) for s in specs if s.name in known]
         answers = client.describe_configs(asked, request_timeout=ANSWER_LIMIT_S) if asked else {}
         found = {r.name: f for r, f in answers.items()}
-        lines = [line for s in specs if s.name in found for line in _lines(fleet, s, found[s.name])]
+        lines = [line for s in specs if s.name in found for line in _lines(settings, fleet, s, found[s.name])]
     if lines:
         raise KafkaError("\n".join(lines))
 
 
-def _lines(fleet: FleetSpec, spec: TopicSpec, asked: Future[Any]) -> list[str]:
+def _lines(settings: Settings, fleet: FleetSpec, spec: TopicSpec, asked: Future[Any]) -> list[str]:
     try:
         entries = asked.result(ANSWER_LIMIT_S)
     except KafkaException as e:
@@ -58,7 +59,8 @@ def _lines(fleet: FleetSpec, spec: TopicSpec, asked: Future[Any]) -> list[str]:
             raise
         log.warning("topic settings are not checked: no right to DESCRIBE_CONFIGS", topic=spec.name)
         return []
-    return broken(spec, {name: str(entry.value) for name, entry in entries.items()}, promised(fleet, spec.name))
+    found = {name: str(entry.value) for name, entry in entries.items()}
+    return broken(settings.kafka, spec, found, promised(fleet, spec.name))
 
 
 def promised(fleet: FleetSpec, topic: str) -> frozenset[str]:
@@ -74,14 +76,16 @@ def promised(fleet: FleetSpec, topic: str) -> frozenset[str]:
     return frozenset(always)
 
 
-def broken(spec: TopicSpec, found: Mapping[str, str], names: Collection[str]) -> list[str]:
-    """One line if settings of these `names` fall short of the declared ones, with the command that corrects them."""
+def broken(kafka: Mapping[str, str], spec: TopicSpec, found: Mapping[str, str], names: Collection[str]) -> list[str]:
+    """One line if settings of these `names` fall short of the declared ones, with the command that corrects them.
+
+    `kafka` are the librdkafka settings, `found` the settings of the topic.
+    """
     short = {n: v for n, v in spec.config.items() if n in names and n in found and not _keeps(n, found[n], v)}
     if not short:
         return []
     now = ", ".join(f"{n}={found[n]}, required is {v} ({_WHY[n]})" for n, v in short.items())
-    change = ",".join(f"{n}={v}" for n, v in short.items())
-    return [f"topic {spec.name} has {now}: run `kafka-configs --alter --topic {spec.name} --add-config {change}`"]
+    return [f"topic {spec.name} has {now}: run `{config_command(kafka, spec.name, short)}`"]
 
 
 def _keeps(name: str, found: str, declared: str) -> bool:

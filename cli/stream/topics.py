@@ -59,7 +59,7 @@ def topics_acls(
         else:
             say(f"# {name}")
         for right in rights:
-            say(f"granted  {granted_to}  {right}" if apply else right.command(granted_to))
+            say(f"granted  {granted_to}  {right}" if apply else right.command(granted_to, settings.kafka))
 
 
 @topics_app.command("grow")

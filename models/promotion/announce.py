@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from contextlib import suppress
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import unquote, urlparse
 from aimaas.errors import AimaasError, KafkaError, KafkaLastingError, RegistryError
 from aimaas.fleet import FleetSpec
 from aimaas.kafka.outage import outage_of
+from aimaas.kafka.tools import tool_command
 from aimaas.logs import logger
 from aimaas.records.events import CHAMPION, MAX_SEQUENCE, Announcement
 from aimaas.registry.announcements import announced, write_announcement
@@ -47,10 +49,12 @@ def _risen(settings: Settings, fleet: FleetSpec, said: Announcement) -> Champion
     """
     if said.sequence >= MAX_SEQUENCE:
         topic = topic_names(fleet).models
+        delete = tool_command(settings.kafka, "kafka-delete-records", "--offset-json-file /dev/stdin")
+        all_records = {"partitions": [{"topic": topic, "partition": 0, "offset": -1}], "version": 1}
         raise KafkaError(
             f"{topic}: the announcement of version {said.version} has the highest possible sequence, so no announcement can follow "
-            "it: somebody else wrote it. Delete the topic's records (`kafka-delete-records`), and sign announcements: `aimaas "
-            "models keys`"
+            f"it: somebody else wrote it. Delete the topic's records: `echo '{json.dumps(all_records)}' | {delete}`, and sign "
+            "announcements: `aimaas models keys`"
         )
     risen = sync_champion(settings, fleet, above=said.sequence)
     if risen is None:

@@ -15,13 +15,15 @@ from aimaas.errors import KafkaLastingError
 from aimaas.fleet import load_fleet
 from aimaas.kafka import create_topics, delete_topics
 from aimaas.kafka.acls import grant
+from aimaas.kafka.rights import Right
 from aimaas.kafka.roles import rights_of
 from aimaas.settings import Settings, read_settings
 from aimaas.topics import topic_names, topic_specs
 from cli.app import app
 from local.broker import Broker
+from tests.kafka_tools import run_as_printed
 from tests.secured.attempts import refused_read, refused_write
-from tests.secured.secured_broker import SecuredBroker
+from tests.secured.secured_broker import PASSWORD, SecuredBroker
 
 pytestmark = pytest.mark.broker
 MILL = Path(__file__).resolve().parents[2] / "fleets" / "mill.yaml"
@@ -121,8 +123,29 @@ def test_who_may_not_alter_the_cluster_grants_nothing_and_is_told_so(secured: Se
 
 def test_without_apply_nothing_is_granted(secured: SecuredBroker, topics: Settings) -> None:
     done = by_the_super_user(topics, "--role", "gateway", "--user", "others")
-    assert "kafka-acls --add --allow-principal User:others" in done.output
+    assert (
+        f"kafka-acls --bootstrap-server {topics.bootstrap_servers} --add --allow-principal User:others" in done.output
+    )
     assert acls_of(secured, "others") == set()
+
+
+def test_a_printed_command_grants_the_right_with_the_login_of_a_file(
+    secured: SecuredBroker, topics: Settings, tmp_path: Path
+) -> None:
+    secured.add_user("root")
+    secured.grant("root", [Right("cluster", "kafka-cluster", "Alter")])
+    login = f'ScramLoginModule required username="root" password="{PASSWORD}";'
+    (tmp_path / "client.properties").write_text(
+        "security.protocol=SASL_SSL\nssl.truststore.type=PEM\n"
+        f"ssl.truststore.location={secured.authority.path}\nsasl.mechanism=SCRAM-SHA-512\n"
+        f"sasl.jaas.config=org.apache.kafka.common.security.scram.{login}\n"
+    )
+    done = acls(topics, secured.variables("root"), "--role", "device", "--user", "by-hand")
+    (command,) = (line for line in done.output.splitlines() if line.startswith("kafka-acls"))
+
+    run_as_printed(command, topics.jars, tmp_path)
+
+    wait_until(lambda: acls_of(secured, "by-hand") == {(NAMES.events, "WRITE")})
 
 
 def test_a_user_that_would_get_the_rights_of_all_roles_is_refused(secured: SecuredBroker, topics: Settings) -> None:

@@ -112,6 +112,7 @@ def test_a_topic_that_the_user_may_not_read_is_told_with_the_command_that_grants
     secured: SecuredBroker, tmp_path: Path
 ) -> None:
     settings = settings_of(tmp_path, secured.variables("device"))
-    granted = "kafka-acls --add --allow-principal User:device --operation Read --topic iot.mill.events"
+    where = f"--bootstrap-server {settings.bootstrap_servers} --command-config client.properties"
+    granted = f"kafka-acls {where} --add --allow-principal User:device --operation Read --topic iot.mill.events"
     with pytest.raises(KafkaLastingError, match=granted):
         end_offsets(settings, "iot.mill.events")

@@ -45,7 +45,7 @@ def test_no_scorer_and_no_service_may_write_announcements() -> None:
 
 def test_a_right_is_granted_by_the_command_of_kafka_itself() -> None:
     right = Right("transactional-id", "aimaas-F-", "Write", prefixed=True)
-    assert right.command("s") == (
-        "kafka-acls --add --allow-principal User:s --operation Write --transactional-id aimaas-F- "
+    assert right.command("s", {"bootstrap.servers": "k:9092"}) == (
+        "kafka-acls --bootstrap-server k:9092 --add --allow-principal User:s --operation Write --transactional-id aimaas-F- "
         "--resource-pattern-type prefixed"
     )

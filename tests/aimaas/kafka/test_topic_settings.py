@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,10 @@ from aimaas.kafka.topic_settings import broken, check_settings, promised
 from aimaas.settings import Settings
 from aimaas.topics import topic_names, topic_specs
 from tests.conftest import FLEETS
+from tests.kafka_tools import in_backticks, run_as_printed
 
 MILL = find_fleet(FLEETS, "mill")
+KAFKA = {"bootstrap.servers": "k-1:9092,k-2:9092"}
 
 
 def spec_of(kind: str, fleet: FleetSpec = MILL) -> Any:
@@ -43,8 +47,9 @@ def test_a_setting_that_breaks_a_promise_is_one_line_with_the_command_that_mends
     kind: str, changes: dict[str, str], says: str
 ) -> None:
     spec = spec_of(kind)
-    lines = broken(spec, {**spec.config, **changes}, promised(MILL, spec.name))
-    assert [says in line and f"--alter --topic {spec.name} " in line for line in lines] == ([True] if says else [])
+    lines = broken(KAFKA, spec, {**spec.config, **changes}, promised(MILL, spec.name))
+    command = f"run `kafka-configs --bootstrap-server k-1:9092,k-2:9092 --alter --topic {spec.name} --add-config "
+    assert [says in line and command in line for line in lines] == ([True] if says else [])
 
 
 @pytest.mark.parametrize(("replication", "declared"), [(1, None), (2, None), (3, "2"), (5, "2")])
@@ -53,7 +58,7 @@ def test_with_three_copies_two_must_have_a_record(replication: int, declared: st
     specs = topic_specs(MILL.model_copy(update={"topics": topics}))
     assert {s.config.get("min.insync.replicas") for s in specs} == {declared}
     if declared:
-        assert broken(specs[0], {**specs[0].config, "min.insync.replicas": "1"}, promised(MILL, specs[0].name))
+        assert broken(KAFKA, specs[0], {**specs[0].config, "min.insync.replicas": "1"}, promised(MILL, specs[0].name))
 
 
 @pytest.fixture
@@ -65,8 +70,8 @@ def fleet(settings: Settings) -> Iterator[FleetSpec]:
 
 
 @pytest.mark.broker
-def test_topics_as_they_are_created_keep_every_promise_and_a_changed_one_is_told(
-    settings: Settings, fleet: FleetSpec
+def test_topics_as_they_are_created_keep_every_promise_and_a_changed_one_is_told_with_the_command_that_mends_it(
+    settings: Settings, fleet: FleetSpec, tmp_path: Path
 ) -> None:
     check_settings(settings, fleet)
     names, client = topic_names(fleet), admin(settings)
@@ -76,7 +81,15 @@ def test_topics_as_they_are_created_keep_every_promise_and_a_changed_one_is_told
         done.result(30)
 
     limit = time.monotonic() + 30
-    with pytest.raises(KafkaError, match=f"topic {names.events} has message.timestamp.type=CreateTime"):
+    with pytest.raises(KafkaError, match=f"topic {names.events} has message.timestamp.type=CreateTime") as told:
         while time.monotonic() < limit:  # the broker hears of it a moment later
             check_settings(settings, fleet)
     check_settings(settings, fleet, [names.outcomes])
+
+    run_as_printed(in_backticks(str(told.value), "kafka-configs"), settings.jars, tmp_path)
+
+    while time.monotonic() < limit:
+        with suppress(KafkaError):
+            check_settings(settings, fleet)
+            break
+    check_settings(settings, fleet)
