@@ -8,8 +8,11 @@ without assistant and advertisement. A later choice of the user stays. Run it wi
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoint
+from starlette.requests import Request
+from starlette.responses import Response
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -26,45 +29,20 @@ try {
 if (!location.hash) history.replaceState(null, "", "#/models");
 </script>"""
 
-Message = MutableMapping[str, Any]
-Send = Callable[[Message], Awaitable[None]]
-Receive = Callable[[], Awaitable[Message]]
-App = Callable[[Message, Receive, Send], Awaitable[None]]
 
+class OpensOnModels(BaseHTTPMiddleware):
+    """Inserts the script before all others of the start page, and passes all other answers unchanged."""
 
-class OpensOnModels:
-    """ASGI middleware that inserts the script into the start page, and passes all other answers unchanged."""
-
-    def __init__(self, app: App) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
         """Answer one request."""
-        if scope["type"] != "http" or scope["path"] not in ("", "/") or scope["method"] != "GET":
-            await self._app(scope, receive, send)
-            return
-        fresh = [(k, v) for k, v in scope["headers"] if k not in (b"if-none-match", b"if-modified-since")]
-        await self._app({**scope, "headers": fresh}, receive, _StartPage(send))
-
-
-class _StartPage:
-    """Collects the page, which is small, and sends it with the script before all other scripts."""
-
-    def __init__(self, send: Send) -> None:
-        self._send, self._body = send, b""
-        self._head: Message = {}
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self._head = message
-            return
-        self._body += message.get("body", b"")
-        if message.get("more_body"):
-            return
-        body = self._body.replace(b"<head>", b"<head>" + _SCRIPT, 1)
-        kept = [(k, v) for k, v in self._head["headers"] if k.lower() not in (b"content-length", b"etag")]
-        await self._send({**self._head, "headers": [*kept, (b"content-length", b"%d" % len(body))]})
-        await self._send({"type": "http.response.body", "body": body})
+        if request.scope["path"] not in ("", "/") or request.method != "GET":
+            return await call_next(request)
+        kept = [(k, v) for k, v in request.scope["headers"] if k not in (b"if-none-match", b"if-modified-since")]
+        request.scope["headers"] = kept
+        answer = await call_next(request)
+        page = b"".join([part async for part in answer.body_iterator])  # type: ignore[attr-defined]
+        headers = {k: v for k, v in answer.headers.items() if k not in ("content-length", "etag")}
+        return Response(page.replace(b"<head>", b"<head>" + _SCRIPT, 1), answer.status_code, headers)
 
 
 def create_app() -> FastAPI:

@@ -54,8 +54,8 @@ def print_login(settings: Settings, *, show_secrets: bool) -> None:
 
     airflow = find_airflow(settings.home / "airflow")
     if airflow is not None:
-        password = airflow.password if show_secrets else "shown by `aimaas status --show-secrets`"
-        say(f"Airflow: login {airflow.user}, password {password}")
+        password = airflow.client.password if show_secrets else "shown by `aimaas status --show-secrets`"
+        say(f"Airflow: login {airflow.client.user}, password {password}")
     say(f"Data Docs: {settings.data_docs}; logs: below {settings.home}")
 
 

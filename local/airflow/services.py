@@ -48,7 +48,7 @@ _TRIGGERER = {"triggerer": ("triggerer", "--skip-serve-logs")}
 
 @dataclass
 class Airflow:
-    """A running Airflow. `client` talks to it; `url`, `user` and `password` open its pages in a browser."""
+    """A running Airflow. `client` talks to it, and knows the login; `url` opens its pages in a browser."""
 
     folder: Path
     port: int
@@ -59,16 +59,6 @@ class Airflow:
     def url(self) -> str:
         """Address of the user interface."""
         return f"http://localhost:{self.port}"
-
-    @property
-    def user(self) -> str:
-        """Name to log in with."""
-        return self.client.user
-
-    @property
-    def password(self) -> str:
-        """Password to log in with, made when the folder was first used."""
-        return self.client.password
 
     def is_healthy(self) -> bool:
         """Return whether all programs run and report healthy."""

@@ -39,7 +39,7 @@ class _Work:
 
 
 class ScorerMetrics(FleetMetrics):
-    """The metrics of one scorer. The loop's thread calls the methods; any thread may call `copy_unproven`."""
+    """The metrics of one scorer. The loop's thread calls the methods; any thread may count `unproven` copies."""
 
     def __init__(self, fleet: str, registry: CollectorRegistry) -> None:
         super().__init__(fleet, registry, "aimaas_model_info")
@@ -63,15 +63,15 @@ class ScorerMetrics(FleetMetrics):
         for reason in Reason:  # a rate needs the zero before the first one
             if reason != Reason.ADMITTED:
                 self._dead_letters.labels(self._fleet, reason.label)
-        self._unproven = self._counter(
+        self.unproven = self._counter(
             "aimaas_unproven_copies_total",
             "Records that claim to be copies of a replay without proof; scored as new events.",
         )
-        self._floods = self._counter(
+        self.floods = self._counter(
             "aimaas_flooded_batches_total",
             "Batches with refused records while few devices had more refused than the limit allows.",
         )
-        self._strays = self._counter(
+        self.strays = self._counter(
             "aimaas_stray_devices_total",
             "New devices outside the partition that murmur2 chooses for their key (partitioner: any).",
         )
@@ -174,18 +174,6 @@ class ScorerMetrics(FleetMetrics):
         """Set the version that answers from now on, and its promotion (seconds since 1970)."""
         super().model_changed(version, promoted_at)
         self._predictions.labels(self._fleet, version)  # a rate needs the zero before the first one
-
-    def devices_flood(self, is_flood: bool) -> None:
-        """Note for a batch with refusals whether few devices exceed the limit on refused records."""
-        self._floods.inc(is_flood)
-
-    def strays_found(self, devices: int) -> None:
-        """Count new devices in a partition that their keys do not map to."""
-        self._strays.inc(devices)
-
-    def copy_unproven(self) -> None:
-        """Count a record that claims to be a replay's copy without proof in its headers."""
-        self._unproven.inc()
 
     def restored(self, seconds: float, read_bytes: int, events: int) -> None:
         """Count a restore from the topics: bytes of snapshots and events read, and events put into state again."""

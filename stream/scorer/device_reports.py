@@ -27,7 +27,7 @@ class DeviceReports:
         """Report new devices in a partition that their keys do not map to, in a fleet that allows any partitioner."""
         if not leads_to:
             return
-        self._metrics.strays_found(len(leads_to))
+        self._metrics.strays.inc(len(leads_to))
         for device_id, there in leads_to.items():
             if self._of_strays.may_speak(time.monotonic()):
                 log.warning(
@@ -40,7 +40,7 @@ class DeviceReports:
 
         None: this batch has no such devices.
         """
-        self._metrics.devices_flood(flood is not None)
+        self._metrics.floods.inc(flood is not None)
         if flood is not None and self._of_floods.may_speak(time.monotonic()):
             log.warning(
                 "few devices have most of their records refused: scoring continues",

@@ -126,7 +126,7 @@ class Monitor:
 
     def copy_unproven(self) -> None:
         """Note a record that claims to be a replay's copy without proof. Any thread may call it."""
-        self._metrics.copy_unproven()
+        self._metrics.unproven.inc()
 
     def lap(self, step: str) -> None:
         """Add the time since the last lap to this step of the loop."""

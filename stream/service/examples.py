@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from aimaas.fleet import FailureWithin, FleetSpec
+from aimaas.fleet import FleetSpec
 from aimaas.kernel.plan import plan_of
 from aimaas.model.artefact import INPUT, OUTPUT
 from aimaas.model.intervals import LOWER, UPPER
@@ -15,12 +15,14 @@ from stream.devices.simulator import healthy_rows
 from stream.model.load import Model
 from stream.service.explanations import Reasoned
 from stream.service.inference_protocol import DATATYPE
-from stream.service.instances import Events, Explained, Features, Instance
-from stream.service.scoring import Scoring
+from stream.service.instances import Events, Explained, Features
+from stream.service.scoring import Answer, Scoring
 
 SHOWN_EVENTS = 3
 _TRIES = 300  # rows that are tried until the judge has admitted enough
 _SEED = 7
+
+_INFER = "/v2/models/{fleet}/infer"
 
 Schema = dict[str, Any]
 
@@ -51,63 +53,38 @@ def zeros(fleet: FleetSpec, model: Model | None) -> Schema:
     return {"inputs": [{"name": INPUT, "shape": [1, width], "datatype": DATATYPE, "data": [0.0] * width}]}
 
 
-class Answers:
-    """The answers to the examples: the model's, or plausible ones while no model serves."""
+def _answers(fleet: FleetSpec, model: Model) -> dict[str, Schema]:
+    """Return the model's answers by path: to `example_events`, with reasons if it has typical values, and to `zeros`."""
+    rows, scoring = _rows(fleet, SHOWN_EVENTS), Scoring(fleet)
+    events, row = Events(rows, np.arange(len(rows)) == 0), Features(np.zeros(model.kernel.width, np.float32))
+    explained = [] if model.metadata.typical is None else [Explained(events, 1)]
+    told, of_zeros, *reasoned = scoring.score(model, [events, row, *explained])
+    predict = {**_said(model, told), "model_version": model.version, "unit": fleet.prediction_unit}
+    outputs = [
+        {"name": name, "datatype": DATATYPE, "shape": [1, 1], "data": data}
+        for name, data in _said(model, of_zeros).items()
+    ]
+    infer = {"model_name": fleet.fleet, "model_version": model.version, "outputs": outputs}
+    reasons = [one.strongest(3) if isinstance(one, Reasoned) else [] for one in reasoned]
+    explain = {"/explain": {**predict, "reasons": reasons}} if reasons else {}
+    return {"/predict": predict, **explain, _INFER: infer}
 
-    def __init__(self, fleet: FleetSpec, model: Model | None) -> None:
-        self._fleet, self._model = fleet, model
-        self._scoring = Scoring(fleet)
 
-    def predict(self) -> Schema:
-        """Return the answer of `/predict` to `example_events`."""
-        return {**self._said(self._events()), **self._named()}
-
-    def explain(self) -> Schema:
-        """Return the answer of `/explain` to `example_events`."""
-        reasons: list[Schema] = [{"channel": plan_of(self._fleet).channels[0], "effect": -0.1 * self._plausible()}]
-        if self._model is not None and self._model.metadata.typical is not None:
-            (found,) = self._scoring.score(self._model, [Explained(self._events(), 1)])
-            reasons = [dict(one) for one in found.strongest(3)] if isinstance(found, Reasoned) else []
-        return {**self._said(self._events()), "reasons": [reasons], **self._named()}
-
-    def infer(self) -> Schema:
-        """Return the answer of the inference protocol to `zeros`."""
-        (tensor,) = zeros(self._fleet, self._model)["inputs"]
-        said = self._said(Features(np.array(tensor["data"], np.float32)))
-        outputs = [{"name": n, "datatype": DATATYPE, "shape": [1, 1], "data": data} for n, data in said.items()]
-        return {"model_name": self._fleet.fleet, "model_version": self._named()["model_version"], "outputs": outputs}
-
-    def _events(self) -> Events:
-        rows = _rows(self._fleet, SHOWN_EVENTS)
-        return Events(rows, np.arange(len(rows)) == 0)
-
-    def _named(self) -> dict[str, str]:
-        version = "1" if self._model is None else self._model.version
-        return {"model_version": version, "unit": self._fleet.prediction_unit}
-
-    def _said(self, instance: Instance) -> dict[str, list[float]]:
-        """Return the prediction, with its bounds if the model has intervals."""
-        found = self._plausible() if self._model is None else self._scoring.score(self._model, [instance])[0]
-        number = found if isinstance(found, float) else self._plausible()
-        if self._model is None or self._model.bounds is None:
-            return {OUTPUT: [number]}
-        lower, upper = self._model.bounds.of(np.array([number], np.float32))
-        return {OUTPUT: [number], LOWER: lower.tolist(), UPPER: upper.tolist()}
-
-    def _plausible(self) -> float:
-        task = self._fleet.task
-        return 0.03 if isinstance(task, FailureWithin) else round(0.9 * task.cap, 1)
+def _said(model: Model, answer: Answer) -> dict[str, list[float]]:
+    """Return a prediction, with its bounds if the model has intervals; 0 where the model has no answer."""
+    number = answer if isinstance(answer, float) else 0.0
+    if model.bounds is None:
+        return {OUTPUT: [number]}
+    lower, upper = model.bounds.of(np.array([number], np.float32))
+    return {OUTPUT: [number], LOWER: lower.tolist(), UPPER: upper.tolist()}
 
 
 def fill_in(schema: Schema, fleet: FleetSpec, model: Model | None) -> None:
-    """Put the examples that depend on the model into an OpenAPI schema."""
-    paths, answers = schema["paths"], Answers(fleet, model)
-    infer = paths["/v2/models/{fleet}/infer"]["post"]
-    content = infer["requestBody"]["content"]["application/json"]
+    """Put the examples that depend on the model into an OpenAPI schema; it has no answers while no model serves."""
+    answers = {} if model is None else _answers(fleet, model)
+    for path in ("/predict", "/explain", _INFER):
+        answer = schema["paths"][path]["post"]["responses"]["200"]["content"]["application/json"]
+        answer.pop("example", None)
+        answer.update({"example": answers[path]} if path in answers else {})
+    content = schema["paths"][_INFER]["post"]["requestBody"]["content"]["application/json"]
     content["examples"] = {"zeros": {"summary": "one row of zeros", "value": zeros(fleet, model)}}
-    for post, answer in (
-        (paths["/predict"]["post"], answers.predict()),
-        (paths["/explain"]["post"], answers.explain()),
-        (infer, answers.infer()),
-    ):
-        post["responses"]["200"]["content"]["application/json"]["example"] = answer

@@ -37,9 +37,9 @@ def at_work(metrics: ScorerMetrics) -> None:
     metrics.commit_started()
     metrics.committed(0.006, now, 2)
     metrics.aborted()
-    metrics.devices_flood(True)
-    metrics.strays_found(1)
-    metrics.copy_unproven()
+    metrics.floods.inc()
+    metrics.strays.inc()
+    metrics.unproven.inc()
     metrics.models_seen(refused=1, passed_over=1)
     metrics.resumed(1, 1, 1)
 

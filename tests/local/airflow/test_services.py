@@ -152,7 +152,7 @@ def test_dags_run_follow_their_assets_and_tell_what_failed_through_a_kill_and_a_
     assert find_airflow(airflow.folder) is None
 
     again = start_airflow(settings, dags=dags)
-    assert (again.url, again.password) == (airflow.url, airflow.password)
+    assert (again.url, again.client.password) == (airflow.url, airflow.client.password)
     assert run_id in [r.run_id for r in again.client.dag_runs("first")]
     found = find_airflow(airflow.folder)
     assert found is not None
