@@ -186,7 +186,8 @@ def test_a_scorer_that_lacks_a_right_ends_with_one_line_that_names_it(
         assert time.monotonic() - began < (LIMIT_S if kind == "transactional-id" else SAID_WITHIN_S)
     (error,) = raised
     assert isinstance(error, KafkaLastingError), error
-    assert f"do not grant scorer: {right}; grant it: `{right.command('scorer')}`" in str(error)
+    command = right.command("scorer", fleet.settings("scorer").kafka)
+    assert f"do not grant scorer: {right}; grant it: `{command}`" in str(error)
     assert "\n" not in str(error)
 
 
