@@ -76,7 +76,7 @@ log.cleaner.dedupe.buffer.size=33554432
 
 @dataclass
 class Broker:
-    """A running broker; clients connect to `bootstrap_servers`."""
+    """A running broker: clients connect to `bootstrap_servers`, `process` is its JVM."""
 
     folder: Path
     jars: Path
@@ -87,32 +87,6 @@ class Broker:
     def bootstrap_servers(self) -> str:
         """`host:port` of the broker."""
         return f"{HOST}:{self.port}"
-
-    @property
-    def pid(self) -> int:
-        """Process id of the JVM."""
-        return self.process.pid
-
-    @property
-    def log(self) -> Path:
-        """File that takes the broker's output."""
-        return self.process.log
-
-    def is_alive(self) -> bool:
-        """Return whether the JVM runs."""
-        return self.process.is_alive()
-
-    def stop(self, timeout_s: float = 20.0) -> None:
-        """Shut down cleanly; kill after `timeout_s`."""
-        self.process.stop(timeout_s)
-
-    def kill(self) -> None:
-        """End it with SIGKILL, as a crash would."""
-        self.process.kill()
-
-    def restart(self) -> None:
-        """Start again after `stop` or `kill`, with the same ports and data. Raises StackError as `start_broker` does."""
-        self.process = start_broker(self.folder, self.jars).process
 
 
 def start_broker(folder: Path, jars: Path, port: int | None = None) -> Broker:
@@ -218,13 +192,13 @@ def _format(base: list[str], properties: Path) -> None:
 def _wait_until_ready(broker: Broker) -> None:
     deadline = time.monotonic() + READY_LIMIT_S
     while time.monotonic() < deadline:
-        if not broker.is_alive():
-            raise StackError(f"the broker ended during its start; the reason is at the end of {broker.log}")
+        if not broker.process.is_alive():
+            raise StackError(f"the broker ended during its start; the reason is at the end of {broker.process.log}")
         if answers(HOST, broker.port) and serves({"bootstrap.servers": broker.bootstrap_servers}):
             return
         time.sleep(0.1)
-    broker.kill()
-    raise StackError(f"the broker was not ready after {READY_LIMIT_S:.0f} s; see {broker.log}")
+    broker.process.kill()
+    raise StackError(f"the broker was not ready after {READY_LIMIT_S:.0f} s; see {broker.process.log}")
 
 
 def serves(kafka: Mapping[str, str], timeout_s: float = 3.0) -> bool:

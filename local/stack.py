@@ -135,7 +135,7 @@ def stop_stack(settings: Settings) -> list[str]:
         stopped.append("airflow")
     broker = find_broker(settings.home / "kafka", settings.jars)
     if broker:
-        broker.stop()
+        broker.process.stop()
         stopped.append("kafka")
     end_marked(settings.home)
     for told in (settings.home / STACK_FILE, *(folder_of(settings.home) / name for name in (PLAN_FILE, STATES_FILE))):

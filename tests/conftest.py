@@ -58,7 +58,7 @@ def broker(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bro
     """A real Kafka; tests that kill it start one of their own."""
     running = start_broker(tmp_path_factory.mktemp("kafka"), jars)
     yield running
-    running.kill()
+    running.process.kill()
 
 
 @pytest.fixture

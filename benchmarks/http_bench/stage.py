@@ -57,7 +57,7 @@ def service(trees: int) -> Iterator[tuple[FleetSpec, int]]:
             with _process(fleet, environ) as port:
                 yield fleet, port
         finally:
-            broker.kill()
+            broker.process.kill()
 
 
 def _champion(fleet: FleetSpec, folder: Path, trees: int) -> Announcement:

@@ -106,4 +106,4 @@ def open_stage(partitions: int) -> Iterator[Stage]:
             yield Stage(read_settings(environ), folder, partitions)
         finally:
             if left := find_broker(folder / "kafka", jars):  # also a broker that was interrupted while it started
-                left.kill()
+                left.process.kill()

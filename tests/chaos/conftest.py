@@ -31,4 +31,4 @@ def ground(offline_settings: Settings, jars: Path, tmp_path: Path) -> Iterator[G
         with open_line(distrusting(settings), tmp_path, "chaos") as line:
             yield Ground(line, broker)
     finally:
-        broker.kill()
+        broker.process.kill()

@@ -21,7 +21,7 @@ import psutil
 from aimaas.kafka import create_topics, delete_topics
 from aimaas.kafka.topic_ids import topic_ids
 from aimaas.topics import topic_specs
-from local.broker import Broker
+from local.broker import Broker, start_broker
 from tests.chaos.watch import Watch
 from tests.stream.conftest import PARTITIONS, Line
 
@@ -93,8 +93,8 @@ class Driver:
         """SIGKILL the broker while predictions flow, start it on its data, and wait until they flow again."""
         self.await_predictions()
         time.sleep(self._rng.uniform(0, 0.3))  # the moment is to be any
-        self._broker.kill()
-        self._broker.restart()
+        self._broker.process.kill()
+        self._broker.process = start_broker(self._broker.folder, self._broker.jars).process
         self.broker_kills += 1
         self.say("broker killed and started again")
         self.await_predictions()

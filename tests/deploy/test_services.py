@@ -107,7 +107,7 @@ def broker(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bro
     (folder / "server.properties").write_text(properties_text(folder) + authorizer)
     running = start_broker(folder, jars)
     yield running
-    running.kill()
+    running.process.kill()
 
 
 @pytest.fixture

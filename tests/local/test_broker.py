@@ -25,7 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, jars: Path) -> Iterator[Pat
     folder = tmp_path_factory.mktemp("own") / "kafka"
     yield folder
     if left := find_broker(folder, jars):
-        left.kill()
+        left.process.kill()
 
 
 @pytest.fixture
@@ -63,10 +63,10 @@ def consume(broker: Broker, topic: str, count: int) -> list[bytes | None]:
 def test_a_killed_broker_comes_back_on_the_same_port_with_its_data(own_broker: Broker, topic: str) -> None:
     port = own_broker.port
     produce(own_broker, topic, [b"1", b"2"])
-    own_broker.kill()
-    assert not own_broker.is_alive()
+    own_broker.process.kill()
+    assert not own_broker.process.is_alive()
 
-    own_broker.restart()
+    own_broker.process = start_broker(own_broker.folder, own_broker.jars).process
 
     assert own_broker.port == port
     assert consume(own_broker, topic, 2) == [b"1", b"2"]
@@ -76,9 +76,9 @@ def test_a_port_that_is_given_is_honoured_on_a_folder_used_before_and_kept_from_
     own_broker: Broker, jars: Path, free_port: int, topic: str
 ) -> None:
     produce(own_broker, topic, [b"1"])
-    own_broker.kill()
+    own_broker.process.kill()
 
-    start_broker(own_broker.folder, jars, free_port).kill()
+    start_broker(own_broker.folder, jars, free_port).process.kill()
     moved = start_broker(own_broker.folder, jars)
 
     assert moved.port == kept_port(own_broker.folder) == free_port
@@ -89,7 +89,7 @@ def test_a_controllers_port_that_somebody_took_gives_way(own_broker: Broker, jar
     produce(own_broker, topic, [b"1"])
     text = (own_broker.folder / "server.properties").read_text()
     controller = int(re.findall(r"voters=1@127.0.0.1:(\d+)", text)[0])
-    own_broker.kill()
+    own_broker.process.kill()
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", controller))
@@ -105,9 +105,9 @@ def test_a_running_broker_is_found_again_by_its_folder_and_stops_cleanly(own_bro
     found = find_broker(own_broker.folder, jars)
 
     assert found is not None
-    assert (found.pid, found.bootstrap_servers) == (own_broker.pid, own_broker.bootstrap_servers)
-    found.stop(timeout_s=30)
-    assert not own_broker.is_alive()
+    assert (found.process.pid, found.bootstrap_servers) == (own_broker.process.pid, own_broker.bootstrap_servers)
+    found.process.stop(timeout_s=30)
+    assert not own_broker.process.is_alive()
     assert find_broker(own_broker.folder, jars) is None
 
 

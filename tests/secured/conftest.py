@@ -15,4 +15,4 @@ def secured(jars: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     running = start_secured(tmp_path_factory.mktemp("secured"), jars)
     running.add_user("device")
     yield running
-    running.broker.kill()
+    running.broker.process.kill()

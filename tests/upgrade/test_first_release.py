@@ -147,7 +147,7 @@ def home(first: Path, tmp_path: Path) -> Iterator[Home]:
     found = Home(tmp_path / "home", free_port())
     yield found
     if running := found.running():
-        running.stop()
+        running.process.stop()
 
 
 def awaited(happened: Callable[[], bool], scorer: subprocess.Popen[str]) -> None:
@@ -191,7 +191,7 @@ def test_home_lake_topics_and_model_of_the_first_release_go_on(first: Path, home
     scored(old, before, end)
     broker = home.running()
     assert broker is not None
-    broker.stop()
+    broker.process.stop()
 
     start_broker(broker.folder, read_settings().jars)
     create_topics(home.settings, topic_specs(home.fleet))
