@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from aimaas.settings import read_settings
 
@@ -42,6 +44,15 @@ def opened(fleet: str, *, logs: bool = False) -> tuple[Settings, FleetSpec]:
 def say(line: str) -> None:
     """Print a line as it is, however long."""
     out.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def print_facts(facts: Iterable[tuple[str, str]]) -> None:
+    """Print a line for each fact that is not empty: its name and itself."""
+    table = Table(box=None, show_header=False)
+    for name, fact in facts:
+        if fact:
+            table.add_row(name, fact)
+    out.print(table, highlight=False, markup=False)
 
 
 def warn(line: str | None) -> None:

@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from aimaas.errors import AimaasError
-from cli.options import Fleet, opened, out, say
+from cli.options import Fleet, opened, out, print_facts, say
 
 if TYPE_CHECKING:
     from aimaas.lake.audits import Audit, Gated
@@ -151,11 +151,7 @@ def _show(fleet: str, audit: Audit) -> None:
         ("why", audit.why), ("offsets", audit.span.replace(", ", "\n")), ("version", str(audit.version)),
         ("rows", f"{audit.rows}, and {audit.refused} refused"), ("suite", f"{len(suite)} expectations"), ("Data Docs", audit.docs),
     ]  # fmt: skip
-    table = Table(box=None, show_header=False)
-    for name, fact in facts:
-        if fact:
-            table.add_row(name, fact)
-    out.print(table, highlight=False, markup=False)
+    print_facts(facts)
     _show_failures(audit)
     if audit.verdict == "failed":
         say(
@@ -176,17 +172,8 @@ def _show_failures(audit: Audit) -> None:
 
 def _show_day(fleet: str, audit: Audit) -> None:
     """Print a rebuilt day that gold has not taken in."""
-    table = Table(box=None, show_header=False)
-    state = "failed" if audit.verdict == "failed" else "rebuilt, not judged yet"
-    for name, fact in (
-        ("rebuilt day", audit.made_of),
-        ("verdict", state),
-        ("at", f"{audit.at:%Y-%m-%dT%H:%M:%SZ}"),
-        ("Data Docs", audit.docs),
-    ):
-        if fact:
-            table.add_row(name, fact)
-    out.print(table, highlight=False, markup=False)
+    state, at = "failed" if audit.verdict == "failed" else "rebuilt, not judged yet", f"{audit.at:%Y-%m-%dT%H:%M:%SZ}"
+    print_facts([("rebuilt day", audit.made_of), ("verdict", state), ("at", at), ("Data Docs", audit.docs)])
     _show_failures(audit)
     command = "acknowledge --why …" if audit.verdict == "failed" else "check"
     say(

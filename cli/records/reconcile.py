@@ -95,19 +95,8 @@ def reconcile(
 
 def _print_json(found: _Day) -> None:
     gaps = [{"of": kind, "what": gap.what, "records": len(gap.codes), "line": str(gap)} for kind, gap in found.gaps]
-    lost = [
-        {
-            "of": k,
-            "topic": x.topic,
-            "partition": x.partition,
-            "first": x.first,
-            "last": x.last,
-            "by": x.by,
-            "why": x.why,
-            "line": str(x),
-        }
-        for k, x in found.lost
-    ]
+    told = ("topic", "partition", "first", "last", "by", "why")
+    lost = [{"of": kind, **{name: getattr(x, name) for name in told}, "line": str(x)} for kind, x in found.lost]
     split = [{"device_id": d.device_id, "partitions": d.partitions, "line": str(d)} for d in found.split]
     whole = {"fleet": found.fleet, "day": found.day, **found.counts, "gaps": gaps, "lost": lost, "notes": found.notes}
     print(json.dumps(whole | {"split_devices": split}))  # noqa: T201

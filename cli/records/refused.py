@@ -12,7 +12,7 @@ import typer
 from rich.table import Table
 
 from aimaas.errors import AimaasError
-from cli.options import out, say
+from cli.options import out, print_facts, say
 
 if TYPE_CHECKING:
     from upkeep.dead_letters.decisions import Replayed
@@ -120,10 +120,7 @@ def _counts(records: Sequence[R], what: str, at_ms: Callable[[R], int]) -> Table
 
 def print_record(facts: list[tuple[str, str]], value: bytes | None) -> None:
     """Print one record: a line for each fact, then its value."""
-    table = Table(box=None, show_header=False)
-    for name, fact in facts:
-        table.add_row(name, fact)
-    out.print(table, highlight=False, markup=False)
+    print_facts(facts)
     out.print()
     out.print(pretty(value), highlight=False, markup=False, soft_wrap=True)
 
