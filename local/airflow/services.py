@@ -135,6 +135,10 @@ def airflow_programs(
 
     `inherited` is the caller's environment.
     """
+    if not dags.is_dir():
+        raise StackError(
+            f"{dags}: no such DAG folder; the local stack runs in a clone of the repository, not from an installed wheel"
+        )
     folder = folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / _PORT_FILE).write_text(str(port))
