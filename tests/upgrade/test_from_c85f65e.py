@@ -1,6 +1,6 @@
-"""What an earlier release left in a home, a lake and on a broker goes on under this one, in place.
+"""What the earlier commit c85f65e left in a home, a lake and on a broker goes on under this one, in place.
 
-The earlier release writes it itself, from the commit that it was.
+The code of that commit writes it itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from local.ports import free_port
 pytestmark = [pytest.mark.spark, pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(2_400)]
 
 PROJECT = Path(__file__).resolve().parents[2]
-FIRST = "c85f65e"
+EARLIER = "c85f65e"
 LIMIT_S = 300.0
 FLEET, DEVICES = "mill", 40
 BROKER = """
@@ -46,7 +46,7 @@ start_broker(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]))
 
 @dataclass(frozen=True)
 class Release:
-    """The code of a release in `tree`, run by the packages of this one."""
+    """The code of a state in `tree`, run by the packages of this one."""
 
     tree: Path
     environ: dict[str, str]
@@ -77,12 +77,12 @@ class Release:
 
 
 @pytest.fixture(scope="module")
-def first(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tree of the first release."""
-    packed = subprocess.run(["git", "archive", FIRST], cwd=PROJECT, capture_output=True, check=False)
+def earlier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tree of the earlier commit."""
+    packed = subprocess.run(["git", "archive", EARLIER], cwd=PROJECT, capture_output=True, check=False)
     if packed.returncode != 0:
-        pytest.skip(f"this clone does not have the commit {FIRST}")
-    tree = tmp_path_factory.mktemp("first_release")
+        pytest.skip(f"this clone does not have the commit {EARLIER}")
+    tree = tmp_path_factory.mktemp("earlier")
     with tarfile.open(fileobj=io.BytesIO(packed.stdout)) as tar:
         tar.extractall(tree, filter="data")
     return tree
@@ -141,9 +141,9 @@ class Home:
 
 
 @pytest.fixture
-def home(first: Path, tmp_path: Path) -> Iterator[Home]:
+def home(earlier: Path, tmp_path: Path) -> Iterator[Home]:
     (tmp_path / "fleets").mkdir()
-    shutil.copy(first / "fleets" / f"{FLEET}.yaml", tmp_path / "fleets")
+    shutil.copy(earlier / "fleets" / f"{FLEET}.yaml", tmp_path / "fleets")
     found = Home(tmp_path / "home", free_port())
     yield found
     if running := found.running():
@@ -171,8 +171,8 @@ def scored(release: Release, work: Callable[[subprocess.Popen[str]], None], end:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL], ids=["asked", "killed"])
-def test_home_lake_topics_and_model_of_the_first_release_go_on(first: Path, home: Home, end: signal.Signals) -> None:
-    old, new = Release(first, home.environ, "aimaas.cli"), Release(PROJECT, home.environ)
+def test_home_lake_topics_and_model_of_c85f65e_go_on(earlier: Path, home: Home, end: signal.Signals) -> None:
+    old, new = Release(earlier, home.environ, "aimaas.cli"), Release(PROJECT, home.environ)
     old.python("-c", BROKER, str(home.folder / "kafka"), home.environ["AIMAAS_JARS"], str(home.port))
     old.aimaas("topics", "create", "--fleet", FLEET)
     old.aimaas("devices", "--fleet", FLEET, "--devices", str(DEVICES))
