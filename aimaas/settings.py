@@ -22,6 +22,8 @@ that file, so that every command finds the running stack.
 | AIMAAS_VERIFY_KEY | its public half, or several separated by commas: scorers skip announcements that no key verifies | empty |
 | AIMAAS_MODEL_BYTES | largest size of a model file | 268435456 |
 | AIMAAS_EXPORT_URL | SQL database of `aimaas export`, as a URL of SQLAlchemy | none |
+| AIMAAS_WEBHOOK_URL | receiver of `aimaas alerts forward` | none |
+| AIMAAS_WEBHOOK_TOKEN | bearer token for that receiver | none |
 | AIMAAS_LOG_FORMAT | `console` or `json` | `console` |
 """
 
@@ -62,6 +64,8 @@ class Settings:
     model_bytes: int = _MODEL_BYTES
     data_docs_url: str | None = None
     export_url: str | None = field(default=None, repr=False)  # may hold a password
+    webhook_url: str | None = field(default=None, repr=False)  # may hold a secret
+    webhook_token: str | None = field(default=None, repr=False)
 
     @property
     def bootstrap_servers(self) -> str:
@@ -96,6 +100,8 @@ def read_settings(environ: Mapping[str, str] | None = None) -> Settings:
         model_bytes=_model_bytes(values.get("AIMAAS_MODEL_BYTES")),
         data_docs_url=values.get("AIMAAS_DATA_DOCS_URL") or None,
         export_url=values.get("AIMAAS_EXPORT_URL") or None,
+        webhook_url=values.get("AIMAAS_WEBHOOK_URL") or None,
+        webhook_token=values.get("AIMAAS_WEBHOOK_TOKEN") or None,
     )
 
 

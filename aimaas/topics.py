@@ -83,6 +83,11 @@ def scorer_group(fleet: FleetSpec) -> str:
     return f"aimaas-{fleet.fleet}"
 
 
+def forwarding_group(fleet: FleetSpec, name: str) -> str:
+    """The consumer group that forwards the fleet's alerts to the receiver `name`."""
+    return f"aimaas-{fleet.fleet}-forward-{name}"
+
+
 def topic_names(fleet: FleetSpec) -> TopicNames:
     """Names of the fleet's topics: `iot.<fleet>.<topic>`, unless the fleet file gives another name."""
     kinds = ("events", "outcomes", "predictions", "alerts", "commands", "models", "state", "journal", "model_status")

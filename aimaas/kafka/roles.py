@@ -9,7 +9,15 @@ from collections.abc import Callable
 
 from aimaas.fleet import FleetSpec
 from aimaas.kafka.rights import Right, in_group, on_topic
-from aimaas.topics import MODELS_GROUP, READER_GROUP, RESTORE_GROUP, scorer_group, topic_names, topic_specs
+from aimaas.topics import (
+    MODELS_GROUP,
+    READER_GROUP,
+    RESTORE_GROUP,
+    forwarding_group,
+    scorer_group,
+    topic_names,
+    topic_specs,
+)
 
 SPARK_GROUPS = "aimaas-spark"  # prefix of the group names that Spark generates; it joins no group, so it needs no right
 Rights = tuple[Right, ...]
@@ -92,6 +100,15 @@ def _reader(fleet: FleetSpec) -> Rights:
     return (*_read(names.predictions, names.alerts), in_group(READER_GROUP))
 
 
+def _forwarder(fleet: FleetSpec) -> Rights:
+    names, groups = topic_names(fleet), forwarding_group(fleet, "")
+    return (
+        *_read(names.alerts, names.state),
+        Right("group", groups, "Read", True),
+        *map(in_group, (READER_GROUP, RESTORE_GROUP)),
+    )
+
+
 def _operator(fleet: FleetSpec) -> Rights:
     names = topic_names(fleet)
     return (
@@ -154,6 +171,7 @@ _ROLES: dict[str, Callable[[FleetSpec], Rights]] = {
     "scorer": _scorer,
     "serve": _serve,
     "reader": _reader,
+    "forwarder": _forwarder,
     "operator": _operator,
     "replay": _replay,
     "forget": _forget,

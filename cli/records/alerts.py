@@ -1,19 +1,20 @@
-"""`aimaas alerts`: list and show alerts."""
+"""`aimaas alerts`: list, show and forward alerts."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, out, say
+from cli.options import Fleet, fleet_of, opened, out, say
 from cli.records.refused import AsJson, Limit, print_rows, text
 
 if TYPE_CHECKING:
     from aimaas.records.alerts import Alert
 
-alerts_app = typer.Typer(no_args_is_help=True, help="List and show alerts.")
+alerts_app = typer.Typer(no_args_is_help=True, help="List, show and forward alerts.")
 
 
 @alerts_app.command("list")
@@ -69,3 +70,45 @@ def alerts_show(
     settings = read_settings()
     for alert in episode_of(settings, fleet_of(settings, fleet), alert_id):
         out.print_json(encode_alert(alert).decode())
+
+
+@alerts_app.command("forward")
+def alerts_forward(
+    fleet: Fleet,
+    alertmanager: Annotated[
+        str | None, typer.Option(metavar="URL", help="Address of Prometheus Alertmanager, such as http://host:9093.")
+    ] = None,
+    webhook: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Address that takes each alert as JSON. Default: AIMAAS_WEBHOOK_URL."),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            help="Name of the receiver. Each name has its own place in the topic. Default: alertmanager or webhook."
+        ),
+    ] = None,
+) -> None:
+    """Forward alerts to Alertmanager or to a webhook until Ctrl-C or SIGTERM.
+
+    \b
+      aimaas alerts forward --fleet pump --alertmanager http://localhost:9093
+      aimaas alerts forward --fleet pump --webhook https://host/hook --name chat
+
+    A receiver that is down loses nothing: alerts wait in the topic. The first run begins with the alerts that fire then.
+    """
+    from stream.alerts.forwarding import forward
+    from stream.alerts.receivers import Alertmanager, Webhook
+    from stream.scorer.run import stop_on_signals
+
+    settings, spec = opened(fleet, logs=True)
+    url = webhook or (settings.webhook_url if alertmanager is None else None)
+    if (alertmanager is None) == (url is None):
+        raise typer.BadParameter("give one receiver: --alertmanager, or --webhook (AIMAAS_WEBHOOK_URL)")
+    stop = stop_on_signals()
+    if alertmanager is not None:
+        done = forward(settings, spec, name or "alertmanager", partial(Alertmanager, alertmanager), stop)
+    else:
+        hook = Webhook(url or "", settings.webhook_token)
+        done = forward(settings, spec, name or "webhook", lambda _: hook, stop)
+    say(f"forwarded {done} records")
