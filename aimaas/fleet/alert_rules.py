@@ -69,7 +69,8 @@ class AlertRule(BaseModel):
     summary: str = Field(
         default="",
         max_length=500,
-        description="Text for people. It can name values: `{device_id}: {prediction:.0f} cycles left`",
+        description="Text for people. It can name `fleet`, `device_id`, `rule`, `run`, `seq`, `model_version` and, with `when`, "
+        "every value that a condition can use: `{device_id}: {prediction:.0f} cycles left`",
     )
     labels: dict[Label, Annotated[str, Field(max_length=200)]] = Field(
         default={}, max_length=LABELS, description="Labels of the alert, for routing"

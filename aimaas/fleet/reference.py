@@ -59,6 +59,8 @@ Rules for all keys:
 - A key without a default is required. No key may occur twice.
 - `NAME` is a name that you choose: lower-case letters, digits and `_`, starting with a letter.
 - Names of features are reserved: `age`, `now`, and with any number `mean_5`, `deviation_5`, `slope_5`, `from_first_5`, `back_5`.
+- With `rules`, no reading and no derived channel may have one of these names: `prediction`, `lower`, `upper`, `fleet`,
+  `device_id`, `rule`, `run`, `seq`, `model_version`.
 - Write numbers without quotes, as in YAML 1.2.
 """
 Schema = Mapping[str, Any]

@@ -73,7 +73,8 @@ class Reading(_Part):
         "last value, `previous` means the middle of `range`.",
     )
     command: tuple[Real, Real] | None = Field(
-        default=None, description="Lowest and highest value that a command may set"
+        default=None,
+        description="Reserved: lowest and highest value that a command may set. aimaas sends no commands yet.",
     )
 
     @model_validator(mode="after")
@@ -330,7 +331,7 @@ class Topics(_Part):
     )
     replication: Whole = Field(default=1, ge=1, le=7, description="Replicas of each partition")
     retention_days: Real = Field(
-        default=7, gt=0, le=36_500, description="Retention of events, predictions and dead letters, in days"
+        default=7, gt=0, le=36_500, description="Retention of events, predictions, alerts and dead letters, in days"
     )
     names: dict[
         Literal[

@@ -225,9 +225,10 @@ def _print_json(found: dict[str, object]) -> None:
 
 @fleets_app.command("rules")
 def fleets_rules(fleet: Fleet) -> None:
-    """List the rules of a fleet: the offsets from which they apply, and what changed.
+    """List the admission rules of a fleet: the offsets from which they apply, and what changed.
 
-    Rules are the parts of the fleet file that decide admission and device state. A changed file appears once a scorer runs with it.
+    They are the parts of the fleet file that decide admission and device state, not the alert rules. A changed file appears once a
+    scorer runs with it.
     """
     from aimaas.admission.journal import read_journal
     from aimaas.admission.rules import changes, digest_of, rules_of

@@ -57,7 +57,8 @@ outcome:
 `failed` ends a life in a failure. `repaired` and `retired` [end it without one](../how-it-works/training/labels.md#lives).
 
 - **Each row with a word is one outcome.** If the word for `failed` is on every row of a run, every row becomes a failure.
-  Keep the word on the row where the machine failed, and empty the other cells, before you replay the table.
+  Keep the word only on the last row before the failure, repair or retirement, and empty the other cells, before you
+  replay the table.
   Or write the outcomes into [a table of their own](#several-tables).
 - **A machine with several failures needs no column `run`.** Each outcome ends a life. The next row begins the next life.
   With a column `run`, each run begins with a new history of features.
@@ -104,8 +105,8 @@ readings: {pressure: PT-101, vibration: VT-7}
 
 - **A replay is faithful, or it refuses.** aimaas does not guess. The error names the file, the column, the row and the key to add.
 - **aimaas reads the whole table before it sends the first event.** A mistake in the last row sends nothing.
-- **Memory does not grow with the table**, except for one name per device. Sorting needs space in `TMPDIR`: about three times the
-  size of the table.
+- **Memory does not grow with the table**, except for one name per device. Sorting needs space in `TMPDIR`: 72 bytes for
+  each row, and 16 bytes more for each setting and each sensor of the fleet file.
 - aimaas sends events in the order of time. Rows may be in any order.
 - Without `ts`, the last row gets the present time, rows are one second apart, and all devices run in parallel.
 - Times are sent in microseconds. A time without a zone is refused, unless `ts.zone` gives the zone. A date without a time means
