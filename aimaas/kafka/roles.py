@@ -119,6 +119,7 @@ def _operator(fleet: FleetSpec) -> Rights:
             names.alerts,
             names.dead_letters,
             names.model_status,
+            names.state,
             names.journal,
         ),
         *map(in_group, (READER_GROUP, RESTORE_GROUP)),

@@ -128,7 +128,9 @@ def print_record(facts: list[tuple[str, str]], value: bytes | None) -> None:
 def print_rows(columns: list[str], rows: list[list[str]], total: int) -> None:
     """Print the newest of `total` records, one per row."""
     if rows:
-        table = Table(*columns, box=None)
+        table = Table(box=None)
+        for column in columns:
+            table.add_column(column, overflow="fold")  # what a person copies is not cut
         for row in rows:
             table.add_row(*row)
         out.print()

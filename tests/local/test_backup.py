@@ -252,12 +252,8 @@ def own_home(offline_settings: Settings, jars: Path) -> Iterator[Settings]:
     broker = start_broker(offline_settings.home / "kafka", jars)
     settings = replace(offline_settings, kafka={"bootstrap.servers": broker.bootstrap_servers})
     yield settings
-    if (found := find_running(settings)) is not None:
-        found.kill()
-
-
-def find_running(settings: Settings) -> Any:
-    return find_broker(settings.home / "kafka", settings.jars)
+    if (found := find_broker(settings.home / "kafka", settings.jars)) is not None:
+        found.process.kill()
 
 
 def command(settings: Settings, fleets: Path, *arguments: str) -> Any:
@@ -270,7 +266,9 @@ def lose_the_disk_and_bring_it_back(settings: Settings, folder: Path) -> None:
     """Save the home, delete it, restore it, and start its broker where it was."""
     file = str(folder / "b.tar")
     assert "still running: kafka;" in str(command(settings, folder, "backup", file).exception)
-    find_running(settings).stop()
+    running = find_broker(settings.home / "kafka", settings.jars)
+    assert running is not None
+    running.process.stop()
     assert command(settings, folder, "backup", file).exit_code == 0
     shutil.rmtree(settings.home)
     assert command(settings, folder, "restore", file).exit_code == 0
