@@ -149,6 +149,7 @@ NEEDED = [
     ("topic", "Read", "state"),
     ("topic", "Read", "journal"),
     ("topic", "Write", "predictions"),
+    ("topic", "Write", "alerts"),
     ("topic", "Write", "dead_letters"),
     ("topic", "Write", "state"),
     ("topic", "Write", "journal"),

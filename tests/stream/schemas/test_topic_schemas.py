@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
+from hypothesis import settings as checked
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
@@ -22,6 +24,7 @@ from aimaas.kafka import Record, read_all
 from aimaas.model.intervals import Intervals
 from aimaas.records.events import MAX_RUN, ModelStatus, Outcome
 from aimaas.records.refusal_reasons import Reason
+from aimaas.settings import Settings
 from aimaas.topics import topic_specs
 from cli.app import app
 from spark_jobs.admission.outcomes import judge_outcomes
@@ -32,7 +35,7 @@ from stream.schemas.topics import contracts, schemas
 from tests.aimaas.records.test_event_schema import anything, device_ids, numbers, scalars, times
 from tests.conftest import FLEETS
 from tests.spark_jobs.conftest import small_fleet
-from tests.stream.conftest import Line
+from tests.stream.conftest import Line, open_line
 
 FLEET = small_fleet()
 OUTCOME: dict[str, Any] = {
@@ -45,7 +48,7 @@ def valid(schema: dict[str, Any], value: Any) -> bool:
     return Draft202012Validator(schema).is_valid(value)
 
 
-@settings(max_examples=300)
+@checked(max_examples=300)
 @given(
     st.fixed_dictionaries(
         {},
@@ -83,8 +86,16 @@ def test_every_topic_of_a_fleet_has_a_contract_and_every_schema_is_one(name: str
 
 
 @pytest.fixture
-def answered(line: Line) -> Any:
+def ruled_line(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Line]:
+    rules = {"any": {"when": "s2 < 643", "summary": "{device_id}: {s2}"}, "quiet": {"absent_for": "1s"}}
+    with open_line(settings, tmp_path, request.node.nodeid, rules=rules) as made:
+        yield made
+
+
+@pytest.fixture
+def answered(ruled_line: Line) -> Any:
     """A fleet of which every topic that has a schema has records, of every kind."""
+    line = ruled_line
     line.intervals = Intervals(0.9, (), (-5.0,), (5.0,), 12, "calibration")
     line.champion(version="3")
     now, topic = datetime.now(UTC), line.names.events
@@ -167,7 +178,7 @@ def without(values: dict[str, Any], name: str) -> dict[str, Any]:
     return {k: v for k, v in values.items() if k != name}
 
 
-@settings(max_examples=200)
+@checked(max_examples=200)
 @given(
     st.from_type(ModelStatus),
     st.sampled_from([None, ("state", "dead"), ("sequence", "1"), ("at", "now"), ("reason", None)]),
