@@ -15,8 +15,8 @@ EVENTS, LOAD_S = 100_000, 60
 
 # how often a point is passed before it kills: some commits or records after the start
 _ALONE = {
-    "restore": 1, "restored": 1, "begun": 4, "prediction": 2_500, "dead letter": 20, "snapshot": 30, "replay offset": 6,
-    "offsets": 5, "commit": 7, "committing": 9, "committed": 3,
+    "restore": 1, "restored": 1, "begun": 4, "prediction": 2_500, "dead letter": 20, "alert": 40, "snapshot": 30,
+    "replay offset": 6, "offsets": 5, "commit": 7, "committing": 9, "committed": 3,
 }  # fmt: skip
 _AT_A_REBALANCE = ("revoke", "given up")
 
@@ -30,7 +30,7 @@ def plan(driver: Driver) -> None:
     driver.join("0")
     driver.kill_broker()
     driver.freeze("offsets", 5, heir="1")
-    for point, passing in points[4:7]:
+    for point, passing in points[4:8]:
         driver.kill_at_random("0")
         driver.kill_at(point, passing)
     for point in _AT_A_REBALANCE:
@@ -40,7 +40,7 @@ def plan(driver: Driver) -> None:
     driver.join("1")
     driver.kill_broker()
     driver.leave("1")
-    for point, passing in points[7:]:
+    for point, passing in points[8:]:
         driver.kill_at_random("0")
         driver.kill_at(point, passing)
     driver.join("0")
@@ -70,6 +70,7 @@ def test_every_event_gets_one_answer_through_all_of_it(ground: Ground) -> None:
     assert (outcome.driver.broker_kills, outcome.driver.thaws) == (3, 2)
     assert outcome.account.events >= EVENTS
     assert outcome.account.unanswered > 0
+    assert outcome.account.alerts > 1_000
     assert outcome.load_s >= LOAD_S
     assert any("was deleted" in line for line in outcome.driver.exits)
 

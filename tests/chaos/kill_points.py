@@ -27,6 +27,7 @@ POINTS = {
     "begun": "after begin_transaction, before the first record",
     "prediction": "before a prediction is produced, with part of its batch behind it",
     "dead letter": "before a dead letter is produced",
+    "alert": "before an alert is produced",
     "snapshot": "before a record of the state topic is produced",
     "replay offset": "after the record that says from where to re-read",
     "offsets": "before send_offsets_to_transaction",
@@ -74,6 +75,8 @@ def wrap_clients(trigger: Trigger) -> None:
                 trigger.passes("prediction")
             elif topic.endswith(".dlq"):
                 trigger.passes("dead letter")
+            elif topic.endswith(".alerts"):
+                trigger.passes("alert")
             elif topic.endswith(".state"):
                 trigger.passes("snapshot")
             super().produce(topic, value, key, *args, **named)

@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from aimaas.kafka import read_all
 from aimaas.records.events import Announcement
-from tests.chaos.account import Account, Drained, drained, reckon
+from tests.chaos.account import Account, Drained, drained, reckon, wanted_alerts
 from tests.chaos.conftest import Ground
-from tests.chaos.driver import Driver
+from tests.chaos.driver import LIMIT_S, Driver
 from tests.chaos.load import Load
 from tests.chaos.untrusted import announce_untrusted, served_versions
 from tests.stream.conftest import Line
@@ -57,7 +58,8 @@ def run(
     if anew is not None:
         label = driver.make_events_anew()
         load = Load(line.settings, line.fleet, rate, least // 10, most_s)
-        parts.append(_drained(line, champion, driver, load, anew, parts[0]).labelled(line.names.events, label))
+        second = _drained(line, champion, driver, load, anew, parts[0], label)
+        parts.append(second.labelled(line.names.events, label))
         load_s += load.took_s
     driver.close()
     assert served_versions(line) == {champion.version}, "a model that is not to be trusted served"
@@ -65,7 +67,13 @@ def run(
 
 
 def _drained(
-    line: Line, champion: Announcement, driver: Driver, load: Load, plan: Plan, before: Drained | None = None
+    line: Line,
+    champion: Announcement,
+    driver: Driver,
+    load: Load,
+    plan: Plan,
+    before: Drained | None = None,
+    label: str | None = None,
 ) -> Drained:
     """Do what is planned under the load, and wait until all of it is answered, beside what was `before`."""
     load.start()
@@ -77,7 +85,16 @@ def _drained(
         load.end()
     assert not load.refused_by_broker
     driver.finish()
-    found = drained(line, load, champion)
+    found = drained(line, load, champion, label)
     parts = [found] if before is None else [before, found]
     line.wait_for(sum(len(part.scored) for part in parts), sum(len(part.letters) for part in parts))
+    _await_alerts(line, len(wanted_alerts(parts)))
     return found
+
+
+def _await_alerts(line: Line, count: int) -> None:
+    """Return when there are so many alerts: the last devices fall silent seconds after the load."""
+    limit = time.monotonic() + LIMIT_S
+    while len(read_all(line.settings, line.names.alerts)) < count:
+        assert time.monotonic() < limit, f"{count} alerts are not there after {LIMIT_S:g} s"
+        time.sleep(0.5)

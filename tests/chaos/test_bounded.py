@@ -12,8 +12,9 @@ pytestmark = [pytest.mark.broker, pytest.mark.long, pytest.mark.timeout(600)]
 
 
 def plan(driver: Driver) -> None:
-    """Four kills between the steps of a commit, one of the broker, and a zombie."""
+    """Five kills between the steps of a commit, one of the broker, and a zombie."""
     driver.kill_at("prediction", 1_000)
+    driver.kill_at("alert", 10)
     driver.kill_at("replay offset", 5)
     driver.kill_at("committing", 5)
     driver.kill_at("committed", 5)
@@ -29,5 +30,6 @@ def test_kills_between_the_steps_of_a_commit_a_broker_killed_and_a_zombie_leave_
 
     assert outcome.account.is_square, outcome.figures()
     assert outcome.account.unanswered > 0
-    assert (outcome.driver.kills.total(), outcome.driver.broker_kills, outcome.driver.thaws) == (4, 1, 1)
+    assert outcome.account.alerts > 0
+    assert (outcome.driver.kills.total(), outcome.driver.broker_kills, outcome.driver.thaws) == (5, 1, 1)
     print(outcome.figures())

@@ -22,6 +22,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, Producer, To
 from onnx import TensorProto, helper, numpy_helper
 
 from aimaas.admission.judge import Judge, Reason
+from aimaas.alerts.rules import AlertRules
 from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import Record, admin, consumer_config, create_topics, delete_topics, producer_config, read_all
 from aimaas.kernel.fit import Fit
@@ -34,6 +35,7 @@ from aimaas.registry.versions import register
 from aimaas.settings import Settings
 from aimaas.topics import scorer_group, topic_names, topic_specs
 from aimaas.training.report import CandidateReport, TrainReport, write_report
+from stream.alerts.table import AlertTable
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
 from stream.model.load import load_model
@@ -254,6 +256,33 @@ class Line:
             for i in np.flatnonzero(batch.reason).tolist():
                 letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
         return scored, letters
+
+    def undisturbed_alerts(
+        self, announced: Announcement, label: str | None = None, silent: bool = False
+    ) -> list[bytes]:
+        """The alerts for all that the events topic holds, each partition judged and scored in one go.
+
+        With `silent`, every device falls silent afterwards. `label` is the topic's, if it was made anew.
+        """
+        model, found = load_model(announced, self.fleet, self.settings), []
+        records = read_all(self.settings, self.names.events)
+        for p in range(PARTITIONS):
+            mine = [r for r in records if r.partition == p]
+            columns = Records(
+                [r.key for r in mine], [r.value for r in mine],
+                np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
+            )  # fmt: skip
+            state, judge = PartitionState.empty(self.fleet, p, 0), Judge(self.fleet)
+            table = AlertTable(AlertRules(self.fleet), self.fleet, state.devices)
+            batch, features = state.advance(judge, model.kernel, columns)
+            part = Part(p, mine, columns, batch, features, self.fleet.readings)
+            sources = [f"{label or self.names.events}/{p}/{r.offset}" for r in mine]
+            acts = [table.act(part, model.predict(features), sources, model)]
+            if silent:
+                table.pass_time(2**60)
+                acts.append(table.take())
+            found += [value for act in acts for _, value, _ in act.alerts if value is not None]
+        return found
 
     def wait_for(self, predictions: int, dead_letters: int = 0, limit_s: float = LIMIT_S) -> None:
         """Return when so many predictions and dead letters can be read, at the latest."""

@@ -7,21 +7,12 @@ from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
-import numpy as np
 import pytest
 
-from aimaas.admission.judge import Judge
-from aimaas.alerts.rules import AlertRules
-from aimaas.fleet import FleetSpec
 from aimaas.kafka import read_all
 from aimaas.records.alerts import Alert
-from aimaas.records.events import Announcement
 from aimaas.settings import Settings
-from stream.alerts.table import AlertTable
-from stream.model.load import load_model
-from stream.records.predictions import Part
-from stream.state.partition import PartitionState, Records
-from tests.stream.conftest import LIMIT_S, PARTITIONS, Line, open_line
+from tests.stream.conftest import LIMIT_S, Line, open_line
 
 pytestmark = pytest.mark.broker
 
@@ -40,25 +31,6 @@ def line(settings: Settings, tmp_path: Any, request: pytest.FixtureRequest) -> I
 
 def alerts_of(line: Line) -> list[bytes]:
     return [cast(bytes, r.value) for r in read_all(line.settings, line.names.alerts)]
-
-
-def expected(line: Line, announced: Announcement, fleet: FleetSpec | None = None) -> list[bytes]:
-    """The alerts that one table per partition gives, each partition judged and scored in one go."""
-    of, model = fleet or line.fleet, load_model(announced, line.fleet, line.settings)
-    records, found = read_all(line.settings, line.names.events), []
-    for p in range(PARTITIONS):
-        mine = [r for r in records if r.partition == p]
-        columns = Records(
-            [r.key for r in mine], [r.value for r in mine],
-            np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
-        )  # fmt: skip
-        state, judge = PartitionState.empty(of, p, 0), Judge(of)
-        table = AlertTable(AlertRules(of), of, state.devices)
-        batch, features = state.advance(judge, model.kernel, columns)
-        part = Part(p, mine, columns, batch, features, of.readings)
-        sources = [f"{line.names.events}/{p}/{r.offset}" for r in mine]
-        found += [value for _, value, _ in table.act(part, model.predict(features), sources, model).alerts]
-    return [value for value in found if value is not None]
 
 
 def by_device(values: list[bytes]) -> dict[str, list[bytes]]:
@@ -88,7 +60,7 @@ def test_alerts_are_the_same_bytes_through_kills_and_moves(line: Line) -> None:
     line.score_all(len(events))
 
     assert line.scored() == line.undisturbed(champion)[0]
-    wanted = expected(line, champion)
+    wanted = line.undisturbed_alerts(champion)
     assert len(wanted) > 20
     assert by_device(alerts_of(line)) == by_device(wanted)
 
