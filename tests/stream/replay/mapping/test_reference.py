@@ -11,7 +11,7 @@ import yaml
 from stream.replay.mapping.reference import reference
 from stream.replay.mapping.schema import Mapping
 
-PAGE = Path(__file__).parents[3] / "docs" / "reference" / "mapping.md"
+PAGE = Path(__file__).parents[4] / "docs" / "reference" / "mapping.md"
 
 
 def test_the_page_is_what_the_models_say() -> None:
