@@ -57,33 +57,24 @@ def advance_rules(  # type: ignore[no-untyped-def]
         for r in range(silence_ms.shape[0], when.shape[1]):
             state = status[slot, r]
             if state == INACTIVE or state == PENDING:
-                if when[i, r] == 1:
-                    if state == INACTIVE:
-                        status[slot, r], count[slot, r], since_ms[slot, r] = PENDING, 1, now
-                        mutated[i] = True
-                    elif count[slot, r] < fires_events[r]:
-                        count[slot, r] += 1
-                        mutated[i] = True
-                    if count[slot, r] >= fires_events[r] and now - since_ms[slot, r] >= fires_ms[r]:
-                        found = _note(transitions, found, i, r, FIRES, last[slot])
-                        status[slot, r], count[slot, r], since_ms[slot, r] = FIRING, 0, 0
-                        mutated[i] = True
-                elif when[i, r] == 0 and state == PENDING:
-                    status[slot, r], count[slot, r], since_ms[slot, r] = INACTIVE, 0, 0
+                answer, rests, counting, reached, kind = when[i, r], INACTIVE, PENDING, FIRING, FIRES
+                events, ms = fires_events[r], fires_ms[r]
+            else:
+                answer, rests, counting, reached, kind = clear[i, r], FIRING, CLEARING, INACTIVE, RESOLVES
+                events, ms = clears_events[r], clears_ms[r]
+            if answer == 1:
+                if state == rests:
+                    status[slot, r], count[slot, r], since_ms[slot, r] = counting, 1, now
                     mutated[i] = True
-            elif clear[i, r] == 1:
-                if state == FIRING:
-                    status[slot, r], count[slot, r], since_ms[slot, r] = CLEARING, 1, now
-                    mutated[i] = True
-                elif count[slot, r] < clears_events[r]:
+                elif count[slot, r] < events:
                     count[slot, r] += 1
                     mutated[i] = True
-                if count[slot, r] >= clears_events[r] and now - since_ms[slot, r] >= clears_ms[r]:
-                    found = _note(transitions, found, i, r, RESOLVES, last[slot])
-                    status[slot, r], count[slot, r], since_ms[slot, r] = INACTIVE, 0, 0
+                if count[slot, r] >= events and now - since_ms[slot, r] >= ms:
+                    found = _note(transitions, found, i, r, kind, last[slot])
+                    status[slot, r], count[slot, r], since_ms[slot, r] = reached, 0, 0
                     mutated[i] = True
-            elif clear[i, r] == 0 and state == CLEARING:
-                status[slot, r], count[slot, r], since_ms[slot, r] = FIRING, 0, 0
+            elif answer == 0 and state == counting:
+                status[slot, r], count[slot, r], since_ms[slot, r] = rests, 0, 0
                 mutated[i] = True
         last[slot, 0], last[slot, 1], last[slot, 2] = now, runs[i], orders[i]
     return found

@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from aimaas.errors import StateError
+
 AlertStatus = Literal["firing", "resolved"]
 
 CLEARED, RETURNED = "clear", "returned"
@@ -59,6 +61,11 @@ encode_alert = msgspec.json.Encoder().encode
 encode_saved = encode_alert
 
 
-def decode_saved(value: bytes) -> SavedRules:
-    """Return the saved rules of a device. Raises msgspec.ValidationError."""
-    return _saved.decode(value)
+def decode_saved(device_id: str, value: bytes) -> SavedRules:
+    """Return the saved rules of a device. Raises StateError."""
+    try:
+        return _saved.decode(value)
+    except msgspec.MsgspecError as e:
+        raise StateError(
+            f"the state of the alert rules on device {device_id!r} cannot be read ({e}): start the release that wrote it"
+        ) from None

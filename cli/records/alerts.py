@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from aimaas.settings import read_settings
-from cli.options import Fleet, fleet_of, opened, out, say
+from cli.options import Fleet, opened, out, say
 from cli.records.refused import AsJson, Limit, print_rows, text
 
 if TYPE_CHECKING:
@@ -31,8 +30,7 @@ def alerts_list(
     from aimaas.records.alerts import encode_alert
     from stream.alerts.reading import alert_records, firing_alerts
 
-    settings = read_settings()
-    spec = fleet_of(settings, fleet)
+    settings, spec = opened(fleet)
     found = alert_records(settings, spec) if everything else firing_alerts(settings, spec)
     found = [alert for alert in found if rule in (None, alert.rule)]
     shown = found[len(found) - min(limit, len(found)) :]
@@ -67,8 +65,7 @@ def alerts_show(
     from aimaas.records.alerts import encode_alert
     from stream.alerts.reading import episode_of
 
-    settings = read_settings()
-    for alert in episode_of(settings, fleet_of(settings, fleet), alert_id):
+    for alert in episode_of(*opened(fleet), alert_id):
         out.print_json(encode_alert(alert).decode())
 
 

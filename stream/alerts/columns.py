@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +26,10 @@ def columns_of(
     values = part.batch.values[part.batch.admitted]
     given = {name: values[:, at] for at, name in enumerate(part.readings)}
     missing = np.full(len(values), np.nan)
-    lower, upper = _bounds(answers, model) if {"lower", "upper"}.intersection(names) else (missing, missing)
-    known: dict[str, Callable[[], Float64]] = {
-        "prediction": lambda: _finite(answers.astype(np.float64)),
-        "lower": lambda: lower,
-        "upper": lambda: upper,
-    }
-    found = {name: known[name]() if name in known else given.get(name, missing) for name in names}
+    known = {**given, "prediction": _finite(answers.astype(np.float64))}
+    if {"lower", "upper"}.intersection(names):
+        known["lower"], known["upper"] = _bounds(answers, model)
+    found = {name: known.get(name, missing) for name in names}
     derived = {name: program for name, program in zip(fleet.derived, fleet.programs, strict=True) if name in found}
     if derived:
         rows = np.column_stack([given.get(name, missing) for name in fleet.readings])

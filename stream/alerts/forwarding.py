@@ -73,13 +73,14 @@ class _Forwarder:
     def run(self) -> int:
         log.info("forwarding alerts", topic=self._topic, to=self._receiver.where)
         if self._first:
-            self._insist(self._first)
+            self._insist(partial(self._receiver.deliver, self._first), len(self._first))
         look_at = time.monotonic() + _LOOK_S
         while not self._stop.is_set():
             messages = self._checked(self._consumer.consume(500, 1.0))
-            if messages and self._insist([_decode(m.value()) for m in messages]):
+            alerts = [_decode(m.value()) for m in messages]
+            if alerts and self._insist(partial(self._receiver.deliver, alerts), len(alerts)):
                 self._consumer.commit(offsets=_behind(messages), asynchronous=False)
-            self._insist([])
+            self._insist(self._receiver.keep_alive)
             if time.monotonic() >= look_at:
                 look_at = time.monotonic() + _LOOK_S
                 self._take_up()
@@ -125,20 +126,19 @@ class _Forwarder:
                 raise KafkaException(error)
         return [m for m in messages if m.error() is None]
 
-    def _insist(self, alerts: Sequence[Alert]) -> bool:
-        """Deliver until the receiver accepts, or `stop` is set. Return whether it accepted; without alerts, keep it alive."""
+    def _insist(self, call: Callable[[datetime], None], alerts: int = 0) -> bool:
+        """Call until the receiver accepts `alerts` records, or `stop` is set. Return whether it accepted."""
         pauses = iter(_PAUSES_S)
         pause_s = next(pauses)
-        deliver = partial(self._receiver.deliver, alerts) if alerts else self._receiver.keep_alive
         while not self._stop.is_set():
             try:
-                deliver(datetime.now(UTC))
+                call(datetime.now(UTC))
             except DeliveryError as e:
-                log.error("alerts are not delivered yet", reason=str(e), alerts=len(alerts), again_in_s=pause_s)
+                log.error("alerts are not delivered yet", reason=str(e), alerts=alerts, again_in_s=pause_s)
                 self._stop.wait(pause_s)
                 pause_s = next(pauses, pause_s)
             else:
-                self._delivered += len(alerts)
+                self._delivered += alerts
                 return True
         return False
 

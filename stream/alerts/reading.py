@@ -21,7 +21,8 @@ def firing_alerts(settings: Settings, fleet: FleetSpec) -> list[Alert]:
     topic = topic_names(fleet).state
     with kafka_errors(settings, f"read {topic}"), LogReader(settings) as reader:
         saved = read_saved(reader, topic, list(end_offsets(settings, topic)))
-    rules = [rule for its in saved.values() for value in its.rules.values() for rule in decode_saved(value).values()]
+    every = [decode_saved(device_id, value) for its in saved.values() for device_id, value in its.rules.items()]
+    rules = [rule for its in every for rule in its.values()]
     return sorted(
         (rule.alert for rule in rules if rule.alert is not None), key=lambda alert: (alert.starts_at, alert.id)
     )

@@ -68,8 +68,7 @@ class Alertmanager:
 
     def deliver(self, alerts: Sequence[Alert], now: datetime) -> None:
         """See `Receiver`."""
-        for begin in range(0, len(alerts), _AT_ONCE):
-            self._send(alerts[begin : begin + _AT_ONCE], now)
+        self._send(alerts, now)
         for alert in alerts:
             if alert.status == "firing":
                 self._firing[alert.alert_id] = alert
@@ -80,13 +79,13 @@ class Alertmanager:
         """Send the alerts that fire again, once a minute."""
         if self._sent_at is not None and (now - self._sent_at).total_seconds() < RESEND_S:
             return
-        firing = list(self._firing.values())
-        for begin in range(0, len(firing), _AT_ONCE):
-            self._send(firing[begin : begin + _AT_ONCE], now)
+        self._send(list(self._firing.values()), now)
         self._sent_at = now
 
     def _send(self, alerts: Sequence[Alert], now: datetime) -> None:
-        _post(self._session, self._url, self.where, json=[as_prometheus(alert, now) for alert in alerts])
+        for begin in range(0, len(alerts), _AT_ONCE):
+            part = [as_prometheus(alert, now) for alert in alerts[begin : begin + _AT_ONCE]]
+            _post(self._session, self._url, self.where, json=part)
 
 
 def as_prometheus(alert: Alert, now: datetime) -> dict[str, Any]:

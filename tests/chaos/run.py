@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from aimaas.kafka import read_all
 from aimaas.records.events import Announcement
 from tests.chaos.account import Account, Drained, drained, reckon, wanted_alerts
 from tests.chaos.conftest import Ground
@@ -87,14 +86,7 @@ def _drained(
     driver.finish()
     found = drained(line, load, champion, label)
     parts = [found] if before is None else [before, found]
-    line.wait_for(sum(len(part.scored) for part in parts), sum(len(part.letters) for part in parts))
-    _await_alerts(line, len(wanted_alerts(parts)))
+    scored, letters = sum(len(part.scored) for part in parts), sum(len(part.letters) for part in parts)
+    line.wait_for(scored, letters)
+    line.wait_for(0, limit_s=LIMIT_S, alerts=len(wanted_alerts(parts)))
     return found
-
-
-def _await_alerts(line: Line, count: int) -> None:
-    """Return when there are so many alerts: the last devices fall silent seconds after the load."""
-    limit = time.monotonic() + LIMIT_S
-    while len(read_all(line.settings, line.names.alerts)) < count:
-        assert time.monotonic() < limit, f"{count} alerts are not there after {LIMIT_S:g} s"
-        time.sleep(0.5)

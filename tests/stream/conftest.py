@@ -27,6 +27,7 @@ from aimaas.fleet import FleetSpec, load_fleet
 from aimaas.kafka import Record, admin, consumer_config, create_topics, delete_topics, producer_config, read_all
 from aimaas.kernel.fit import Fit
 from aimaas.kernel.plan import FeaturePlan, plan_of
+from aimaas.kernel.state import DeviceState
 from aimaas.model.artefact import FILE_NAME, INPUT, METADATA_KEY, OUTPUT, ModelMetadata, encode_metadata, sha256
 from aimaas.model.intervals import Intervals
 from aimaas.records.events import Announcement
@@ -38,7 +39,7 @@ from aimaas.training.report import CandidateReport, TrainReport, write_report
 from stream.alerts.table import AlertTable
 from stream.devices.producer import Encoder
 from stream.devices.simulator import simulate
-from stream.model.load import load_model
+from stream.model.load import Model, load_model
 from stream.records.predictions import Part, predictions_of, unanswered_of
 from stream.scorer.options import ScorerOptions
 from stream.scorer.rates import Totals
@@ -234,11 +235,11 @@ class Line:
             found[source] = reason
         return found
 
-    def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
-        """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
-        model = load_model(announced, self.fleet, self.settings)
-        scored: dict[str, dict[str, Any]] = {}
-        letters: dict[str, str] = {}
+    def in_one_go(self, model: Model, label: str | None = None) -> Iterator[tuple[Part, Any, list[str]]]:
+        """All that the events topic holds, each partition judged and scored in one go: part, answers (n,), coordinates.
+
+        `label` is the topic's, if it was made anew.
+        """
         records = read_all(self.settings, self.names.events)
         for p in range(PARTITIONS):
             mine = [r for r in records if r.partition == p]
@@ -247,46 +248,41 @@ class Line:
                 np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
             )  # fmt: skip
             batch, features = PartitionState.empty(self.fleet, p, 0).advance(Judge(self.fleet), model.kernel, columns)
+            part = Part(p, mine, columns, batch, features, self.fleet.readings)
+            yield part, model.predict(features), [f"{label or self.names.events}/{p}/{r.offset}" for r in mine]
 
-            sources = [f"{self.names.events}/{p}/{r.offset}" for r in mine]
-            part, answers = Part(p, mine, columns, batch, features), model.predict(features)
+    def undisturbed(self, announced: Announcement) -> tuple[dict[str, dict[str, Any]], dict[str, str]]:
+        """What `scored` and `letters` must be for all that the events topic holds: each partition judged and scored in one go."""
+        model = load_model(announced, self.fleet, self.settings)
+        scored: dict[str, dict[str, Any]] = {}
+        letters: dict[str, str] = {}
+        for part, answers, sources in self.in_one_go(model):
             for _, value, headers in predictions_of(part, answers, sources, model, datetime.now(UTC)):
                 scored[str(dict(headers or ())["ce_id"])] = without_time(value or b"")
             letters |= {sources[i]: Reason.NO_PREDICTION.label for i in unanswered_of(part, answers, model)}
-            for i in np.flatnonzero(batch.reason).tolist():
-                letters[f"{self.names.events}/{p}/{mine[i].offset}"] = Reason(batch.reason[i]).label
+            reason = part.batch.reason
+            letters |= {sources[i]: Reason(reason[i]).label for i in np.flatnonzero(reason).tolist()}
         return scored, letters
 
     def undisturbed_alerts(
         self, announced: Announcement, label: str | None = None, silent: bool = False
     ) -> list[bytes]:
-        """The alerts for all that the events topic holds, each partition judged and scored in one go.
-
-        With `silent`, every device falls silent afterwards. `label` is the topic's, if it was made anew.
-        """
+        """The alerts for the same run. With `silent`, every device falls silent afterwards."""
         model, found = load_model(announced, self.fleet, self.settings), []
-        records = read_all(self.settings, self.names.events)
-        for p in range(PARTITIONS):
-            mine = [r for r in records if r.partition == p]
-            columns = Records(
-                [r.key for r in mine], [r.value for r in mine],
-                np.array([r.offset for r in mine], np.int64), np.array([r.timestamp_ms for r in mine], np.int64),
-            )  # fmt: skip
-            state, judge = PartitionState.empty(self.fleet, p, 0), Judge(self.fleet)
-            table = AlertTable(AlertRules(self.fleet), self.fleet, state.devices)
-            batch, features = state.advance(judge, model.kernel, columns)
-            part = Part(p, mine, columns, batch, features, self.fleet.readings)
-            sources = [f"{label or self.names.events}/{p}/{r.offset}" for r in mine]
-            acts = [table.act(part, model.predict(features), sources, model)]
+        for part, answers, sources in self.in_one_go(model, label):
+            table = AlertTable(AlertRules(self.fleet), self.fleet, DeviceState.of(self.fleet))
+            acts = [table.act(part, answers, sources, model)]
             if silent:
                 table.pass_time(2**60)
                 acts.append(table.take())
             found += [value for act in acts for _, value, _ in act.alerts if value is not None]
         return found
 
-    def wait_for(self, predictions: int, dead_letters: int = 0, limit_s: float = LIMIT_S) -> None:
-        """Return when so many predictions and dead letters can be read, at the latest."""
-        wanted = {self.names.predictions: predictions, self.names.dead_letters: dead_letters}
+    def wait_for(self, predictions: int, dead_letters: int = 0, limit_s: float = LIMIT_S, alerts: int = 0) -> None:
+        """Return when so many predictions, dead letters and alerts can be read, at the latest."""
+        wanted = {
+            self.names.predictions: predictions, self.names.dead_letters: dead_letters, self.names.alerts: alerts
+        }  # fmt: skip
         consumer = Consumer(consumer_config(self.settings, "waiting"))
         consumer.assign([TopicPartition(topic, p, 0) for topic in wanted for p in range(PARTITIONS)])
         limit = time.monotonic() + limit_s

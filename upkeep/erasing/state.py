@@ -58,7 +58,7 @@ def forget_state(settings: Settings, fleet: FleetSpec, device: str, seen: bool, 
 def _resolutions(fleet: FleetSpec, partition: int, device: str, saved: bytes) -> list[Write]:
     """Return the records that resolve the device's alerts, and the deletion of the state of its alert rules."""
     names, now = topic_names(fleet), datetime.now(UTC)
-    open_alerts = [rule.alert for rule in decode_saved(saved).values() if rule.alert is not None]
+    open_alerts = [rule.alert for rule in decode_saved(device, saved).values() if rule.alert is not None]
     ended = [outgoing(resolved(alert, now, FORGOTTEN)) for alert in open_alerts]
     gone = rules_record(device, None)
     return [

@@ -6,12 +6,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 
-import msgspec
-
 from aimaas.alerts.rules import AlertRules
-from aimaas.errors import StateError
 from aimaas.fleet import FleetSpec
-from aimaas.records.alerts import EVICTED, TOPIC_CREATED_AGAIN, SavedRules, decode_saved
+from aimaas.records.alerts import EVICTED, TOPIC_CREATED_AGAIN, decode_saved
 from aimaas.settings import Settings
 from aimaas.topics import topic_names
 from stream.alerts.table import AlertTable
@@ -35,7 +32,7 @@ class Alerting:
     def take_up(self, restored: Restored) -> None:
         """Make the tables of restored partitions. Raises StateError. A partition needs none if no rule is or was there."""
         for p, state in restored.states.items():
-            saved = {device_id: _decoded(device_id, value) for device_id, value in state.saved_rules.items()}
+            saved = {device_id: decode_saved(device_id, value) for device_id, value in state.saved_rules.items()}
             state.saved_rules = {}
             self._owned.alerts.pop(p, None)
             if len(self._rules) or saved:
@@ -74,12 +71,3 @@ class Alerting:
             write_acts(table.take(), self._names, partition, transactions)
 
         self._commits.write([partition], work, 1)
-
-
-def _decoded(device_id: str, value: bytes) -> SavedRules:
-    try:
-        return decode_saved(value)
-    except msgspec.MsgspecError as e:
-        raise StateError(
-            f"the state of the alert rules on device {device_id!r} cannot be read ({e}): start the release that wrote it"
-        ) from None

@@ -81,7 +81,7 @@ class Partition:
         self._keep()
 
     def saved(self) -> dict[str, SavedRules]:
-        return {key[len(RULES) :].decode(): decode_saved(value) for key, value in self.topic.items()}
+        return {(d := key[len(RULES) :].decode()): decode_saved(d, value) for key, value in self.topic.items()}
 
     def send(self, sent: Sequence[Sent]) -> None:
         """Put events into the state and through the rules, in one batch."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -12,7 +11,7 @@ import pytest
 from aimaas.kafka import read_all
 from aimaas.records.alerts import Alert
 from aimaas.settings import Settings
-from tests.stream.conftest import LIMIT_S, Line, open_line
+from tests.stream.conftest import Line, open_line
 
 pytestmark = pytest.mark.broker
 
@@ -85,11 +84,8 @@ def test_a_silent_device_fires_in_a_quiet_partition_and_resolves_when_it_returns
 
 
 def wait_for_alerts(line: Line, count: int) -> list[Alert]:
-    limit = time.monotonic() + LIMIT_S
-    while len(found := alerts_of(line)) < count:
-        assert time.monotonic() < limit, line.log_of()
-        time.sleep(0.2)
-    return [_alert.decode(value) for value in found]
+    line.wait_for(0, alerts=count)
+    return [_alert.decode(value) for value in alerts_of(line)]
 
 
 def test_a_rule_that_went_resolves_its_alerts_and_a_changed_one_keeps_them(line: Line) -> None:
